@@ -1,0 +1,1 @@
+"""natstream: live logs of Fly.io applications, on trio."""

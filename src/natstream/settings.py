@@ -1,0 +1,299 @@
+"""Environment variables → one frozen `Settings`, read once at start.
+
+Each field carries the name of its variable, how its text is read, and one line of help;
+the table in the documentation is made from them. A wrong value raises `ConfigurationError`
+with one sentence: which variable, what it held, what it takes. Secrets are never in it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import attrs
+
+from natstream.errors import ConfigurationError
+
+__all__ = ["Bind", "Settings", "parse_bind"]
+
+APP_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+SOURCES = ("nats", "drain")
+
+
+class Bind(NamedTuple):
+    """An address to listen on. Port 0 lets the system choose."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def parse_bind(text: str) -> Bind:
+    """`host:port`, `[ipv6]:port` or `:port` (every address).
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError("host:port, with an IPv6 host in brackets")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError("host:port, with a port from 0 to 65535")
+    return Bind(host or "::", int(port))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in (part.strip() for part in text.split(",")) if word)
+
+
+def _apps(text: str) -> tuple[str, ...]:
+    names = _words(text)
+    if names == ("*",):
+        return ()
+    for name in names:
+        if not APP_NAME.fullmatch(name):
+            raise ValueError("app names of a-z, 0-9 and -, separated by commas, or * alone")
+    return tuple(dict.fromkeys(names))
+
+
+def _slug(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", text):
+        raise ValueError("an organisation's slug, as `fly orgs list` shows it")
+    return text
+
+
+def _servers(text: str) -> tuple[str, ...]:
+    urls = _words(text)
+    for url in urls:
+        # No user or password in the address: it would be shown in logs and notices.
+        if not re.fullmatch(r"(nats|tls)://(\[[0-9a-fA-F:.%]+\]|[^\s/@:\[\]]+)(:\d{1,5})?/?", url):
+            raise ValueError("nats://host:port, several separated by commas")
+    if not urls:
+        raise ValueError("nats://host:port, several separated by commas")
+    return urls
+
+
+def _drain_bind(text: str) -> Bind | None:
+    return None if text.lower() == "off" else parse_bind(text)
+
+
+def _tokens(text: str) -> tuple[str, ...]:
+    tokens = _words(text)
+    if any(not token.isascii() or not token.isprintable() or " " in token for token in tokens):
+        raise ValueError("printable ASCII without spaces, several tokens separated by commas")
+    return tokens
+
+
+def _sources(text: str) -> tuple[str, ...]:
+    names = _words(text.lower())
+    if not names or any(name not in SOURCES for name in names):
+        raise ValueError("nats, drain, or nats,drain")
+    return tuple(dict.fromkeys(names))
+
+
+def _count(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        digits = text.replace("_", "")
+        if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
+            raise ValueError(f"a whole number from {least:,} to {most:,}")
+        number = int(digits)
+        if not least <= number <= most:
+            raise ValueError(f"a whole number from {least:,} to {most:,}")
+        return number
+
+    return parse
+
+
+def _seconds(least: float, most: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text) or not least <= float(text) <= most:
+            raise ValueError(f"seconds from {least:g} to {most:g}")
+        return float(text)
+
+    return parse
+
+
+def _setting(
+    variable: str,
+    parse: Callable[[str], Any],
+    default: Any,
+    help: str,
+    *,
+    shown: str = "",
+    secret: bool = False,
+) -> Any:
+    """A field of `Settings` read from `variable`; `shown` is how the documentation prints its default."""
+    metadata = {
+        "variable": variable,
+        "parse": parse,
+        "help": help,
+        "shown": shown,
+        "secret": secret,
+    }
+    return attrs.field(default=default, repr=not secret, metadata=metadata)
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """Everything that can be set, with each default's reason in its help."""
+
+    org: str = _setting(
+        "FLY_ORG", _slug, "", "organisation slug, the NATS user; required for the NATS source"
+    )
+    access_token: str = _setting(
+        "ACCESS_TOKEN",
+        str,
+        "",
+        "Fly token, the NATS password; required for the NATS source",
+        secret=True,
+    )
+    apps: tuple[str, ...] = _setting(
+        "FLY_APP",
+        _apps,
+        (),
+        "app to read; several separated by commas; `*`: every app of the organisation",
+        shown="`FLY_APP_NAME`, which Fly sets on every machine; else `*`",
+    )
+    nats_servers: tuple[str, ...] = _setting(
+        "NATSTREAM_NATS_URL",
+        _servers,
+        ("nats://[fdaa::3]:4223",),
+        "NATS servers, separated by commas; the default is Fly's own, inside every machine",
+        shown="`nats://[fdaa::3]:4223`",
+    )
+    bind: Bind = _setting(
+        "NATSTREAM_BIND",
+        parse_bind,
+        Bind("::", 8080),
+        "where the page and the API listen",
+        shown="`[::]:8080`",
+    )
+    drain_bind: Bind | None = _setting(
+        "NATSTREAM_DRAIN_BIND",
+        _drain_bind,
+        Bind("127.0.0.1", 8081),
+        "where the drain listener listens; `off` disables it",
+        shown="`127.0.0.1:8081`, or `[::]:8081` once a drain token is set",
+    )
+    tokens: tuple[str, ...] = _setting(
+        "NATSTREAM_TOKEN",
+        _tokens,
+        (),
+        "bearer token(s) a reader must show; several, so that one can be rotated out",
+        shown="none: open to whoever can reach it, with a warning at start",
+        secret=True,
+    )
+    drain_tokens: tuple[str, ...] = _setting(
+        "NATSTREAM_DRAIN_TOKEN",
+        _tokens,
+        (),
+        "bearer token(s) a drain sender must show",
+        shown="none",
+        secret=True,
+    )
+    sources: tuple[str, ...] = _setting(
+        "NATSTREAM_SOURCES", _sources, SOURCES, "which sources run", shown="`nats,drain`"
+    )
+    backlog_lines: int = _setting(
+        "NATSTREAM_BACKLOG_LINES",
+        _count(1, 10_000_000),
+        50_000,
+        "lines the hub remembers, for `tail`, `since` and resuming",
+    )
+    backlog_bytes: int = _setting(
+        "NATSTREAM_BACKLOG_BYTES",
+        _count(65_536, 2**40),
+        64 * 2**20,
+        "bytes of memory it may take for them; the first limit reached counts",
+        shown="67108864 (64 MiB)",
+    )
+    max_readers: int = _setting(
+        "NATSTREAM_MAX_READERS",
+        _count(1, 1_000_000),
+        5_000,
+        "readers at once; one more is told 503 and when to come back",
+    )
+    max_lag: float = _setting(
+        "NATSTREAM_MAX_LAG",
+        _seconds(0.1, 86_400),
+        30.0,
+        "seconds a reader may stay behind before it is moved to the newest line",
+    )
+    stall: float = _setting(
+        "NATSTREAM_STALL",
+        _seconds(0.1, 86_400),
+        20.0,
+        "seconds after which a reader that accepts nothing at all is cut",
+    )
+    keepalive: float = _setting(
+        "NATSTREAM_KEEPALIVE",
+        _seconds(0.1, 3_600),
+        15.0,
+        "seconds without data after which a stream says that it is alive",
+    )
+    grace: float = _setting(
+        "NATSTREAM_GRACE",
+        _seconds(0.1, 300),
+        5.0,
+        "seconds a SIGTERM takes at the most; keep the platform's kill timeout above it",
+    )
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Read and check every variable; an empty one counts as unset.
+
+        Raises:
+            ConfigurationError: names the first variable that is wrong or missing.
+        """
+        values: dict[str, Any] = {}
+        for field in attrs.fields(cls):
+            variable = field.metadata["variable"]
+            if text := environ.get(variable, "").strip():
+                values[field.name] = _read(variable, text, field.metadata)
+        if "apps" not in values and (text := environ.get("FLY_APP_NAME", "").strip()):
+            metadata = attrs.fields_dict(cls)["apps"].metadata
+            if text == "*":
+                raise ConfigurationError("FLY_APP_NAME is '*'; it takes one app name.")
+            values["apps"] = _read("FLY_APP_NAME", text, metadata)
+        if values.get("drain_tokens") and "drain_bind" not in values:
+            values["drain_bind"] = Bind("::", 8081)
+        settings = cls(**values)
+        settings._check_nats()
+        return settings
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """The NATS subjects to subscribe to: one for each app, or one for all of them."""
+        return tuple(f"logs.{app}.>" for app in self.apps) or ("logs.>",)
+
+    def _check_nats(self) -> None:
+        if "nats" not in self.sources:
+            return
+        missing = [
+            variable
+            for variable, value in (("FLY_ORG", self.org), ("ACCESS_TOKEN", self.access_token))
+            if not value
+        ]
+        if missing:
+            verb = "is" if len(missing) == 1 else "are"
+            raise ConfigurationError(
+                f"{' and '.join(missing)} {verb} not set, and the NATS source needs both: "
+                "set them, or NATSTREAM_SOURCES=drain to read drains only, "
+                "or try `natstream demo`, which needs neither."
+            )
+
+
+def _read(variable: str, text: str, metadata: Mapping[str, Any]) -> Any:
+    try:
+        return metadata["parse"](text)
+    except ValueError as error:
+        # repr() keeps control characters of the value out of the terminal and the logs.
+        held = "a value that it cannot take" if metadata["secret"] else repr(text[:200])
+        raise ConfigurationError(f"{variable} is {held}; it takes {error}.") from None
