@@ -129,7 +129,7 @@ def _setting(
     shown: str = "",
     secret: bool = False,
 ) -> Any:
-    """A field of `Settings` read from `variable`; `shown` is how the documentation prints its default."""
+    """A field of `Settings` read from `variable`; `shown` is its default in the documentation."""
     metadata = {
         "variable": variable,
         "parse": parse,

@@ -1,0 +1,251 @@
+"""Bytes and objects → `LogEntry`. Pure.
+
+In: a NATS subject and payload, or an object that a drain sender made. Out: one entry.
+Nothing that a log line holds raises: a field of the wrong shape counts as absent, and a
+payload that is not a JSON object is a line of raw text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+from natstream.entry import LogEntry, decode_json
+
+__all__ = ["NdjsonLines", "parse_log_entry", "parse_nats", "parse_ndjson", "parse_text"]
+
+# A line this long is a dump, not a log line; one such line in a batch would hold up every reader.
+MAX_MESSAGE_BYTES = 256 * 1024
+
+# Who speaks for the platform rather than for the application.
+INFRASTRUCTURE = frozenset({"fly", "proxy", "machine", "runner", "health"})
+
+LEVEL_ALIASES = {"warning": "warn", "err": "error", "critical": "fatal"}
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+_ISO_8601 = re.compile(
+    r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:[.,](\d{1,9})\d*)?(Z|z|[+-]\d\d:?\d\d|)", re.ASCII
+)
+_DIGITS = re.compile(r"-?\d{1,30}(?:\.\d{1,30})?", re.ASCII)
+
+# Years 1 to 9999, as the framing and every client can show them.
+_FIRST_NS, _LAST_NS = -62_135_596_800 * 10**9, 253_402_300_800 * 10**9
+
+
+class NdjsonLines(list[dict[str, Any]]):
+    """The objects of an NDJSON body, in order; `skipped` counts the lines that were none."""
+
+    skipped: int = 0
+
+
+def parse_ndjson(body: bytes) -> NdjsonLines:
+    """One JSON object a line; CRLF and blank lines are fine, other lines skipped and counted."""
+    lines = NdjsonLines()
+    for line in body.split(b"\n"):
+        if not (line := line.strip()):
+            continue
+        try:
+            value = decode_json(line)
+        except ValueError:
+            lines.skipped += 1
+            continue
+        if isinstance(value, dict):
+            lines.append(value)
+        else:
+            lines.skipped += 1
+    return lines
+
+
+def parse_log_entry(
+    raw: Mapping[str, Any], *, payload: bytes | None = None, app_name: str = ""
+) -> LogEntry | None:
+    """The entry that a drain sender's object describes; `None` if it names no machine.
+
+    Args:
+        raw: the decoded object.
+        payload: the bytes it was decoded from, kept in its place: they take an eighth of it.
+        app_name: the app of an entry that names none.
+    """
+    fly = _object(raw.get("fly"))
+    machine = (
+        _text(_object(fly.get("app")).get("instance"))
+        or _text(_object(fly.get("machine")).get("id"))
+        or _text(raw.get("instance"))
+        or _text(raw.get("machine_id"))
+    )
+    if not machine:
+        return None
+    return _entry(raw, fly, payload, machine, app_name, "", "drain")
+
+
+def parse_nats(subject: str, payload: bytes) -> LogEntry:
+    """The entry of one NATS message.
+
+    The subject `logs.<app>.<region>.<machine>` is the authority for these three; the payload
+    fills what it lacks.
+    """
+    app, region, machine = _subject_parts(subject)
+    try:
+        raw = decode_json(payload)
+    except ValueError:
+        raw = None
+    if type(raw) is not dict:
+        return parse_text(payload, machine, app_name=app, region=region, source="nats")
+    fly = _object(raw.get("fly"))
+    if not machine:
+        entry = parse_log_entry(raw)
+        machine = entry.machine_id if entry else ""
+    return _entry(raw, fly, payload, machine, app, region, "nats")
+
+
+def parse_text(
+    line: bytes,
+    machine_id: str = "",
+    *,
+    app_name: str = "",
+    region: str = "",
+    source: str = "drain",
+) -> LogEntry:
+    """A line of raw text, of which nothing but its origin is known."""
+    return LogEntry(
+        machine_id,
+        _cut(line.decode("utf-8", "replace")),
+        "stdout",
+        "",
+        app_name,
+        line,
+        region=region,
+        source=source,
+    )
+
+
+def _entry(
+    raw: Mapping[str, Any],
+    fly: Mapping[str, Any],
+    payload: bytes | None,
+    machine: str,
+    app: str,
+    region: str,
+    source: str,
+) -> LogEntry:
+    provider = _text(_object(raw.get("event")).get("provider"))
+    log = raw.get("log")
+    level = _text(log.get("level") if isinstance(log, dict) else None) or _text(raw.get("level"))
+    timestamp = _text(raw.get("timestamp")) or _text(raw.get("time")) or _text(raw.get("ts"))
+    unix_ns = _unix_ns(timestamp) if timestamp else None
+    return LogEntry(
+        machine,
+        _message(raw),
+        _stream(raw, provider),
+        timestamp,
+        # An app's name from the subject or the payload comes before the drain's default for it.
+        (app if source == "nats" else "")
+        or _text(_object(fly.get("app")).get("name"))
+        or _text(raw.get("app_name"))
+        or _text(raw.get("app"))
+        or app,
+        raw if payload is None else payload,
+        region=region or _text(fly.get("region")) or _text(raw.get("region")),
+        level=_level(level) if level else "",
+        provider=provider,
+        host=_text(raw.get("host")),
+        unix_ns=time.time_ns() if unix_ns is None else unix_ns,
+        source=source,
+    )
+
+
+def _message(raw: Mapping[str, Any]) -> str:
+    for key in ("message", "log", "msg"):
+        value = raw.get(key)
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            return _cut(_text(value))
+    return ""
+
+
+def _stream(raw: Mapping[str, Any], provider: str) -> str:
+    if stream := _text(raw.get("stream")):
+        return stream.casefold()
+    if (
+        provider.casefold() in INFRASTRUCTURE
+        or _text(raw.get("source")).casefold() in INFRASTRUCTURE
+    ):
+        return "system"
+    return "stdout"
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str:
+    """Text as it is, a number as its decimal text, and everything else as the empty string."""
+    if isinstance(value, str):
+        if value.isascii():
+            return value
+        # Half a surrogate pair has no UTF-8 form: nothing that we send could hold it.
+        return _LONE_SURROGATE.sub("\ufffd", value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        # Python refuses to print longer ones, and nobody means them.
+        return str(value) if value.bit_length() < 4096 else ""
+    if isinstance(value, float):
+        return format(Decimal(repr(value)), "f") if math.isfinite(value) else str(value)
+    return ""
+
+
+def _cut(message: str) -> str:
+    if len(message) <= MAX_MESSAGE_BYTES // 4:  # a character takes four bytes at the most
+        return message
+    encoded = message.encode()
+    if len(encoded) <= MAX_MESSAGE_BYTES:
+        return message
+    kept = encoded[:MAX_MESSAGE_BYTES].decode("utf-8", "ignore")
+    return f"{kept}… [cut here: the line was {len(encoded):,} bytes long]"
+
+
+@lru_cache(maxsize=256)
+def _level(text: str) -> str:
+    folded = text.casefold()
+    return LEVEL_ALIASES.get(folded, folded)
+
+
+@lru_cache(maxsize=4096)
+def _subject_parts(subject: str) -> tuple[str, str, str]:
+    """App, region and machine that a subject names, each empty where it does not."""
+    parts = subject.split(".", 3)[1:]
+    app, region, machine = parts + [""] * (3 - len(parts))
+    return app, region, machine
+
+
+def _unix_ns(text: str) -> int | None:
+    """Nanoseconds since 1970 of an ISO 8601 or epoch time; `None` if it is neither."""
+    match = _ISO_8601.fullmatch(text)
+    if match:
+        whole, fraction, zone = match.groups()
+        seconds = _epoch_seconds(whole, zone)
+        if seconds is None:
+            return None
+        return seconds * 10**9 + (int(fraction.ljust(9, "0")) if fraction else 0)
+    if not _DIGITS.fullmatch(text):
+        return None
+    # Epoch seconds reach 1e11 in the year 5138; ms, µs and ns are told apart by magnitude.
+    number = Decimal(text)
+    size = abs(number)
+    scale = 10**9 if size < 10**11 else 10**6 if size < 10**14 else 10**3 if size < 10**17 else 1
+    unix_ns = int(number * scale)
+    return unix_ns if _FIRST_NS <= unix_ns < _LAST_NS else None
+
+
+@lru_cache(maxsize=1024)  # lines of the same second share all but the fraction
+def _epoch_seconds(whole: str, zone: str) -> int | None:
+    try:
+        moment = datetime.fromisoformat(whole + ("+00:00" if zone in ("", "Z", "z") else zone))
+    except ValueError:
+        return None
+    return int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
