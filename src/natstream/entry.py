@@ -1,6 +1,6 @@
-"""LogEntry: one parsed log line, the value that everything else passes along.
+"""What readers see: `LogEntry`, one parsed log line; `Notice`, a word of this service; `Gap`.
 
-It keeps the payload's bytes, not the decoded object: a dict of a Fly payload takes about
+An entry keeps the payload's bytes, not the decoded object: a dict of a Fly payload takes about
 3 KB, its bytes 400, and the backlog's reach depends on it. `raw` decodes when asked.
 """
 
@@ -10,12 +10,12 @@ import json
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import msgspec
 
-__all__ = ["LogEntry", "decode_json"]
+__all__ = ["Gap", "LogEntry", "Notice", "decode_json"]
 
 # The object, its fields' strings and the backlog's bookkeeping, measured with tracemalloc.
 ENTRY_OVERHEAD = 600
@@ -88,3 +88,27 @@ class LogEntry:
     def is_system(self) -> bool:
         """Whether readers see it as `"type": "system"` rather than `"log"`."""
         return self.stream == "system"
+
+
+@attrs.frozen
+class Gap:
+    """Lines that are missing at this place of a stream."""
+
+    missed: int | None
+    """How many; `None` where nobody can know."""
+    since: int | None
+    """Unix ms of the arrival after which they are missing, where known."""
+    at_most: bool = False
+    """`missed` is an upper bound: it counts lines that the reader's filter might have hidden."""
+    doubles: bool = False
+    """What follows was found by time: some of it may have been delivered before."""
+
+
+@attrs.frozen
+class Notice:
+    """A word of this service to its readers, at its place between the entries."""
+
+    message: str
+    type: Literal["system", "error"] = "system"
+    unix_ms: int = attrs.field(factory=lambda: time.time_ns() // 1_000_000)
+    gap: Gap | None = None

@@ -1,0 +1,284 @@
+"""The bounded memory of the hub, and the runs of it that are handed to readers. Pure.
+
+Entries get consecutive numbers from 1. Notices take no number: each stands before the entry
+whose number is its position, and is counted apart, so that counting missing lines stays exact.
+A place in this stream of both is a `Cursor`; a `Batch` is an immutable run between two.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+
+import attrs
+
+from natstream.entry import LogEntry, Notice
+from natstream.filtering import Filter
+from natstream.framing import Format
+
+__all__ = ["Backlog", "Batch", "Cursor", "Selection"]
+
+# Notices are rare (a source's changes of state). A flapping source must not grow memory.
+MAX_NOTICES = 1_000
+
+# One write to a socket costs the same up to about 16 KB, and little more up to this; a reader
+# that has stalled holds one piece.
+PIECE_BYTES = 64 * 1024
+
+# Forgotten entries are cut off the lists' front once they outnumber this and those in use, so
+# that each costs O(1) on average.
+_COMPACT_AT = 1_024
+
+
+@attrs.frozen
+class Cursor:
+    """A place in the stream: the number of the next entry, and of the next notice."""
+
+    entry: int
+    notice: int
+
+    def reaches(self, other: Cursor) -> bool:
+        """Whether nothing that stands before `other` is still to come."""
+        return self.entry >= other.entry and self.notice >= other.notice
+
+
+@attrs.define(eq=False)
+class Batch:
+    """A run of consecutive entries, with the notices that stand between them. Immutable.
+
+    What readers make of it is kept with it, so that they share the work: each entry's frame in
+    each format as long as the batch lives, and what each filter selects until `release`.
+    """
+
+    epoch: str
+    first: int
+    """The number of the first entry."""
+    entries: Sequence[LogEntry]
+    arrivals: Sequence[int]
+    """Unix ms of each entry's arrival, ascending."""
+    first_notice: int
+    notices: Sequence[tuple[int, Notice]] = ()
+    """(the number of the entry that it stands before, the notice), ascending."""
+    _frames: dict[Format, list[bytes | None]] = attrs.field(factory=dict, init=False, repr=False)
+    _selections: dict[Filter, Selection] | None = attrs.field(factory=dict, init=False, repr=False)
+
+    @property
+    def start(self) -> Cursor:
+        """The place of its first record."""
+        return Cursor(self.first, self.first_notice)
+
+    @property
+    def end(self) -> Cursor:
+        """The place after its last record."""
+        return Cursor(self.first + len(self.entries), self.first_notice + len(self.notices))
+
+    def since(self, cursor: Cursor) -> Batch:
+        """The part of it from `cursor` on, which must not lie before `start`."""
+        if cursor.entry <= self.first and cursor.notice <= self.first_notice:
+            return self
+        skip = max(0, cursor.entry - self.first)
+        skip_notices = max(0, cursor.notice - self.first_notice)
+        return Batch(
+            self.epoch,
+            self.first + skip,
+            self.entries[skip:],
+            self.arrivals[skip:],
+            self.first_notice + skip_notices,
+            self.notices[skip_notices:],
+        )
+
+    def select(self, filter: Filter) -> Selection:
+        """What `filter` lets through, shared between its readers until `release`."""
+        if self._selections is None:
+            return Selection(self, filter.select(self.entries))
+        selection = self._selections.get(filter)
+        if selection is None:
+            selection = self._selections[filter] = Selection(self, filter.select(self.entries))
+        return selection
+
+    def release(self) -> None:
+        """Stop keeping selections: the round of readers that shared them is over."""
+        self._selections = None
+
+    def frame(self, index: int, format: Format) -> bytes:
+        """The frame of the entry at `index`, encoded once."""
+        frames = self._frames.get(format)
+        if frames is None:
+            frames = self._frames[format] = [None] * len(self.entries)
+        frame = frames[index]
+        if frame is None:
+            event_id = f"{self.arrivals[index]}-{self.epoch}-{self.first + index}"
+            frame = frames[index] = format.entry(self.entries[index], event_id)
+        return frame
+
+
+@attrs.define(eq=False)
+class Selection:
+    """What one filter lets through of a batch; its notices always."""
+
+    batch: Batch
+    _indices: Sequence[int]
+    _pieces: dict[Format, Sequence[bytes]] = attrs.field(factory=dict, init=False, repr=False)
+
+    def __bool__(self) -> bool:
+        return bool(self._indices) or bool(self.batch.notices)
+
+    @property
+    def entries(self) -> Sequence[LogEntry]:
+        """The entries, in order."""
+        return [self.batch.entries[index] for index in self._indices]
+
+    @property
+    def notices(self) -> Sequence[Notice]:
+        """The notices, in order."""
+        return [notice for _, notice in self.batch.notices]
+
+    def pieces(self, format: Format) -> Sequence[bytes]:
+        """Its frames in `format`, joined into pieces of at most 64 KiB (or one larger frame)."""
+        pieces = self._pieces.get(format)
+        if pieces is None:
+            pieces = self._pieces[format] = _join(self._frames(format))
+        return pieces
+
+    def _frames(self, format: Format) -> list[bytes]:
+        batch = self.batch
+        if not batch.notices:
+            return [batch.frame(index, format) for index in self._indices]
+        frames = []
+        upcoming = list(batch.notices)
+        for index in self._indices:
+            while upcoming and upcoming[0][0] <= batch.first + index:
+                frames.append(format.notice(upcoming.pop(0)[1]))
+            frames.append(batch.frame(index, format))
+        frames.extend(format.notice(notice) for _, notice in upcoming)
+        return frames
+
+
+def _join(frames: list[bytes]) -> list[bytes]:
+    sizes = list(accumulate(map(len, frames)))
+    if not sizes or sizes[-1] <= PIECE_BYTES:
+        return [b"".join(frames)] if frames else []
+    cuts = [0]
+    done = 0
+    for index, size in enumerate(sizes):
+        if size - done > PIECE_BYTES and index > cuts[-1]:
+            cuts.append(index)
+            done = sizes[index - 1]
+    return [b"".join(frames[start:end]) for start, end in pairwise([*cuts, len(frames)])]
+
+
+class Backlog:
+    """The newest entries, at most `max_lines` and about `max_bytes` of memory; at least one."""
+
+    def __init__(self, epoch: str, *, max_lines: int, max_bytes: int) -> None:
+        self.epoch = epoch
+        self.max_lines = max_lines
+        self.max_bytes = max_bytes
+        self.bytes = 0
+        self.first = 1
+        """The number of the oldest remembered entry, or of the next one if there is none."""
+        self.first_notice = 1
+        # Parallel lists, oldest first; what stands before _start is forgotten.
+        self._start = 0
+        self._entries: list[LogEntry | None] = []
+        self._arrivals: list[int] = []
+        self._costs: list[int] = []
+        self._notices: list[tuple[int, Notice]] = []
+
+    @property
+    def lines(self) -> int:
+        """How many entries are remembered."""
+        return len(self._entries) - self._start
+
+    @property
+    def end(self) -> Cursor:
+        """The place after the newest record."""
+        return Cursor(self.first + self.lines, self.first_notice + len(self._notices))
+
+    @property
+    def newest_ms(self) -> int:
+        """Unix ms of the newest entry's arrival; 0 if there never was one."""
+        return self._arrivals[-1] if self._arrivals else 0
+
+    @property
+    def oldest_ms(self) -> int | None:
+        """Unix ms of the oldest remembered entry's arrival."""
+        return self._arrivals[self._start] if self.lines else None
+
+    def append(self, entries: Sequence[LogEntry], now_ms: int) -> int:
+        """Number and remember entries that arrive now, and forget the oldest past the limits.
+
+        Returns:
+            What the entries cost, in bytes.
+        """
+        # A clock that is set back must not disorder the arrivals: `since` searches them.
+        now_ms = max(now_ms, self.newest_ms)
+        costs = [entry.cost for entry in entries]
+        self._entries += entries
+        self._arrivals += [now_ms] * len(entries)
+        self._costs += costs
+        added = sum(costs)
+        self.bytes += added
+        self._forget()
+        return added
+
+    def append_notice(self, notice: Notice) -> None:
+        """Remember a notice, before the next entry."""
+        self._notices.append((self.end.entry, notice))
+        if len(self._notices) > MAX_NOTICES:
+            del self._notices[0]
+            self.first_notice += 1
+
+    def arrival(self, number: int) -> int:
+        """Unix ms of the arrival of a remembered entry."""
+        return self._arrivals[self._start + number - self.first]
+
+    def number_at(self, unix_ms: int) -> int:
+        """The number of the first entry that arrived at `unix_ms` or later."""
+        return self.first + bisect_left(self._arrivals, unix_ms, self._start) - self._start
+
+    def notice_at(self, number: int) -> int:
+        """The number of the first notice that stands before the entry `number` or later."""
+        return self.first_notice + bisect_left(self._notices, number, key=lambda item: item[0])
+
+    def read(self, cursor: Cursor, end: int, max_lines: int, max_bytes: int) -> Batch:
+        """The run from `cursor` (or from the oldest record, where that is later) up to entry `end`.
+
+        It stops after `max_lines` entries or `max_bytes` of what they cost, but gives at least
+        one entry where there is one. Notices come along up to the place where it stops.
+        """
+        first = max(cursor.entry, self.first)
+        start = self._start + first - self.first
+        stop = max(
+            start, min(start + max_lines, self._start + end - self.first, len(self._entries))
+        )
+        costs = self._costs[start:stop]
+        if sum(costs) > max_bytes:
+            stop = start + max(1, sum(1 for total in accumulate(costs) if total <= max_bytes))
+        number = first + stop - start
+        first_notice = max(cursor.notice, self.first_notice)
+        # Those that stand before the entry after this run are its last records.
+        last_notice = max(first_notice, self.notice_at(number + 1))
+        offset = self.first_notice
+        return Batch(
+            self.epoch,
+            first,
+            self._entries[start:stop],  # type: ignore[arg-type]  # only forgotten ones are None
+            self._arrivals[start:stop],
+            first_notice,
+            self._notices[first_notice - offset : last_notice - offset],
+        )
+
+    def _forget(self) -> None:
+        start, end, size = self._start, len(self._entries), self.bytes
+        least = end - self.max_lines
+        while start < least or (size > self.max_bytes and start < end - 1):
+            size -= self._costs[start]
+            self._entries[start] = None
+            start += 1
+        self.first += start - self._start
+        self._start, self.bytes = start, size
+        if start > _COMPACT_AT and start > end - start:
+            del self._entries[:start], self._arrivals[:start], self._costs[:start]
+            self._start = 0

@@ -1,0 +1,186 @@
+"""Filter: what one reader wants to see, as a frozen value. Pure.
+
+In: query parameters. Out: a predicate over entries. Filters compare and hash by what they
+hold, so that readers with the same filter can share the work of selecting and framing.
+Two filters joined with `&` let through what both do: a filter can be narrowed, never widened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import attrs
+import re2
+
+from natstream.entry import LogEntry
+from natstream.errors import BadQuery
+from natstream.parsing import LEVEL_ALIASES
+
+__all__ = ["EVERYTHING", "FILTER_PARAMETERS", "Filter"]
+
+LEVELS = {"debug": 0, "info": 1, "warn": 2, "error": 3, "fatal": 4}
+TYPES = ("log", "system")
+
+# Query parameter → the entry's field; exact values, comma-separated and repeatable.
+EXACT = {
+    "app": "app_name",
+    "region": "region",
+    "machine": "machine_id",
+    "stream": "stream",
+    "level": "level",
+    "source": "source",
+}
+FILTER_PARAMETERS = frozenset({*EXACT, "type", "min_level", "q", "not"})
+
+# Each reader's filter runs on every line: these bound what one reader can make it cost.
+MAX_VALUES = 100
+MAX_TEXTS = 20
+MAX_TEXT_LENGTH = 1_000
+
+_REGEX_MEMORY = 1 << 20  # bytes one compiled expression may take; re2 refuses what needs more
+
+Check = Callable[[LogEntry], bool]
+
+
+@attrs.frozen
+class Filter:
+    """Which entries a reader sees; the default lets everything through."""
+
+    exact: frozenset[tuple[str, frozenset[str]]] = frozenset()
+    """(field of the entry or `type`, values it may have); several of one field must all hold."""
+    min_level: str = ""
+    q: tuple[str, ...] = ()
+    """Texts or `/regular expressions/` that the message must hold, in any case."""
+    not_: tuple[str, ...] = ()
+    _checks: tuple[Check, ...] = attrs.field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        checks = [_exact_check(field, values) for field, values in sorted(self.exact, key=str)]
+        if self.min_level:
+            checks.append(_level_check(LEVELS[self.min_level]))
+        checks += [_text_check(text, "q", True) for text in self.q]
+        checks += [_text_check(text, "not", False) for text in self.not_]
+        object.__setattr__(self, "_checks", tuple(checks))
+
+    @classmethod
+    def from_query(cls, query: Iterable[tuple[str, str]]) -> Filter:
+        """The filter that query parameters describe; other parameters are passed over.
+
+        Raises:
+            BadQuery: a value that its parameter cannot take.
+        """
+        values: dict[str, list[str]] = {}
+        for name, value in query:
+            if name not in FILTER_PARAMETERS:
+                continue
+            if not value.strip():
+                raise BadQuery(f"{name} is empty; leave it out or give it a value", name)
+            values.setdefault(name, []).append(value)
+        return cls(
+            frozenset(
+                (EXACT.get(name, name), _exact_values(name, values[name]))
+                for name in (*EXACT, "type")
+                if name in values
+            ),
+            _min_level(values.get("min_level", [])),
+            _texts("q", values),
+            _texts("not", values),
+        )
+
+    def __and__(self, other: Filter) -> Filter:
+        return Filter(
+            self.exact | other.exact,
+            max(self.min_level, other.min_level, key=lambda level: LEVELS.get(level, -1)),
+            tuple(dict.fromkeys(self.q + other.q)),
+            tuple(dict.fromkeys(self.not_ + other.not_)),
+        )
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether it lets every entry through."""
+        return not self._checks
+
+    def matches(self, entry: LogEntry) -> bool:
+        """Whether the reader sees this entry."""
+        return all(check(entry) for check in self._checks)
+
+    def select(self, entries: Sequence[LogEntry]) -> Sequence[int]:
+        """The indices of the entries that it lets through, ascending."""
+        indices: Sequence[int] = range(len(entries))
+        for check in self._checks:
+            indices = [index for index in indices if check(entries[index])]
+        return indices
+
+
+EVERYTHING = Filter()
+
+
+def _exact_check(field: str, values: frozenset[str]) -> Check:
+    if field == "type":
+        return lambda entry: ("system" if entry.is_system else "log") in values
+    return lambda entry: getattr(entry, field) in values
+
+
+def _level_check(least: int) -> Check:
+    # A level that we do not know may be the worst of all: it passes.
+    return lambda entry: LEVELS.get(entry.level, least) >= least
+
+
+def _text_check(text: str, parameter: str, wanted: bool) -> Check:
+    if len(text) > 2 and text.startswith("/") and text.endswith("/"):
+        search = _compile(text[1:-1], parameter)
+        return lambda entry: (search(entry.message) is not None) is wanted
+    needle = text.casefold()
+    if wanted:
+        return lambda entry: needle in entry.message.casefold()
+    return lambda entry: needle not in entry.message.casefold()
+
+
+def _compile(pattern: str, parameter: str) -> Callable[[str], object]:
+    """Linear-time search: a stranger's expression runs on every line and must not hang it."""
+    options = re2.Options()
+    options.case_sensitive = False
+    options.log_errors = False
+    options.max_mem = _REGEX_MEMORY
+    try:
+        return re2.compile(pattern, options=options).search  # type: ignore[no-any-return, no-untyped-call]  # re2 has no types
+    except re2.error as error:
+        reason = error.args[0] if error.args else "not understood"
+        if isinstance(reason, bytes):
+            reason = reason.decode("utf-8", "replace")
+        raise BadQuery(
+            f"{parameter} is not a regular expression of RE2: {reason}", parameter
+        ) from None
+
+
+def _exact_values(name: str, texts: Iterable[str]) -> frozenset[str]:
+    values = {value.strip() for text in texts for value in text.split(",") if value.strip()}
+    if not values:
+        raise BadQuery(f"{name} is empty; leave it out or give it a value", name)
+    if len(values) > MAX_VALUES:
+        raise BadQuery(f"{name} takes at most {MAX_VALUES} values", name)
+    if name in ("level", "stream", "type", "source"):
+        values = {value.casefold() for value in values}
+    if name == "level":
+        values = {LEVEL_ALIASES.get(value, value) for value in values}
+    if name == "type" and not values <= set(TYPES):
+        raise BadQuery("type takes log or system", name)
+    return frozenset(values)
+
+
+def _min_level(texts: Sequence[str]) -> str:
+    if not texts:
+        return ""
+    level = LEVEL_ALIASES.get(texts[0].strip().casefold(), texts[0].strip().casefold())
+    if len(texts) > 1 or level not in LEVELS:
+        raise BadQuery(f"min_level takes one of {', '.join(LEVELS)}", "min_level")
+    return level
+
+
+def _texts(name: str, values: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    texts = values.get(name, ())
+    if len(texts) > MAX_TEXTS:
+        raise BadQuery(f"{name} may be given {MAX_TEXTS} times at the most", name)
+    if any(len(text) > MAX_TEXT_LENGTH for text in texts):
+        raise BadQuery(f"{name} takes at most {MAX_TEXT_LENGTH:,} characters", name)
+    return tuple(dict.fromkeys(texts))
