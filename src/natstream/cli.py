@@ -1,0 +1,70 @@
+"""The `natstream` command. Each subcommand imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import click
+
+from natstream.errors import ConfigurationError, NatstreamError
+from natstream.settings import Settings
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="natstream")
+def main() -> None:
+    """Live logs of your Fly.io applications.
+
+    Try it at once, with traffic of its own:
+
+        natstream demo
+
+    On Fly, or anywhere that reaches Fly's NATS:
+
+        FLY_ORG=my-org ACCESS_TOKEN=$(fly tokens create readonly my-org) natstream serve
+    """
+
+
+@main.command()
+def serve() -> None:
+    """Serve the page and the API, reading what the environment says.
+
+    \b
+    FLY_ORG               organisation slug, the NATS user
+    ACCESS_TOKEN          Fly token, the NATS password
+    FLY_APP               app to read: one, several (web,api) or * for all
+    NATSTREAM_SOURCES     nats, drain or both (the default)
+    NATSTREAM_BIND        where the page and the API listen, [::]:8080
+    NATSTREAM_TOKEN       token(s) that readers must show
+
+    docs/settings.md has them all. SIGTERM and Ctrl-C end it in order, exit status 0.
+    Exit status 2: a setting is wrong. 1: an address cannot be listened on.
+    """
+    import trio
+
+    from natstream.logs import configure_logging
+    from natstream.supervisor import run_service
+
+    try:
+        settings = Settings.from_environ()
+        configure_logging()
+        if not settings.tokens:
+            click.echo(
+                "NATSTREAM_TOKEN is not set: whoever can reach this address can read the logs.",
+                err=True,
+            )
+        trio.run(
+            lambda: run_service(
+                settings, on_ready=lambda bind: click.echo(f"natstream listens on {bind}", err=True)
+            )
+        )
+    except NatstreamError as error:
+        _fail(error)
+
+
+def _fail(error: NatstreamError) -> NoReturn:
+    click.echo(f"natstream: {error}", err=True)
+    sys.exit(2 if isinstance(error, ConfigurationError) else 1)

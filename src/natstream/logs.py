@@ -1,0 +1,74 @@
+"""natstream's own log, on stderr, through structlog.
+
+By default the service streams its own app's logs: each line written here comes back to it as an
+entry. So nothing is ever logged per entry, and a repeated line is written once a minute.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+
+import structlog
+
+__all__ = ["configure_logging"]
+
+REPEAT_SECONDS = 60.0
+# Distinct lines that are remembered; past it the memory starts anew.
+MAX_REMEMBERED = 1_000
+
+
+class _Repeats(logging.Filter):
+    """Lets a line through once a minute, and says how often it would have come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        key = (record.name, record.getMessage())
+        now = time.monotonic()
+        last, dropped = self._seen.get(key, (-REPEAT_SECONDS, 0))
+        if now - last < REPEAT_SECONDS:
+            self._seen[key] = (last, dropped + 1)
+            return False
+        if len(self._seen) >= MAX_REMEMBERED:
+            self._seen.clear()
+        self._seen[key] = (now, 0)
+        if dropped:
+            record.msg, record.args = f"{record.getMessage()} (and {dropped} times before)", ()
+        return True
+
+
+def configure_logging(level: int = logging.INFO) -> None:
+    """Send every logger's lines of this process to stderr: readable there, JSON elsewhere."""
+    renderer = (
+        structlog.dev.ConsoleRenderer()
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer()
+    )
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_Repeats())
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                renderer,
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )

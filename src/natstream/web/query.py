@@ -1,0 +1,138 @@
+"""What a reader asks of `/api/logs`: query string and headers → `StreamRequest`. Pure."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Mapping
+
+import attrs
+from werkzeug.datastructures import MIMEAccept
+
+from natstream.errors import BadQuery
+from natstream.filtering import FILTER_PARAMETERS, Filter
+from natstream.framing import FORMATS, Format
+from natstream.parsing import parse_time
+
+__all__ = ["StreamRequest", "parse_filter", "parse_stream_request"]
+
+STREAM_PARAMETERS = frozenset({"tail", "since", "follow", "last_event_id", "format"})
+
+_UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DURATION = re.compile(r"(?:\d{1,9}(?:ms|s|m|h|d))+", re.ASCII)
+_DURATION_PART = re.compile(r"(\d+)(ms|s|m|h|d)", re.ASCII)
+
+# An id is longer than this only if somebody plays with it.
+_MAX_ID_LENGTH = 200
+
+
+@attrs.frozen
+class StreamRequest:
+    """One reader's wishes; the fields are the arguments of `Hub.subscribe`, and the form."""
+
+    filter: Filter
+    tail: int | None
+    since: int | None
+    """Unix ms."""
+    follow: bool
+    last_event_id: str | None
+    format: Format
+
+    @property
+    def is_live_only(self) -> bool:
+        """Whether it asks for nothing that has been."""
+        return self.follow and (self.last_event_id, self.tail, self.since) == (None, None, None)
+
+
+def parse_filter(query: Iterable[tuple[str, str]]) -> Filter:
+    """The filter that a query describes which may hold nothing else.
+
+    Raises:
+        BadQuery: an unknown parameter, or a value that one cannot take.
+    """
+    pairs = list(query)
+    _check_names(pairs, FILTER_PARAMETERS)
+    return Filter.from_query(pairs)
+
+
+def parse_stream_request(
+    query: Iterable[tuple[str, str]],
+    *,
+    last_event_id: str | None = None,
+    accept: MIMEAccept | None = None,
+) -> StreamRequest:
+    """Read the query and the two headers that matter.
+
+    Raises:
+        BadQuery: an unknown parameter, or a value that one cannot take.
+    """
+    pairs = list(query)
+    _check_names(pairs, FILTER_PARAMETERS | STREAM_PARAMETERS)
+    single = _singles(pairs)
+    tail = _tail(single["tail"]) if "tail" in single else None
+    since = _since(single["since"]) if "since" in single else None
+    resume = last_event_id or single.get("last_event_id") or None
+    return StreamRequest(
+        Filter.from_query(pairs),
+        tail,
+        since,
+        _flag("follow", single.get("follow", "true")),
+        resume[:_MAX_ID_LENGTH] if resume else None,
+        _format(single.get("format"), accept),
+    )
+
+
+def _check_names(pairs: Iterable[tuple[str, str]], known: frozenset[str]) -> None:
+    for name, _ in pairs:
+        if name not in known:
+            raise BadQuery(
+                f"{name[:100]!r} is not a parameter; there are {', '.join(sorted(known))}",
+                name[:100],
+            )
+
+
+def _singles(pairs: Iterable[tuple[str, str]]) -> Mapping[str, str]:
+    single: dict[str, str] = {}
+    for name, value in pairs:
+        if name in STREAM_PARAMETERS:
+            if name in single:
+                raise BadQuery(f"{name} is given twice", name)
+            single[name] = value
+    return single
+
+
+def _tail(text: str) -> int:
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
+        raise BadQuery("tail takes a whole number of lines", "tail")
+    return int(text)
+
+
+def _since(text: str) -> int:
+    now_ms = time.time_ns() // 1_000_000
+    if _DURATION.fullmatch(text):
+        return now_ms - sum(int(n) * _UNITS[unit] for n, unit in _DURATION_PART.findall(text))
+    # A plus that was not escaped reaches us as a space.
+    unix_ns = parse_time(re.sub(r" (\d\d:?\d\d)$", r"+\1", text))
+    if unix_ns is None:
+        raise BadQuery("since takes 10m, 2h, an ISO 8601 time or epoch seconds", "since")
+    return unix_ns // 1_000_000
+
+
+def _flag(name: str, text: str) -> bool:
+    if text.lower() in ("true", "1", "yes"):
+        return True
+    if text.lower() in ("false", "0", "no"):
+        return False
+    raise BadQuery(f"{name} takes true or false", name)
+
+
+def _format(name: str | None, accept: MIMEAccept | None) -> Format:
+    if name is not None:
+        if name not in FORMATS:
+            raise BadQuery(f"format takes one of {', '.join(FORMATS)}", "format")
+        return FORMATS[name]
+    formats = list(FORMATS.values())
+    if accept is None:
+        return formats[0]
+    # max() takes the first of equals, which is SSE.
+    return max(formats, key=lambda format: accept.quality(format.content_type.partition(";")[0]))

@@ -1,0 +1,129 @@
+"""The stream endpoint's response body: one reader, from its place at the hub to bytes.
+
+It subscribes when the response starts and leaves when it ends, however it ends: Quart runs
+`__aexit__` on a disconnect, on closing, on a timeout and on an exception, which a generator's
+own `finally` does not get in time.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import AbstractContextManager
+
+import trio
+from quart.wrappers.response import ResponseBody
+
+from natstream.backlog import PIECE_BYTES, Selection
+from natstream.entry import Gap, Notice
+from natstream.errors import TooManyReaders
+from natstream.framing import gap_notice
+from natstream.hub import Hub, Subscription
+from natstream.web.query import StreamRequest
+
+__all__ = ["LogStreamBody"]
+
+# Drawn anew for each reader, so that a thousand do not come back in one instant.
+RETRY_MS = (1_000, 3_000)
+
+
+class LogStreamBody(ResponseBody):
+    """Streams what `request` asks for, until its end or the client's.
+
+    Args:
+        hub: where the entries come from.
+        request: what the reader wants to see.
+        keepalive: seconds without data after which the stream says that it is alive.
+        standing_notices: what a new reader must know of the sources, asked once at the start.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        request: StreamRequest,
+        keepalive: float,
+        standing_notices: Callable[[], Iterable[Notice]],
+    ) -> None:
+        self._hub = hub
+        self._request = request
+        self._keepalive = keepalive
+        self._standing_notices = standing_notices
+        self._place_at_hub: AbstractContextManager[Subscription] | None = None
+        self._events: AsyncGenerator[bytes] | None = None
+
+    async def __aenter__(self) -> AsyncGenerator[bytes]:
+        request = self._request
+        place_at_hub = self._hub.subscribe(
+            request.filter,
+            tail=request.tail,
+            since=request.since,
+            last_event_id=request.last_event_id,
+            follow=request.follow,
+        )
+        try:
+            subscription = place_at_hub.__enter__()
+        except TooManyReaders as error:
+            # The last place was taken after the handler had looked and the headers had gone.
+            self._events = self._refusal(str(error))
+        else:
+            self._place_at_hub = place_at_hub
+            self._events = self._stream(subscription)
+        return self._events
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._events is not None:
+            await self._events.aclose()
+        if self._place_at_hub is not None:
+            self._place_at_hub.__exit__(None, None, None)
+
+    async def _refusal(self, message: str) -> AsyncGenerator[bytes]:
+        yield self._request.format.opening(Notice(message, "error"), random.randint(*RETRY_MS))
+
+    async def _stream(self, subscription: Subscription) -> AsyncGenerator[bytes]:
+        format = self._request.format
+        opening = format.opening(
+            Notice("Connected to log stream"),
+            random.randint(*RETRY_MS),
+            # So that a reader which is cut before its first line resumes without a hole.
+            subscription.place if self._request.is_live_only else "",
+        )
+        told = subscription.place
+        first = self._ready(subscription) if self._request.last_event_id else []
+        standing = [format.notice(notice) for notice in self._standing_notices()]
+        yield b"".join([opening, *first, *standing])
+        while True:
+            try:
+                with trio.move_on_after(self._keepalive) as patience:
+                    item = await subscription.receive()
+            except trio.EndOfChannel:
+                return
+            if patience.cancelled_caught:
+                place = subscription.place
+                yield format.keep_alive(place if place != told else "")
+                told = place
+                continue
+            pieces = [*self._frames(item, subscription)]
+            pieces += self._ready(subscription, sum(map(len, pieces)))
+            if len(pieces) > 1 and sum(map(len, pieces)) <= PIECE_BYTES:
+                pieces = [b"".join(pieces)]
+            for piece in pieces:
+                yield piece
+
+    def _ready(self, subscription: Subscription, size: int = 0) -> list[bytes]:
+        """What the reader can be given without waiting, up to about one piece with `size`."""
+        pieces: list[bytes] = []
+        while size < PIECE_BYTES:
+            try:
+                item = subscription.receive_nowait()
+            except (trio.WouldBlock, trio.EndOfChannel):
+                break
+            frames = self._frames(item, subscription)
+            pieces += frames
+            size += sum(map(len, frames))
+        return pieces
+
+    def _frames(self, item: Selection | Gap, subscription: Subscription) -> Iterable[bytes]:
+        format = self._request.format
+        if isinstance(item, Gap):
+            return [format.notice(gap_notice(item), subscription.place)]
+        return item.pieces(format)
