@@ -18,7 +18,14 @@ from typing import Any
 
 from natstream.entry import LogEntry, decode_json
 
-__all__ = ["NdjsonLines", "parse_log_entry", "parse_nats", "parse_ndjson", "parse_text"]
+__all__ = [
+    "NdjsonLines",
+    "parse_log_entry",
+    "parse_nats",
+    "parse_ndjson",
+    "parse_text",
+    "parse_time",
+]
 
 # A line this long is a dump, not a log line; one such line in a batch would hold up every reader.
 MAX_MESSAGE_BYTES = 256 * 1024
@@ -139,7 +146,7 @@ def _entry(
     log = raw.get("log")
     level = _text(log.get("level") if isinstance(log, dict) else None) or _text(raw.get("level"))
     timestamp = _text(raw.get("timestamp")) or _text(raw.get("time")) or _text(raw.get("ts"))
-    unix_ns = _unix_ns(timestamp) if timestamp else None
+    unix_ns = parse_time(timestamp) if timestamp else None
     return LogEntry(
         machine,
         _message(raw),
@@ -223,7 +230,7 @@ def _subject_parts(subject: str) -> tuple[str, str, str]:
     return app, region, machine
 
 
-def _unix_ns(text: str) -> int | None:
+def parse_time(text: str) -> int | None:
     """Nanoseconds since 1970 of an ISO 8601 or epoch time; `None` if it is neither."""
     match = _ISO_8601.fullmatch(text)
     if match:
