@@ -6,6 +6,10 @@ A bad log line is data, not an error: nothing here is raised for what a line hol
 
 from __future__ import annotations
 
+import os
+import socket
+import ssl
+
 __all__ = [
     "BadBody",
     "BadQuery",
@@ -16,6 +20,7 @@ __all__ = [
     "SourceError",
     "SourceUnavailable",
     "TooManyReaders",
+    "network_reason",
 ]
 
 
@@ -63,3 +68,27 @@ class BadQuery(NatstreamError):
 
 class BadBody(NatstreamError):
     """The drain sender's: a body that cannot be read. Nothing of it was delivered."""
+
+
+def network_reason(error: BaseException) -> str:
+    """Why a connection failed, in the system's few words ("Connection refused").
+
+    Libraries wrap what the system said, in other errors and in groups: the first that knows is
+    asked. Falls back on the error's own text.
+    """
+    found: BaseException | None = error
+    while found is not None:
+        match found:
+            case ssl.SSLCertVerificationError():
+                return f"its certificate is not valid: {found.verify_message}"
+            case ssl.SSLError(reason=str(reason)):
+                return f"TLS fails: {reason.replace('_', ' ').lower()}"
+            case socket.gaierror(strerror=str(text)):
+                return text
+            case OSError(errno=int(number)) if number > 0:
+                return os.strerror(number)
+            case BaseExceptionGroup(exceptions=(first, *_)):
+                found = first
+            case _:
+                found = found.__cause__ or found.__context__
+    return str(error) or type(error).__name__
