@@ -243,13 +243,13 @@ class Backlog:
         return self.first_notice + bisect_left(self._notices, number, key=lambda item: item[0])
 
     def read(self, cursor: Cursor, end: int, max_lines: int, max_bytes: int) -> Batch:
-        """The run from `cursor` (or from the oldest record, where that is later) up to entry `end`.
+        """The run from `cursor` up to the entry `end`, as far as it is remembered.
 
         It stops after `max_lines` entries or `max_bytes` of what they cost, but gives at least
         one entry where there is one. Notices come along up to the place where it stops.
         """
-        first = max(cursor.entry, self.first)
-        start = self._start + first - self.first
+        first = max(cursor.entry, min(self.first, end))
+        start = self._start + max(0, first - self.first)
         stop = max(
             start, min(start + max_lines, self._start + end - self.first, len(self._entries))
         )

@@ -343,10 +343,13 @@ class Subscription:
         Raises:
             trio.EndOfChannel: the hub was closed, or the replay without `follow` is over.
         """
+        rested = False  # whether the others have had their turn
         while True:
-            await trio.lowlevel.checkpoint_if_cancelled()
             if self._tail is not None:
                 await self._seek_tail(*self._tail)
+            if not rested:
+                # A cancel comes before anything is taken, so that it loses nothing.
+                await trio.lowlevel.checkpoint_if_cancelled()
             try:
                 item = self._step()
             except trio.WouldBlock:
@@ -355,12 +358,13 @@ class Subscription:
                 except trio.EndOfChannel:
                     if self.cursor.reaches(self._hub.flushed):
                         raise
-                    continue
-                item = self._step()
-            else:
+                rested = True
+                continue
+            if not rested:
                 await trio.lowlevel.cancel_shielded_checkpoint()
             if item:
                 return item
+            rested = False
 
     def receive_nowait(self) -> Selection | Gap:
         """The same without waiting.
