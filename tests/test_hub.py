@@ -17,7 +17,8 @@ from natstream.backlog import Batch, Selection
 from natstream.entry import Gap, LogEntry, Notice
 from natstream.errors import TooManyReaders
 from natstream.filtering import EVERYTHING, Filter
-from natstream.hub import CHANNEL_BATCHES, Hub, Subscription, open_hub
+from natstream.hub import Hub, open_hub
+from natstream.subscription import CHANNEL_BATCHES, Subscription
 
 WEB = Filter.from_query([("app", "web")])
 

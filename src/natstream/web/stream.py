@@ -18,7 +18,8 @@ from natstream.backlog import PIECE_BYTES, Selection
 from natstream.entry import Gap, Notice
 from natstream.errors import TooManyReaders
 from natstream.framing import gap_notice
-from natstream.hub import Hub, Subscription
+from natstream.hub import Hub
+from natstream.subscription import Subscription
 from natstream.web.query import StreamRequest
 
 __all__ = ["LogStreamBody"]
