@@ -103,8 +103,7 @@ class NatsServer:
                 await server.start()
                 yield server
             finally:
-                with trio.CancelScope(shield=True):
-                    await server.stop()
+                await server.stop()
 
     @property
     def url(self) -> str:
@@ -130,12 +129,12 @@ class NatsServer:
         raise ListenError(f"nats-server does not start: {said[-1] if said else 'it says nothing'}")
 
     async def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """End the process and wait for its end; one that does not react is killed."""
+        """End the process and wait for its end, cancelled or not; a deaf one is killed."""
         if (process := self.process) is None:
             return
         for signum in (how, signal.SIGKILL):
             process.send_signal(signum)
-            with trio.move_on_after(STOP_DEADLINE):
+            with trio.move_on_after(STOP_DEADLINE, shield=True):
                 while process.poll() is None:  # noqa: ASYNC110 - a process sets no trio.Event
                     await trio.sleep(POLL)
                 self.process = None
