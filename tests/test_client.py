@@ -255,7 +255,7 @@ async def test_a_reader_that_does_not_read_holds_the_service_back() -> None:
         open_fake_service(Answer(body, "end")) as fake,
         open_log_stream(fake.url, follow=False) as entries,
     ):
-        while not entries._batches.statistics().tasks_waiting_send:
+        while not entries._batches.statistics().tasks_waiting_send:  # noqa: ASYNC110 - no event
             await trio.sleep(0.01)
         assert entries._batches.statistics().current_buffer_used == client.BATCHES
 

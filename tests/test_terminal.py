@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from natstream.terminal import sanitize
+from natstream.entry import LogEntry
+from natstream.terminal import json_line, sanitize, text_line
 
 introducers = st.sampled_from(
     ["\x1b", "\x1b[", "\x1b]", "\x1bP", "\x1b\\", "\x9b", "\x9d", "\x9c", "\x07", "\x90", "[", "]"]
@@ -103,3 +106,58 @@ def test_a_hostile_line_costs_no_more_than_its_length(part: str) -> None:
     sanitize(part * (262_144 // len(part)), keep_colours=True)
     sanitize(part + "1" * 262_144, keep_colours=True)
     assert time.process_time() - start < 1  # quadratic would be hours
+
+
+def entry(message: str = "Listening on :8080", **fields: Any) -> LogEntry:
+    fields = {"app_name": "web", "region": "sjc", "level": "info"} | fields
+    moment = 1_664_310_877_252_022_967
+    return LogEntry("0e286551c30586", message, "stdout", unix_ns=moment, **fields)
+
+
+def test_a_line_reads_as_fly_logs_prints_it() -> None:
+    """Time, app, machine, region, level, message."""
+    expected = "2022-09-27T20:34:37Z web[0e286551c30586] sjc [info] Listening on :8080"
+    assert text_line(entry()) == expected
+
+
+def test_what_is_missing_leaves_no_trace() -> None:
+    """Without a level or a region there are no empty brackets; without an app, the provider."""
+    line = text_line(entry("hi", app_name="", provider="proxy", region="", level=""))
+    assert line == "2022-09-27T20:34:37Z proxy[0e286551c30586] hi"
+
+
+def test_inner_breaks_are_indented() -> None:
+    """A line that starts at the margin is always a new entry."""
+    assert text_line(entry("Traceback:\n  File\r\n\n")).endswith("] Traceback:\n      File")
+
+
+def test_painted_lines_hold_the_same_text() -> None:
+    """Colours are all that `paint` adds, and an app has the same one each time."""
+    for level in ("debug", "info", "warn", "error", "fatal", "odd", ""):
+        painted = text_line(entry(level=level), paint=True)
+        assert re.sub(r"\x1b\[[0-9;]*m", "", painted) == text_line(entry(level=level))
+    assert text_line(entry(), paint=True) == text_line(entry(), paint=True)
+    assert text_line(entry(level="error"), paint=True) != text_line(entry(), paint=True)
+
+
+@given(hostile, st.booleans())
+def test_no_field_drives_the_terminal(text: str, paint: bool) -> None:
+    """Every field of an entry may be hostile, and none breaks the line."""
+    fields = {"app_name": text, "region": text, "level": text, "provider": text}
+    line = text_line(entry("", **fields), paint=paint)
+    assert not harmful.search(re.sub(r"\x1b\[[0-9;:]*m", "", line))
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("unix_ns", [-(10**30), 10**30])
+def test_impossible_times_are_shown_as_the_epoch(unix_ns: int) -> None:
+    """A forged time costs the line its time and nothing else."""
+    assert text_line(LogEntry("m", "hi", "stdout", unix_ns=unix_ns)).startswith("1970-01-01T")
+
+
+def test_json_is_the_original_made_safe() -> None:
+    """What JSON would let through to a terminal is escaped; the value stays the same."""
+    original = {"message": "a\x1b[2J\x9b31m\x7f\u202eé", "id": "1-a-1"}
+    line = json_line(LogEntry("m", "", "stdout", "", "", json.dumps(original).encode()))
+    assert json.loads(line) == original
+    assert not harmful.search(line)

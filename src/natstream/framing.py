@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import attrs
 import msgspec
 
 from natstream.entry import Gap, LogEntry, Notice
-from natstream.terminal import sanitize
+from natstream.terminal import one_line, text_line
 
 __all__ = ["FORMATS", "NDJSON", "SSE", "TEXT", "EventId", "Format", "gap_notice"]
 
@@ -159,29 +158,13 @@ class _Text:
         return text_line(entry).encode("utf-8", "replace") + b"\n"
 
     def notice(self, notice: Notice, place: str = "") -> bytes:
-        return f"# {_one_line(notice.message)}\n".encode("utf-8", "replace")
+        return f"# {one_line(notice.message)}\n".encode("utf-8", "replace")
 
     def keep_alive(self, place: str = "") -> bytes:
         return b"# keep-alive\n"
 
     def opening(self, notice: Notice, retry_ms: int, place: str = "") -> bytes:
         return self.notice(notice, place)
-
-
-def text_line(entry: LogEntry) -> str:
-    """A readable line, as `fly logs` prints it; inner line breaks are indented."""
-    try:
-        moment = datetime.fromtimestamp(entry.unix_ns // 1_000_000_000, UTC)
-    except (ValueError, OverflowError, OSError):
-        moment = datetime.fromtimestamp(0, UTC)
-    origin = _one_line(f"{entry.app_name or entry.provider}[{entry.machine_id}] {entry.region}")
-    level = f" [{_one_line(entry.level)}]" if entry.level else ""
-    message = sanitize(entry.message, keep_colours=True).rstrip("\n").replace("\n", "\n    ")
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ} {origin.rstrip()}{level} {message}"
-
-
-def _one_line(text: str) -> str:
-    return sanitize(text, keep_colours=False).replace("\n", " ")
 
 
 SSE: Format = _Sse()
