@@ -46,7 +46,6 @@ def serve() -> None:
     import trio
 
     from natstream.logs import configure_logging
-    from natstream.supervisor import run_service
 
     try:
         settings = Settings.from_environ()
@@ -56,13 +55,19 @@ def serve() -> None:
                 "NATSTREAM_TOKEN is not set: whoever can reach this address can read the logs.",
                 err=True,
             )
-        trio.run(
-            lambda: run_service(
-                settings, on_ready=lambda bind: click.echo(f"natstream listens on {bind}", err=True)
-            )
-        )
+        trio.run(_serve, settings)
     except NatstreamError as error:
         _fail(error)
+
+
+async def _serve(settings: Settings) -> None:
+    import trio
+
+    from natstream.supervisor import run_service
+
+    async with trio.open_nursery() as nursery:
+        service = await nursery.start(run_service, settings)
+        click.echo(f"natstream listens on {service.bind}", err=True)
 
 
 def _fail(error: NatstreamError) -> NoReturn:

@@ -20,6 +20,8 @@ __all__ = ["FORMATS", "NDJSON", "SSE", "TEXT", "EventId", "Format", "gap_notice"
 
 _encode = msgspec.json.Encoder().encode
 
+_LINE_BREAKS = [(char.encode(), b"\\u%04x" % ord(char)) for char in "\x85\u2028\u2029"]
+
 _EVENT_ID = re.compile(r"(\d{1,15})-([0-9a-z]{1,32})-(\d{1,18})", re.ASCII)
 
 
@@ -105,14 +107,20 @@ def _notice_json(notice: Notice) -> bytes:
 
 def _json(event: Mapping[str, Any]) -> bytes:
     try:
-        return _encode(event)
+        encoded = _encode(event)
     except UnicodeEncodeError:
         # Parsing leaves no half surrogate pair in an entry; a library user's own may hold one.
         clean = {
             key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
             for key, value in event.items()
         }
-        return _encode(clean)
+        encoded = _encode(clean)
+    if not encoded.isascii():
+        # Line breaks to Unicode, and so to clients that read with `str.splitlines` (httpx's
+        # `iter_lines` does): outside a string, JSON has no place for them.
+        for line_break, escaped in _LINE_BREAKS:
+            encoded = encoded.replace(line_break, escaped)
+    return encoded
 
 
 class _Sse:

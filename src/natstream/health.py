@@ -76,12 +76,17 @@ class Health:
     _announce: Announce = attrs.field(repr=False)
     sources: dict[str, SourceStatus] = attrs.field(factory=dict, init=False)
 
-    def add(self, name: str) -> SourceStatus:
-        """Start to keep the status of the source `name`."""
-        status = self.sources[name] = SourceStatus(name, self._announce)
+    def add(self, name: str, *, announced: bool = True) -> SourceStatus:
+        """Start to keep the status of `name`; readers are told of changes if `announced`."""
+        announce = self._announce if announced else _nobody
+        status = self.sources[name] = SourceStatus(name, announce)
         return status
 
     @property
     def ready(self) -> bool:
         """Whether every source is up."""
         return all(status.state is SourceState.UP for status in self.sources.values())
+
+
+def _nobody(message: str, type: Literal["system", "error"]) -> None:
+    """Announces nothing."""

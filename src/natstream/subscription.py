@@ -151,7 +151,9 @@ class Subscription:
             self._gap = Gap(None, None, doubles=True)
             self._start_at(backlog.first)
         elif event_id.epoch == self._hub.epoch and event_id.number < self._present.entry:
-            self._start_at(event_id.number + 1)
+            # What was said after that entry may have been heard or not: better twice than never.
+            number = event_id.number + 1
+            self.cursor = Cursor(number, backlog.notice_at(number))
             self._place_ms = event_id.unix_ms
         else:
             self._gap = Gap(None, event_id.unix_ms, doubles=True)
@@ -250,7 +252,8 @@ class Subscription:
         )
 
     def _start_at(self, number: int) -> None:
-        self.cursor = Cursor(number, self._hub.backlog.notice_at(number))
+        """Replay from the entry `number` on; what was said before it belongs to the past."""
+        self.cursor = Cursor(number, self._hub.backlog.notice_at(number + 1))
 
     async def _seek_tail(self, wanted: int, start: int, lowest: int) -> None:
         """Go back to the last `wanted` matching entries, in slices: it may be a long way."""

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+import attrs
 import structlog
 import trio
 
@@ -22,21 +23,44 @@ from natstream.serving import listen, serve
 from natstream.settings import Bind, Settings
 from natstream.web.app import create_app
 
-__all__ = ["keep_running", "run_service", "run_sources"]
+__all__ = ["Service", "keep_running", "make_sources", "run_service"]
 
 log = structlog.stdlib.get_logger("natstream")
 
 # A server that restarts is back within a second or two; a thousand clients must not ask at once.
 FIRST_DELAY, LONGEST_DELAY = 0.25, 2.0
 
-OnReady = Callable[[Bind], None]
+Source = tuple[Callable[[], Awaitable[None]], SourceStatus]
 
 
-async def run_service(settings: Settings, *, on_ready: OnReady | None = None) -> None:
-    """Run natstream until SIGTERM or SIGINT, then close within `settings.grace`.
+@attrs.frozen
+class Service:
+    """What runs, for those who start it: where it is reached, and what it is made of."""
 
-    Args:
-        on_ready: called with the page's address once it can be reached.
+    bind: Bind
+    """The page's address, with the actual port."""
+    drain_bind: Bind | None
+    hub: Hub
+    health: Health
+
+
+async def wait_for_signal() -> None:
+    """Wait for SIGTERM or SIGINT."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            log.info("closing", signal=signal.Signals(number).name)
+            return
+
+
+async def run_service(
+    settings: Settings,
+    *,
+    until: Callable[[], Awaitable[None]] = wait_for_signal,
+    task_status: trio.TaskStatus[Service] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run natstream until `until` returns, then close within `settings.grace`.
+
+    `task_status.started` gets the `Service` once the page can be reached; the sources start then.
 
     Raises:
         ListenError: an address cannot be listened on; nothing was started.
@@ -50,42 +74,58 @@ async def run_service(settings: Settings, *, on_ready: OnReady | None = None) ->
         max_lag=settings.max_lag,
     )
     health = Health(hub.announce)
+    hub_status = health.add("hub", announced=False)
+    sources = make_sources(settings, hub, health)
+    app = create_app(settings, hub, health)
     closing = trio.Event()
-    host, port = listening.getsockname()[:2]
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(keep_running, hub.run, health.add("hub"))
-        app = create_app(settings, hub, health)
-        await nursery.start(partial(serve, app, [listening], settings=settings, closing=closing))
-        async with trio.open_nursery() as sources:
-            sources.start_soon(run_sources, settings, hub, health)
-            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-                if on_ready is not None:
-                    on_ready(Bind(host, port))
-                async for number in signals:
-                    log.info("closing", signal=signal.Signals(number).name)
-                    break
-            sources.cancel_scope.cancel()
+        nursery.start_soon(keep_running, partial(_run_hub, hub, hub_status), hub_status)
+        await nursery.start(
+            partial(
+                serve,
+                app,
+                [listening],
+                grace=settings.grace,
+                stall=settings.stall,
+                closing=closing,
+            )
+        )
+        async with trio.open_nursery() as source_nursery:
+            for run, status in sources:
+                source_nursery.start_soon(keep_running, run, status)
+            task_status.started(Service(Bind(*listening.getsockname()[:2]), None, hub, health))
+            await until()
+            # Whatever the readers do, and however long the sources take to leave.
+            nursery.cancel_scope.deadline = trio.current_time() + settings.grace
+            source_nursery.cancel_scope.cancel()
         hub.announce("natstream is closing")
         hub.close()
         closing.set()
 
 
-async def run_sources(settings: Settings, hub: Hub, health: Health) -> None:
-    """Run the sources that the settings name, until cancelled."""
-    async with trio.open_nursery() as nursery:
-        if "nats" in settings.sources:
-            from natstream.sources.nats import NatsSource
+async def _run_hub(hub: Hub, status: SourceStatus) -> None:
+    status.change(SourceState.UP, "The hub hands out what it is given")
+    await hub.run()
 
-            status = health.add("nats")
-            source = NatsSource(
-                servers=settings.nats_servers,
-                user=settings.org,
-                password=settings.access_token,
-                subjects=settings.subjects,
-                hub=hub,
-                status=status,
-            )
-            nursery.start_soon(keep_running, source.run, status)
+
+def make_sources(settings: Settings, hub: Hub, health: Health) -> list[Source]:
+    """The sources that the settings name, ready to be run; known to `health` from here on."""
+    sources: list[Source] = []
+    if "nats" in settings.sources:
+        # Imported late: a service of drains alone does without nats-py and its event loop.
+        from natstream.sources.nats import NatsSource
+
+        status = health.add("nats")
+        source = NatsSource(
+            servers=settings.nats_servers,
+            user=settings.org,
+            password=settings.access_token,
+            subjects=settings.subjects,
+            hub=hub,
+            status=status,
+        )
+        sources.append((source.run, status))
+    return sources
 
 
 async def keep_running(run: Callable[[], Awaitable[Any]], status: SourceStatus) -> None:
