@@ -110,13 +110,13 @@ class RunningService:
     async def state(self, source: str, state: str) -> None:
         """Wait until a source is in this state."""
         with trio.fail_after(PATIENCE):
-            while str(self.service.health.sources[source].state) != state:
+            while str(self.service.core.health.sources[source].state) != state:
                 await trio.sleep(0.01)
 
     async def readers(self, count: int) -> None:
         """Wait until the hub has so many readers."""
         with trio.fail_after(PATIENCE):
-            while self.service.hub.statistics().readers != count:
+            while self.service.core.hub.statistics().readers != count:
                 await trio.sleep(0.01)
 
 

@@ -313,7 +313,7 @@ async def test_a_quiet_stream_says_that_it_is_alive_and_where_it_is(nats_server:
             await until(": keep-alive")
             await nats_server.publish(SUBJECT, payloads(0, 3))
             await until("id: ")
-            ours = service.service.hub
+            ours = service.service.core.hub
             assert (await until(": keep-alive"))[-1] == ": keep-alive"
         place = f"{ours.backlog.newest_ms}-{ours.epoch}-3"
         async with service.stream(headers={"Last-Event-ID": place}) as stream:
@@ -370,7 +370,7 @@ async def test_a_gap_is_counted_and_not_announced_twice(nats_server: Any) -> Non
         for first in range(5, 105, 5):
             await nats_server.publish(SUBJECT, payloads(first, 5))
         with trio.fail_after(PATIENCE):
-            while service.service.hub.statistics().published < 105:
+            while service.service.core.hub.statistics().published < 105:
                 await trio.sleep(0.01)
         async with service.stream(headers={"Last-Event-ID": last.id}) as stream:
             gap = await stream.next()

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import random
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
 import attrs
 import structlog
 import trio
+from quart_trio import QuartTrio
 
 from natstream.errors import SourceDenied, SourceError
 from natstream.health import Health, SourceState, SourceStatus
@@ -23,7 +24,7 @@ from natstream.serving import listen, serve
 from natstream.settings import Bind, Settings
 from natstream.web.app import create_app
 
-__all__ = ["Service", "keep_running", "make_sources", "run_service"]
+__all__ = ["Core", "Service", "keep_running", "make_core", "run_service"]
 
 log = structlog.stdlib.get_logger("natstream")
 
@@ -34,14 +35,36 @@ Source = tuple[Callable[[], Awaitable[None]], SourceStatus]
 
 
 @attrs.frozen
+class Core:
+    """The parts of the service but for its server, made and not yet running."""
+
+    settings: Settings
+    hub: Hub
+    health: Health
+    app: QuartTrio
+    sources: Sequence[Source]
+
+    async def run(self, until: Callable[[], Awaitable[None]]) -> None:
+        """Run the hub and the sources until `until` returns; then end every stream, in order."""
+        hub_status = self.health.sources["hub"]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keep_running, partial(_run_hub, self.hub, hub_status), hub_status)
+            async with trio.open_nursery() as sources:
+                for run, status in self.sources:
+                    sources.start_soon(keep_running, run, status)
+                await until()
+                sources.cancel_scope.cancel()
+            self.hub.announce("natstream is closing")
+            self.hub.close()
+
+
+@attrs.frozen
 class Service:
-    """What runs, for those who start it: where it is reached, and what it is made of."""
+    """A service that runs: where it is reached, and what it is made of."""
 
     bind: Bind
     """The page's address, with the actual port."""
-    drain_bind: Bind | None
-    hub: Hub
-    health: Health
+    core: Core
 
 
 async def wait_for_signal() -> None:
@@ -67,6 +90,32 @@ async def run_service(
     """
     # First, so that a taken port is one sentence and nothing else has happened.
     listening = listen(settings.bind)
+    core = make_core(settings)
+    closing = trio.Event()
+    async with trio.open_nursery() as nursery:
+
+        async def close_in_time() -> None:
+            await until()
+            # Whatever the readers do, and however long the sources take to leave.
+            nursery.cancel_scope.deadline = trio.current_time() + settings.grace
+
+        await nursery.start(
+            partial(
+                serve,
+                core.app,
+                [listening],
+                grace=settings.grace,
+                stall=settings.stall,
+                closing=closing,
+            )
+        )
+        task_status.started(Service(Bind(*listening.getsockname()[:2]), core))
+        await core.run(close_in_time)
+        closing.set()
+
+
+def make_core(settings: Settings) -> Core:
+    """Put the parts together. Every source is known to `/readyz` from here on."""
     hub = Hub(
         backlog_lines=settings.backlog_lines,
         backlog_bytes=settings.backlog_bytes,
@@ -74,33 +123,9 @@ async def run_service(
         max_lag=settings.max_lag,
     )
     health = Health(hub.announce)
-    hub_status = health.add("hub", announced=False)
-    sources = make_sources(settings, hub, health)
-    app = create_app(settings, hub, health)
-    closing = trio.Event()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(keep_running, partial(_run_hub, hub, hub_status), hub_status)
-        await nursery.start(
-            partial(
-                serve,
-                app,
-                [listening],
-                grace=settings.grace,
-                stall=settings.stall,
-                closing=closing,
-            )
-        )
-        async with trio.open_nursery() as source_nursery:
-            for run, status in sources:
-                source_nursery.start_soon(keep_running, run, status)
-            task_status.started(Service(Bind(*listening.getsockname()[:2]), None, hub, health))
-            await until()
-            # Whatever the readers do, and however long the sources take to leave.
-            nursery.cancel_scope.deadline = trio.current_time() + settings.grace
-            source_nursery.cancel_scope.cancel()
-        hub.announce("natstream is closing")
-        hub.close()
-        closing.set()
+    health.add("hub", announced=False)
+    sources = _make_sources(settings, hub, health)
+    return Core(settings, hub, health, create_app(settings, hub, health), sources)
 
 
 async def _run_hub(hub: Hub, status: SourceStatus) -> None:
@@ -108,8 +133,7 @@ async def _run_hub(hub: Hub, status: SourceStatus) -> None:
     await hub.run()
 
 
-def make_sources(settings: Settings, hub: Hub, health: Health) -> list[Source]:
-    """The sources that the settings name, ready to be run; known to `health` from here on."""
+def _make_sources(settings: Settings, hub: Hub, health: Health) -> list[Source]:
     sources: list[Source] = []
     if "nats" in settings.sources:
         # Imported late: a service of drains alone does without nats-py and its event loop.

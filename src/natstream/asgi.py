@@ -1,0 +1,54 @@
+"""`natstream.asgi:app`: for `hypercorn -k trio natstream.asgi:app`, without our own server.
+
+`natstream serve` is the better way. Plain hypercorn lacks what `natstream.serving` mends: a
+client that stops reading holds its task and delays the end, a cleartext HTTP/2 client that reads
+nothing grows memory, streams are cut at the end of hypercorn's grace instead of being told, and
+it exits with 0 when the start fails. Addresses and limits are hypercorn's own settings (see
+deploy/hypercorn.toml). One worker: each has a backlog and event ids of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+
+from natstream.errors import NatstreamError
+from natstream.logs import configure_logging
+from natstream.settings import Settings
+from natstream.supervisor import Core, make_core
+
+__all__ = ["app"]
+
+
+class Application:
+    """An ASGI application whose lifespan is that of the hub and the sources."""
+
+    def __init__(self) -> None:
+        self._core: Core | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Run the lifespan, or answer a request."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif self._core is not None:
+            await self._core.app(scope, receive, send)
+
+    async def _live(self, receive: Any, send: Any) -> None:
+        await receive()
+        configure_logging()
+        try:
+            self._core = make_core(Settings.from_environ())
+        except NatstreamError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        shutdown = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._core.run, shutdown.wait)
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            shutdown.set()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+app = Application()
