@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
 
@@ -76,7 +76,10 @@ class Hub:
         backlog_bytes: int = 64 * 2**20,
         max_readers: int = 5_000,
         max_lag: float = 30.0,
+        observe: Callable[[Sequence[LogEntry]], None] | None = None,
     ) -> None:
+        """The limits are `open_hub`'s; `observe` is told of all that is published, at once."""
+        self._observe = observe
         self.epoch = secrets.token_hex(4)
         self.backlog = Backlog(self.epoch, max_lines=backlog_lines, max_bytes=backlog_bytes)
         self.max_readers = max_readers
@@ -104,6 +107,8 @@ class Hub:
         if not entries:
             return
         self._published_bytes += self.backlog.append(entries, time.time_ns() // 1_000_000)
+        if self._observe is not None:
+            self._observe(entries)
         self._work.set()
         if self._is_urgent():
             self._urgent.set()

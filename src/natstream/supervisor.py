@@ -18,9 +18,11 @@ import trio
 from quart_trio import QuartTrio
 
 from natstream.errors import SourceDenied, SourceError
+from natstream.facets import Facets
 from natstream.health import Health, SourceState, SourceStatus
 from natstream.hub import Hub
-from natstream.serving import listen, serve
+from natstream.listening import listen
+from natstream.serving import serve
 from natstream.settings import Bind, Settings
 from natstream.web.app import create_app
 
@@ -116,16 +118,18 @@ async def run_service(
 
 def make_core(settings: Settings) -> Core:
     """Put the parts together. Every source is known to `/readyz` from here on."""
+    facets = Facets()
     hub = Hub(
         backlog_lines=settings.backlog_lines,
         backlog_bytes=settings.backlog_bytes,
         max_readers=settings.max_readers,
         max_lag=settings.max_lag,
+        observe=facets.count,
     )
     health = Health(hub.announce)
     health.add("hub", announced=False)
     sources = _make_sources(settings, hub, health)
-    return Core(settings, hub, health, create_app(settings, hub, health), sources)
+    return Core(settings, hub, health, create_app(settings, hub, health, facets), sources)
 
 
 async def _run_hub(hub: Hub, status: SourceStatus) -> None:

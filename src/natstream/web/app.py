@@ -17,11 +17,12 @@ from werkzeug.exceptions import HTTPException
 
 from natstream.entry import Notice
 from natstream.errors import BadQuery, TooManyReaders
+from natstream.facets import Facets
 from natstream.health import Health, SourceState
 from natstream.hub import Hub
 from natstream.settings import Settings
 from natstream.web.auth import bearer_is_valid
-from natstream.web.query import parse_stream_request
+from natstream.web.query import parse_filter, parse_stream_request
 from natstream.web.stream import LogStreamBody
 
 __all__ = ["create_app"]
@@ -41,8 +42,8 @@ SECURITY_HEADERS = {
 }
 
 
-def create_app(settings: Settings, hub: Hub, health: Health) -> QuartTrio:
-    """The application over a hub and the health of its sources."""
+def create_app(settings: Settings, hub: Hub, health: Health, facets: Facets) -> QuartTrio:
+    """The application over a hub, the health of its sources and the counts of what passed."""
     app = QuartTrio(__name__, static_folder="static", static_url_path="/static")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
@@ -104,6 +105,10 @@ def create_app(settings: Settings, hub: Hub, health: Health) -> QuartTrio:
         response.headers["Cache-Control"] = "no-cache"
         response.headers["X-Accel-Buffering"] = "no"
         return response
+
+    @app.get("/api/facets")
+    async def counts() -> Response:
+        return jsonify(facets.read(parse_filter(request.args.items(multi=True))))
 
     @app.get("/api/status")
     async def status() -> Response:
