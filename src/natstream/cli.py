@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+from importlib import import_module
+from typing import Any, NoReturn
 
 import click
 
@@ -58,6 +59,23 @@ def serve() -> None:
         trio.run(_serve, settings)
     except NatstreamError as error:
         _fail(error)
+
+
+class _Lazy(click.Command):
+    """A command that lives in a module of its name, which is imported once it is called."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        command: click.Command = getattr(import_module(f"natstream.{self.name}"), str(self.name))
+        return command.make_context(info_name, args, parent, **extra)
+
+
+main.add_command(_Lazy("tail", short_help="Show the live logs of a natstream service."))
 
 
 async def _serve(settings: Settings) -> None:
