@@ -1,0 +1,79 @@
+"""`python -m benchmarks`: run measurements, print them, and with --write keep them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import trio
+
+from benchmarks.measurements import MEASUREMENTS, Bench
+from benchmarks.peers import PEERS
+from benchmarks.processes import BenchmarkError, isolate
+from benchmarks.report import conditions, write
+from natstream.errors import NatstreamError
+from natstream.localnats import NatsServer
+
+LOADS = "1x200,100x200,100x500,100x2000,1000x20,1000x100,1000x500,1000x1000"
+
+
+def _loads(text: str) -> list[tuple[int, int]]:
+    return [(int(readers), int(rate)) for readers, rate in (one.split("x") for one in _words(text))]
+
+
+def _words(text: str) -> list[str]:
+    return text.split(",")
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "measurements",
+        nargs="*",
+        metavar="MEASUREMENT",
+        help=f"what to measure: {', '.join(MEASUREMENTS)}; all of them if none is named",
+    )
+    parser.add_argument(
+        "--loads", type=_loads, default=LOADS, help="readers x lines/s (%(default)s)"
+    )
+    parser.add_argument("--peers", type=_words, default=",".join(PEERS), help="%(default)s")
+    parser.add_argument("--seconds", type=float, default=10.0, help="timed seconds (%(default)s)")
+    parser.add_argument("--write", action="store_true", help="keep them in docs/performance.md")
+    return parser
+
+
+async def _main() -> None:
+    parser = _arguments()
+    options = parser.parse_args()
+    unknown = {*options.measurements} - {*MEASUREMENTS} or {*options.peers} - {*PEERS}
+    if unknown:
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
+    peers = []
+    for name in options.peers:
+        if missing := PEERS[name].missing():
+            print(f"{name} is left out: {missing}", file=sys.stderr)
+        else:
+            peers.append(PEERS[name])
+    isolate()
+    async with NatsServer.open(user="bench") as nats:
+        bench = Bench(
+            nats, peers, options.loads, options.seconds, lambda text: print(text, file=sys.stderr)
+        )
+        for name in options.measurements or MEASUREMENTS:
+            table = await MEASUREMENTS[name](bench)
+            versions = [peer.version() for peer in peers]
+            text = f"{table}\n\n{conditions(sys.argv[1:], versions)}"
+            print(text)
+            if options.write:
+                write(name, text)
+
+
+if __name__ == "__main__":
+    try:
+        trio.run(_main)
+    except* (BenchmarkError, NatstreamError) as errors:
+        for error in errors.exceptions:
+            print(error, file=sys.stderr)
+        sys.exit(1)
+    except* KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,200 @@
+"""What is measured, by name: each takes a bench and gives a table."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Awaitable, Callable, Sequence
+
+import attrs
+import trio
+
+from benchmarks.loads import Load, Result, apply, measure, open_readers
+from benchmarks.peers import PEERS, Peer
+from benchmarks.processes import Server
+from benchmarks.report import Table, decimals, megabytes, milliseconds
+from natstream.localnats import NatsServer
+
+__all__ = ["MEASUREMENTS", "Bench"]
+
+NATSTREAM = PEERS["natstream"]
+# Where natstream was not measured, the bare broadcaster gets what it is designed to use.
+FLUSH_RATE = 20.0
+
+# Lines a second to one reader, each tried on a server of its own until one is too much.
+THROUGHPUTS = (50_000, 75_000, 100_000, 125_000, 150_000, 200_000)
+# What is late by more than this is not sustained, it only has not ended yet.
+SUSTAINED = 1.0
+
+# Each reader another filter: what it is called, its query, and how many lines pass for one that
+# is for the reader.
+FILTERS = (
+    ("none", "", 1),
+    ("lets all through: `not=…`", "?not=nobody-{n}", 1),
+    ("its own word: `q=…`", "?q=user=u{n:04d}", 1_000),
+    ("its own machine: `machine=…`", "?machine={n:014x}", 1_000),
+)
+
+STARTS = 5
+IDLE_READERS = 1_000
+# The memory of a start, or of a thousand requests, has settled by then.
+REST = 3.0
+
+SLOW = Load(100, 1_000, seconds=40)
+DEAF = 100
+GLANCE = 0.25
+
+
+@attrs.frozen
+class Bench:
+    """What the measurements share, and what was chosen on the command line."""
+
+    nats: NatsServer
+    peers: Sequence[Peer]
+    loads: Sequence[tuple[int, int]]
+    """Readers, lines a second."""
+    seconds: float
+    say: Callable[[str], None]
+    """Told about each result as soon as it is there."""
+
+    async def measure(
+        self, peer: Peer, load: Load, *, flush_rate: float = 0.0, path: str = ""
+    ) -> Result:
+        result = await measure(peer, self.nats, load, flush_rate=flush_rate, path=path)
+        self.say(f"{load}, {peer.name} {path}: {', '.join(_row(result))}; {_harness([result])}")
+        return result
+
+
+COLUMNS = ("delivered", "p50 ms", "p99 ms", "CPU µs/event", "of a core", "sends/s", "MB")
+
+
+def _row(result: Result) -> tuple[str, ...]:
+    share = f"{result.delivered / result.expected:.1%}"
+    return (
+        "all" if result.complete else share,
+        milliseconds(result.p50),
+        milliseconds(result.p99),
+        decimals(result.cpu_per_event * 1e6),
+        f"{result.cpu:.0%}",
+        decimals(result.sends) if result.sends else "–",
+        megabytes(result.resident),
+    )
+
+
+async def loads(bench: Bench) -> Table:
+    """Every load on every peer, natstream first: the bare broadcaster then sends as often."""
+    rows, results = [], []
+    for readers, rate in bench.loads:
+        load = Load(readers, rate, bench.seconds)
+        flush_rate = FLUSH_RATE
+        for peer in bench.peers:
+            result = await bench.measure(peer, load, flush_rate=flush_rate)
+            if peer is NATSTREAM:
+                flush_rate = result.sends
+            rows.append((str(load), peer.title, *_row(result)))
+            results.append(result)
+    return Table(("readers × lines/s", "server", *COLUMNS), rows, (_harness(results),))
+
+
+def _harness(results: Sequence[Result]) -> str:
+    late = max(result.late for result in results)
+    client = max(result.client for result in results)
+    waited = max(result.waited for result in results)
+    return (
+        f"At most, the publisher was {milliseconds(late)} ms late (p99), the readers' process took "
+        f"{client:.0%} of the other core, and a server waited {waited:.0%} of the time for its own."
+    )
+
+
+async def throughput(bench: Bench) -> Table:
+    """How many lines a second go through to one reader."""
+    rows, results = [], []
+    for rate in THROUGHPUTS:
+        result = await bench.measure(NATSTREAM, Load(1, rate, bench.seconds))
+        sustained = result.complete and result.p99 < SUSTAINED
+        rows.append((f"{rate:,}", "yes" if sustained else "no", *_row(result)))
+        results.append(result)
+        if not sustained:
+            break
+    return Table(("lines/s", "sustained", *COLUMNS), rows, (_harness(results),))
+
+
+async def filters(bench: Bench) -> Table:
+    """A thousand readers, each with another filter."""
+    rows = []
+    for name, query, share in FILTERS:
+        load = Load(1_000, 200, bench.seconds, share=share)
+        result = await bench.measure(NATSTREAM, load, path=NATSTREAM.path + query)
+        rows.append((name, f"{result.delivered:,} of {result.expected:,}", *_row(result)[1:]))
+    return Table(("each reader's filter", *COLUMNS), rows)
+
+
+async def idle(bench: Bench) -> Table:
+    """Time to start; memory without readers, and for each idle one."""
+    rows = []
+    for peer in bench.peers:
+        startups = [await _startup(bench, peer) for _ in range(STARTS)]
+        async with peer.open(bench.nats, FLUSH_RATE) as server:
+            await trio.sleep(REST)
+            alone = server.usage.resident
+            async with open_readers(server, peer.path, IDLE_READERS):
+                await trio.sleep(REST)
+                each = (server.usage.resident - alone) / IDLE_READERS
+        ready = f"{statistics.median(startups) * 1_000:,.0f}"
+        rows.append((peer.title, ready, megabytes(alone), decimals(each / 1024)))
+        bench.say(", ".join(rows[-1]))
+    return Table(("server", "ready after ms", "idle MB", "KB each idle reader"), rows)
+
+
+async def _startup(bench: Bench, peer: Peer) -> float:
+    async with peer.open(bench.nats, FLUSH_RATE) as server:
+        return server.startup
+
+
+async def slow(bench: Bench) -> Table:
+    """What readers that never read do to the others, and to the server."""
+    rows = []
+    for peer in bench.peers:
+        for deaf in (0, DEAF):
+            rows.append((peer.title, f"{SLOW.readers} + {deaf}", *await _slow(bench, peer, deaf)))
+            bench.say(", ".join(rows[-1]))
+    columns = ("server", "readers + deaf ones", *COLUMNS, "most MB", "cut after s")
+    return Table(columns, rows)
+
+
+async def _slow(bench: Bench, peer: Peer, deaf: int) -> tuple[str, ...]:
+    async with (
+        peer.open(bench.nats, FLUSH_RATE) as server,
+        open_readers(server, peer.path, SLOW.readers) as readers,
+        open_readers(server, peer.path, deaf, "--deaf"),
+        trio.open_nursery() as nursery,
+    ):
+        watch = Watch(server)
+        nursery.start_soon(watch.run)
+        result = await apply(SLOW, server, readers, peer.target(bench.nats, server))
+        nursery.cancel_scope.cancel()
+    cut = f"{min(watch.cuts):.0f}–{max(watch.cuts):.0f}" if watch.cuts else "–"
+    return (*_row(result), megabytes(watch.resident), cut)
+
+
+@attrs.define
+class Watch:
+    """Keeps an eye on a server while something else is going on."""
+
+    _server: Server
+    resident: int = 0
+    """The most that it took at any glance."""
+    cuts: list[float] = attrs.field(factory=list)
+    """When it closed each connection that it has closed, in seconds since the start."""
+
+    async def run(self) -> None:
+        started, all_of_them = trio.current_time(), self._server.connections
+        while True:
+            self.resident = max(self.resident, self._server.usage.resident)
+            new = all_of_them - self._server.connections - len(self.cuts)
+            self.cuts += [trio.current_time() - started] * new
+            await trio.sleep(GLANCE)
+
+
+MEASUREMENTS: dict[str, Callable[[Bench], Awaitable[Table]]] = {
+    measurement.__name__: measurement for measurement in (loads, throughput, filters, slow, idle)
+}

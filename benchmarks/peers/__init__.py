@@ -1,0 +1,176 @@
+"""The servers that are measured: how each is started, fed and read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import attrs
+
+from benchmarks.processes import HOST, Server, free_port
+from natstream.localnats import NatsServer
+
+__all__ = ["PEERS", "Peer"]
+
+HERE = Path(__file__).parent
+# The peers' own virtual environment; `make bench` makes it from benchmarks/requirements.txt.
+PEERS_PYTHON = HERE.parent / ".venv/bin/python"
+NCHAN_MODULES = (
+    Path("/usr/lib/nginx/modules/ngx_nchan_module.so"),
+    Path("/usr/share/nginx/modules/ngx_nchan_module.so"),
+)
+
+
+@attrs.frozen
+class Launch:
+    """What a peer is told when it starts."""
+
+    nats: NatsServer
+    port: int
+    flush_rate: float
+    """Sends a second to each reader at the most; only the bare broadcaster heeds it."""
+    directory: Path
+    """For its files; gone when it ends."""
+
+
+@attrs.frozen
+class Peer:
+    """A server of one kind."""
+
+    name: str
+    title: str
+    """What it is, for the table."""
+    command: Callable[[Launch], list[str]]
+    environ: Callable[[Launch], dict[str, str]] = lambda _: {}
+    path: str = "/events"
+    ready: str = "/ready"
+    post: str = ""
+    """The path that lines are POSTed to; a peer without one reads NATS."""
+    missing: Callable[[], str] = lambda: ""
+    """A sentence that says what it lacks on this machine and how to get it, or nothing."""
+    version: Callable[[], str] = lambda: ""
+
+    @asynccontextmanager
+    async def open(self, nats: NatsServer, flush_rate: float) -> AsyncIterator[Server]:
+        """Run one, ready to be read.
+
+        Raises:
+            BenchmarkError: it does not start.
+        """
+        with TemporaryDirectory(prefix="bench-") as directory:
+            launch = Launch(nats, free_port(), flush_rate, Path(directory))
+            environ = {"PATH": os.environ.get("PATH", os.defpath), **self.environ(launch)}
+            command = self.command(launch)
+            async with Server.open(command, environ, launch.port, self.ready) as server:
+                yield server
+
+    def target(self, nats: NatsServer, server: Server) -> str:
+        """Where its lines are to be published."""
+        if self.post:
+            return f"http://{HOST}:{server.port}{self.post}"
+        return f"nats://{nats.user}:{nats.password}@{HOST}:{nats.port}"
+
+
+def _natstream(launch: Launch) -> dict[str, str]:
+    return {
+        "FLY_ORG": launch.nats.user,
+        "ACCESS_TOKEN": launch.nats.password,
+        "FLY_APP": "*",
+        "NATSTREAM_NATS_URL": launch.nats.url,
+        "NATSTREAM_BIND": f"{HOST}:{launch.port}",
+        "NATSTREAM_DRAIN_BIND": "off",
+    }
+
+
+def _nginx(launch: Launch) -> list[str]:
+    configuration = launch.directory / "nginx.conf"
+    module = next(path for path in NCHAN_MODULES if path.exists())
+    text = (HERE / "nchan.conf").read_text()
+    text = text.replace("@MODULE@", str(module)).replace("@PORT@", str(launch.port))
+    configuration.write_text(text.replace("@DIRECTORY@", str(launch.directory)))
+    return ["nginx", "-p", str(launch.directory), "-c", str(configuration)]
+
+
+def _lacks_nginx() -> str:
+    if shutil.which("nginx") and any(path.exists() for path in NCHAN_MODULES):
+        return ""
+    return "nginx with nchan is not installed: apt install nginx libnginx-mod-nchan (Debian)"
+
+
+def _lacks_peers() -> str:
+    if PEERS_PYTHON.exists():
+        return ""
+    return f"{PEERS_PYTHON} does not exist: `make bench` makes it"
+
+
+def _say(*command: str) -> str:
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    return (said.stdout + said.stderr).strip()
+
+
+PEERS = {
+    peer.name: peer
+    for peer in (
+        Peer(
+            "natstream",
+            "natstream",
+            lambda _: [sys.executable, "-m", "natstream", "serve"],
+            environ=_natstream,
+            path="/api/logs",
+            ready="/readyz",
+            version=lambda: _say(sys.executable, "-m", "natstream", "--version"),
+        ),
+        Peer(
+            "nchan",
+            "nginx + nchan",
+            _nginx,
+            post="/publish",
+            missing=_lacks_nginx,
+            version=lambda: ", ".join(
+                (
+                    _say("nginx", "-v").removeprefix("nginx version: "),
+                    "nchan " + _say("dpkg-query", "-W", "-f", "${Version}", "libnginx-mod-nchan"),
+                )
+            ),
+        ),
+        Peer(
+            "starlette",
+            "Starlette, sse-starlette, uvicorn",
+            lambda launch: [str(PEERS_PYTHON), str(HERE / "starlette_app.py"), str(launch.port)],
+            environ=lambda launch: {
+                "NATS_URL": launch.nats.url,
+                "NATS_USER": launch.nats.user,
+                "NATS_PASSWORD": launch.nats.password,
+            },
+            missing=_lacks_peers,
+            version=lambda: _say(
+                str(PEERS_PYTHON),
+                "-c",
+                "from importlib.metadata import version as v; print(', '.join(f'{p} {v(p)}' for p "
+                "in ('starlette', 'sse-starlette', 'uvicorn', 'uvloop', 'nats-py')))",
+            ),
+        ),
+        Peer(
+            "bare",
+            "bare trio sockets",
+            lambda launch: [
+                sys.executable,
+                str(HERE / "bare.py"),
+                str(launch.port),
+                str(launch.nats.port),
+                launch.nats.user,
+                launch.nats.password,
+                str(launch.flush_rate),
+            ],
+            version=lambda: _say(
+                sys.executable, "-c", "import trio; print('trio', trio.__version__)"
+            ),
+        ),
+    )
+}

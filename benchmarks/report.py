@@ -1,0 +1,78 @@
+"""Measurements as tables in Markdown, and their place in docs/performance.md."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import attrs
+
+from natstream.localnats import find_nats_server
+
+__all__ = ["Table", "conditions", "decimals", "megabytes", "milliseconds", "write"]
+
+PAGE = Path(__file__).parent.parent / "docs/performance.md"
+
+
+@attrs.frozen
+class Table:
+    """A table: its columns, its rows, and what must be known to read it."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        rule = ["---", *["---:"] * (len(self.columns) - 1)]
+        lines = [f"| {' | '.join(row)} |" for row in (self.columns, rule, *self.rows)]
+        return "\n".join([*lines, *(f"\n{note}" for note in self.notes)])
+
+
+def milliseconds(seconds: float) -> str:
+    return f"{decimals(seconds * 1_000)}"
+
+
+def megabytes(size: int) -> str:
+    return decimals(size / 2**20)
+
+
+def decimals(value: float) -> str:
+    """Three significant digits, as many as a figure of this kind deserves."""
+    if value != value:
+        return "–"
+    return f"{value:,.0f}" if value >= 99.95 else f"{value:#.3g}"
+
+
+def conditions(arguments: Iterable[str], versions: Iterable[str]) -> str:
+    """On what, with what and how it was measured."""
+    nats = subprocess.run([find_nats_server(), "--version"], capture_output=True, text=True)
+    software = (*versions, nats.stdout.strip(), f"Python {platform.python_version()}")
+    machine = f"{_processor()}, {os.cpu_count()} cores, Linux {platform.release()}"
+    return "\n".join(
+        (
+            f"* {datetime.now(UTC):%Y-%m-%d}; {machine}",
+            f"* {'; '.join(software)}",
+            f"* `python -m benchmarks {' '.join(arguments)}`",
+        )
+    )
+
+
+def _processor() -> str:
+    found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    return found[1] if found else platform.machine()
+
+
+def write(name: str, text: str) -> None:
+    """Replace the measurement `name` in the page, between its two comments."""
+    page = PAGE.read_text()
+    begin, end = f"<!-- measured: {name} -->", f"<!-- end: {name} -->"
+    before, found, rest = page.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise SystemExit(f"{PAGE} has no place for the measurement {name!r}")
+    PAGE.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
