@@ -16,10 +16,16 @@ import attrs
 
 from natstream.errors import ConfigurationError
 
-__all__ = ["Bind", "Settings", "parse_bind"]
+__all__ = ["Bind", "Settings", "markdown_table", "parse_bind"]
 
 APP_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 SOURCES = ("nats", "drain")
+
+_NATS_URL = re.compile(
+    # No user or password in the address: it would be shown in logs and notices.
+    r"(?:nats|tls)://(?:\[[0-9a-fA-F:.]+\]|[^\s/@:\[\]]+)(?::(\d{1,5}))?/?",
+    re.ASCII,
+)
 
 
 class Bind(NamedTuple):
@@ -44,7 +50,7 @@ def parse_bind(text: str) -> Bind:
         host = host[1:-1]
     elif ":" in host:
         raise ValueError("host:port, with an IPv6 host in brackets")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+    if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         raise ValueError("host:port, with a port from 0 to 65535")
     return Bind(host or "::", int(port))
 
@@ -57,10 +63,16 @@ def _apps(text: str) -> tuple[str, ...]:
     names = _words(text)
     if names == ("*",):
         return ()
-    for name in names:
-        if not APP_NAME.fullmatch(name):
-            raise ValueError("app names of a-z, 0-9 and -, separated by commas, or * alone")
+    # A comma alone names no app; every app would be more than was asked for.
+    if not names or not all(map(APP_NAME.fullmatch, names)):
+        raise ValueError("app names of a-z, 0-9 and -, separated by commas, or * alone")
     return tuple(dict.fromkeys(names))
+
+
+def _app(text: str) -> tuple[str, ...]:
+    if not APP_NAME.fullmatch(text):
+        raise ValueError("one app name of a-z, 0-9 and -")
+    return (text,)
 
 
 def _slug(text: str) -> str:
@@ -71,12 +83,9 @@ def _slug(text: str) -> str:
 
 def _servers(text: str) -> tuple[str, ...]:
     urls = _words(text)
-    for url in urls:
-        # No user or password in the address: it would be shown in logs and notices.
-        if not re.fullmatch(r"(nats|tls)://(\[[0-9a-fA-F:.%]+\]|[^\s/@:\[\]]+)(:\d{1,5})?/?", url):
-            raise ValueError("nats://host:port, several separated by commas")
-    if not urls:
-        raise ValueError("nats://host:port, several separated by commas")
+    matches = [_NATS_URL.fullmatch(url) for url in urls]
+    if not urls or any(match is None or int(match[1] or 4222) > 65535 for match in matches):
+        raise ValueError("nats://host:port without credentials, several separated by commas")
     return urls
 
 
@@ -86,7 +95,8 @@ def _drain_bind(text: str) -> Bind | None:
 
 def _tokens(text: str) -> tuple[str, ...]:
     tokens = _words(text)
-    if any(not token.isascii() or not token.isprintable() or " " in token for token in tokens):
+    # A comma alone is no token: without one, the door would be open.
+    if not tokens or any(not re.fullmatch(r"[!-~]+", token) for token in tokens):
         raise ValueError("printable ASCII without spaces, several tokens separated by commas")
     return tokens
 
@@ -113,7 +123,7 @@ def _count(least: int, most: int) -> Callable[[str], int]:
 
 def _seconds(least: float, most: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
-        if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text) or not least <= float(text) <= most:
+        if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) or not least <= float(text) <= most:
             raise ValueError(f"seconds from {least:g} to {most:g}")
         return float(text)
 
@@ -145,13 +155,18 @@ class Settings:
     """Everything that can be set, with each default's reason in its help."""
 
     org: str = _setting(
-        "FLY_ORG", _slug, "", "organisation slug, the NATS user; required for the NATS source"
+        "FLY_ORG",
+        _slug,
+        "",
+        "organisation slug, the NATS user; required for the NATS source",
+        shown="–",
     )
     access_token: str = _setting(
         "ACCESS_TOKEN",
         str,
         "",
         "Fly token, the NATS password; required for the NATS source",
+        shown="–",
         secret=True,
     )
     apps: tuple[str, ...] = _setting(
@@ -212,7 +227,7 @@ class Settings:
         _count(65_536, 2**40),
         64 * 2**20,
         "bytes of memory it may take for them; the first limit reached counts",
-        shown="67108864 (64 MiB)",
+        shown="`67108864` (64 MiB)",
     )
     max_readers: int = _setting(
         "NATSTREAM_MAX_READERS",
@@ -256,12 +271,11 @@ class Settings:
         for field in attrs.fields(cls):
             variable = field.metadata["variable"]
             if text := environ.get(variable, "").strip():
-                values[field.name] = _read(variable, text, field.metadata)
+                values[field.name] = _read(
+                    variable, text, field.metadata["parse"], secret=field.metadata["secret"]
+                )
         if "apps" not in values and (text := environ.get("FLY_APP_NAME", "").strip()):
-            metadata = attrs.fields_dict(cls)["apps"].metadata
-            if text == "*":
-                raise ConfigurationError("FLY_APP_NAME is '*'; it takes one app name.")
-            values["apps"] = _read("FLY_APP_NAME", text, metadata)
+            values["apps"] = _read("FLY_APP_NAME", text, _app)
         if values.get("drain_tokens") and "drain_bind" not in values:
             values["drain_bind"] = Bind("::", 8081)
         settings = cls(**values)
@@ -290,10 +304,25 @@ class Settings:
             )
 
 
-def _read(variable: str, text: str, metadata: Mapping[str, Any]) -> Any:
+def markdown_table() -> str:
+    """Every variable, what it means and its default: the table in `docs/settings.md`."""
+    rows = ["| variable | meaning | default |", "|---|---|---|"]
+    for field in attrs.fields(Settings):
+        default = field.metadata["shown"] or f"`{str(field.default).removesuffix('.0')}`"
+        rows.append(f"| `{field.metadata['variable']}` | {field.metadata['help']} | {default} |")
+    return "\n".join(rows)
+
+
+def _read(variable: str, text: str, parse: Callable[[str], Any], *, secret: bool = False) -> Any:
     try:
-        return metadata["parse"](text)
+        return parse(text)
     except ValueError as error:
-        # repr() keeps control characters of the value out of the terminal and the logs.
-        held = "a value that it cannot take" if metadata["secret"] else repr(text[:200])
+        held = "a value that it cannot take" if secret else _shown(text)
         raise ConfigurationError(f"{variable} is {held}; it takes {error}.") from None
+
+
+def _shown(text: str) -> str:
+    """A wrong value as an error may show it, on one line and without what may be a secret."""
+    text = re.sub(r".*@", "***@", text, flags=re.DOTALL)  # credentials in an address
+    text = re.sub(r"(FlyV1 |f[mo][0-9][a-z]?_).*", "***", text, flags=re.DOTALL)  # a Fly token, misplaced
+    return repr(text if len(text) <= 200 else f"{text[:200]}…")

@@ -1,0 +1,297 @@
+"""Environment variables → `Settings`, and that docs/settings.md tells the truth about them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from natstream.errors import ConfigurationError
+from natstream.settings import Bind, Settings, markdown_table, parse_bind
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "settings.md"
+NATS = {"FLY_ORG": "acme", "ACCESS_TOKEN": "FlyV1 fm2_secret"}
+
+
+def read(**environ: str) -> Settings:
+    """The settings of an environment that has what the NATS source needs."""
+    return Settings.from_environ(NATS | environ)
+
+
+def refusal(**environ: str) -> str:
+    """The sentence that such an environment is refused with."""
+    with pytest.raises(ConfigurationError) as caught:
+        read(**environ)
+    return str(caught.value)
+
+
+def test_the_defaults_are_those_of_the_documentation() -> None:
+    """With nothing set but what the NATS source needs."""
+    assert read() == Settings(
+        org="acme",
+        access_token="FlyV1 fm2_secret",
+        apps=(),
+        nats_servers=("nats://[fdaa::3]:4223",),
+        bind=Bind("::", 8080),
+        drain_bind=Bind("127.0.0.1", 8081),
+        tokens=(),
+        drain_tokens=(),
+        sources=("nats", "drain"),
+        backlog_lines=50_000,
+        backlog_bytes=64 * 1024 * 1024,
+        max_readers=5_000,
+        max_lag=30.0,
+        stall=20.0,
+        keepalive=15.0,
+        grace=5.0,
+    )
+
+
+def test_every_variable_is_read() -> None:
+    """Each arrives in its field."""
+    settings = read(
+        FLY_APP="web, api",
+        NATSTREAM_NATS_URL="nats://127.0.0.1:4222,tls://nats.example.com",
+        NATSTREAM_BIND="0.0.0.0:80",
+        NATSTREAM_DRAIN_BIND="[::1]:81",
+        NATSTREAM_TOKEN="new, old",
+        NATSTREAM_DRAIN_TOKEN="drain",
+        NATSTREAM_SOURCES="nats",
+        NATSTREAM_BACKLOG_LINES="10",
+        NATSTREAM_BACKLOG_BYTES="1_000_000",
+        NATSTREAM_MAX_READERS="7",
+        NATSTREAM_MAX_LAG="0.5",
+        NATSTREAM_STALL="1",
+        NATSTREAM_KEEPALIVE="2.25",
+        NATSTREAM_GRACE="300",
+    )
+    assert attrs.asdict(settings, recurse=False) == {
+        "org": "acme",
+        "access_token": "FlyV1 fm2_secret",
+        "apps": ("web", "api"),
+        "nats_servers": ("nats://127.0.0.1:4222", "tls://nats.example.com"),
+        "bind": ("0.0.0.0", 80),
+        "drain_bind": ("::1", 81),
+        "tokens": ("new", "old"),
+        "drain_tokens": ("drain",),
+        "sources": ("nats",),
+        "backlog_lines": 10,
+        "backlog_bytes": 1_000_000,
+        "max_readers": 7,
+        "max_lag": 0.5,
+        "stall": 1.0,
+        "keepalive": 2.25,
+        "grace": 300.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("environ", "subjects"),
+    [
+        ({"FLY_APP": "*", "FLY_APP_NAME": "web"}, ("logs.>",)),
+        ({"FLY_APP": "api", "FLY_APP_NAME": "web"}, ("logs.api.>",)),
+        ({"FLY_APP": "api,web"}, ("logs.api.>", "logs.web.>")),
+        ({"FLY_APP": "api,web,api"}, ("logs.api.>", "logs.web.>")),
+        ({"FLY_APP_NAME": "web"}, ("logs.web.>",)),
+        ({"FLY_APP": "", "FLY_APP_NAME": "web"}, ("logs.web.>",)),
+        ({"FLY_APP": " ", "FLY_APP_NAME": "web"}, ("logs.web.>",)),
+        ({"FLY_APP": "", "FLY_APP_NAME": ""}, ("logs.>",)),
+        ({}, ("logs.>",)),
+        ({"FLY_APP": "a" * 63}, (f"logs.{'a' * 63}.>",)),
+    ],
+)
+def test_subject_selection(environ: dict[str, str], subjects: tuple[str, ...]) -> None:
+    """`FLY_APP` wins over `FLY_APP_NAME`; empty is unset; neither is everything."""
+    assert read(**environ).subjects == subjects
+
+
+@pytest.mark.parametrize("variable", ["FLY_APP", "FLY_APP_NAME"])
+@pytest.mark.parametrize(
+    "name",
+    ["Web", "-web", "web.>", "web.*", ">", "*,web", "web,*", "**", ",", " , ", "we b", "wéb",
+     "web²", "a" * 64, "web\napi", "$SYS", "web\x00"],
+)  # fmt: skip
+def test_what_is_no_app_name_is_an_error_and_never_a_wider_subscription(
+    variable: str, name: str
+) -> None:
+    """The sentence names the variable and what it held."""
+    said = refusal(**{variable: name})
+    assert said.startswith(f"{variable} is {name.strip()!r}; it takes ")
+
+
+@pytest.mark.parametrize("name", ["*", "web,api"])
+def test_flys_own_variable_holds_one_app(name: str) -> None:
+    """Fly never sets it to a list or a star; whoever does means `FLY_APP`."""
+    assert refusal(FLY_APP_NAME=name).startswith(f"FLY_APP_NAME is {name!r}; it takes one app name")
+
+
+@given(st.text())
+def test_an_app_can_only_narrow(text: str) -> None:
+    """Whatever `FLY_APP` holds, all apps are read only for the star and for nothing."""
+    try:
+        subjects = read(FLY_APP=text).subjects
+    except ConfigurationError:
+        return
+    assert subjects != ("logs.>",) or text.strip() in ("", "*") or text.strip(" ,\t\n") == "*"
+
+
+@pytest.mark.parametrize(
+    ("missing", "names"),
+    [
+        (["FLY_ORG"], "FLY_ORG is not set"),
+        (["ACCESS_TOKEN"], "ACCESS_TOKEN is not set"),
+        (["FLY_ORG", "ACCESS_TOKEN"], "FLY_ORG and ACCESS_TOKEN are not set"),
+    ],
+)
+def test_without_credentials_it_says_which_is_missing_and_what_needs_none(
+    missing: list[str], names: str
+) -> None:
+    """An empty variable is missing too."""
+    said = refusal(**dict.fromkeys(missing, ""))
+    assert said.startswith(names)
+    assert "`natstream demo`" in said
+    assert "NATSTREAM_SOURCES=drain" in said
+
+
+def test_a_drain_only_deployment_needs_no_credentials() -> None:
+    """`NATSTREAM_SOURCES=drain`."""
+    assert Settings.from_environ({"NATSTREAM_SOURCES": "drain"}).sources == ("drain",)
+
+
+def test_the_drain_leaves_loopback_once_it_has_a_token() -> None:
+    """Its own variable wins; `off` disables it."""
+    assert read(NATSTREAM_DRAIN_TOKEN="t").drain_bind == Bind("::", 8081)
+    assert read(NATSTREAM_DRAIN_TOKEN="t", NATSTREAM_DRAIN_BIND=":9").drain_bind == Bind("::", 9)
+    assert read(NATSTREAM_DRAIN_TOKEN="t", NATSTREAM_DRAIN_BIND="Off").drain_bind is None
+
+
+@pytest.mark.parametrize(
+    ("text", "bind", "back"),
+    [
+        ("[::]:8080", ("::", 8080), "[::]:8080"),
+        ("127.0.0.1:0", ("127.0.0.1", 0), "127.0.0.1:0"),
+        ("[fdaa:0:1::2]:80", ("fdaa:0:1::2", 80), "[fdaa:0:1::2]:80"),
+        ("fly-local-6pn:65535", ("fly-local-6pn", 65535), "fly-local-6pn:65535"),
+        (":8080", ("::", 8080), "[::]:8080"),
+    ],
+)
+def test_an_address_reads_and_prints(text: str, bind: tuple[str, int], back: str) -> None:
+    """IPv6 hosts stand in brackets."""
+    assert parse_bind(text) == bind
+    assert str(parse_bind(text)) == back
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["8080", "::1:8080", "::", "[::1]", "[::]:", "host:", "host:http", "host:65536", "host:-1",
+     "host:+1", "host: 80", "host:٨٠", "host:" + "9" * 5_000, "http://host:80"],
+)  # fmt: skip
+def test_what_is_no_address_is_refused(text: str) -> None:
+    """With a sentence that shows what is one."""
+    for variable in ("NATSTREAM_BIND", "NATSTREAM_DRAIN_BIND"):
+        said = refusal(**{variable: text})
+        assert said.startswith(f"{variable} is '{text[:200]}")
+        assert "; it takes host:port" in said
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("FLY_ORG", "acme inc"),
+        ("FLY_ORG", "acme.*\x00"),
+        ("NATSTREAM_NATS_URL", ","),
+        ("NATSTREAM_NATS_URL", "demo.nats.io:4222"),
+        ("NATSTREAM_NATS_URL", "http://demo.nats.io"),
+        ("NATSTREAM_NATS_URL", "nats://demo.nats.io:99999"),
+        ("NATSTREAM_NATS_URL", "nats://fdaa::3:4223"),
+        ("NATSTREAM_NATS_URL", "nats://a:1 nats://b:2"),
+        ("NATSTREAM_SOURCES", "nats,kafka"),
+        ("NATSTREAM_SOURCES", ","),
+        ("NATSTREAM_BACKLOG_LINES", "0"),
+        ("NATSTREAM_BACKLOG_LINES", "-1"),
+        ("NATSTREAM_BACKLOG_LINES", "many"),
+        ("NATSTREAM_BACKLOG_LINES", "_"),
+        ("NATSTREAM_BACKLOG_LINES", "1e3"),
+        ("NATSTREAM_BACKLOG_LINES", "9" * 5_000),
+        ("NATSTREAM_BACKLOG_BYTES", "64MB"),
+        ("NATSTREAM_MAX_READERS", "0"),
+        ("NATSTREAM_MAX_LAG", "0"),
+        ("NATSTREAM_MAX_LAG", "inf"),
+        ("NATSTREAM_STALL", "nan"),
+        ("NATSTREAM_KEEPALIVE", "15s"),
+        ("NATSTREAM_KEEPALIVE", "١٥"),
+        ("NATSTREAM_GRACE", "-5"),
+        ("NATSTREAM_GRACE", "5\n6"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence(variable: str, text: str) -> None:
+    """It names the variable, what it held and what it takes, on one line."""
+    said = refusal(**{variable: text})
+    assert said.startswith(f"{variable} is {text[:200]!r}"[:100])
+    assert "; it takes " in said
+    assert said.isprintable()
+    assert len(said) < 500
+
+
+@pytest.mark.parametrize("text", [",", " , ,", "two words", "tökén", "a\x00b", "a\nb"])
+@pytest.mark.parametrize("variable", ["NATSTREAM_TOKEN", "NATSTREAM_DRAIN_TOKEN"])
+def test_what_is_no_token_never_opens_the_door(variable: str, text: str) -> None:
+    """A list without a token is an error; the value is not shown."""
+    said = refusal(**{variable: text})
+    assert said.startswith(f"{variable} is a value that it cannot take; it takes ")
+    assert text.strip() == "," or text not in said
+
+
+def test_settings_are_frozen() -> None:
+    """They are read once."""
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        read().org = "other"  # type: ignore[misc]  # that is the point
+
+
+def test_secrets_are_never_shown() -> None:
+    """Neither by `repr` nor by `str`, which logs and tracebacks use."""
+    settings = read(NATSTREAM_TOKEN="reader-secret", NATSTREAM_DRAIN_TOKEN="drain-secret")
+    for shown in (repr(settings), str(settings), f"{settings}"):
+        assert "secret" not in shown
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("NATSTREAM_NATS_URL", "nats://user:hunter2@nats.example.com:4222"),
+        ("NATSTREAM_NATS_URL", "nats://hunter2@nats.example.com:4222"),
+        ("NATSTREAM_NATS_URL", "nats://a:hun@ter2/hunter2@one,nats://b:hunter2@[fdaa::3]:4223"),
+        ("NATSTREAM_BIND", "http://user:hunter2@host:80"),
+        ("FLY_ORG", "FlyV1 fm2_hunter2,fm2_hunter2"),
+        ("FLY_ORG", "fo1_hunter2 x"),
+        ("FLY_APP", "fm2_hunter2"),
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_shown_either(variable: str, text: str) -> None:
+    """Credentials in an address are refused and hidden; so is a Fly token that went astray."""
+    said = refusal(**{variable: text})
+    assert said.startswith(f"{variable} is ")
+    assert "hunter2" not in said
+
+
+def test_the_documents_table_is_made_from_the_settings() -> None:
+    """To renew it: paste what `natstream.settings.markdown_table()` gives."""
+    assert f"\n\n{markdown_table()}\n\n" in DOCUMENT.read_text(encoding="utf-8")
+
+
+def test_every_variable_that_is_read_is_documented() -> None:
+    """And every one that the document names is read."""
+    asked = set()
+
+    class Environ(dict[str, str]):
+        def get(self, name: str, default: str) -> str:  # type: ignore[override]
+            asked.add(name)
+            return super().get(name, default)
+
+    Settings.from_environ(Environ(NATS))
+    names = r"(?:NATSTREAM|FLY)_[A-Z_]+|ACCESS_TOKEN"
+    assert asked == set(re.findall(names, DOCUMENT.read_text(encoding="utf-8")))
