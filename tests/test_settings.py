@@ -60,6 +60,10 @@ def test_every_variable_is_read() -> None:
         NATSTREAM_DRAIN_BIND="[::1]:81",
         NATSTREAM_TOKEN="new, old",
         NATSTREAM_DRAIN_TOKEN="drain",
+        NATSTREAM_METRICS_BIND="[::]:9091",
+        NATSTREAM_HOSTS="Logs.example.com, [::1]",
+        NATSTREAM_CORS_ORIGINS="https://one.example, http://localhost:3000",
+        NATSTREAM_CLIENT_HEADER="Fly-Client-IP",
         NATSTREAM_SOURCES="nats",
         NATSTREAM_BACKLOG_LINES="10",
         NATSTREAM_BACKLOG_BYTES="1_000_000",
@@ -78,6 +82,10 @@ def test_every_variable_is_read() -> None:
         "drain_bind": ("::1", 81),
         "tokens": ("new", "old"),
         "drain_tokens": ("drain",),
+        "metrics_bind": ("::", 9091),
+        "hosts": ("logs.example.com", "[::1]"),
+        "cors_origins": ("https://one.example", "http://localhost:3000"),
+        "client_header": "Fly-Client-IP",
         "sources": ("nats",),
         "backlog_lines": 10,
         "backlog_bytes": 1_000_000,
@@ -192,7 +200,7 @@ def test_an_address_reads_and_prints(text: str, bind: tuple[str, int], back: str
 )  # fmt: skip
 def test_what_is_no_address_is_refused(text: str) -> None:
     """With a sentence that shows what is one."""
-    for variable in ("NATSTREAM_BIND", "NATSTREAM_DRAIN_BIND"):
+    for variable in ("NATSTREAM_BIND", "NATSTREAM_DRAIN_BIND", "NATSTREAM_METRICS_BIND"):
         said = refusal(**{variable: text})
         assert said.startswith(f"{variable} is '{text[:200]}")
         assert "; it takes host:port" in said
@@ -209,6 +217,17 @@ def test_what_is_no_address_is_refused(text: str) -> None:
         ("NATSTREAM_NATS_URL", "nats://demo.nats.io:99999"),
         ("NATSTREAM_NATS_URL", "nats://fdaa::3:4223"),
         ("NATSTREAM_NATS_URL", "nats://a:1 nats://b:2"),
+        ("NATSTREAM_HOSTS", ","),
+        ("NATSTREAM_HOSTS", "logs.example.com:443"),
+        ("NATSTREAM_HOSTS", "https://logs.example.com"),
+        ("NATSTREAM_HOSTS", "*"),
+        ("NATSTREAM_CORS_ORIGINS", ","),
+        ("NATSTREAM_CORS_ORIGINS", "one.example"),
+        ("NATSTREAM_CORS_ORIGINS", "https://one.example/"),
+        ("NATSTREAM_CORS_ORIGINS", "https://one.example,*"),
+        ("NATSTREAM_CORS_ORIGINS", "null"),
+        ("NATSTREAM_CLIENT_HEADER", "Fly-Client-IP, X-Real-IP"),
+        ("NATSTREAM_CLIENT_HEADER", "X-Real-IP: 1.2.3.4"),
         ("NATSTREAM_SOURCES", "nats,kafka"),
         ("NATSTREAM_SOURCES", ","),
         ("NATSTREAM_BACKLOG_LINES", "0"),

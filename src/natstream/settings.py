@@ -89,7 +89,7 @@ def _servers(text: str) -> tuple[str, ...]:
     return urls
 
 
-def _drain_bind(text: str) -> Bind | None:
+def _bind_or_off(text: str) -> Bind | None:
     return None if text.lower() == "off" else parse_bind(text)
 
 
@@ -106,6 +106,29 @@ def _sources(text: str) -> tuple[str, ...]:
     if not names or any(name not in SOURCES for name in names):
         raise ValueError("nats, drain, or nats,drain")
     return tuple(dict.fromkeys(names))
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    hosts = _words(text.lower())
+    if not hosts or any(not re.fullmatch(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]", host) for host in hosts):
+        raise ValueError("host names or addresses without ports, separated by commas")
+    return hosts
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = _words(text.lower())
+    one = r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
+    if origins != ("*",) and (
+        not origins or any(not re.fullmatch(one, origin) for origin in origins)
+    ):
+        raise ValueError("origins as https://host, separated by commas, or * alone")
+    return origins
+
+
+def _header(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,63}", text):
+        raise ValueError("the name of one header, as Fly-Client-IP")
+    return text
 
 
 def _count(least: int, most: int) -> Callable[[str], int]:
@@ -192,7 +215,7 @@ class Settings:
     )
     drain_bind: Bind | None = _setting(
         "NATSTREAM_DRAIN_BIND",
-        _drain_bind,
+        _bind_or_off,
         Bind("127.0.0.1", 8081),
         "where the drain listener listens; `off` disables it",
         shown="`127.0.0.1:8081`, or `[::]:8081` once a drain token is set",
@@ -212,6 +235,38 @@ class Settings:
         "bearer token(s) a drain sender must show",
         shown="none",
         secret=True,
+    )
+    metrics_bind: Bind | None = _setting(
+        "NATSTREAM_METRICS_BIND",
+        _bind_or_off,
+        None,
+        "where `/metrics` and `/readyz` listen, without a token: a port for the private network; "
+        "the page's port then has them no more",
+        shown="off: they are at the page's port, for readers of everything",
+    )
+    hosts: tuple[str, ...] = _setting(
+        "NATSTREAM_HOSTS",
+        _hosts,
+        (),
+        "names under which the page is reached, separated by commas; a request for another one is "
+        "told 421 (against DNS rebinding)",
+        shown="any",
+    )
+    cors_origins: tuple[str, ...] = _setting(
+        "NATSTREAM_CORS_ORIGINS",
+        _origins,
+        (),
+        "origins whose pages may read the API, separated by commas; `*`: any, without cookies",
+        shown="none",
+    )
+    client_header: str = _setting(
+        "NATSTREAM_CLIENT_HEADER",
+        _header,
+        "",
+        "header in which the proxy in front names the client's address (on Fly `Fly-Client-IP`): "
+        "limits then hold for each address, and `Fly-Forwarded-Proto` and `X-Forwarded-Proto` are "
+        "believed; only where nobody gets past the proxy",
+        shown="none: no such header is believed",
     )
     sources: tuple[str, ...] = _setting(
         "NATSTREAM_SOURCES", _sources, SOURCES, "which sources run", shown="`nats,drain`"
@@ -324,5 +379,7 @@ def _read(variable: str, text: str, parse: Callable[[str], Any], *, secret: bool
 def _shown(text: str) -> str:
     """A wrong value as an error may show it, on one line and without what may be a secret."""
     text = re.sub(r".*@", "***@", text, flags=re.DOTALL)  # credentials in an address
-    text = re.sub(r"(FlyV1 |f[mo][0-9][a-z]?_).*", "***", text, flags=re.DOTALL)  # a Fly token, misplaced
+    text = re.sub(
+        r"(FlyV1 |f[mo][0-9][a-z]?_).*", "***", text, flags=re.DOTALL
+    )  # a Fly token, misplaced
     return repr(text if len(text) <= 200 else f"{text[:200]}…")
