@@ -75,7 +75,7 @@ class NatsServer:
     """Its configuration, its log; readable by nobody else, since the passwords are in there."""
     user: str
     password: str = attrs.field(repr=False)
-    settings: dict[str, Any]
+    settings: dict[str, Any] = attrs.field(repr=False)
     """Its configuration file; see https://docs.nats.io/running-a-nats-service/configuration."""
     port: int = -1
     """-1, until the server has chosen a free one."""
@@ -109,6 +109,10 @@ class NatsServer:
     def url(self) -> str:
         return f"nats://{HOST}:{self.port}"
 
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
     async def start(self) -> None:
         """Start the process, on the port that it had before, and wait until it takes connections.
 
@@ -124,9 +128,8 @@ class NatsServer:
                     return
                 await trio.sleep(POLL)
         await self.stop()
-        log = self.directory / "log"
-        said = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-        raise ListenError(f"nats-server does not start: {said[-1] if said else 'it says nothing'}")
+        said = self._log.read_text(errors="replace").strip().splitlines() or ["it says nothing"]
+        raise ListenError(f"nats-server does not start: {said[-1]}")
 
     async def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End the process and wait for its end, cancelled or not; a deaf one is killed."""
@@ -148,15 +151,20 @@ class NatsServer:
         return path
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        # Not trio's: that starts it from a worker thread, whose end would be the server's.
         command = (*_LAUNCHER, find_nats_server(), "--config", self.write_settings())
-        return subprocess.Popen(  # noqa: S603 - the operator's own binary, and no shell
-            (*command, "--ports_file_dir", self.directory, "--log", self.directory / "log"),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with self._log.open("wb") as log:
+            # Not trio's: that starts it from a worker thread, whose end would be the server's.
+            return subprocess.Popen(  # noqa: S603 - the operator's own binary, and no shell
+                (*command, "--ports_file_dir", self.directory),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    @property
+    def _log(self) -> Path:
+        return self.directory / "log"
 
     def _announced_port(self, pid: int) -> int | None:
         for path in self.directory.glob(f"*_{pid}.ports"):
