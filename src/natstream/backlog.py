@@ -91,11 +91,17 @@ class Batch:
     def select(self, filter: Filter) -> Selection:
         """What `filter` lets through, shared between its readers until `release`."""
         if self._selections is None:
-            return Selection(self, filter.select(self.entries))
+            return self._select(filter)
         selection = self._selections.get(filter)
         if selection is None:
-            selection = self._selections[filter] = Selection(self, filter.select(self.entries))
+            selection = self._selections[filter] = self._select(filter)
         return selection
+
+    def _select(self, filter: Filter) -> Selection:
+        notices = self.notices
+        if notices and filter.scoped:
+            notices = [(number, notice.reduced()) for number, notice in notices]
+        return Selection(self, filter.select(self.entries), notices)
 
     def release(self) -> None:
         """Stop keeping selections: the round of readers that shared them is over."""
@@ -119,10 +125,11 @@ class Selection:
 
     batch: Batch
     _indices: Sequence[int]
+    _notices: Sequence[tuple[int, Notice]]
     _pieces: dict[Format, Sequence[bytes]] = attrs.field(factory=dict, init=False, repr=False)
 
     def __bool__(self) -> bool:
-        return bool(self._indices) or bool(self.batch.notices)
+        return bool(self._indices) or bool(self._notices)
 
     @property
     def entries(self) -> Sequence[LogEntry]:
@@ -132,7 +139,7 @@ class Selection:
     @property
     def notices(self) -> Sequence[Notice]:
         """The notices, in order."""
-        return [notice for _, notice in self.batch.notices]
+        return [notice for _, notice in self._notices]
 
     def pieces(self, format: Format) -> Sequence[bytes]:
         """Its frames in `format`, joined into pieces of at most 64 KiB (or one larger frame)."""
@@ -143,10 +150,10 @@ class Selection:
 
     def _frames(self, format: Format) -> list[bytes]:
         batch = self.batch
-        if not batch.notices:
+        if not self._notices:
             return [batch.frame(index, format) for index in self._indices]
         frames = []
-        upcoming = list(batch.notices)
+        upcoming = list(self._notices)
         for index in self._indices:
             while upcoming and upcoming[0][0] <= batch.first + index:
                 frames.append(format.notice(upcoming.pop(0)[1]))

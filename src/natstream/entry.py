@@ -103,6 +103,10 @@ class Gap:
     doubles: bool = False
     """What follows was found by time: some of it may have been delivered before."""
 
+    def reduced(self) -> Gap:
+        """The same without the count, which tells of lines outside a reader's scope."""
+        return attrs.evolve(self, missed=None, at_most=False)
+
 
 @attrs.frozen
 class Notice:
@@ -112,3 +116,18 @@ class Notice:
     type: Literal["system", "error"] = "system"
     unix_ms: int = attrs.field(factory=lambda: time.time_ns() // 1_000_000)
     gap: Gap | None = None
+    public: bool = False
+    """Who may see but a part of the logs may read it as it is: it tells nothing of the rest."""
+
+    def reduced(self) -> Notice:
+        """The words for somebody who may see but a part: no names, no figures."""
+        if self.public:
+            return self
+        if self.gap is not None:
+            message = "Lines may be missing here"
+        elif self.type == "error":
+            message = "A source of the logs has failed and is being tried again"
+        else:
+            message = "A source of the logs has changed its state"
+        gap = self.gap and self.gap.reduced()
+        return attrs.evolve(self, message=message, gap=gap, public=True)

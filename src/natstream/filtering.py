@@ -52,6 +52,8 @@ class Filter:
     q: tuple[str, ...] = ()
     """Texts or `/regular expressions/` that the message must hold, in any case."""
     not_: tuple[str, ...] = ()
+    scoped: bool = attrs.field(default=False, kw_only=True)
+    """Its reader may see nothing else: notices are reduced, and gaps have no counts."""
     _checks: tuple[Check, ...] = attrs.field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -93,6 +95,7 @@ class Filter:
             max(self.min_level, other.min_level, key=lambda level: LEVELS.get(level, -1)),
             tuple(dict.fromkeys(self.q + other.q)),
             tuple(dict.fromkeys(self.not_ + other.not_)),
+            scoped=self.scoped or other.scoped,
         )
 
     @property

@@ -139,9 +139,13 @@ class Hub:
         type: Literal["system", "error"] = "system",
         *,
         gap: Gap | None = None,
+        public: bool = False,
     ) -> None:
-        """Say something to all readers, in its place between the entries. Never waits."""
-        self.backlog.append_notice(Notice(message, type, gap=gap))
+        """Say something to all readers, in its place between the entries. Never waits.
+
+        Who may see but a part of the logs is told less, unless it is `public`.
+        """
+        self.backlog.append_notice(Notice(message, type, gap=gap, public=public))
         self._work.set()
 
     # --- the task ------------------------------------------------------------------------

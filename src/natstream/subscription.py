@@ -241,7 +241,7 @@ class Subscription:
         if self.cursor.reaches(self._hub.flushed):
             self._behind_since = None
         self._hub.count_gap(gap)
-        return gap
+        return gap.reduced() if self.filter.scoped else gap
 
     def _has_lagged(self) -> bool:
         return (

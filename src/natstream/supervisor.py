@@ -56,7 +56,7 @@ class Core:
                     sources.start_soon(keep_running, run, status)
                 await until()
                 sources.cancel_scope.cancel()
-            self.hub.announce("natstream is closing")
+            self.hub.announce("natstream is closing", public=True)
             self.hub.close()
 
 
