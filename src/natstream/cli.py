@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
@@ -44,21 +46,22 @@ def serve() -> None:
     docs/settings.md has them all. SIGTERM and Ctrl-C end it in order, exit status 0.
     Exit status 2: a setting is wrong. 1: an address cannot be listened on.
     """
-    import trio
-
     from natstream.logs import configure_logging
+    from natstream.process import tune_process
 
-    try:
+    with _errors_as_one_sentence():
         settings = Settings.from_environ()
         configure_logging()
+        warnings = [tune_process(settings.max_readers)]
         if not settings.tokens:
-            click.echo(
-                "NATSTREAM_TOKEN is not set: whoever can reach this address can read the logs.",
-                err=True,
+            warnings.append(
+                "NATSTREAM_TOKEN is not set: whoever reaches this address can read the logs."
             )
+        for warning in filter(None, warnings):
+            click.echo(f"natstream: {warning}", err=True)
+        import trio
+
         trio.run(_serve, settings)
-    except NatstreamError as error:
-        _fail(error)
 
 
 class _Lazy(click.Command):
@@ -76,6 +79,7 @@ class _Lazy(click.Command):
 
 
 main.add_command(_Lazy("tail", short_help="Show the live logs of a natstream service."))
+main.add_command(_Lazy("check", short_help="Find what would go wrong, before it does."))
 
 
 async def _serve(settings: Settings) -> None:
@@ -88,6 +92,17 @@ async def _serve(settings: Settings) -> None:
         click.echo(f"natstream listens on {service.bind}", err=True)
 
 
-def _fail(error: NatstreamError) -> NoReturn:
+@contextmanager
+def _errors_as_one_sentence() -> Iterator[None]:
+    """What is the operator's to mend ends the process with one sentence and a status."""
+    try:
+        yield
+    except* NatstreamError as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        status = 2 if isinstance(error, ConfigurationError) else 1
+    else:
+        return
     click.echo(f"natstream: {error}", err=True)
-    sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+    sys.exit(status)

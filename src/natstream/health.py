@@ -71,22 +71,26 @@ class SourceStatus:
 
 @attrs.define
 class Health:
-    """The sources of this process."""
+    """The sources of this process, and the tasks that serve what they give."""
 
     _announce: Announce = attrs.field(repr=False)
     sources: dict[str, SourceStatus] = attrs.field(factory=dict, init=False)
+    tasks: dict[str, SourceStatus] = attrs.field(factory=dict, init=False)
 
-    def add(self, name: str, *, announced: bool = True) -> SourceStatus:
-        """Start to keep the status of `name`; readers are told of changes if `announced`."""
-        announce = self._announce if announced else _nobody
-        status = self.sources[name] = SourceStatus(name, announce)
+    def add_source(self, name: str) -> SourceStatus:
+        """Keep the status of a source; readers are told of its changes."""
+        status = self.sources[name] = SourceStatus(name, self._announce)
+        return status
+
+    def add_task(self, name: str) -> SourceStatus:
+        """Keep the status of another supervised task, of which readers need not be told."""
+        status = self.tasks[name] = SourceStatus(name, lambda message, type: None)
         return status
 
     @property
     def ready(self) -> bool:
-        """Whether every source is up."""
-        return all(status.state is SourceState.UP for status in self.sources.values())
-
-
-def _nobody(message: str, type: Literal["system", "error"]) -> None:
-    """Announces nothing."""
+        """Whether every source and task is up."""
+        return all(
+            status.state is SourceState.UP
+            for status in (*self.sources.values(), *self.tasks.values())
+        )

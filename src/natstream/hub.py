@@ -129,9 +129,10 @@ class Hub:
                     break
             self.publish(entries[start:stop])
             start = stop
-            # Two: in the first the flush runs, in the second the readers that it woke.
+            # In the first the flush runs, in the second the readers that it woke.
             await trio.lowlevel.checkpoint()
-            await trio.lowlevel.checkpoint()
+            if start < len(entries):
+                await trio.lowlevel.checkpoint()
 
     def announce(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import signal
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
@@ -17,7 +18,8 @@ import structlog
 import trio
 from quart_trio import QuartTrio
 
-from natstream.errors import SourceDenied, SourceError
+from natstream.collector import LogCollector
+from natstream.errors import ListenError, SourceDenied, SourceError
 from natstream.facets import Facets
 from natstream.health import Health, SourceState, SourceStatus
 from natstream.hub import Hub
@@ -48,7 +50,7 @@ class Core:
 
     async def run(self, until: Callable[[], Awaitable[None]]) -> None:
         """Run the hub and the sources until `until` returns; then end every stream, in order."""
-        hub_status = self.health.sources["hub"]
+        hub_status = self.health.tasks["hub"]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(keep_running, partial(_run_hub, self.hub, hub_status), hub_status)
             async with trio.open_nursery() as sources:
@@ -91,28 +93,41 @@ async def run_service(
         ListenError: an address cannot be listened on; nothing was started.
     """
     # First, so that a taken port is one sentence and nothing else has happened.
-    listening = listen(settings.bind)
+    with listen(settings.bind) as listening:
+        await _run_on(listening, settings, until, task_status)
+
+
+async def _run_on(
+    listening: socket.socket,
+    settings: Settings,
+    until: Callable[[], Awaitable[None]],
+    task_status: trio.TaskStatus[Service],
+) -> None:
     core = make_core(settings)
-    closing = trio.Event()
+    health = core.health
+    started, closing = trio.Event(), trio.Event()
     async with trio.open_nursery() as nursery:
+        web = health.add_task("web")
+
+        async def run_web() -> None:
+            # A duplicate, since the server closes it: a restart needs another one.
+            with listening.dup() as sock:
+                async with trio.open_nursery() as server:
+                    limits = partial(serve, grace=settings.grace, stall=settings.stall)
+                    await server.start(partial(limits, core.app, [sock], closing=closing))
+                    web.change(SourceState.UP, "The server listens")
+                    started.set()
 
         async def close_in_time() -> None:
             await until()
             # Whatever the readers do, and however long the sources take to leave.
             nursery.cancel_scope.deadline = trio.current_time() + settings.grace
 
-        await nursery.start(
-            partial(
-                serve,
-                core.app,
-                [listening],
-                grace=settings.grace,
-                stall=settings.stall,
-                closing=closing,
-            )
-        )
+        nursery.start_soon(keep_running, run_web, web)
+        await started.wait()
         task_status.started(Service(Bind(*listening.getsockname()[:2]), core))
         await core.run(close_in_time)
+        listening.close()
         closing.set()
 
 
@@ -127,7 +142,7 @@ def make_core(settings: Settings) -> Core:
         observe=facets.count,
     )
     health = Health(hub.announce)
-    health.add("hub", announced=False)
+    health.add_task("hub")
     sources = _make_sources(settings, hub, health)
     return Core(settings, hub, health, create_app(settings, hub, health, facets), sources)
 
@@ -143,7 +158,7 @@ def _make_sources(settings: Settings, hub: Hub, health: Health) -> list[Source]:
         # Imported late: a service of drains alone does without nats-py and its event loop.
         from natstream.sources.nats import NatsSource
 
-        status = health.add("nats")
+        status = health.add_source("nats")
         source = NatsSource(
             servers=settings.nats_servers,
             user=settings.org,
@@ -153,6 +168,19 @@ def _make_sources(settings: Settings, hub: Hub, health: Health) -> list[Source]:
             status=status,
         )
         sources.append((source.run, status))
+    if "drain" in settings.sources and settings.drain_bind is not None:
+        from natstream.sources.drain import LogDrainServer
+
+        status = health.add_source("drain")
+        drain = LogDrainServer(
+            LogCollector(),
+            host=settings.drain_bind.host,
+            port=settings.drain_bind.port,
+            tokens=settings.drain_tokens,
+            hub=hub,
+            status=status,
+        )
+        sources.append((drain.serve, status))
     return sources
 
 
@@ -173,6 +201,11 @@ async def keep_running(run: Callable[[], Awaitable[Any]], status: SourceStatus) 
             denied = isinstance(error, SourceDenied)
             status.change(SourceState.DENIED if denied else SourceState.LOST, str(error))
             log.warning(str(error), source=status.name)
+        except ListenError:
+            if not status.connects:
+                raise  # at the start, it is the operator's to choose another address
+            log.exception("cannot listen again", task=status.name)
+            status.change(SourceState.CRASHED, f"The {status.name} cannot listen again")
         except Exception:
             log.exception("a task has crashed and is restarted", task=status.name)
             status.change(SourceState.CRASHED, f"The {status.name} task has crashed; restarting it")

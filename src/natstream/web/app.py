@@ -7,7 +7,7 @@ Every answer that is not a stream or a file is JSON; errors are `{"error": …}`
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -18,7 +18,7 @@ from werkzeug.exceptions import HTTPException
 from natstream.entry import Notice
 from natstream.errors import BadQuery, TooManyReaders
 from natstream.facets import Facets
-from natstream.health import Health, SourceState
+from natstream.health import Health, SourceState, SourceStatus
 from natstream.hub import Hub
 from natstream.settings import Settings
 from natstream.web.auth import bearer_is_valid
@@ -118,7 +118,7 @@ def create_app(settings: Settings, hub: Hub, health: Health, facets: Facets) -> 
             {
                 "version": version("natstream"),
                 "epoch": hub.epoch,
-                "sources": _sources(health),
+                "sources": _statuses(health.sources),
                 "subjects": settings.subjects if "nats" in settings.sources else [],
                 "readers": statistics.readers,
                 "backlog": {
@@ -138,7 +138,11 @@ def create_app(settings: Settings, hub: Hub, health: Health, facets: Facets) -> 
     @app.get("/readyz")
     async def readyz() -> Response:
         response = jsonify(
-            {"status": "ready" if health.ready else "not ready", "sources": _sources(health)}
+            {
+                "status": "ready" if health.ready else "not ready",
+                "sources": _statuses(health.sources),
+                "tasks": _statuses(health.tasks),
+            }
         )
         response.status_code = 200 if health.ready else 503
         return response
@@ -152,7 +156,7 @@ def _error(status: int, message: str, **more: Any) -> Response:
     return response
 
 
-def _sources(health: Health) -> dict[str, dict[str, Any]]:
+def _statuses(statuses: Mapping[str, SourceStatus]) -> dict[str, dict[str, Any]]:
     return {
         name: {
             "state": status.state,
@@ -162,7 +166,7 @@ def _sources(health: Health) -> dict[str, dict[str, Any]]:
             "lost": status.lost,
             "restarts": status.restarts,
         }
-        for name, status in health.sources.items()
+        for name, status in statuses.items()
     }
 
 

@@ -1,0 +1,132 @@
+"""What fails is tried again, with patience, and everybody can see it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from natstream.errors import ListenError, SourceDenied, SourceUnavailable
+from natstream.health import Health, SourceState, SourceStatus
+from natstream.supervisor import FIRST_DELAY, LONGEST_DELAY, keep_running
+from service import open_service
+
+
+class Announced(list[tuple[str, str]]):
+    """What readers were told."""
+
+    def __call__(self, message: str, type: str) -> None:
+        self.append((message, type))
+
+
+@pytest.fixture
+def announced() -> Announced:
+    return Announced()
+
+
+@pytest.fixture
+def status(announced: Announced) -> SourceStatus:
+    return Health(announced).add_source("nats")
+
+
+def failing(
+    status: SourceStatus, *outcomes: Exception | None, up: bool = False
+) -> tuple[Callable[[], Awaitable[None]], list[float]]:
+    """A task with these ends, one a run (`None`: it returns), and the times of its starts."""
+    starts: list[float] = []
+    remaining = iter(outcomes)
+
+    async def run() -> None:
+        starts.append(trio.current_time())
+        if up:
+            status.change(SourceState.UP, "up")
+        if (outcome := next(remaining)) is not None:
+            raise outcome
+
+    return run, starts
+
+
+async def test_a_lost_source_is_tried_again_with_growing_jittered_delays(
+    status: SourceStatus, announced: Announced, autojump_clock: MockClock
+) -> None:
+    """From a quarter of a second to two; readers are told once, not at every try."""
+    run, starts = failing(status, *[SourceUnavailable("gone")] * 8, None)
+    await keep_running(run, status)
+    delays = [after - before for before, after in pairwise(starts)]
+    expected = FIRST_DELAY
+    for delay in delays:
+        assert expected / 2 <= delay <= expected
+        expected = min(expected * 2, LONGEST_DELAY)
+    assert announced == [("gone", "error")]
+    assert (status.state, status.restarts) == (SourceState.LOST, 8)
+
+
+async def test_the_backoff_starts_anew_once_it_was_up(
+    status: SourceStatus, autojump_clock: MockClock
+) -> None:
+    """A source that ran for a while is back soon after each loss."""
+    run, starts = failing(status, *[SourceUnavailable("gone")] * 8, None, up=True)
+    await keep_running(run, status)
+    assert starts[-1] - starts[0] <= 8 * FIRST_DELAY
+
+
+async def test_refused_credentials_are_tried_slowly(
+    status: SourceStatus, announced: Announced, autojump_clock: MockClock
+) -> None:
+    """Every 30 seconds: tokens get rotated."""
+    run, starts = failing(status, SourceDenied("ACCESS_TOKEN is refused"), None)
+    await keep_running(run, status)
+    assert starts[1] - starts[0] == 30
+    assert announced == [("ACCESS_TOKEN is refused", "error")]
+
+
+async def test_a_crash_is_visible_and_restarted(
+    status: SourceStatus, announced: Announced, autojump_clock: MockClock
+) -> None:
+    """A bug of ours ends neither the process nor the source for good."""
+    run, starts = failing(status, RuntimeError("secret of the crash"), None)
+    await keep_running(run, status)
+    assert len(starts) == 2
+    ((message, type_),) = announced
+    assert type_ == "error"
+    assert "secret" not in message
+
+
+async def test_an_address_that_cannot_be_had_at_the_start_ends_it(
+    status: SourceStatus, autojump_clock: MockClock
+) -> None:
+    """Trying again would hide what the operator has to mend."""
+    run, _ = failing(status, ListenError("taken"))
+    with pytest.raises(ListenError):
+        await keep_running(run, status)
+
+
+@pytest.mark.parametrize("task", ["hub", "web"])
+async def test_tasks_that_crash_are_restarted(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the hub or the server crashing once, the service comes up and says so."""
+    crashes: list[str] = []
+
+    def crash_once(run: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        async def wrapped(*args: object, **options: object) -> None:
+            if not crashes:
+                crashes.append(task)
+                raise RuntimeError("injected")
+            await run(*args, **options)
+
+        return wrapped
+
+    from natstream import hub, serving, supervisor
+
+    if task == "hub":
+        monkeypatch.setattr(hub.Hub, "run", crash_once(hub.Hub.run))
+    else:
+        monkeypatch.setattr(supervisor, "serve", crash_once(serving.serve))
+    async with open_service() as service:
+        with trio.fail_after(10):
+            while (response := await service.get("/readyz")).status_code != 200:
+                await trio.sleep(0.05)
+    assert response.json()["tasks"][task]["restarts"] == 1
+    assert crashes == [task]
