@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 import trio
@@ -11,6 +13,7 @@ from natstream import client
 from natstream.client import is_private, open_log_stream, parse_url
 from natstream.entry import Gap, Notice
 from natstream.errors import BadQuery, ConfigurationError, SourceDenied, SourceUnavailable
+from service import RunningService, open_service
 
 
 @pytest.fixture(autouse=True)
@@ -255,9 +258,38 @@ async def test_a_reader_that_does_not_read_holds_the_service_back() -> None:
         open_fake_service(Answer(body, "end")) as fake,
         open_log_stream(fake.url, follow=False) as entries,
     ):
-        while not entries._batches.statistics().tasks_waiting_send:  # noqa: ASYNC110 - no event
+        while not entries._batches.statistics().tasks_waiting_send:
             await trio.sleep(0.01)
         assert entries._batches.statistics().current_buffer_used == client.BATCHES
+
+
+async def test_it_outlives_the_service(nats_server: Any) -> None:
+    """A real service that is replaced by another: its reader goes on, and is told of the gap."""
+    notices: list[Notice] = []
+    subject = "logs.web.sjc.0e286551c30586"
+    over = trio.Event()
+
+    async def serve(bind: str, *, task_status: trio.TaskStatus[RunningService]) -> None:
+        async with open_service(nats_server, NATSTREAM_BIND=bind) as service:
+            task_status.started(service)
+            await service.stop.wait()
+        over.set()
+
+    async with trio.open_nursery() as nursery:
+        first = await nursery.start(serve, "127.0.0.1:0")
+        bind = str(first.service.bind)
+        async with open_log_stream(bind, app="web", on_notice=notices.append) as entries:
+            await nats_server.publish(subject, [b'{"message": "one"}', b'{"message": "two"}'])
+            assert [(await entries.receive()).message for _ in range(2)] == ["one", "two"]
+            first.stop.set()
+            await over.wait()
+            second = await nursery.start(serve, bind)
+            await second.readers(1)
+            await nats_server.publish(subject, [b'{"message": "three"}'])
+            entry = await entries.receive()
+        second.stop.set()
+    assert (entry.message, entry.machine_id, entry.source) == ("three", "0e286551c30586", "nats")
+    assert [told.gap.missed for told in notices if told.gap] == [None]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from natstream import tail
 from natstream.client import open_log_stream
 from natstream.entry import Gap
 from natstream.errors import SourceUnavailable
+from service import open_service
 
 COMMAND = [sys.executable, "-m", "natstream", "tail"]
 # The developer's own settings are not the tests'.
@@ -285,6 +287,22 @@ async def test_a_full_disk_is_a_sentence() -> None:
             done = await run(fake.url, "-n", capture_stdout=False, stdout=full)
     assert done.returncode == 1
     assert done.stderr == b"natstream: the output cannot be written: No space left on device\n"
+
+
+async def test_it_reads_as_the_text_format_does(nats_server: Any) -> None:
+    """What a real service's own text form says of real payloads, `tail` says too."""
+    rows = (Path(__file__).parent / "fixtures/payloads.jsonl").read_text().splitlines()
+    payloads = [row["payload"] for row in map(json.loads, rows) if row["via"] == "nats"]
+    async with open_service(nats_server) as service, service.stream() as stream:
+        messages = [payload.encode() for payload in payloads]
+        await nats_server.publish("logs.web.sjc.0e286551c30586", messages)
+        await stream.lines(len(messages))
+        text = (await service.get("/api/logs?follow=false&format=text")).text
+        done = await run(service.url, "-n")
+    head, _, lines = text.partition("\n")
+    assert head == "# Connected to log stream"
+    assert done.stdout.decode() == re.sub(r"\x1b\[[0-9;:]*m", "", lines)
+    assert done.stdout.count(b"\n") >= len(messages)
 
 
 def test_help_needs_no_client() -> None:
