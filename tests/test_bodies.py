@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from natstream import bodies
@@ -273,7 +273,11 @@ def test_json_that_ends_early_is_refused_whole(body: bytes) -> None:
 
 objects = st.fixed_dictionaries(
     {"instance": st.just("m"), "message": st.text()},
-    optional={"x": st.recursive(st.none() | st.floats(allow_nan=False) | st.text(), st.lists)},
+    optional={
+        "x": st.recursive(
+            st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.text(), st.lists
+        )
+    },
 )
 batches = st.lists(objects, min_size=1, max_size=5)
 
@@ -289,6 +293,7 @@ def forms(batch: list[dict[str, Any]]) -> list[bytes]:
     ]
 
 
+@settings(deadline=None)  # other work shares the machine
 @given(batches)
 def test_no_form_of_a_batch_loses_a_line(batch: list[dict[str, Any]]) -> None:
     """Whatever the messages hold."""
@@ -296,6 +301,7 @@ def test_no_form_of_a_batch_loses_a_line(batch: list[dict[str, Any]]) -> None:
         assert messages(body) == [item["message"] for item in batch]
 
 
+@settings(deadline=None)
 @given(batches, st.data())
 def test_a_cut_batch_is_never_delivered_in_part(
     batch: list[dict[str, Any]], data: st.DataObject
@@ -321,6 +327,7 @@ def test_a_cut_batch_is_never_delivered_in_part(
         assert len(cut) in (ends[len(given)], ends[len(given)] - 1)
 
 
+@settings(deadline=None)
 @given(st.binary() | st.text(alphabet='{}[]",:\n 1ae.-\\u', max_size=40).map(str.encode))
 def test_no_body_is_too_strange(body: bytes) -> None:
     """It gives entries, or is refused before the first."""
@@ -332,6 +339,7 @@ def test_no_body_is_too_strange(body: bytes) -> None:
         assert given == 0
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ab\n", max_size=60).map(str.encode), st.integers(1, 9))
 def test_cutting_a_body_into_pieces_loses_nothing(body: bytes, size: int) -> None:
     """Its lines are the same, whatever the size of a piece."""
@@ -407,6 +415,8 @@ def test_the_limit_holds_to_the_byte() -> None:
     assert unpack("gzip", gzip.compress(b"x" * 1_000), limit=1_000) == b"x" * 1_000
     with pytest.raises(BodyTooLarge, match="larger than 10 bytes"):
         unpack("", b"x" * 11, limit=10)
+    with pytest.raises(BodyTooLarge, match="larger than 10 bytes"):
+        BodyBuffer("", 10, announced=11)
     with pytest.raises(BodyTooLarge):
         unpack("gzip", gzip.compress(b"x" * 1_001), limit=1_000)
 

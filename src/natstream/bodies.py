@@ -69,11 +69,17 @@ class UnknownFormat(BadBody):
 class BodyBuffer:
     """Collects a body piece by piece and unpacks it, never holding more than `limit` bytes of it.
 
+    Args:
+        encoding: the value of Content-Encoding.
+        limit: bytes, as sent and as unpacked.
+        announced: the value of Content-Length, if there is one.
+
     Raises:
-        UnknownFormat: `encoding`, the value of Content-Encoding, is none of `ENCODINGS`.
+        UnknownFormat: `encoding` is none of `ENCODINGS`.
+        BodyTooLarge: it is announced to be.
     """
 
-    def __init__(self, encoding: str, limit: int) -> None:
+    def __init__(self, encoding: str, limit: int, announced: int = 0) -> None:
         self.limit = limit
         self.received = 0
         """Bytes as sent."""
@@ -83,6 +89,7 @@ class BodyBuffer:
                 f"Content-Encoding {encoding[:80]!r} cannot be read here; "
                 f"send one of {', '.join(ENCODINGS)}."
             )
+        self._check_size(announced)
         self._body = bytearray()
         self._head = b""
         self._unpacker: zlib._Decompress | None = None

@@ -1,0 +1,388 @@
+"""The drain listener: logs that senders POST, to a collector's readers and to a hub.
+
+In: HTTP/1.1 on one port, any path. Out: every entry to the hub, if there is one, and the messages
+of stdout to the readers of their machine. Each answer says what was done with the body, or what
+to change. A batch is taken whole or not at all: a sender that is told anything but 200, and comes
+back, neither loses nor doubles a line.
+
+What a sender does never ends more than its own connection. `ListenError` if the port cannot be
+had.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+from types import TracebackType
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+import attrs
+import msgspec
+import trio
+
+from natstream.bodies import (
+    BodyBuffer,
+    BodyTooLarge,
+    UnknownFormat,
+    check_content_type,
+    read_entries,
+)
+from natstream.collector import LogCollector
+from natstream.entry import LogEntry
+from natstream.errors import BadBody
+from natstream.health import SourceState, SourceStatus
+from natstream.listening import listen
+from natstream.settings import Bind
+from natstream.sources.http1 import Answer, BadRequest, Deadlines, HttpConnection, Request
+
+if TYPE_CHECKING:
+    from natstream.hub import Hub
+
+__all__ = ["DrainLimits", "DrainStatistics", "LogDrainServer"]
+
+log = logging.getLogger(__name__)
+
+# Seconds, in 503 answers: a restart takes a few, a busy moment less.
+RETRY_AFTER = 2
+
+HELLO = Answer(
+    200,
+    b"natstream takes logs here: POST them as NDJSON, a JSON array or lines of text.\n",
+    content_type=b"text/plain; charset=utf-8",
+)
+
+
+@attrs.frozen(kw_only=True)
+class DrainLimits:
+    """What senders may use at once."""
+
+    max_body: int = 16 * 2**20
+    """Bytes of a body, as sent and as unpacked; senders make batches of 1 to 10 MB."""
+    max_requests: int = 64
+    """Bodies in the making. Each may hold `max_body`, a gigabyte in all."""
+    max_connections: int = 900
+    """Most of them idle; each is a file descriptor, of which a process often has 1,024."""
+
+
+@attrs.frozen
+class DrainStatistics:
+    """What a drain does now, and has done since it was made."""
+
+    connections: int
+    requests: int
+    """Bodies in the making."""
+    answers: Mapping[int, int]
+    """How many, by status."""
+    accepted: int
+    """Entries."""
+    dropped: Mapping[str, int]
+    """Lines left out of accepted bodies, by reason."""
+
+
+class LogDrainServer:
+    """Takes logs over HTTP while its block runs, or while `serve` does.
+
+        async with LogDrainServer(collector, port=9999) as server:
+            with collector.subscribe("0e286551c30586") as lines:
+                async for line in lines:
+                    print(line)
+
+    Leaving the block accepts no more, gives requests in flight `grace` seconds, and ends the
+    collector's streams.
+
+    Args:
+        collector: its readers get stdout's messages, machine by machine.
+        host, port: where to listen. By default this machine alone reaches it; with port 0, on
+            any free port, see `actual_port`.
+        include_stderr: the collector's readers get stderr too.
+        tokens: senders must show one of them, as `Authorization: Bearer …`. None: whoever
+            reaches it may send.
+        hub: gets every entry, system ones included.
+        status: is kept up to date.
+        limits, deadlines: what senders may use, and how long they may take.
+        grace: seconds.
+    """
+
+    def __init__(
+        self,
+        collector: LogCollector,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        include_stderr: bool = False,
+        tokens: Iterable[str] = (),
+        hub: Hub | None = None,
+        status: SourceStatus | None = None,
+        limits: DrainLimits | None = None,
+        deadlines: Deadlines | None = None,
+        grace: float = 2.0,
+    ) -> None:
+        self.collector = collector
+        self.host = host
+        self.port = port
+        self._routed = frozenset(("stdout", "stderr") if include_stderr else ("stdout",))
+        self._tokens = [token.encode() for token in tokens]
+        self._hub = hub
+        self._status = status or SourceStatus("drain", lambda message, type: None)
+        self._limits = limits or DrainLimits()
+        self._deadlines = deadlines or Deadlines()
+        self._grace = grace
+
+        self._actual_port: int | None = None
+        self._closing = False
+        self._connections: set[trio.CancelScope] = set()
+        self._requests = 0
+        self._quiet = trio.Event()
+        self._answers: Counter[int] = Counter()
+        self._accepted = 0
+        self._dropped: Counter[str] = Counter()
+
+    @property
+    def actual_port(self) -> int | None:
+        """The port that it listens on; `None` before it does and after it has stopped."""
+        return self._actual_port
+
+    @property
+    def url(self) -> str | None:
+        """Where this machine reaches it; `None` before it listens and after it has stopped."""
+        if self._actual_port is None:
+            return None
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - read
+        return f"http://{Bind(host, self._actual_port)}"
+
+    def statistics(self) -> DrainStatistics:
+        """What it does and has done."""
+        return DrainStatistics(
+            connections=len(self._connections),
+            requests=self._requests,
+            answers=dict(self._answers),
+            accepted=self._accepted,
+            dropped=dict(self._dropped),
+        )
+
+    # --- life ----------------------------------------------------------------------------
+
+    async def __aenter__(self) -> LogDrainServer:
+        self._block = self._running()
+        await self._block.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        return await self._block.__aexit__(kind, error, traceback)
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncIterator[None]:
+        failure = None
+        async with trio.open_nursery() as nursery:
+            try:
+                await nursery.start(self.serve)
+                yield
+            except Exception as error:  # noqa: BLE001 - raised again below
+                # Outside of the nursery, which would wrap it in a group.
+                failure = error
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Take logs until cancelled: `await nursery.start(server.serve)`.
+
+        Started when the port is bound. Cancelled, it closes as leaving the block does.
+
+        Raises:
+            ListenError: the port cannot be had.
+        """
+        if self._actual_port is not None:
+            raise RuntimeError("this drain is running already")
+        sock = listen(Bind(self.host, self.port))
+        host, self._actual_port = sock.getsockname()[:2]
+        self._closing = False
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+        try:
+            self._tell_where(host)
+            async with trio.open_nursery() as connections:
+                task_status.started()
+                try:
+                    await trio.serve_listeners(
+                        self._serve_connection, [listener], handler_nursery=connections
+                    )
+                finally:
+                    self._closing = True
+                    await self._close_connections()
+        finally:
+            sock.close()
+            self._actual_port = None
+            self.collector.finish_all()
+
+    async def _close_connections(self) -> None:
+        if self._requests:
+            self._quiet = trio.Event()
+            with trio.move_on_after(self._grace, shield=True):
+                await self._quiet.wait()
+        for scope in self._connections:
+            scope.cancel()
+
+    def _tell_where(self, host: str) -> None:
+        where = f"Taking logs on {self.url}"
+        if self._tokens:
+            log.info(where)
+        elif ip_address(host).is_loopback:
+            where += ", from this machine alone"
+            log.info("%s: there is no drain token", where)
+        else:
+            where += ", from anybody who reaches it"
+            log.warning("%s: there is no drain token", where)
+        self._status.change(SourceState.UP, where)
+
+    # --- connections ---------------------------------------------------------------------
+
+    async def _serve_connection(self, stream: trio.SocketStream) -> None:
+        # A cancel from outside is serve()'s, which gives connections time to finish.
+        with trio.CancelScope(shield=True) as scope:
+            if self._closing:
+                return
+            self._connections.add(scope)
+            try:
+                await self._talk(HttpConnection(stream, self._deadlines))
+            except trio.BrokenResourceError:
+                pass  # the sender has gone
+            except Exception:
+                log.exception("a drain connection has failed")
+            finally:
+                self._connections.discard(scope)
+
+    async def _talk(self, http: HttpConnection) -> None:
+        if len(self._connections) > self._limits.max_connections:
+            await self._answer(http, _busy("There are too many connections"), close=True)
+            return
+        goes_on = True
+        while goes_on:
+            try:
+                request = await http.next_request()
+            except BadRequest as error:
+                await self._answer(http, _refusal(error.status, str(error)))
+                return
+            if request is None:
+                return
+            refusal = self._refuse(request)
+            if refusal is not None:
+                goes_on = await self._answer(http, refusal)
+                continue
+            # Until it is answered: else a sender might repeat what has been delivered.
+            self._requests += 1
+            try:
+                goes_on = await self._answer(http, await self._take(http, request))
+            finally:
+                self._requests -= 1
+                if not self._requests:
+                    self._quiet.set()
+
+    async def _answer(self, http: HttpConnection, answer: Answer, *, close: bool = False) -> bool:
+        self._answers[answer.status] += 1
+        return await http.answer(answer, close=close or self._closing)
+
+    def _refuse(self, request: Request) -> Answer | None:
+        """The answer that needs no body, if there is one."""
+        if request.method in (b"GET", b"HEAD"):
+            return HELLO
+        if request.method != b"POST":
+            return _refusal(405, "Send logs with POST.", (b"allow", b"POST, GET, HEAD"))
+        if self._tokens and not self._shows_token(request.headers.get(b"authorization", b"")):
+            return _refusal(
+                401,
+                "Send a valid token, as Authorization: Bearer <token>.",
+                (b"www-authenticate", b"Bearer"),
+            )
+        if self._closing:
+            return _busy("This drain is closing")
+        if self._requests >= self._limits.max_requests:
+            return _busy("There are too many requests at once")
+        return None
+
+    def _shows_token(self, authorization: bytes) -> bool:
+        scheme, _, shown = authorization.partition(b" ")
+        # All of them, each in constant time: the delay tells nothing of them.
+        matches = [hmac.compare_digest(shown.strip(), token) for token in self._tokens]
+        return any(matches) and scheme.lower() == b"bearer"
+
+    # --- bodies --------------------------------------------------------------------------
+
+    async def _take(self, http: HttpConnection, request: Request) -> Answer:
+        """Read and deliver a body, or say why not."""
+        header = request.headers.get
+        try:
+            check_content_type(header(b"content-type", b"").decode("latin-1"))
+            buffer = BodyBuffer(
+                header(b"content-encoding", b"").decode("latin-1").strip().lower(),
+                self._limits.max_body,
+                int(header(b"content-length", b"0")),
+            )
+            body = await http.read_body(buffer)
+            dropped: Counter[str] = Counter()
+            # Once begun it is done: a batch counts whole.
+            with trio.CancelScope(shield=True):
+                accepted = await self._deliver(body, dropped, _app_name(request.target))
+        except UnknownFormat as error:
+            return _refusal(415, str(error), (b"accept-encoding", b"gzip, deflate"))
+        except BodyTooLarge as error:
+            return _refusal(413, str(error))
+        except BadBody as error:
+            return _refusal(400, str(error))
+        except BadRequest as error:
+            return _refusal(error.status, str(error))
+        self._status.bytes += buffer.received
+        self._status.parse_failures += dropped.total()
+        self._dropped += dropped
+        return _json(200, {"accepted": accepted, "dropped": dropped.total(), "reasons": dropped})
+
+    async def _deliver(self, body: bytes, dropped: Counter[str], app_name: str) -> int:
+        accepted = 0
+        for run in read_entries(body, dropped, app_name=app_name):
+            accepted += len(run)
+            self._accepted += len(run)
+            self._status.lines += len(run)
+            self._route(run)
+            if run and self._hub is not None:
+                await self._hub.feed(run)
+            else:
+                await trio.lowlevel.checkpoint()
+        return accepted
+
+    def _route(self, run: Sequence[LogEntry]) -> None:
+        if not self.collector.machine_ids:
+            return
+        for entry in run:
+            if entry.stream in self._routed:
+                self.collector.push(entry.machine_id, entry.message)
+
+
+def _json(status: int, value: object, *headers: tuple[bytes, bytes]) -> Answer:
+    return Answer(status, msgspec.json.encode(value) + b"\n", headers)
+
+
+def _refusal(status: int, what_to_change: str, *headers: tuple[bytes, bytes]) -> Answer:
+    return _json(status, {"error": what_to_change}, *headers)
+
+
+def _busy(why: str) -> Answer:
+    return _refusal(
+        503,
+        f"{why}; send the same again in {RETRY_AFTER} s, nothing of it was taken.",
+        (b"retry-after", b"%d" % RETRY_AFTER),
+    )
+
+
+def _app_name(target: bytes) -> str:
+    """The value of `app` in a request target's query; the last one of several."""
+    _, _, query = target.partition(b"?")
+    return dict(parse_qsl(query.decode("ascii", "replace"))).get("app", "") if query else ""
