@@ -1,0 +1,410 @@
+"""One client's connection: hypercorn's protocols over a socket, and what of them had to be mended.
+
+In: an accepted socket and the application. Out: requests to the application, responses to the
+client, until one of the two ends it. What the client does, or leaves undone, ends this
+connection and nothing else; nothing here waits for a client for ever.
+
+hypercorn's HTTP/1.1, HTTP/2 and ASGI parts are used as they are, but for the small subclasses at
+the end, each of which names its reason. Its `TCPServer` is replaced by `Connection`: there the
+faults are the structure. Written against hypercorn 0.18.0 and quart-trio 0.12.0; the tests named
+`test_hypercorn_still_…` fail when a new release makes one of them unnecessary.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import os
+import socket
+import struct
+import termios
+from contextlib import suppress
+from typing import Any
+
+import attrs
+import h11
+import trio
+from h2.errors import ErrorCodes
+from h2.events import DataReceived, RequestReceived
+from h2.events import Event as H2Event
+from h2.exceptions import ProtocolError
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.events import Body, Response
+from hypercorn.protocol.events import Event as StreamEvent
+from hypercorn.protocol.h2 import BUFFER_LOW_WATER, H2Protocol, StreamBuffer
+from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError, H11Protocol
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.worker_context import EventWrapper, WorkerContext
+from hypercorn.typing import ConnectionState, LifespanState
+from hypercorn.utils import parse_socket_addr
+
+__all__ = ["Connection", "Shared"]
+
+# Seconds for a complete request head, from connecting or from its first byte: slowloris.
+HEAD = 10.0
+
+# Seconds that an idle connection is kept. Above the 60 s of common proxies, who should be the
+# ones to close: a request that is sent just as we close is lost.
+KEEP_ALIVE = 75.0
+
+# Seconds a client has to read our answer and close its end after we have closed ours.
+LINGER = 1.0
+
+# Bytes a task may send before the others have a turn; also the most that is read at once, and
+# that may come ahead of its turn.
+AT_ONCE = 65_536
+
+
+@attrs.frozen
+class Shared:
+    """What all connections of a server have in common."""
+
+    app: ASGIWrapper
+    config: Config
+    state: LifespanState = attrs.field(factory=dict)
+    context: WorkerContext = attrs.field(factory=lambda: WorkerContext(None))
+
+
+@attrs.define
+class _Acceptance:
+    """Since when a client has accepted nothing of what it is owed."""
+
+    accepted: int = 0
+    since: float = math.inf
+
+    def stalled(self, accepted: int, owed: int) -> float:
+        """For how many seconds; asked every now and then with the bytes accepted in all."""
+        now = trio.current_time()
+        if not owed or accepted != self.accepted:
+            self.accepted, self.since = accepted, now
+        return now - self.since
+
+
+class Connection:
+    """One client's connection: bytes in, bytes out, and when it ends.
+
+    Reading never stops while it lives (see `_Turn`), so a client that goes is noticed at once.
+    Every way to end it closes the socket, which ends the reading, which tells the application.
+
+    Instead of hypercorn's TCPServer, which waits for ever for a client that stops reading,
+    shielded from cancellation; takes 30 µs to send; starts a task for every idle timeout, which
+    quart-trio 0.12 cancels (a response's last send is cancelled by the disconnect that it
+    reports): the idle connection then never ends. Here nothing on the way of a send or of the
+    end of a response can be cancelled.
+    """
+
+    __slots__ = (
+        "_acceptance",
+        "_allowance",
+        "_arguments",
+        "_finished",
+        "_patience",
+        "_sending",
+        "_shared",
+        "_socket",
+        "_tasks",
+        "_written",
+        "idle",
+        "protocol",
+    )
+
+    def __init__(self, shared: Shared, sock: trio.socket.SocketType) -> None:
+        self._shared = shared
+        self._socket = sock
+        self._tasks = TaskGroup()
+        self._arguments = (
+            shared.app,
+            shared.config,
+            shared.context,
+            self._tasks,
+            ConnectionState(shared.state.copy()),
+            False,  # no TLS: that is the proxy's
+            parse_socket_addr(sock.family, sock.getpeername()),
+            parse_socket_addr(sock.family, sock.getsockname()),
+            self.protocol_send,
+        )
+        self.protocol: _H11 | _H2 = _H11(self, *self._arguments)
+        self.idle = True
+        self._patience = trio.CancelScope(deadline=trio.current_time() + HEAD)
+        """Around all reading; its deadline is when the client has to have done what is next."""
+        self._finished = False
+        self._sending = trio.Lock()
+        self._allowance = AT_ONCE
+        self._written = 0
+        self._acceptance = _Acceptance()
+
+    @property
+    def open(self) -> bool:
+        """Whether our end of it is."""
+        return self._socket.fileno() != -1
+
+    async def run(self) -> None:
+        """Read until the client has gone, or is given up; then until its responses have ended."""
+        async with self._tasks:
+            try:
+                with self._patience, suppress(trio.ClosedResourceError):
+                    while data := await self.receive():
+                        if self.idle and isinstance(self.protocol, _H11):
+                            self._wait_at_most(HEAD)
+                        if not self._finished:
+                            await self._handle(RawData(data))
+            finally:
+                self.close()
+            await self._handle(Closed())
+
+    async def receive(self) -> bytes:
+        """What the client sends next; nothing once it has gone, or we have closed."""
+        while self.open:
+            try:
+                await trio.lowlevel.wait_readable(self._socket)
+                return os.read(self._socket.fileno(), AT_ONCE)
+            except BlockingIOError:
+                continue
+            except (trio.ClosedResourceError, OSError):
+                break
+        return b""
+
+    async def protocol_send(self, event: Event) -> None:
+        """What hypercorn's protocols call."""
+        if isinstance(event, RawData):
+            await self.send(event.data)
+        elif isinstance(event, Updated):
+            self._turn_idle(event.idle)
+        elif isinstance(event, Closed):
+            self._finish()
+            await self._handle(Closed())
+
+    async def send(self, data: bytes) -> None:
+        """Send all of it, or nothing more ever. Cancellation waits: half a frame breaks the rest.
+
+        Mostly the kernel takes it at once: that way is short, and not even a checkpoint.
+        """
+        if not self._sending.locked():
+            rest = self._write(data)
+            if not rest:
+                self._allowance -= len(data)
+                if self._allowance < 0:
+                    self._allowance = AT_ONCE
+                    await trio.lowlevel.cancel_shielded_checkpoint()
+                return
+            self._sending.acquire_nowait()
+        else:
+            rest = data
+            with trio.CancelScope(shield=True):
+                await self._sending.acquire()
+        try:
+            with trio.CancelScope(shield=True):
+                while rest := self._write(rest):
+                    with suppress(trio.ClosedResourceError, OSError):
+                        await trio.lowlevel.wait_writable(self._socket)
+        finally:
+            self._sending.release()
+
+    def _write(self, data: bytes) -> bytes:
+        """Write what the kernel takes now, and return the rest: nothing if the client has gone."""
+        if self._finished:
+            return b""
+        try:
+            written = os.write(self._socket.fileno(), data)
+        except BlockingIOError:
+            return data
+        except OSError:
+            self.abort()
+            return b""
+        self._written += written
+        return data[written:]
+
+    def cut_stalled(self, stall: float) -> None:
+        """Reset it if the client's side has acknowledged nothing that it is owed for so long."""
+        if not self.open:
+            return
+        try:
+            queue = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4))  # SIOCOUTQ
+            owed = int(struct.unpack("i", queue)[0])
+        except OSError:  # not Linux: what the kernel does not take counts, then
+            owed = int(self._sending.locked())
+        if self._acceptance.stalled(self._written - owed, owed) >= stall:
+            self.abort()
+        elif isinstance(self.protocol, _H2):
+            for stream_id in self.protocol.stalled(stall):
+                self._tasks.spawn(self.protocol.cut, stream_id)
+
+    def close(self) -> None:
+        """Close it; what the kernel has taken is still delivered."""
+        self._socket.close()
+
+    def abort(self) -> None:
+        """Reset it: what the client has not accepted is thrown away, here and in the kernel."""
+        with suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._socket.close()
+
+    def _finish(self) -> None:
+        """Close our end, and throw away what the client still sends (the rest of a body that is
+        too large, say): closing with it unread would be a reset that overtakes our answer.
+        """
+        if not self._finished:
+            self._finished = True
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_WR)
+            self._patience.deadline = trio.current_time() + LINGER
+
+    def _turn_idle(self, idle: bool) -> None:
+        self.idle = idle
+        if self._finished:
+            return
+        if idle and self._shared.context.terminated.is_set():
+            self._finish()
+        else:
+            self._patience.deadline = math.inf
+            if idle:
+                self._wait_at_most(KEEP_ALIVE)
+
+    def _wait_at_most(self, seconds: float) -> None:
+        deadline = trio.current_time() + seconds
+        self._patience.deadline = min(self._patience.deadline, deadline)
+
+    async def _handle(self, event: Event) -> None:
+        try:
+            await self.protocol.handle(event)
+        except (H2ProtocolAssumedError, H2CProtocolRequiredError) as switch:
+            self.protocol = protocol = _H2(*self._arguments)
+            if isinstance(switch, H2CProtocolRequiredError):
+                await protocol.initiate(switch.headers, switch.settings)
+            else:
+                self._patience.deadline = trio.current_time() + KEEP_ALIVE
+                await protocol.initiate()
+            if switch.data:
+                await protocol.handle(RawData(switch.data))
+
+
+class _H11(H11Protocol):
+    """hypercorn's HTTP/1.1, which sees a client go at any time, and frames chunks itself."""
+
+    def __init__(self, connection: Connection, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._connection = connection
+        self._chunked = False
+        self.can_read = _Turn(connection, self)
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        # h11 takes 10 µs to put a chunk between its two lines, which leaves its state as it was.
+        if self._chunked and isinstance(event, Body):
+            await self._connection.send(b"%x\r\n%b\r\n" % (len(event.data), event.data))
+            return
+        await super().stream_send(event)
+        if isinstance(event, Response):
+            # h11's rule: a body of unknown length is chunked, unless for HTTP/1.0.
+            self._chunked = (
+                isinstance(self.connection, h11.Connection)  # not a WebSocket's
+                and self.connection.our_state is h11.SEND_BODY
+                and (self.connection.their_http_version or b"") >= b"1.1"
+                and all(name.lower() != b"content-length" for name, _ in event.headers)
+            )
+
+
+class _Turn(EventWrapper):
+    """`H11Protocol.can_read`: the turn of a request that came on the heels of another.
+
+    hypercorn 0.18.0 reads nothing until then. So it never learns that the client has gone, and
+    if a send finds out, the task that reads is left waiting for ever.
+    """
+
+    def __init__(self, connection: Connection, protocol: _H11) -> None:
+        super().__init__()
+        self._connection = connection
+        self._protocol = protocol
+        self._reading = trio.CancelScope()
+
+    async def wait(self) -> None:
+        ahead = 0
+        with trio.CancelScope() as self._reading:
+            while not self.is_set() and (data := await self._connection.receive()):
+                self._protocol.connection.receive_data(data)
+                ahead += len(data)
+                if ahead > AT_ONCE:  # nobody asks that far ahead in good faith
+                    self._connection.abort()
+        if not self.is_set():
+            raise trio.ClosedResourceError
+
+    async def set(self) -> None:
+        await super().set()
+        self._reading.cancel()
+
+
+class _H2(H2Protocol):
+    """hypercorn's HTTP/2, in which one stream does not spoil the connection for the others.
+
+    It may carry the streams of many clients: a proxy speaks HTTP/2 to us over few connections.
+    """
+
+    stream_buffers: dict[int, _StreamBuffer]  # type: ignore[assignment]  # ours are put into it
+
+    async def _create_stream(self, request: RequestReceived) -> None:
+        await super()._create_stream(request)
+        # The application has been started, but had no chance to run: nothing is in there yet.
+        self.stream_buffers[request.stream_id] = _StreamBuffer(EventWrapper)
+
+    async def _handle_events(self, events: list[H2Event]) -> None:
+        for event in events:
+            try:
+                await super()._handle_events([event])
+            except (KeyError, ValueError):
+                # hypercorn 0.18.0 gives up the connection over a path that is not ASCII
+                # (UnicodeDecodeError) and over a body that goes on after its answer (KeyError).
+                if isinstance(event, RequestReceived):
+                    del self.streams[event.stream_id]
+                elif isinstance(event, DataReceived):
+                    self.connection.acknowledge_received_data(
+                        event.flow_controlled_length, event.stream_id
+                    )
+                else:
+                    raise
+                await self.cut(event.stream_id, ErrorCodes.NO_ERROR)
+
+    def stalled(self, stall: float) -> list[int]:
+        """The streams whose client has taken nothing of what waits for it for `stall` seconds."""
+        return [
+            stream_id
+            for stream_id, buffer in self.stream_buffers.items()
+            if buffer.acceptance.stalled(buffer.popped, len(buffer.buffer)) >= stall
+        ]
+
+    async def cut(self, stream_id: int, code: ErrorCodes = ErrorCodes.CANCEL) -> None:
+        """Reset one stream, and end its response as if its client had reset it."""
+        with suppress(ProtocolError):
+            self.connection.reset_stream(stream_id, code)
+        await self._flush()
+        if buffer := self.stream_buffers.get(stream_id):
+            await buffer.close()
+        await self._close_stream(stream_id)
+        await self._window_updated(stream_id)  # has the sending task find that it has ended
+
+
+class _StreamBuffer(StreamBuffer):
+    """hypercorn's buffer of a stream, whose `push` waits where it is meant to.
+
+    hypercorn 0.18.0 wakes it when a small piece leaves, were it an empty one, not when little
+    is left: a client that opens no window has the whole response buffered.
+    """
+
+    def __init__(self, event_class: type[EventWrapper]) -> None:
+        super().__init__(event_class)
+        self.popped = 0
+        self.acceptance = _Acceptance()
+
+    async def push(self, data: bytes) -> None:
+        await self._paused.clear()
+        await super().push(data)
+
+    async def pop(self, max_length: int) -> bytes:
+        data = bytes(self.buffer[:max_length])
+        del self.buffer[:max_length]
+        self.popped += len(data)
+        if len(self.buffer) < BUFFER_LOW_WATER:
+            await self._paused.set()
+        if not self.buffer:
+            await self._is_empty.set()
+        return data
