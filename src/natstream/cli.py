@@ -16,7 +16,32 @@ from natstream.settings import Settings
 __all__ = ["main"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@contextmanager
+def _errors_as_one_sentence() -> Iterator[None]:
+    """What is the operator's to mend ends the process with one sentence and a status."""
+    try:
+        yield
+    except* NatstreamError as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        status = 2 if isinstance(error, ConfigurationError) else 1
+    else:
+        return
+    click.echo(f"natstream: {error}", err=True)
+    sys.exit(status)
+
+
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        with _errors_as_one_sentence():
+            return super().invoke(ctx)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="natstream")
 def main() -> None:
     """Live logs of your Fly.io applications.
@@ -46,22 +71,21 @@ def serve() -> None:
     docs/settings.md has them all. SIGTERM and Ctrl-C end it in order, exit status 0.
     Exit status 2: a setting is wrong. 1: an address cannot be listened on.
     """
+    import trio
+
     from natstream.logs import configure_logging
     from natstream.process import tune_process
 
-    with _errors_as_one_sentence():
-        settings = Settings.from_environ()
-        configure_logging()
-        warnings = [tune_process(settings.max_readers)]
-        if not settings.tokens:
-            warnings.append(
-                "NATSTREAM_TOKEN is not set: whoever reaches this address can read the logs."
-            )
-        for warning in filter(None, warnings):
-            click.echo(f"natstream: {warning}", err=True)
-        import trio
-
-        trio.run(_serve, settings)
+    settings = Settings.from_environ()
+    configure_logging()
+    warnings = [tune_process(settings.max_readers)]
+    if not settings.tokens:
+        warnings.append(
+            "NATSTREAM_TOKEN is not set: whoever reaches this address can read the logs."
+        )
+    for warning in filter(None, warnings):
+        click.echo(f"natstream: {warning}", err=True)
+    trio.run(_serve, settings)
 
 
 class _Lazy(click.Command):
@@ -78,6 +102,7 @@ class _Lazy(click.Command):
         return command.make_context(info_name, args, parent, **extra)
 
 
+main.add_command(_Lazy("demo", short_help="Try it: the whole service with traffic of its own."))
 main.add_command(_Lazy("tail", short_help="Show the live logs of a natstream service."))
 main.add_command(_Lazy("check", short_help="Find what would go wrong, before it does."))
 
@@ -90,19 +115,3 @@ async def _serve(settings: Settings) -> None:
     async with trio.open_nursery() as nursery:
         service = await nursery.start(run_service, settings)
         click.echo(f"natstream listens on {service.bind}", err=True)
-
-
-@contextmanager
-def _errors_as_one_sentence() -> Iterator[None]:
-    """What is the operator's to mend ends the process with one sentence and a status."""
-    try:
-        yield
-    except* NatstreamError as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        status = 2 if isinstance(error, ConfigurationError) else 1
-    else:
-        return
-    click.echo(f"natstream: {error}", err=True)
-    sys.exit(status)

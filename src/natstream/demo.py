@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,7 +18,7 @@ from typing import NoReturn
 import click
 import trio
 
-from natstream.errors import ConfigurationError, ListenError, NatstreamError
+from natstream.errors import ListenError
 from natstream.listening import listen
 from natstream.localnats import NatsServer, Publisher, open_publisher
 from natstream.logs import configure_logging
@@ -51,12 +50,7 @@ def demo(rate: float) -> None:
     Everything listens on 127.0.0.1 only, on port 8080 unless that is taken. Ctrl-C ends it.
     """
     configure_logging(logging.WARNING)
-    try:
-        trio.run(partial(run_demo, rate=rate))
-    except* NatstreamError as group:
-        error = group.exceptions[0]
-        click.echo(f"natstream: {error}", err=True)
-        sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+    trio.run(partial(run_demo, rate=rate))
 
 
 async def run_demo(*, rate: float = LINES_PER_SECOND) -> None:
