@@ -1,0 +1,52 @@
+// The page's address ↔ what is asked: a link shows the same view, and "back" goes a view back.
+//
+// The parameters are those of /api/logs; `show=all` is the page's own (all lines, the matches
+// only marked), and `#line=<id>` names a line to go to.
+
+import { formatQuery, fromParams, toParams } from './query.js';
+import { parseId } from './resume.js';
+
+/** @typedef {{query: import('./query.js').Query, marking: boolean}} Asked */
+
+// Changes in quick succession, as when typing, are one step of the history.
+const ONE_STEP_MS = 3_000;
+// A line that is linked to should not stand at the very top.
+const BEFORE_MS = 2_000;
+
+let lastWritten = 0;
+
+/** @param {Asked} asked */
+function paramsOf({ query, marking }) {
+  const params = toParams(query);
+  if (marking) params.set('show', 'all');
+  return params;
+}
+
+/** @param {Asked} asked */
+export function writeAddress(asked) {
+  const search = paramsOf(asked).toString();
+  const address = `${location.pathname}${search ? `?${search}` : ''}`;
+  document.title = search ? `${formatQuery(asked.query)} · natstream` : 'natstream';
+  if (address === location.pathname + location.search) return;
+  const quick = Date.now() - lastWritten < ONE_STEP_MS;
+  history[quick ? 'replaceState' : 'pushState'](null, '', address);
+  lastWritten = Date.now();
+}
+
+/** @returns {Asked & {line: string}} */
+export function readAddress() {
+  const params = new URLSearchParams(location.search);
+  return {
+    query: fromParams(params),
+    marking: params.get('show') === 'all',
+    line: /^#line=([\w-]+)$/.exec(location.hash)?.[1] ?? '',
+  };
+}
+
+/** An address that shows the line with this id. @param {Asked} asked @param {string} id */
+export function linkTo(asked, id) {
+  const params = paramsOf(asked);
+  const arrived = parseId(id)?.arrived;
+  if (arrived) params.set('since', new Date(arrived - BEFORE_MS).toISOString());
+  return `${location.origin}${location.pathname}?${params}#line=${id}`;
+}

@@ -1,0 +1,153 @@
+// The drawer with all there is to know of one line, and what can be done with it.
+
+import { announce, h, icon } from './dom.js';
+import { parseAnsi, stripAnsi } from './ansi.js';
+import { isJson, pretty, tokens } from './json.js';
+import { noticeText, paint } from './row.js';
+import { revealed } from './text.js';
+import { FIELDS, likenessOf } from './query.js';
+import { ago } from './time.js';
+
+/** @typedef {import('./types.js').Entry} Entry */
+/** @typedef {import('./query.js').Field} Field */
+
+// What can be shown at once without a pause; a longer message is cut, and copied whole.
+const LONGEST = 200_000;
+// As many coloured pieces as can be laid out in a frame or two.
+const MOST_SPANS = 5_000;
+
+/**
+ * @typedef {object} Actions
+ * @property {(field: Field, value: string) => void} only   filter for a value
+ * @property {(text: import('./query.js').Text) => void} hide
+ * @property {(step: 1 | -1) => void} step
+ * @property {() => void} close
+ * @property {(entry: Entry) => string} link   an address that shows this line
+ */
+
+/** @param {HTMLElement} drawer @param {Entry} entry @param {Actions} actions */
+export function fillDetails(drawer, entry, actions) {
+  drawer.replaceChildren(
+    h('div', { class: 'top' },
+      h('h2', {}, entry.note ? 'A word of the service' : 'Line'),
+      button('up', 'Previous line', () => actions.step(-1)),
+      button('down', 'Next line', () => actions.step(1)),
+      button('close', 'Close (esc)', actions.close),
+    ),
+    ...(entry.note ? noticeParts(entry) : lineParts(entry, actions)),
+  );
+}
+
+/** @param {Entry} entry */
+function noticeParts(entry) {
+  return [h('p', {}, noticeText(entry)), fields([['time', timeOf(entry)]])];
+}
+
+/** @param {Entry} entry @param {Actions} actions */
+function lineParts(entry, actions) {
+  const likeness = likenessOf(entry.message);
+  const text = stripAnsi(entry.message).trim();
+  const rows = FIELDS.filter((field) => field !== 'type' || entry.type)
+    .map((field) => /** @type {const} */ ([field, entry[field]]))
+    .filter(([, value]) => value !== '');
+  return [
+    h('div', { class: 'actions' },
+      action('copy', 'Copy message', () => copy(stripAnsi(entry.message), 'Message')),
+      action('copy', 'Copy JSON', () => copy(JSON.stringify(toEvent(entry)), 'JSON')),
+      action('link', 'Copy link', () => copy(actions.link(entry), 'Link')),
+      entry.machine
+        ? action('only', 'Only this machine', () => actions.only('machine', entry.machine))
+        : null,
+      likeness ? action('hide', 'Hide lines like this', () => actions.hide(likeness)) : null,
+    ),
+    fields([
+      ['time', timeOf(entry)],
+      ...rows.map(([field, value]) => /** @type {[string, Node]} */ ([
+        field,
+        h('span', {},
+          h('span', { class: 'value' }, revealed(value)), ' ',
+          h('button', {
+            type: 'button', class: 'quiet word', 'aria-label': `Only ${field} ${revealed(value)}`,
+            onclick: () => actions.only(field, value),
+          }, 'only'),
+        ),
+      ])),
+      ...(entry.provider ? [/** @type {[string, string]} */ (['provider', revealed(entry.provider)])] : []),
+      ['id', entry.id],
+    ]),
+    h('h3', {}, 'Message'),
+    messageBlock(entry.message),
+    ...(isJson(text) ? [h('h3', {}, 'As JSON'), jsonBlock(text)] : []),
+    h('h3', {}, 'Event, as received'),
+    jsonBlock(JSON.stringify(toEvent(entry))),
+  ];
+}
+
+/** The event as the service sent it. @param {Entry} entry */
+export function toEvent(entry) {
+  const { id, time, message, app, region, machine, stream, level, type, provider, source } = entry;
+  return {
+    message, timestamp: time, type, persistent: false,
+    app, region, machine, stream, level, provider, source, id,
+  };
+}
+
+/** @param {string} message */
+function messageBlock(message) {
+  const block = h('pre', { class: 'message', dir: 'auto', tabindex: '0' });
+  const { text, spans, rest } = parseAnsi(message, LONGEST);
+  paint(block, text, spans.slice(0, MOST_SPANS), [], true);
+  if (rest) block.append(h('span', { class: 'rest' }, ' … cut here; Copy message has it all'));
+  return block;
+}
+
+/** @param {string} text valid JSON */
+function jsonBlock(text) {
+  const block = h('pre', { class: 'json', tabindex: '0' });
+  const laidOut = text.length <= LONGEST ? pretty(text) : text.slice(0, LONGEST);
+  const spans = laidOut.length <= LONGEST
+    ? tokens(laidOut).filter(({ kind }) => kind !== 'space')
+        .map(({ kind, start, end }) => ({ start, end, className: `j-${kind}` }))
+    : [];
+  paint(block, laidOut, spans.slice(0, MOST_SPANS), [], false);
+  return block;
+}
+
+/** @param {Entry} entry */
+function timeOf(entry) {
+  const date = new Date(entry.time);
+  if (Number.isNaN(date.getTime())) return 'unreadable';
+  return h('span', {},
+    date.toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' }),
+    h('br'), date.toISOString(), h('br'), ago(entry.time, Date.now()));
+}
+
+/** @param {[string, Node | string][]} rows */
+const fields = (rows) =>
+  h('dl', {}, ...rows.flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, value)]));
+
+/** @param {string} name @param {string} label @param {() => void} onclick */
+const button = (name, label, onclick) =>
+  h('button', { type: 'button', class: 'quiet', 'aria-label': label, title: label, onclick }, icon(name));
+
+/** @param {string} name @param {string} label @param {() => void} onclick */
+const action = (name, label, onclick) =>
+  h('button', { type: 'button', onclick }, icon(name), label);
+
+/** @param {string} text @param {string} what */
+async function copy(text, what) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Without TLS there is no clipboard but the old one.
+    const area = h('textarea', { class: 'unseen-label', 'aria-hidden': 'true' });
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand('copy');
+    area.remove();
+  }
+  announce(`${what} copied`);
+  const hint = document.getElementById('hint');
+  if (hint) hint.textContent = `${what} copied`;
+}

@@ -1,0 +1,49 @@
+// What the list says while it has no lines: what is listened to, and how to send a first line.
+
+import { h } from './dom.js';
+import { describeSource } from './status.js';
+
+/**
+ * @param {import('./status.js').Status | null} status
+ * @param {boolean} filtered @param {() => void} showAll
+ */
+export function emptyState(status, filtered, showAll) {
+  if (filtered) {
+    return [
+      h('h2', {}, 'No line matches, so far'),
+      h('p', {}, 'Nothing that the service remembers passes this filter. New lines that do will appear here.'),
+      h('p', {}, h('button', { type: 'button', onclick: showAll }, 'Show all lines')),
+    ];
+  }
+  const sources = Object.entries(status?.sources ?? {});
+  /** @type {HTMLElement[]} */
+  const parts = [h('h2', {}, 'No lines yet')];
+  if (status?.subjects.length) {
+    parts.push(
+      h('p', {}, 'Listening to ',
+        ...status.subjects.flatMap((subject, index) => [index ? ', ' : '', h('code', {}, subject)]),
+        ' on Fly’s NATS: whatever these apps print appears here as it happens.'),
+    );
+  }
+  for (const [name, source] of sources) {
+    if (source.state !== 'up') {
+      parts.push(h('p', { class: 'problem' }, `${describeSource(name, source)}. ${source.detail}`));
+    }
+  }
+  const steps = [];
+  if (status?.subjects.length) {
+    steps.push(
+      h('dt', {}, 'From an app'),
+      h('dd', {}, h('code', {}, 'fly ssh console -a your-app -C "sh -c \'echo hello > /proc/1/fd/1\'"')),
+    );
+  }
+  if (status?.sources.drain) {
+    const body = '{"instance": "m1", "message": "hello"}';
+    steps.push(
+      h('dt', {}, 'Through the drain'),
+      h('dd', {}, h('code', {}, `curl -d '${body}' http://localhost:8081/`)),
+    );
+  }
+  if (steps.length) parts.push(h('p', {}, 'To send a first line:'), h('dl', {}, ...steps));
+  return parts;
+}

@@ -1,0 +1,282 @@
+// The search field's language ↔ what it asks for ↔ the parameters of /api/logs. Pure.
+//
+//   timeout              the message holds it, in any case     "two words"   as one text
+//   /time(d )?out/       a regular expression (RE2)            -health       must not hold it
+//   app:web  app:web,api     region:  machine:  stream:  level:  type:  source:   exact values
+//   level>=warn          that level or worse                   since:10m     what arrived from then on
+//
+// A query can be written back as text and as parameters, and both read again: what stands in
+// the field, in the address and in the request always says the same.
+
+export const FIELDS = /** @type {const} */ ([
+  'app', 'region', 'machine', 'stream', 'level', 'type', 'source',
+]);
+export const LEVELS = ['debug', 'info', 'warn', 'error', 'fatal'];
+
+/** As the service reads levels. @type {Record<string, string>} */
+const LEVEL_ALIASES = { warning: 'warn', err: 'error', critical: 'fatal' };
+
+/** @typedef {typeof FIELDS[number]} Field */
+/** @typedef {{text: string, regex: boolean, not: boolean}} Text */
+/**
+ * @typedef {object} Query
+ * @property {Record<Field, string[]>} fields
+ * @property {string} minLevel
+ * @property {Text[]} texts
+ * @property {string} since
+ * @property {string} error   what cannot be asked, as a sentence; empty if all can
+ */
+
+/** @returns {Query} */
+export const emptyQuery = () => ({
+  fields: { app: [], region: [], machine: [], stream: [], level: [], type: [], source: [] },
+  minLevel: '',
+  texts: [],
+  since: '',
+  error: '',
+});
+
+/** @param {Query} query */
+export const isEmpty = (query) => formatQuery(query) === '';
+
+/** @param {string} name @returns {name is Field} */
+const isField = (name) => /** @type {readonly string[]} */ (FIELDS).includes(name);
+
+// A word: `-`, then `/…/` up to a slash that ends the word, or a name and an operator, then
+// pieces in quotes or without spaces.
+const WORD =
+  /(-?)(?:\/((?:[^/\\]|\\.|\/(?!\s|$))+)\/(?=\s|$)|(?:([a-z_]+)(:|>=|>|=))?((?:"(?:[^"\\]|\\.)*"?|[^\s"])*))/gy;
+
+/** @param {string} text @returns {Query} */
+export function parseQuery(text) {
+  const query = emptyQuery();
+  let position = 0;
+  for (;;) {
+    while (position < text.length && /\s/.test(text[position])) position += 1;
+    if (position >= text.length) return query;
+    WORD.lastIndex = position;
+    const match = /** @type {RegExpExecArray} */ (WORD.exec(text));
+    position = WORD.lastIndex;
+    takeWord(query, match);
+  }
+}
+
+/** @param {Query} query @param {RegExpExecArray} match */
+function takeWord(query, [whole, minus, regex, name, operator, value]) {
+  if (regex !== undefined) {
+    query.texts.push({ text: regex, regex: true, not: minus === '-' });
+  } else if (name === 'level' && operator.startsWith('>')) {
+    const level = levelOf(unquote(value));
+    const index = LEVELS.indexOf(level) + (operator === '>' ? 1 : 0);
+    if (!value) return;
+    if (!LEVELS.includes(level) || index >= LEVELS.length) {
+      query.error = `level${operator} takes one of ${LEVELS.join(', ')}.`;
+    } else {
+      query.minLevel = LEVELS[index];
+    }
+  } else if (isField(name) && (operator === ':' || operator === '=')) {
+    if (minus) {
+      query.error = `${name} cannot be excluded: name those you want, or exclude a text.`;
+      return;
+    }
+    for (const part of splitValues(value)) addValue(query, name, part);
+  } else if (name === 'since' && (operator === ':' || operator === '=') && !minus) {
+    query.since = unquote(value);
+  } else {
+    const bare = unquote(whole.slice(minus.length));
+    if (bare) query.texts.push({ text: bare, regex: false, not: minus === '-' });
+    else if (whole === '-') query.texts.push({ text: '-', regex: false, not: false });
+  }
+}
+
+/** @param {string} level */
+function levelOf(level) {
+  const lower = level.toLowerCase();
+  return LEVEL_ALIASES[lower] ?? lower;
+}
+
+/** @param {Query} query @param {Field} field @param {string} value */
+function addValue(query, field, value) {
+  let clean = value.trim();
+  if (field === 'level') clean = levelOf(clean);
+  else if (field === 'stream' || field === 'type' || field === 'source') clean = clean.toLowerCase();
+  if (clean && !query.fields[field].includes(clean)) query.fields[field].push(clean);
+}
+
+/** @param {string} value */
+function splitValues(value) {
+  return (value.match(/(?:"(?:[^"\\]|\\.)*"?|[^,"])+/g) ?? []).map(unquote);
+}
+
+/** @param {string} text */
+function unquote(text) {
+  return text.replace(/"((?:[^"\\]|\\.)*)"?/g, (_, inner) => inner.replace(/\\(["\\])/g, '$1'));
+}
+
+/** @param {string} text */
+const quoted = (text) => `"${text.replace(/["\\]/g, '\\$&')}"`;
+
+/** @param {Query} query @returns {string} what to type for it */
+export function formatQuery(query) {
+  const words = [];
+  for (const field of FIELDS) {
+    const values = query.fields[field];
+    if (values.length) words.push(`${field}:${values.map(formatValue).join(',')}`);
+  }
+  if (query.minLevel) words.push(`level>=${query.minLevel}`);
+  if (query.since) words.push(`since:${formatValue(query.since)}`);
+  for (const { text, regex, not } of query.texts) {
+    // A slash before a space would end the expression.
+    const expression = () => `/${text.replace(/\/(?=\s|$)/g, '\\/')}/`;
+    words.push((not ? '-' : '') + (regex ? expression() : formatText(text)));
+  }
+  return words.join(' ');
+}
+
+/** @param {string} value */
+const formatValue = (value) => (/[\s",]/.test(value) ? quoted(value) : value);
+
+/** In quotes if it would be read as something else. @param {string} text */
+function formatText(text) {
+  const [only, ...others] = parseQuery(text).texts;
+  const same = only && !others.length && only.text === text && !only.regex && !only.not;
+  return same && !/["\\]/.test(text) ? text : quoted(text);
+}
+
+/**
+ * The parameters that ask the service for it.
+ * @param {Query} query @param {{texts?: boolean}} [options] `texts: false` leaves texts out
+ */
+export function toParams(query, { texts = true } = {}) {
+  const params = new URLSearchParams();
+  for (const field of FIELDS) {
+    if (query.fields[field].length) params.set(field, query.fields[field].join(','));
+  }
+  if (query.minLevel) params.set('min_level', query.minLevel);
+  if (query.since) params.set('since', query.since);
+  if (texts) {
+    for (const { text, regex, not } of query.texts) {
+      // A text between slashes would be taken for an expression.
+      const plain = /^\/.+\/$/.test(text) ? `/${escapeRegex(text)}/` : text;
+      params.append(not ? 'not' : 'q', regex ? `/${text}/` : plain);
+    }
+  }
+  return params;
+}
+
+/** @param {URLSearchParams} params as in the page's address @returns {Query} */
+export function fromParams(params) {
+  const query = emptyQuery();
+  for (const field of FIELDS) {
+    for (const value of params.getAll(field)) {
+      for (const part of value.split(',')) addValue(query, field, part);
+    }
+  }
+  const least = levelOf(params.get('min_level') ?? '');
+  if (LEVELS.includes(least)) query.minLevel = least;
+  query.since = (params.get('since') ?? '').trim();
+  for (const [name, value] of params) {
+    if ((name !== 'q' && name !== 'not') || !value.trim()) continue;
+    const regex = value.length > 2 && value.startsWith('/') && value.endsWith('/');
+    query.texts.push({ text: regex ? value.slice(1, -1) : value, regex, not: name === 'not' });
+  }
+  return query;
+}
+
+/** @param {string} text */
+export const escapeRegex = (text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
+
+/** What would hide lines like this one: the first words, anything in place of what has digits.
+ * @param {string} message @returns {Text | null} null if it is too little to go by */
+export function likenessOf(message) {
+  const start = message.trimStart().slice(0, 100);
+  // eslint-disable-next-line no-control-regex
+  const pieces = start.split(/(\x1b\[[\d;:]*m|[\w.:+-]*\d[\w.:+-]*|\s+)/);
+  let pattern = '';
+  let letters = 0;
+  pieces.forEach((piece, index) => {
+    if (index % 2 === 0) {
+      pattern += escapeRegex(piece);
+      letters += piece.replace(/\W/g, '').length;
+    } else if (/^\s/.test(piece)) pattern += '\\s+';
+    else pattern += piece.startsWith('\x1b') ? '.*' : '\\S*';
+  });
+  return letters < 3 ? null : { text: pattern.replace(/(\\s\+)+$/, ''), regex: true, not: true };
+}
+
+/**
+ * A query's texts as a search in the page: to mark, and to go from match to match.
+ * @typedef {object} Matcher
+ * @property {(text: string) => boolean} test            holds all, and none of what it must not
+ * @property {(text: string) => [number, number][]} ranges  what to mark, ascending
+ */
+
+// A quantified group that holds a quantifier or an alternative can take exponential time in the
+// browser's engine (the service's is linear). A link may come from anyone: such an expression
+// still filters, on the service, but is not marked.
+const RISKY = /\((?:[^()\\]|\\.)*(?:[*+?|]|\{\d)(?:[^()\\]|\\.)*\)(?:[*+]|\{\d)|\\[1-9]/;
+// The rest can take quadratic time: this bounds it.
+const MOST_SEARCHED = 10_000;
+
+/** @param {Query} query @returns {Matcher | null} null if there is nothing to search for */
+export function matcherOf(query) {
+  const wanted = query.texts.filter((text) => !text.not).map(compile);
+  const unwanted = query.texts.filter((text) => text.not).map(compile);
+  if (!wanted.length && !unwanted.length) return null;
+  /** @param {RegExp | null} regex @param {string} text */
+  const holds = (regex, text) => {
+    if (!regex) return true;
+    regex.lastIndex = 0;
+    return regex.test(text);
+  };
+  return {
+    test: (text) => {
+      const part = text.slice(0, MOST_SEARCHED);
+      return (
+        wanted.every((regex) => holds(regex, part)) &&
+        !unwanted.some((regex) => regex && holds(regex, part))
+      );
+    },
+    ranges: (text) => {
+      /** @type {[number, number][]} */
+      const found = [];
+      const part = text.slice(0, MOST_SEARCHED);
+      for (const regex of wanted) {
+        if (!regex) continue;
+        regex.lastIndex = 0;
+        for (let match; found.length < 200 && (match = regex.exec(part)); ) {
+          if (match[0]) found.push([match.index, match.index + match[0].length]);
+          else regex.lastIndex += 1;
+        }
+      }
+      return merged(found);
+    },
+  };
+}
+
+/** @param {Text} text */
+function compile({ text, regex }) {
+  if (regex && RISKY.test(text)) return null;
+  const source = regex ? text : escapeRegex(text);
+  for (const flags of ['giu', 'gi']) {
+    try {
+      return new RegExp(source, flags);
+    } catch {
+      // RE2's and JavaScript's expressions differ a little.
+    }
+  }
+  return null;
+}
+
+/** @param {[number, number][]} ranges @returns {[number, number][]} */
+function merged(ranges) {
+  ranges.sort((a, b) => a[0] - b[0]);
+  /** @type {[number, number][]} */
+  const result = [];
+  for (const [start, end] of ranges) {
+    const last = result[result.length - 1];
+    if (last && start <= last[1]) last[1] = Math.max(last[1], end);
+    else result.push([start, end]);
+  }
+  return result;
+}

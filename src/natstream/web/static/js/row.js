@@ -1,0 +1,230 @@
+// One line of the list, as elements. In: an entry and how rows look just now. Out: a row.
+//
+// Everything in an entry is a stranger's: it is shown as text, control characters by name, and
+// no more of it than fits the row. The whole of it is in the details.
+
+import { h, icon } from './dom.js';
+import { parseAnsi } from './ansi.js';
+import { isJson, looksLikeJson, pretty, tokens } from './json.js';
+import { UNSEEN, countBreaks, firstLines, splitUnseen, trimEnd, visualLines } from './text.js';
+import { CODE, KINDS, documentationOf } from './fly.js';
+import { groupOf, GROUPS } from './bins.js';
+import { bytes, clockTime, count, figure, fullTime } from './time.js';
+
+/** @typedef {import('./types.js').Entry} Entry */
+/** @typedef {import('./types.js').Span} Span */
+
+/**
+ * @typedef {object} Look
+ * @property {boolean} wrap
+ * @property {import('./time.js').Clock} clock
+ * @property {number} columns   characters that fit on a line of a message
+ * @property {import('./query.js').Matcher | null} matcher
+ */
+
+// A wrapped line shows this much of itself; more is a click away. It also bounds the list's
+// height: 100,000 such rows stay below what browsers can scroll (some 17 million pixels).
+export const FOLDED_LINES = 8;
+// An unwrapped line is cut where nobody scrolls to.
+const LONGEST_LINE = 2_000;
+// An opened line, too, is a row and not a document.
+const OPENED_LINES = 400;
+const OPENED_CHARACTERS = 40_000;
+// Laying out larger JSON takes longer than a frame.
+const LARGEST_JSON = 100_000;
+
+/** How many lines a row will be tall, without building it. @param {Entry} entry @param {Look} look */
+export const estimateLines = (entry, look) =>
+  entry.note || !look.wrap ? 1 : visualLines(entry.message, look.columns, FOLDED_LINES);
+
+/** @param {Entry} entry @param {Look} look @param {boolean} opened */
+export function buildRow(entry, look, opened) {
+  if (entry.note) return noticeRow(entry, look);
+  const row = document.createElement('div');
+  row.className = `row lv-${GROUPS[groupOf(entry.level)]}`;
+  if (entry.type === 'system') row.classList.add('system');
+  const time = cell('t', '');
+  setTime(time, entry.time, look.clock);
+  const level = cell('l', (entry.level || '·').slice(0, 8).toUpperCase());
+  if (entry.level.length > 5) level.title = entry.level;
+  const app = cell('a', entry.app || entry.source);
+  app.classList.add(`hue${hueOf(entry.app)}`);
+  row.append(time, level, app, cell('r', entry.region), cell('c', entry.machine));
+  row.append(...messageCells(entry, look, opened));
+  return row;
+}
+
+/** @param {HTMLElement} cell @param {number} ms @param {import('./time.js').Clock} clock */
+export function setTime(cell, ms, clock) {
+  const now = Date.now();
+  cell.textContent = clockTime(ms, clock, now);
+  cell.title = fullTime(ms, now);
+}
+
+/** @param {string} className @param {string} text */
+function cell(className, text) {
+  const span = document.createElement('span');
+  span.className = className;
+  if (UNSEEN.test(text)) span.append(...visible(text));
+  else span.textContent = text;
+  if (text.length > 14) span.title = text;
+  return span;
+}
+
+/** @param {string} app */
+function hueOf(app) {
+  let hash = 7;
+  for (let i = 0; i < app.length && i < 64; i++) hash = (hash * 31 + app.charCodeAt(i)) | 0;
+  return (hash >>> 0) % 8;
+}
+
+/** The fold and the message. @param {Entry} entry @param {Look} look @param {boolean} opened */
+function messageCells(entry, look, opened) {
+  const whole = trimEnd(entry.message);
+  const json = whole.length <= LARGEST_JSON && looksLikeJson(whole.trim()) && isJson(whole.trim());
+  let source = whole;
+  if (opened) source = json ? pretty(whole.trim()) : whole;
+  const most = opened
+    ? OPENED_CHARACTERS
+    : look.wrap ? FOLDED_LINES * look.columns + 1 : LONGEST_LINE;
+  const parsed = parseAnsi(source, most);
+  let { text } = parsed;
+  if (opened) text = firstLines(text, OPENED_LINES, Infinity);
+  else if (look.wrap) text = firstLines(text, FOLDED_LINES, look.columns);
+  else if (text.includes('\n')) text = text.slice(0, text.indexOf('\n'));
+  const more = parsed.rest || text.length < parsed.text.length;
+
+  const message = document.createElement('span');
+  message.className = 'm';
+  message.dir = 'auto';
+  if (entry.kind) message.append(sign(entry.kind));
+  const spans = json ? jsonSpans(text) : parsed.spans;
+  paint(message, text, spans, look.matcher?.ranges(text) ?? [], entry.type === 'system');
+  if (more) message.append(rest(source, text, opened));
+  const fold = document.createElement('span');
+  fold.className = 'f';
+  if (json || more || opened) fold.append(foldButton(opened, json));
+  return [fold, message];
+}
+
+/** @param {string} kind */
+function sign(kind) {
+  const { sign: text, name } = KINDS[kind];
+  return h('span', { class: `sign ${kind}`, title: name, role: 'img', 'aria-label': name }, text);
+}
+
+/** @param {boolean} opened @param {boolean} json */
+function foldButton(opened, json) {
+  const label = `${opened ? 'Fold' : 'Open'} ${json ? 'JSON' : 'the whole line'}`;
+  return h(
+    'button',
+    {
+      type: 'button', class: 'fold', tabindex: '-1', title: label,
+      'aria-label': label, 'aria-expanded': String(opened),
+    },
+    icon('chevron'),
+  );
+}
+
+/** What is not shown, in figures. @param {string} source @param {string} shown @param {boolean} opened */
+function rest(source, shown, opened) {
+  const lines = countBreaks(source) - countBreaks(shown);
+  const size = source.length - shown.length;
+  const what = lines > 0 ? count(lines, 'more line') : `${bytes(size)} more`;
+  return h('span', { class: 'rest' }, opened ? ` … ${what} in the details` : ` … ${what}`);
+}
+
+/** @param {string} text @returns {Span[]} */
+function jsonSpans(text) {
+  return tokens(text)
+    .filter((token) => token.kind !== 'space')
+    .map(({ kind, start, end }) => ({ start, end, className: `j-${kind}` }));
+}
+
+/**
+ * Text with its colours, marks and links.
+ * @param {HTMLElement} element @param {string} text @param {Span[]} spans ascending
+ * @param {[number, number][]} marks ascending @param {boolean} links whether Fly's codes are links
+ */
+export function paint(element, text, spans, marks, links) {
+  const code = links ? CODE.exec(text) : null;
+  const link = code && { start: code.index + 1, end: code.index + 1 + code[1].length };
+  if (!spans.length && !marks.length && !link) {
+    element.append(...visible(text));
+    return;
+  }
+  let s = 0;
+  let m = 0;
+  for (let position = 0; position < text.length; ) {
+    while (s < spans.length && spans[s].end <= position) s += 1;
+    while (m < marks.length && marks[m][1] <= position) m += 1;
+    const span = spans[s];
+    const mark = marks[m];
+    let next = text.length;
+    for (const edge of [span?.start, span?.end, mark?.[0], mark?.[1], link?.start, link?.end]) {
+      if (edge !== undefined && edge > position && edge < next) next = edge;
+    }
+    /** @type {(Node | string)[]} */
+    let nodes = visible(text.slice(position, next));
+    if (span && span.start <= position) nodes = [styled(span, nodes)];
+    if (mark && mark[0] <= position) nodes = [h('mark', {}, ...nodes)];
+    if (code && link && link.start <= position && position < link.end) {
+      nodes = [
+        h('a', {
+          href: documentationOf(code[1]), target: '_blank', rel: 'noopener noreferrer',
+          title: `Fly.io on ${code[1]}`,
+        }, ...nodes),
+      ];
+    }
+    element.append(...nodes);
+    position = next;
+  }
+}
+
+/** @param {Span} span @param {(Node | string)[]} nodes */
+function styled(span, nodes) {
+  const element = h('span', { class: span.className }, ...nodes);
+  // Colours of strangers are drawn towards the ink, so that they can be read in both themes.
+  if (span.fg) {
+    element.style.color = span.bg ? span.fg : `color-mix(in oklab, ${span.fg} 72%, var(--ink))`;
+  }
+  if (span.bg) element.style.backgroundColor = span.bg;
+  return element;
+}
+
+/** @param {string} text @returns {(Node | string)[]} */
+function visible(text) {
+  if (!UNSEEN.test(text)) return [text];
+  return splitUnseen(text).map((part) =>
+    part.unseen ? h('span', { class: 'unseen', title: 'a control character' }, part.text) : part.text,
+  );
+}
+
+/** @param {Entry} entry @param {Look} look */
+function noticeRow(entry, look) {
+  const note = /** @type {import('./types.js').Note} */ (entry.note);
+  const time = cell('t', '');
+  setTime(time, entry.time, look.clock);
+  const words = cell('w', noticeText(entry));
+  return h('div', { class: `row note ${note.tone}` }, time, words);
+}
+
+/** @param {Entry} entry */
+export function noticeText(entry) {
+  const note = /** @type {import('./types.js').Note} */ (entry.note);
+  if (note.tone === 'gap') return gapText(entry, note);
+  if (note.tone !== 'resumed') return entry.message;
+  const repeated = note.doubled ? `, ${count(note.doubled, 'repeated line')} left out` : '';
+  const replayed = note.replayed || note.missed === null
+    ? `${count(note.replayed, 'line')} replayed`
+    : 'nothing missed';
+  return `${entry.message} ${replayed}${repeated}`;
+}
+
+/** @param {Entry} entry @param {import('./types.js').Note} note */
+function gapText(entry, note) {
+  const since = note.since ? ` since ${clockTime(note.since, 'local', entry.time)}` : '';
+  if (note.missed === null) return `Lines may be missing here${since}: how many, nobody knows`;
+  const lines = note.missed === 1 ? 'line' : 'lines';
+  return `${note.atMost ? 'up to ' : ''}${figure(note.missed)} ${lines} missed${since}`;
+}
