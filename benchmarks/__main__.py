@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+from collections.abc import Iterator
 
 import trio
 
@@ -42,38 +44,59 @@ def _arguments() -> argparse.ArgumentParser:
     return parser
 
 
+async def _measure(options: argparse.Namespace) -> None:
+    peers = [peer for name in options.peers if not (peer := PEERS[name]).missing()]
+    versions = [peer.version() for peer in peers]
+    async with NatsServer.open(user="bench") as nats:
+        bench = Bench(nats, peers, options.loads, options.seconds, _say)
+        for name in options.measurements or MEASUREMENTS:
+            table = await MEASUREMENTS[name](bench)
+            text = f"{table}\n\n{conditions(sys.argv[1:], versions)}"
+            print(text, flush=True)
+            if options.write:
+                write(name, text)
+
+
 async def _main() -> None:
     parser = _arguments()
     options = parser.parse_args()
-    unknown = {*options.measurements} - {*MEASUREMENTS} or {*options.peers} - {*PEERS}
-    if unknown:
+    if unknown := {*options.measurements} - {*MEASUREMENTS} or {*options.peers} - {*PEERS}:
         parser.error(f"there is no {', '.join(sorted(unknown))}")
-    peers = []
     for name in options.peers:
         if missing := PEERS[name].missing():
-            print(f"{name} is left out: {missing}", file=sys.stderr)
-        else:
-            peers.append(PEERS[name])
+            _say(f"{name} is left out: {missing}")
     isolate()
-    async with NatsServer.open(user="bench") as nats:
-        bench = Bench(
-            nats, peers, options.loads, options.seconds, lambda text: print(text, file=sys.stderr)
-        )
-        for name in options.measurements or MEASUREMENTS:
-            table = await MEASUREMENTS[name](bench)
-            versions = [peer.version() for peer in peers]
-            text = f"{table}\n\n{conditions(sys.argv[1:], versions)}"
-            print(text)
-            if options.write:
-                write(name, text)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_cancel_when_terminated, nursery.cancel_scope)
+        await _measure(options)
+        nursery.cancel_scope.cancel()
+
+
+async def _cancel_when_terminated(scope: trio.CancelScope) -> None:
+    """Otherwise a SIGTERM would leave the servers behind."""
+    with trio.open_signal_receiver(signal.SIGTERM) as signals:
+        async for _ in signals:
+            scope.cancel()
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            yield from _leaves(part)
+    else:
+        yield error
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
     try:
         trio.run(_main)
     except* (BenchmarkError, NatstreamError) as errors:
-        for error in errors.exceptions:
-            print(error, file=sys.stderr)
+        for error in _leaves(errors):
+            _say(str(error))
         sys.exit(1)
     except* KeyboardInterrupt:
         sys.exit(130)

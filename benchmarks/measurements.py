@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -68,9 +69,9 @@ COLUMNS = ("delivered", "p50 ms", "p99 ms", "CPU µs/event", "of a core", "sends
 
 
 def _row(result: Result) -> tuple[str, ...]:
-    share = f"{result.delivered / result.expected:.1%}"
+    share = math.floor(10_000 * result.delivered / result.expected) / 100
     return (
-        "all" if result.complete else share,
+        "all" if result.complete else f"{share} %",
         milliseconds(result.p50),
         milliseconds(result.p99),
         decimals(result.cpu_per_event * 1e6),
