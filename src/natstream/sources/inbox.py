@@ -44,9 +44,10 @@ class Inbox:
         if full or self._missed:
             self._miss(1)
             return
+        if not self._waiting:
+            self._arrived.set()
         self._waiting.append((subject, payload))
         self._bytes += len(payload)
-        self._arrived.set()
 
     async def wait(self) -> None:
         """Wait until there is something to take, or until `wake`."""

@@ -221,11 +221,11 @@ class NatsSource:
                 for subject, payload in messages
             ]
             status.lines += len(entries)
-            for (_, payload), entry in zip(messages, entries, strict=True):
-                status.bytes += len(payload)
-                # An object's time or provider shows that it is one; else it has to be decoded.
-                if not entry.timestamp and not entry.provider and not entry.raw:
-                    status.parse_failures += 1
+            status.bytes += sum(len(payload) for _, payload in messages)
+            # An object's time or provider shows that it is one; else it has to be decoded.
+            status.parse_failures += sum(
+                not entry.timestamp and not entry.provider and not entry.raw for entry in entries
+            )
             with trio.CancelScope(shield=True):  # it waits for nothing but the readers' turns
                 await self.hub.feed(entries)
             self._say_missing(inbox.take_hole())
