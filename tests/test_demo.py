@@ -107,7 +107,7 @@ def test_one_command_shows_logs_and_ends_quietly() -> None:
                 pass  # taken already
         process = stack.enter_context(
             subprocess.Popen(
-                [sys.executable, "-c", "from natstream.demo import demo; demo()"],
+                [sys.executable, "-m", "natstream", "demo"],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
