@@ -104,6 +104,7 @@ class _Lazy(click.Command):
 
 main.add_command(_Lazy("demo", short_help="Try it: the whole service with traffic of its own."))
 main.add_command(_Lazy("tail", short_help="Show the live logs of a natstream service."))
+main.add_command(_Lazy("link", short_help="Share a part of the logs with somebody, for a while."))
 main.add_command(_Lazy("check", short_help="Find what would go wrong, before it does."))
 
 

@@ -14,7 +14,7 @@ from natstream.filtering import FILTER_PARAMETERS, Filter
 from natstream.framing import FORMATS, Format
 from natstream.parsing import parse_time
 
-__all__ = ["StreamRequest", "parse_filter", "parse_stream_request"]
+__all__ = ["StreamRequest", "parse_duration", "parse_filter", "parse_stream_request"]
 
 STREAM_PARAMETERS = frozenset({"tail", "since", "follow", "last_event_id", "format"})
 
@@ -82,6 +82,13 @@ def parse_stream_request(
     )
 
 
+def parse_duration(text: str) -> int | None:
+    """Milliseconds of `10m`, `2h30m`, `500ms`; `None` if it is no duration."""
+    if not _DURATION.fullmatch(text):
+        return None
+    return sum(int(n) * _UNITS[unit] for n, unit in _DURATION_PART.findall(text))
+
+
 def _check_names(pairs: Iterable[tuple[str, str]], known: frozenset[str]) -> None:
     for name, _ in pairs:
         if name not in known:
@@ -109,8 +116,8 @@ def _tail(text: str) -> int:
 
 def _since(text: str) -> int:
     now_ms = time.time_ns() // 1_000_000
-    if _DURATION.fullmatch(text):
-        return now_ms - sum(int(n) * _UNITS[unit] for n, unit in _DURATION_PART.findall(text))
+    if (duration := parse_duration(text)) is not None:
+        return now_ms - duration
     # A plus that was not escaped reaches us as a space.
     unix_ns = parse_time(re.sub(r" (\d\d:?\d\d)$", r"+\1", text))
     if unix_ns is None:
