@@ -19,6 +19,7 @@ __all__ = [
     "SourceDenied",
     "SourceError",
     "SourceUnavailable",
+    "TooManyAttempts",
     "TooManyReaders",
     "network_reason",
 ]
@@ -56,6 +57,14 @@ class TooManyReaders(NatstreamError):
     """Nobody's: the hub holds as many readers as it may. Come back in `retry_after` seconds."""
 
     retry_after: float = 5.0
+
+
+class TooManyAttempts(NatstreamError):
+    """The reader's who shows wrong tokens. Come back in `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class BadQuery(NatstreamError):
