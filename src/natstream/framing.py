@@ -73,21 +73,38 @@ def gap_notice(gap: Gap) -> Notice:
     return Notice(message, gap=gap)
 
 
+class _EntryEvent(msgspec.Struct, gc=False):
+    """An entry as clients see it, in this order. Made and encoded in half the time of a dict."""
+
+    message: str
+    timestamp: int
+    type: str
+    persistent: bool
+    app: str
+    region: str
+    machine: str
+    stream: str
+    level: str
+    provider: str
+    source: str
+
+
 def _entry_json(entry: LogEntry) -> bytes:
-    event = {
-        "message": entry.message,
-        "timestamp": entry.unix_ns // 1_000_000,
-        "type": "system" if entry.stream == "system" else "log",
-        "persistent": False,
-        "app": entry.app_name,
-        "region": entry.region,
-        "machine": entry.machine_id,
-        "stream": entry.stream,
-        "level": entry.level,
-        "provider": entry.provider,
-        "source": entry.source,
-    }
-    return _json(event)
+    return _json(
+        _EntryEvent(
+            entry.message,
+            entry.unix_ns // 1_000_000,
+            "system" if entry.is_system else "log",
+            False,
+            entry.app_name,
+            entry.region,
+            entry.machine_id,
+            entry.stream,
+            entry.level,
+            entry.provider,
+            entry.source,
+        )
+    )
 
 
 def _notice_json(notice: Notice) -> bytes:
@@ -105,22 +122,26 @@ def _notice_json(notice: Notice) -> bytes:
     return _json(event)
 
 
-def _json(event: Mapping[str, Any]) -> bytes:
+def _json(event: _EntryEvent | dict[str, Any]) -> bytes:
     try:
         encoded = _encode(event)
     except UnicodeEncodeError:
         # Parsing leaves no half surrogate pair in an entry; a library user's own may hold one.
-        clean = {
-            key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
-            for key, value in event.items()
-        }
-        encoded = _encode(clean)
+        fields = event if isinstance(event, dict) else msgspec.structs.asdict(event)
+        encoded = _encode({name: _whole(value) for name, value in fields.items()})
     if not encoded.isascii():
         # Line breaks to Unicode, and so to clients that read with `str.splitlines` (httpx's
         # `iter_lines` does): outside a string, JSON has no place for them.
         for line_break, escaped in _LINE_BREAKS:
             encoded = encoded.replace(line_break, escaped)
     return encoded
+
+
+def _whole(value: Any) -> Any:
+    """A text with U+FFFD for each half of a surrogate pair; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 class _Sse:
