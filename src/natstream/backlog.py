@@ -137,6 +137,11 @@ class Selection:
         return [self.batch.entries[index] for index in self._indices]
 
     @property
+    def lines(self) -> int:
+        """How many entries."""
+        return len(self._indices)
+
+    @property
     def notices(self) -> Sequence[Notice]:
         """The notices, in order."""
         return [notice for _, notice in self._notices]

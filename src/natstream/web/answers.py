@@ -1,0 +1,50 @@
+"""What a request that went wrong is told: JSON, `{"error": …}`, whatever went wrong."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from quart import Quart, Response, jsonify
+from werkzeug.exceptions import HTTPException
+
+from natstream.errors import BadQuery, TooManyAttempts, TooManyReaders
+
+__all__ = ["answer_errors", "refusal"]
+
+
+def refusal(status: int, message: str, **more: Any) -> Response:
+    """An answer that says in one sentence what is wrong."""
+    response = jsonify({"error": message, **more})
+    response.status_code = status
+    return response
+
+
+def answer_errors(app: Quart) -> None:
+    """Let `app` answer every error as `refusal` does."""
+
+    @app.errorhandler(HTTPException)
+    async def http_error(error: HTTPException) -> Response:
+        response = refusal(error.code or 500, error.description or error.name)
+        for name, value in error.get_headers():
+            if name.lower() not in ("content-type", "content-length"):
+                response.headers[name] = value
+        return response
+
+    @app.errorhandler(BadQuery)
+    async def bad_query(error: BadQuery) -> Response:
+        return refusal(400, str(error), parameter=error.parameter)
+
+    @app.errorhandler(TooManyReaders)
+    async def too_many_readers(error: TooManyReaders) -> Response:
+        return _later(503, error)
+
+    @app.errorhandler(TooManyAttempts)
+    async def too_many_attempts(error: TooManyAttempts) -> Response:
+        return _later(429, error)
+
+
+def _later(status: int, error: TooManyReaders | TooManyAttempts) -> Response:
+    response = refusal(status, str(error))
+    response.headers["Retry-After"] = str(math.ceil(error.retry_after))
+    return response

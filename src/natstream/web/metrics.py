@@ -1,0 +1,236 @@
+"""What Prometheus is told of this process: collected from everybody's own figures when it asks.
+
+Nothing here is on the way of a line. `docs/operations.md` has each metric and what to do when it
+moves; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.metadata import version
+from typing import Protocol
+
+import attrs
+import trio
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from natstream.health import Health, SourceState
+from natstream.hub import Hub
+
+__all__ = ["Counters", "LoopDelay", "Metrics"]
+
+# Often enough that a stall of a quarter of a second cannot hide, and nothing to the CPU.
+DELAY_INTERVAL = 0.25
+# From what a reader does not notice to what makes a proxy give up.
+DELAY_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class DrainFigures(Protocol):
+    """What is asked of the drain (`natstream.sources.drain.DrainStatistics`)."""
+
+    @property
+    def connections(self) -> int: ...
+    @property
+    def requests(self) -> int: ...
+    @property
+    def answers(self) -> Mapping[int, int]: ...
+    @property
+    def dropped(self) -> Mapping[str, int]: ...
+
+
+@attrs.define
+class Counters:
+    """What the web application counts itself, since its start."""
+
+    sent_lines: int = 0
+    """To all readers."""
+    sent_bytes: int = 0
+    wrong_tokens: int = 0
+
+
+class LoopDelay:
+    """How much later than asked for a task gets its turn: what every reader waits besides."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(DELAY_BUCKETS) + 1)
+        self._sum = 0.0
+
+    async def run(self) -> None:
+        """Measure, for ever."""
+        while True:
+            due = trio.current_time() + DELAY_INTERVAL
+            await trio.sleep_until(due)
+            self._observe(max(0.0, trio.current_time() - due))
+
+    def _observe(self, delay: float) -> None:
+        bucket = sum(1 for limit in DELAY_BUCKETS if delay > limit)
+        self._counts[bucket] += 1
+        self._sum += delay
+
+    def histogram(self) -> tuple[list[tuple[str, float]], float]:
+        """Prometheus' cumulative buckets, and the sum in seconds."""
+        total = 0
+        buckets = []
+        for limit, count in zip((*map(str, DELAY_BUCKETS), "+Inf"), self._counts, strict=True):
+            total += count
+            buckets.append((limit, float(total)))
+        return buckets, self._sum
+
+
+class Metrics(Collector):
+    """The metrics of one process, over its hub and the health of its sources."""
+
+    def __init__(self, hub: Hub, health: Health) -> None:
+        self.counters = Counters()
+        self.loop_delay = LoopDelay()
+        self.drain: Callable[[], DrainFigures] | None = None
+        """Asked at each scrape, where there is a drain."""
+        self._hub = hub
+        self._health = health
+        # Not the library's global registry: two services in one process are two.
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """All of it in the form that an `Accept` header asks for, and its content type."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+    def collect(self) -> Iterator[Metric]:
+        """What `CollectorRegistry` asks for."""
+        yield _gauge(
+            "natstream_build_info",
+            "The release that runs; always 1",
+            [((version("natstream"),), 1)],
+            "version",
+        )
+        yield from self._sources()
+        yield from self._readers()
+        if self.drain is not None:
+            yield from _drain(self.drain())
+        yield HistogramMetricFamily(
+            "natstream_event_loop_delay_seconds",
+            "How much later than due a task gets its turn",
+            *self.loop_delay.histogram(),
+        )
+
+    def _sources(self) -> Iterator[Metric]:
+        health = self._health
+        sources = [((name,), status) for name, status in health.sources.items()]
+        tasks = [((name,), status) for name, status in (health.sources | health.tasks).items()]
+        yield _gauge(
+            "natstream_ready",
+            "Whether every source and task is up: what /readyz says",
+            [((), int(health.ready))],
+        )
+        yield _gauge(
+            "natstream_source_state",
+            "1 for the state in which a source is, 0 for the others",
+            [
+                ((*name, state.value), int(state is status.state))
+                for name, status in sources
+                for state in SourceState
+            ],
+            *("source", "state"),
+        )
+        for metric, help, figures in (
+            ("lines", "Lines that arrived", [(name, s.lines) for name, s in sources]),
+            ("bytes", "Bytes that arrived", [(name, s.bytes) for name, s in sources]),
+            (
+                "lost_lines",
+                "Lines known to be lost before they reached the hub",
+                [(name, s.lost) for name, s in sources],
+            ),
+            (
+                "parse_failures",
+                "Payloads that were not what they should be: delivered as text, or dropped",
+                [(name, s.parse_failures) for name, s in sources],
+            ),
+            ("connects", "Times that it came up", [(name, s.connects) for name, s in sources]),
+        ):
+            yield _counter(f"natstream_source_{metric}", help, figures, "source")
+        yield _counter(
+            "natstream_task_restarts",
+            "Times that a supervised task was started anew, sources included",
+            [(name, status.restarts) for name, status in tasks],
+            "task",
+        )
+
+    def _readers(self) -> Iterator[Metric]:
+        hub, counters = self._hub, self.counters
+        statistics = hub.statistics()
+        for name, help, gauge in (
+            ("readers", "Readers that are connected", statistics.readers),
+            ("readers_limit", "Readers that may be", hub.max_readers),
+            (
+                "slowest_reader_lag_lines",
+                "Lines that the reader furthest behind has yet to be handed, replays included",
+                statistics.slowest,
+            ),
+            ("backlog_lines", "Lines that are remembered", statistics.backlog_lines),
+            ("backlog_bytes", "Memory that they take", statistics.backlog_bytes),
+            (
+                "round_seconds",
+                "What handing a batch to all readers takes",
+                statistics.round_seconds,
+            ),
+        ):
+            yield _gauge(f"natstream_{name}", help, [((), gauge)])
+        oldest = statistics.oldest_ms
+        yield _gauge(
+            "natstream_backlog_oldest_timestamp_seconds",
+            "When the oldest remembered line arrived; absent while there is none",
+            [] if oldest is None else [((), oldest / 1000)],
+        )
+        for name, help, count in (
+            ("published_lines", "Lines that reached the hub", statistics.published),
+            ("sent_lines", "Lines sent, to all readers", counters.sent_lines),
+            ("sent_bytes", "Bytes of lines and notices sent", counters.sent_bytes),
+            ("reader_gaps", "Gaps that readers were told of", statistics.gaps),
+            ("reader_missed_lines", "Lines missing in these gaps, as told", statistics.missed),
+            ("wrong_tokens", "Tokens shown that are not valid", counters.wrong_tokens),
+        ):
+            yield _counter(f"natstream_{name}", help, [((), count)])
+
+
+def _drain(figures: DrainFigures) -> Iterator[Metric]:
+    yield _gauge("natstream_drain_connections", "Senders connected", [((), figures.connections)])
+    yield _gauge("natstream_drain_requests", "Bodies being read", [((), figures.requests)])
+    yield _counter(
+        "natstream_drain_answers",
+        "Answers, by status",
+        [((str(status),), count) for status, count in sorted(figures.answers.items())],
+        "status",
+    )
+    yield _counter(
+        "natstream_drain_dropped_lines",
+        "Lines left out of accepted bodies, by reason",
+        [((reason,), count) for reason, count in sorted(figures.dropped.items())],
+        "reason",
+    )
+
+
+Samples = Iterable[tuple[tuple[str, ...], float]]
+
+
+def _gauge(name: str, help: str, samples: Samples, *labels: str) -> Metric:
+    return _filled(GaugeMetricFamily(name, f"{help}.", labels=labels), samples)
+
+
+def _counter(name: str, help: str, samples: Samples, *labels: str) -> Metric:
+    return _filled(CounterMetricFamily(name, f"{help}.", labels=labels), samples)
+
+
+def _filled(family: GaugeMetricFamily | CounterMetricFamily, samples: Samples) -> Metric:
+    for labels, value in samples:
+        family.add_metric(labels, value)
+    return family
