@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import trio
 
 from natstream.errors import NatstreamError
@@ -38,7 +39,9 @@ class Application:
         await receive()
         configure_logging()
         try:
-            self._core = make_core(Settings.from_environ())
+            # hypercorn listens where it is told to, and serves one application.
+            settings = attrs.evolve(Settings.from_environ(), metrics_bind=None)
+            self._core = make_core(settings)
         except NatstreamError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return

@@ -10,6 +10,7 @@ import random
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -27,6 +28,8 @@ from natstream.listening import listen
 from natstream.serving import serve
 from natstream.settings import Bind, Settings
 from natstream.web.app import create_app
+from natstream.web.metrics import Metrics
+from natstream.web.operations import create_metrics_app
 
 __all__ = ["Core", "Service", "keep_running", "make_core", "run_service"]
 
@@ -46,6 +49,7 @@ class Core:
     hub: Hub
     health: Health
     app: QuartTrio
+    metrics: Metrics
     sources: Sequence[Source]
 
     async def run(self, until: Callable[[], Awaitable[None]]) -> None:
@@ -54,6 +58,7 @@ class Core:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(keep_running, partial(_run_hub, self.hub, hub_status), hub_status)
             async with trio.open_nursery() as sources:
+                sources.start_soon(self.metrics.loop_delay.run)
                 for run, status in self.sources:
                     sources.start_soon(keep_running, run, status)
                 await until()
@@ -68,6 +73,8 @@ class Service:
 
     bind: Bind
     """The page's address, with the actual port."""
+    metrics_bind: Bind | None
+    """The same of the metrics, where they have an address of their own."""
     core: Core
 
 
@@ -93,28 +100,38 @@ async def run_service(
         ListenError: an address cannot be listened on; nothing was started.
     """
     # First, so that a taken port is one sentence and nothing else has happened.
-    with listen(settings.bind) as listening:
-        await _run_on(listening, settings, until, task_status)
+    with ExitStack() as stack:
+        page = stack.enter_context(listen(settings.bind))
+        private = None
+        if settings.metrics_bind is not None:
+            private = stack.enter_context(listen(settings.metrics_bind))
+        await _run_on(page, private, settings, until, task_status)
 
 
 async def _run_on(
-    listening: socket.socket,
+    page: socket.socket,
+    private: socket.socket | None,
     settings: Settings,
     until: Callable[[], Awaitable[None]],
     task_status: trio.TaskStatus[Service],
 ) -> None:
     core = make_core(settings)
     health = core.health
+    served = [(page, core.app)]
+    if private is not None:
+        served.append((private, create_metrics_app(settings, health, core.metrics)))
     started, closing = trio.Event(), trio.Event()
     async with trio.open_nursery() as nursery:
         web = health.add_task("web")
 
         async def run_web() -> None:
-            # A duplicate, since the server closes it: a restart needs another one.
-            with listening.dup() as sock:
-                async with trio.open_nursery() as server:
+            with ExitStack() as stack:
+                async with trio.open_nursery() as servers:
                     limits = partial(serve, grace=settings.grace, stall=settings.stall)
-                    await server.start(partial(limits, core.app, [sock], closing=closing))
+                    for listening, app in served:
+                        # A duplicate, since the server closes it: a restart needs another one.
+                        sock = stack.enter_context(listening.dup())
+                        await servers.start(partial(limits, app, [sock], closing=closing))
                     web.change(SourceState.UP, "The server listens")
                     started.set()
 
@@ -125,10 +142,16 @@ async def _run_on(
 
         nursery.start_soon(keep_running, run_web, web)
         await started.wait()
-        task_status.started(Service(Bind(*listening.getsockname()[:2]), core))
+        metrics_bind = None if private is None else _bind(private)
+        task_status.started(Service(_bind(page), metrics_bind, core))
         await core.run(close_in_time)
-        listening.close()
+        for listening, _ in served:
+            listening.close()
         closing.set()
+
+
+def _bind(listening: socket.socket) -> Bind:
+    return Bind(*listening.getsockname()[:2])
 
 
 def make_core(settings: Settings) -> Core:
@@ -143,8 +166,10 @@ def make_core(settings: Settings) -> Core:
     )
     health = Health(hub.announce)
     health.add_task("hub")
-    sources = _make_sources(settings, hub, health)
-    return Core(settings, hub, health, create_app(settings, hub, health, facets), sources)
+    metrics = Metrics(hub, health)
+    sources = _make_sources(settings, hub, health, metrics)
+    app = create_app(settings, hub, health, facets, metrics)
+    return Core(settings, hub, health, app, metrics, sources)
 
 
 async def _run_hub(hub: Hub, status: SourceStatus) -> None:
@@ -152,7 +177,7 @@ async def _run_hub(hub: Hub, status: SourceStatus) -> None:
     await hub.run()
 
 
-def _make_sources(settings: Settings, hub: Hub, health: Health) -> list[Source]:
+def _make_sources(settings: Settings, hub: Hub, health: Health, metrics: Metrics) -> list[Source]:
     sources: list[Source] = []
     if "nats" in settings.sources:
         # Imported late: a service of drains alone does without nats-py and its event loop.
@@ -180,6 +205,7 @@ def _make_sources(settings: Settings, hub: Hub, health: Health) -> list[Source]:
             hub=hub,
             status=status,
         )
+        metrics.drain = drain.statistics
         sources.append((drain.serve, status))
     return sources
 

@@ -7,21 +7,26 @@ Every answer that is not a stream or a file is JSON; errors are `{"error": …}`
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
+from urllib.parse import urlencode
 
+import attrs
+import trio
 from quart import Response, jsonify, request
 from quart_trio import QuartTrio
-from werkzeug.exceptions import HTTPException
 
 from natstream.entry import Notice
-from natstream.errors import BadQuery, TooManyReaders
 from natstream.facets import Facets
 from natstream.health import Health, SourceState, SourceStatus
 from natstream.hub import Hub
 from natstream.settings import Settings
-from natstream.web.auth import bearer_is_valid
+from natstream.web.answers import answer_errors
+from natstream.web.auth import authenticate, current_grant
+from natstream.web.guards import guard
+from natstream.web.metrics import Metrics
+from natstream.web.operations import add_healthz, add_operations, statuses
 from natstream.web.query import parse_filter, parse_stream_request
 from natstream.web.stream import LogStreamBody
 
@@ -29,63 +34,33 @@ __all__ = ["create_app"]
 
 # Nothing is ever posted to this application but a token.
 MAX_BODY_BYTES = 64 * 1024
-
-# What may be seen without a token: the page must be able to ask for one.
-_OPEN_ENDPOINTS = frozenset({"page", "static", "healthz"})
-
-SECURITY_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
+# Seconds to post it in.
+BODY_TIMEOUT = 10
 
 
-def create_app(settings: Settings, hub: Hub, health: Health, facets: Facets) -> QuartTrio:
+def create_app(
+    settings: Settings, hub: Hub, health: Health, facets: Facets, metrics: Metrics
+) -> QuartTrio:
     """The application over a hub, the health of its sources and the counts of what passed."""
     app = QuartTrio(__name__, static_folder="static", static_url_path="/static")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["BODY_TIMEOUT"] = BODY_TIMEOUT
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
-
-    @app.before_request
-    async def authenticate() -> Response | None:
-        if not settings.tokens or request.endpoint in _OPEN_ENDPOINTS:
-            return None
-        if bearer_is_valid(request.headers.get("Authorization"), settings.tokens):
-            return None
-        response = _error(401, "Show a token: Authorization: Bearer …")
-        response.headers["WWW-Authenticate"] = 'Bearer realm="natstream"'
-        return response
-
-    @app.after_request
-    async def add_security_headers(response: Response) -> Response:
-        for name, value in SECURITY_HEADERS.items():
-            response.headers.setdefault(name, value)
-        return response
-
-    @app.errorhandler(HTTPException)
-    async def http_error(error: HTTPException) -> Response:
-        response = _error(error.code or 500, error.description or error.name)
-        for name, value in error.get_headers():
-            if name.lower() not in ("content-type", "content-length"):
-                response.headers[name] = value
-        return response
-
-    @app.errorhandler(BadQuery)
-    async def bad_query(error: BadQuery) -> Response:
-        return _error(400, str(error), parameter=error.parameter)
-
-    @app.errorhandler(TooManyReaders)
-    async def too_many_readers(error: TooManyReaders) -> Response:
-        response = _error(503, str(error))
-        response.headers["Retry-After"] = f"{error.retry_after:.0f}"
-        return response
+    answer_errors(app)
+    guard(app, settings)
+    authenticate(app, settings, metrics.counters)
+    add_healthz(app)
+    if settings.metrics_bind is None:
+        add_operations(app, health, metrics)
 
     @app.get("/")
     async def page() -> Response:
         return await app.send_static_file("index.html")
+
+    @app.get("/link")
+    async def link() -> Response:
+        return await app.send_static_file("link.html")
 
     @app.get("/api/logs")
     async def logs() -> Response:
@@ -94,12 +69,19 @@ def create_app(settings: Settings, hub: Hub, health: Health, facets: Facets) -> 
             last_event_id=request.headers.get("Last-Event-ID"),
             accept=request.accept_mimetypes,
         )
+        grant = current_grant()
+        wishes = attrs.evolve(wishes, filter=grant.narrow(wishes.filter))
         hub.check_room()
-        body = (
-            LogStreamBody(hub, wishes, settings.keepalive, lambda: _standing_notices(health))
-            if request.method == "GET"
-            else b""  # HEAD must not start a stream
-        )
+        body: LogStreamBody | bytes = b""  # HEAD must not start a stream
+        if request.method == "GET":
+            body = LogStreamBody(
+                hub,
+                wishes,
+                keepalive=settings.keepalive,
+                until=trio.current_time() + grant.expires - time.time(),
+                standing_notices=lambda: _standing_notices(health),
+                counters=metrics.counters,
+            )
         response = Response(body, content_type=wishes.format.content_type)
         response.timeout = None  # Quart would end the stream after a minute, in silence
         response.headers["Cache-Control"] = "no-cache"
@@ -108,66 +90,50 @@ def create_app(settings: Settings, hub: Hub, health: Health, facets: Facets) -> 
 
     @app.get("/api/facets")
     async def counts() -> Response:
-        return jsonify(facets.read(parse_filter(request.args.items(multi=True))))
+        wishes = parse_filter(request.args.items(multi=True))
+        return jsonify(facets.read(wishes, current_grant().scope))
 
     @app.get("/api/status")
     async def status() -> Response:
-        statistics = hub.statistics()
-        oldest = statistics.oldest_ms
-        return jsonify(
-            {
-                "version": version("natstream"),
-                "epoch": hub.epoch,
-                "sources": _statuses(health.sources),
-                "subjects": settings.subjects if "nats" in settings.sources else [],
-                "readers": statistics.readers,
-                "backlog": {
-                    "lines": statistics.backlog_lines,
-                    "bytes": statistics.backlog_bytes,
-                    "first_ms": oldest,
-                    "reach_seconds": 0 if oldest is None else round(time.time() - oldest / 1000, 1),
-                },
-                "authentication": bool(settings.tokens),
+        grant = current_grant()
+        answer: dict[str, Any] = {
+            "version": version("natstream"),
+            "epoch": hub.epoch,
+            "keepalive": settings.keepalive,
+            "authentication": bool(settings.tokens),
+        }
+        if grant.scope is None:
+            answer |= _status(settings, hub, health)
+        else:
+            answer |= {
+                "scope": urlencode(grant.query),
+                "expires": int(grant.expires * 1000),
+                "sources": {name: _reduced(status) for name, status in health.sources.items()},
             }
-        )
-
-    @app.get("/healthz")
-    async def healthz() -> Response:
-        return jsonify({"status": "ok"})
-
-    @app.get("/readyz")
-    async def readyz() -> Response:
-        response = jsonify(
-            {
-                "status": "ready" if health.ready else "not ready",
-                "sources": _statuses(health.sources),
-                "tasks": _statuses(health.tasks),
-            }
-        )
-        response.status_code = 200 if health.ready else 503
-        return response
+        return jsonify(answer)
 
     return app
 
 
-def _error(status: int, message: str, **more: Any) -> Response:
-    response = jsonify({"error": message, **more})
-    response.status_code = status
-    return response
-
-
-def _statuses(statuses: Mapping[str, SourceStatus]) -> dict[str, dict[str, Any]]:
+def _status(settings: Settings, hub: Hub, health: Health) -> dict[str, Any]:
+    statistics = hub.statistics()
+    oldest = statistics.oldest_ms
     return {
-        name: {
-            "state": status.state,
-            "detail": status.detail,
-            "since": int(status.since * 1000),
-            "lines": status.lines,
-            "lost": status.lost,
-            "restarts": status.restarts,
-        }
-        for name, status in statuses.items()
+        "sources": statuses(health.sources),
+        "subjects": settings.subjects if "nats" in settings.sources else [],
+        "readers": statistics.readers,
+        "backlog": {
+            "lines": statistics.backlog_lines,
+            "bytes": statistics.backlog_bytes,
+            "first_ms": oldest,
+            "reach_seconds": 0 if oldest is None else round(time.time() - oldest / 1000, 1),
+        },
     }
+
+
+def _reduced(status: SourceStatus) -> dict[str, Any]:
+    """What somebody may know of a source who may see but a part of what it reads."""
+    return {"state": status.state, "since": int(status.since * 1000)}
 
 
 def _standing_notices(health: Health) -> Iterator[Notice]:

@@ -20,6 +20,7 @@ from natstream.errors import TooManyReaders
 from natstream.framing import gap_notice
 from natstream.hub import Hub
 from natstream.subscription import Subscription
+from natstream.web.metrics import Counters
 from natstream.web.query import StreamRequest
 
 __all__ = ["LogStreamBody"]
@@ -35,20 +36,27 @@ class LogStreamBody(ResponseBody):
         hub: where the entries come from.
         request: what the reader wants to see.
         keepalive: seconds without data after which the stream says that it is alive.
+        until: when the reader's right to read ends, and the stream with it; in trio's time.
         standing_notices: what a new reader must know of the sources, asked once at the start.
+        counters: where to count what is sent.
     """
 
     def __init__(
         self,
         hub: Hub,
         request: StreamRequest,
+        *,
         keepalive: float,
+        until: float,
         standing_notices: Callable[[], Iterable[Notice]],
+        counters: Counters,
     ) -> None:
         self._hub = hub
         self._request = request
         self._keepalive = keepalive
+        self._until = until
         self._standing_notices = standing_notices
+        self._counters = counters
         self._place_at_hub: AbstractContextManager[Subscription] | None = None
         self._events: AsyncGenerator[bytes] | None = None
 
@@ -90,11 +98,18 @@ class LogStreamBody(ResponseBody):
         )
         told = subscription.place
         first = self._ready(subscription) if self._request.last_event_id else []
-        standing = [format.notice(notice) for notice in self._standing_notices()]
+        notices = self._standing_notices()
+        if self._request.filter.scoped:
+            notices = [notice.reduced() for notice in notices]
+        standing = [format.notice(notice) for notice in notices]
         yield b"".join([opening, *first, *standing])
         while True:
+            now = trio.current_time()
+            if now >= self._until:
+                yield format.notice(Notice("The right to read this stream has expired", "error"))
+                return
             try:
-                with trio.move_on_after(self._keepalive) as patience:
+                with trio.move_on_at(min(now + self._keepalive, self._until)) as patience:
                     item = await subscription.receive()
             except trio.EndOfChannel:
                 return
@@ -127,4 +142,7 @@ class LogStreamBody(ResponseBody):
         format = self._request.format
         if isinstance(item, Gap):
             return [format.notice(gap_notice(item), subscription.place)]
-        return item.pieces(format)
+        pieces = item.pieces(format)
+        self._counters.sent_lines += item.lines
+        self._counters.sent_bytes += sum(map(len, pieces))
+        return pieces
