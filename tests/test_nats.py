@@ -306,6 +306,24 @@ async def test_several_servers_are_tried(nats_server: MistreatedServer) -> None:
     assert hub.errors == []
 
 
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("nats://127.0.0.1:1", "NATS at 127.0.0.1:1 cannot be reached: Connection refused"),
+        ("tls://localhost:1", "NATS at localhost:1 cannot be reached: Connection refused"),
+        ("nats://a..b", "NATS at a..b:4222 cannot be reached: its name is not valid"),
+        ("nats://[::1]:1", "NATS at [::1]:1 cannot be reached: "),
+    ],
+)
+async def test_the_reason_is_said_in_few_words(url: str, reason: str) -> None:
+    """Not in those of the libraries, which show their insides."""
+    source, _ = make_source(url)
+    with pytest.raises(SourceUnavailable) as caught:
+        await source.run()
+    assert str(caught.value).startswith(reason)
+    assert str(caught.value).endswith("; NATSTREAM_NATS_URL says where it is")
+
+
 # --- access is denied ------------------------------------------------------------------------
 
 

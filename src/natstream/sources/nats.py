@@ -248,7 +248,7 @@ class NatsSource:
         if gap is None:
             return
         if gap.missed is None:
-            message = "Lines of the time without a connection to NATS are missing"
+            message = "Lines published while there was no connection to NATS are missing"
         else:
             self.status.lost += gap.missed
             message = f"{gap.missed:,} lines came from NATS faster than they could be read"
@@ -297,6 +297,8 @@ def _reason(error: Exception | None) -> str:
             return "it does not answer"
         case nats_errors.SecureConnWantedError():
             return "it offers no TLS, and its address begins with tls://"
+        case UnicodeError():
+            return "its name is not valid"
         case OSError(errno=None) if match := re.search(r"\[Errno (\d+)\]", str(error)):
             return os.strerror(int(match[1]))  # of a name with several addresses
         case OSError():
