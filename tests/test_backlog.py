@@ -404,7 +404,7 @@ def test_it_keeps_what_a_list_would(
         patch.setattr(module, "_COMPACT_AT", 3)
         backlog = Backlog("e", max_lines=max_lines, max_bytes=max_bytes)
         model = Model(max_lines, max_bytes)
-        now = clock = 1_000
+        clock = 1_000
         for kind, sizes, tick in steps:
             if kind == "notice":
                 notice = Notice(str(len(model.records)))
@@ -412,7 +412,7 @@ def test_it_keeps_what_a_list_would(
                 model.records.append(notice)
                 continue
             clock += tick
-            now = max(now, clock) if model.arrivals else clock
+            now = max([clock, *model.arrivals[-1:]])
             run = [line(len(model.entries) + 1 + index, size) for index, size in enumerate(sizes)]
             assert backlog.append(run, clock) == sum(entry.cost for entry in run)
             model.records += run
