@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint types unit lock bench clean
+.PHONY: run test lint types unit fuzz bench screenshots lock clean
 
 run: .venv/ready-run
 	@exec $(BIN)/natstream demo
@@ -18,6 +18,14 @@ types: .venv/ready-dev
 
 unit: .venv/ready-dev
 	$(BIN)/pytest
+
+# The property tests, much longer: hours. Narrow it down with K=parsing.
+fuzz: .venv/ready-dev
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -m hypothesis $(if $(K),-k $(K))
+
+# Against nchan, sse-starlette and bare sockets; ARGS="loads --loads 100x200 --seconds 5" for a part.
+bench: .venv/ready-dev
+	$(BIN)/python -m benchmarks $(ARGS)
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
