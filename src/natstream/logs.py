@@ -9,8 +9,11 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from textwrap import indent
 
 import structlog
+
+from natstream.terminal import one_line, sanitize
 
 __all__ = ["configure_logging"]
 
@@ -27,7 +30,9 @@ class _Repeats(logging.Filter):
         self._seen: dict[tuple[str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        key = (record.name, record.getMessage())
+        # structlog's events come as a dict, which holds the time too.
+        words = record.msg["event"] if isinstance(record.msg, dict) else record.getMessage()
+        key = (record.name, str(words))
         now = time.monotonic()
         last, dropped = self._seen.get(key, (-REPEAT_SECONDS, 0))
         if now - last < REPEAT_SECONDS:
@@ -37,16 +42,31 @@ class _Repeats(logging.Filter):
             self._seen.clear()
         self._seen[key] = (now, 0)
         if dropped:
-            record.msg, record.args = f"{record.getMessage()} (and {dropped} times before)", ()
+            words = f"{words} (and {dropped} times in the last minute)"
+            if isinstance(record.msg, dict):
+                record.msg = {**record.msg, "event": words}
+            else:
+                record.msg, record.args = words, ()
         return True
+
+
+def _make_plain(
+    logger: object, method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """A terminal's line is one line, and a traceback's are indented: parts may be a stranger's."""
+    event["event"] = one_line(str(event["event"]))
+    if "exception" in event:
+        event["exception"] = indent(sanitize(event["exception"], keep_colours=False), "  ")
+    return event
 
 
 def configure_logging(level: int = logging.INFO) -> None:
     """Send every logger's lines of this process to stderr: readable there, JSON elsewhere."""
-    renderer = (
-        structlog.dev.ConsoleRenderer()
+    # JSON escapes whatever could end a line or drive a terminal by itself.
+    renderers: list[structlog.typing.Processor] = (
+        [_make_plain, structlog.dev.ConsoleRenderer()]
         if sys.stderr.isatty()
-        else structlog.processors.JSONRenderer()
+        else [structlog.processors.JSONRenderer()]
     )
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
@@ -61,7 +81,7 @@ def configure_logging(level: int = logging.INFO) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
-                renderer,
+                *renderers,
             ],
         )
     )
