@@ -197,7 +197,12 @@ REFUSED = b'{"error": "since takes 10m, 2h \\u001b[2J or a time", "parameter": "
 @pytest.mark.parametrize(
     ("answer", "status", "says"),
     [
-        (Answer([REFUSED], "end", 400), 2, r"natstream: since takes 10m, 2h  or a time\n"),
+        (Answer([REFUSED], "end", 400), 2, r"natstream: --since takes 10m, 2h  or a time\n"),
+        (
+            Answer([b'{"error": "q is odd", "parameter": "q"}'], "end", 400),
+            2,
+            r"natstream: --grep is odd",
+        ),
         (Answer(status=401, end="end"), 3, r"natstream: http.* wants a token: set NATSTREAM_TOKEN"),
         (Answer(status=500, end="end"), 1, r"natstream: http.* answers 500: Internal Server Error"),
     ],

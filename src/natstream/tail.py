@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import select
 import sys
 from collections.abc import Callable, Sequence
@@ -152,11 +153,15 @@ def _run(url: str, wishes: dict[str, Any], format: Format, show: Show) -> int:
                 token = click.prompt("Token", hide_input=True, err=True)
             else:
                 return 0
-    except (BadQuery, ConfigurationError) as error:
+    except BadQuery as error:
+        option = "grep" if error.parameter == "q" else error.parameter.replace("_", "-")
+        _say(re.sub(rf"^{re.escape(error.parameter)} ", f"--{option} ", str(error)))
+        return USAGE
+    except ConfigurationError as error:
         _say(str(error))
         return USAGE
     except NatstreamError as error:
-        _say(str(error))
+        _say(f"{error}; natstream tail URL says where it is" if url == DEFAULT_URL else str(error))
         return LOST
     except OSError as error:
         # What is still buffered can go nowhere: Python must not try again at the exit.
