@@ -174,7 +174,7 @@ class _Ndjson:
         return b'%b,"id":"%b"}\n' % (event[:-1], place.encode()) if place else event + b"\n"
 
     def keep_alive(self, place: str = "") -> bytes:
-        return b"\n"
+        return b'{"id":"%b"}\n\n' % place.encode() if place else b"\n"
 
     def opening(self, notice: Notice, retry_ms: int, place: str = "") -> bytes:
         return self.notice(notice, place)
