@@ -118,8 +118,8 @@ def _since(text: str) -> int:
     now_ms = time.time_ns() // 1_000_000
     if (duration := parse_duration(text)) is not None:
         return now_ms - duration
-    # A plus that was not escaped reaches us as a space.
-    unix_ns = parse_time(re.sub(r" (\d\d:?\d\d)$", r"+\1", text))
+    # The plus of a zone that was not escaped reaches us as a space.
+    unix_ns = parse_time(re.sub(r"([T ]\d\d\S{0,20}) (\d\d(?::?\d\d)?)$", r"\1+\2", text))
     if unix_ns is None:
         raise BadQuery("since takes 10m, 2h, an ISO 8601 time or epoch seconds", "since")
     return unix_ns // 1_000_000
@@ -141,5 +141,10 @@ def _format(name: str | None, accept: MIMEAccept | None) -> Format:
     formats = list(FORMATS.values())
     if accept is None:
         return formats[0]
-    # max() takes the first of equals, which is SSE.
-    return max(formats, key=lambda format: accept.quality(format.content_type.partition(";")[0]))
+
+    def quality(format: Format) -> float:
+        # A type is accepted with its charset or without.
+        names = (format.content_type, format.content_type.partition(";")[0])
+        return max(accept.quality(name) for name in names)
+
+    return max(formats, key=quality)  # the first of equals, which is SSE
