@@ -184,10 +184,6 @@ class Connection:
         if not self._sending.locked():
             rest = self._write(data)
             if not rest:
-                self._allowance -= len(data)
-                if self._allowance < 0:
-                    self._allowance = AT_ONCE
-                    await trio.lowlevel.cancel_shielded_checkpoint()
                 return
             self._sending.acquire_nowait()
         else:
@@ -201,6 +197,16 @@ class Connection:
                         await trio.lowlevel.wait_writable(self._socket)
         finally:
             self._sending.release()
+
+    async def take_turns(self, size: int) -> None:
+        """Let others run, and be cancelled, now and then between the pieces of a response.
+
+        A checkpoint in every send would cost a tenth of it, and most tasks have one elsewhere.
+        """
+        self._allowance -= 1_024 + size  # a piece is work, however small
+        if self._allowance < 0 or not self.open:
+            self._allowance = AT_ONCE
+            await trio.lowlevel.checkpoint()
 
     def _write(self, data: bytes) -> bytes:
         """Write what the kernel takes now, and return the rest: nothing if the client has gone."""
@@ -270,7 +276,7 @@ class Connection:
         try:
             await self.protocol.handle(event)
         except (H2ProtocolAssumedError, H2CProtocolRequiredError) as switch:
-            self.protocol = protocol = _H2(*self._arguments)
+            self.protocol = protocol = _H2(self, *self._arguments)
             if isinstance(switch, H2CProtocolRequiredError):
                 await protocol.initiate(switch.headers, switch.settings)
             else:
@@ -293,9 +299,11 @@ class _H11(H11Protocol):
         # h11 takes 10 µs to put a chunk between its two lines, which leaves its state as it was.
         if self._chunked and isinstance(event, Body):
             await self._connection.send(b"%x\r\n%b\r\n" % (len(event.data), event.data))
-            return
-        await super().stream_send(event)
-        if isinstance(event, Response):
+        else:
+            await super().stream_send(event)
+        if isinstance(event, Body):
+            await self._connection.take_turns(len(event.data))
+        elif isinstance(event, Response):
             # h11's rule: a body of unknown length is chunked, unless for HTTP/1.0.
             self._chunked = (
                 isinstance(self.connection, h11.Connection)  # not a WebSocket's
@@ -341,6 +349,15 @@ class _H2(H2Protocol):
     """
 
     stream_buffers: dict[int, _StreamBuffer]  # type: ignore[assignment]  # ours are put into it
+
+    def __init__(self, connection: Connection, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._connection = connection
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        await super().stream_send(event)
+        if isinstance(event, Body):
+            await self._connection.take_turns(len(event.data))
 
     async def _create_stream(self, request: RequestReceived) -> None:
         await super()._create_stream(request)
