@@ -27,12 +27,12 @@ class _Repeats(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
+        self._seen: dict[tuple[str, str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        # structlog's events come as a dict, which holds the time too.
-        words = record.msg["event"] if isinstance(record.msg, dict) else record.getMessage()
-        key = (record.name, str(words))
+        # The parts, not the message made of them: a foreign logger's may not fit together, and
+        # what is raised here is raised where it was logged. structlog's comes as a dict.
+        key = (record.name, str(record.msg), str(record.args))
         now = time.monotonic()
         last, dropped = self._seen.get(key, (-REPEAT_SECONDS, 0))
         if now - last < REPEAT_SECONDS:
@@ -42,11 +42,11 @@ class _Repeats(logging.Filter):
             self._seen.clear()
         self._seen[key] = (now, 0)
         if dropped:
-            words = f"{words} (and {dropped} times in the last minute)"
+            again = f"(and {dropped} times in between)"
             if isinstance(record.msg, dict):
-                record.msg = {**record.msg, "event": words}
+                record.msg = {**record.msg, "event": f"{record.msg.get('event')} {again}"}
             else:
-                record.msg, record.args = words, ()
+                record.msg = f"{record.msg} {again}"
         return True
 
 
@@ -64,14 +64,16 @@ def configure_logging(level: int = logging.INFO) -> None:
     """Send every logger's lines of this process to stderr: readable there, JSON elsewhere."""
     # JSON escapes whatever could end a line or drive a terminal by itself.
     renderers: list[structlog.typing.Processor] = (
-        [_make_plain, structlog.dev.ConsoleRenderer()]
+        [
+            _make_plain,
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+        ]
         if sys.stderr.isatty()
         else [structlog.processors.JSONRenderer()]
     )
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_Repeats())
@@ -80,6 +82,8 @@ def configure_logging(level: int = logging.INFO) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                # Here, not before the filter: the time would make every line a new one.
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
                 structlog.processors.format_exc_info,
                 *renderers,
             ],
