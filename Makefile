@@ -50,6 +50,9 @@ lock:
 	  --no-header --extra demo pyproject.toml -c requirements/run.txt -o requirements/demo.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet \
 	  --no-header --extra dev pyproject.toml -c requirements/run.txt -o requirements/dev.txt
+	echo hatchling | uv pip compile --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --quiet --no-header --no-annotate - -c requirements/dev.txt \
+	  -o requirements/build.txt
 
 clean:
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
