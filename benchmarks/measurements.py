@@ -10,6 +10,7 @@ import attrs
 import trio
 
 from benchmarks.loads import Load, Result, apply, measure, open_readers
+from benchmarks.path import steps
 from benchmarks.peers import PEERS, Peer
 from benchmarks.processes import Server
 from benchmarks.report import Table, decimals, megabytes, milliseconds
@@ -106,6 +107,12 @@ def _harness(results: Sequence[Result]) -> str:
     )
 
 
+async def path(bench: Bench) -> Table:
+    """What each step between NATS and a socket costs."""
+    rows = [(name, each, decimals(cost * 1e6)) for name, each, cost in await steps()]
+    return Table(("step", "for each", "CPU µs"), rows)
+
+
 async def throughput(bench: Bench) -> Table:
     """How many lines a second go through to one reader."""
     rows, results = [], []
@@ -121,12 +128,13 @@ async def throughput(bench: Bench) -> Table:
 
 async def filters(bench: Bench) -> Table:
     """A thousand readers, each with another filter."""
-    rows = []
+    rows, results = [], []
     for name, query, share in FILTERS:
         load = Load(1_000, 200, bench.seconds, share=share)
         result = await bench.measure(NATSTREAM, load, path=NATSTREAM.path + query)
         rows.append((name, f"{result.delivered:,} of {result.expected:,}", *_row(result)[1:]))
-    return Table(("each reader's filter", *COLUMNS), rows)
+        results.append(result)
+    return Table(("each reader's filter", *COLUMNS), rows, (_harness(results),))
 
 
 async def idle(bench: Bench) -> Table:
@@ -153,16 +161,20 @@ async def _startup(bench: Bench, peer: Peer) -> float:
 
 async def slow(bench: Bench) -> Table:
     """What readers that never read do to the others, and to the server."""
-    rows = []
+    rows, results = [], []
     for peer in bench.peers:
         for deaf in (0, DEAF):
-            rows.append((peer.title, f"{SLOW.readers} + {deaf}", *await _slow(bench, peer, deaf)))
-            bench.say(", ".join(rows[-1]))
+            result, watch = await _slow(bench, peer, deaf)
+            cut = f"{min(watch.cuts):.0f}–{max(watch.cuts):.0f}" if watch.cuts else "–"
+            row = (f"{SLOW.readers} + {deaf}", *_row(result), megabytes(watch.resident), cut)
+            rows.append((peer.title, *row))
+            results.append(result)
+            bench.say(f"{peer.name}, {', '.join(row)}. {_harness([result])}")
     columns = ("server", "readers + deaf ones", *COLUMNS, "most MB", "cut after s")
-    return Table(columns, rows)
+    return Table(columns, rows, (_harness(results),))
 
 
-async def _slow(bench: Bench, peer: Peer, deaf: int) -> tuple[str, ...]:
+async def _slow(bench: Bench, peer: Peer, deaf: int) -> tuple[Result, Watch]:
     async with (
         peer.open(bench.nats, FLUSH_RATE) as server,
         open_readers(server, peer.path, SLOW.readers) as readers,
@@ -173,8 +185,7 @@ async def _slow(bench: Bench, peer: Peer, deaf: int) -> tuple[str, ...]:
         nursery.start_soon(watch.run)
         result = await apply(SLOW, server, readers, peer.target(bench.nats, server))
         nursery.cancel_scope.cancel()
-    cut = f"{min(watch.cuts):.0f}–{max(watch.cuts):.0f}" if watch.cuts else "–"
-    return (*_row(result), megabytes(watch.resident), cut)
+    return result, watch
 
 
 @attrs.define
@@ -197,5 +208,6 @@ class Watch:
 
 
 MEASUREMENTS: dict[str, Callable[[Bench], Awaitable[Table]]] = {
-    measurement.__name__: measurement for measurement in (loads, throughput, filters, slow, idle)
+    measurement.__name__: measurement
+    for measurement in (loads, path, throughput, filters, slow, idle)
 }

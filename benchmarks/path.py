@@ -1,0 +1,170 @@
+"""What a line, a reader's wake-up and a send cost, step by step, in this process.
+
+Each step is repeated and its cheapest repetition counts, in CPU time: so the figures hold on a
+busy machine too, and tell what a change to the hot path is worth.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import trio
+import trio.testing
+
+from benchmarks.lines import KINDS, stamp_all, templates
+from benchmarks.processes import CPUS, HOST
+from natstream.backlog import Selection
+from natstream.entry import LogEntry
+from natstream.framing import FORMATS
+from natstream.hub import Hub, open_hub
+from natstream.parsing import parse_nats
+
+__all__ = ["Step", "steps"]
+
+REPETITIONS = 50
+READERS = 500
+# Lines that a reader gets at once, from a light load to a heavy one, and sends of such sizes.
+BATCHES = (1, 25, 200)
+SIZES = (1_024, 16 * 1_024, 64 * 1_024)
+SENDS = 50
+
+Step = tuple[str, str, float]
+"""What is done, for each of what, and the CPU seconds that it takes."""
+
+
+async def steps() -> list[Step]:
+    """Every step of the way, measured on the server's core."""
+    ours = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, CPUS[:1])
+    try:
+        found = [await _parse(), await _publish(), await _frame(), await _channel()]
+        found += [await _wake(lines) for lines in BATCHES]
+        found += [await _send(size) for size in SIZES]
+    finally:
+        os.sched_setaffinity(0, ours)
+    return found
+
+
+async def _cheapest(work: Callable[[], Awaitable[None]], per: int) -> float:
+    costs = []
+    for _ in range(REPETITIONS):
+        started = time.process_time()
+        await work()
+        costs.append(time.process_time() - started)
+    return min(costs) / per
+
+
+def _messages() -> list[tuple[str, bytes]]:
+    wires = templates(lambda subject, _, payload: b"%b %b" % (subject.encode(), payload))
+    lines = [stamp_all(wires, kind, kind + 1).partition(b" ") for kind in range(KINDS)]
+    return [(subject.decode(), payload) for subject, _, payload in lines]
+
+
+def _entries(count: int) -> list[LogEntry]:
+    return [parse_nats(subject, payload) for subject, payload in _messages()[:count]]
+
+
+async def _parse() -> Step:
+    messages = _messages()
+
+    async def work() -> None:
+        for subject, payload in messages:
+            parse_nats(subject, payload)
+
+    return "parse a payload", "line", await _cheapest(work, KINDS)
+
+
+async def _publish() -> Step:
+    hub, entries = Hub(), _entries(KINDS)
+
+    async def work() -> None:
+        hub.publish(entries)
+
+    return "number it and append it to the backlog", "line", await _cheapest(work, KINDS)
+
+
+async def _frame() -> Step:
+    entries = _entries(KINDS)
+    async with _broadcast(1) as send:
+        cost = await _cheapest(lambda: send(entries), KINDS)
+    return "the same, then frame it, and join the frames", "line", cost
+
+
+async def _channel() -> Step:
+    """The floor: a task that waits at a memory channel of trio's."""
+    channels = [trio.open_memory_channel[None](1) for _ in range(READERS)]
+
+    async def read(receive: trio.MemoryReceiveChannel[None]) -> None:
+        while True:
+            await receive.receive()
+
+    async def work() -> None:
+        for send, _ in channels:
+            send.send_nowait(None)
+        await trio.testing.wait_all_tasks_blocked()
+
+    async with trio.open_nursery() as nursery:
+        for _, receive in channels:
+            nursery.start_soon(read, receive)
+        await trio.testing.wait_all_tasks_blocked()
+        cost = await _cheapest(work, READERS)
+        nursery.cancel_scope.cancel()
+    return "wake a task with a bare channel", "reader", cost
+
+
+async def _wake(lines: int) -> Step:
+    entries = _entries(lines)
+    async with _broadcast(READERS) as send:
+        cost = await _cheapest(lambda: send(entries), READERS)
+    return f"hand it {lines} lines, framed", "reader", cost
+
+
+@asynccontextmanager
+async def _broadcast(
+    readers: int,
+) -> AsyncIterator[Callable[[list[LogEntry]], Awaitable[None]]]:
+    """A hub with readers; gives a function that publishes, and returns when all have read."""
+    behind, done, target = 0, trio.Event(), 1
+
+    async def read(hub: Hub, task_status: trio.TaskStatus[None]) -> None:
+        nonlocal behind
+        with hub.subscribe() as subscription:
+            task_status.started()
+            async for item in subscription:
+                assert isinstance(item, Selection)
+                item.pieces(FORMATS["sse"])
+                behind -= subscription.cursor.entry == target
+                if not behind:
+                    done.set()
+
+    async def send(entries: list[LogEntry]) -> None:
+        nonlocal behind, done, target
+        behind, done, target = readers, trio.Event(), target + len(entries)
+        hub.publish(entries)
+        await done.wait()
+
+    async with open_hub() as hub, trio.open_nursery() as nursery:
+        for _ in range(readers):
+            await nursery.start(read, hub)
+        yield send
+        nursery.cancel_scope.cancel()
+
+
+async def _send(size: int) -> Step:
+    """A send on loopback: what the kernel takes, most of the receiving included."""
+    data = bytes(size)
+    with socket.create_server((HOST, 0)) as listener:
+        near = socket.create_connection(listener.getsockname())
+        far, _ = listener.accept()
+    costs = []
+    with near, far:
+        for _ in range(SENDS):
+            started = time.process_time()
+            near.sendall(data)
+            costs.append(time.process_time() - started)
+            far.recv(size, socket.MSG_WAITALL)
+    return f"send {size // 1024} KB on loopback", "send", min(costs)
