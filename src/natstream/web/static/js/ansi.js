@@ -41,26 +41,24 @@ export function parseAnsi(message, limit = Infinity) {
   let text = '';
   let position = 0;
   let escapes = 0;
-  /** @param {string} piece */
+  /** @param {string} piece @returns {boolean} whether it fits */
   const append = (piece) => {
-    if (!piece) return;
     const start = text.length;
-    text += piece;
+    text += piece.slice(0, limit - start);
     const style = styleOf(look);
-    if (style) spans.push({ start, end: text.length, ...style });
+    if (style && text.length > start) spans.push({ start, end: text.length, ...style });
+    return start + piece.length <= limit;
   };
   ESCAPE.lastIndex = 0;
   for (let match; (match = ESCAPE.exec(message)); ) {
-    append(message.slice(position, Math.min(match.index, position + limit - text.length)));
+    if (!append(message.slice(position, match.index))) return { text, spans, rest: true };
     position = ESCAPE.lastIndex;
-    if (text.length >= limit) return { text, spans, rest: true };
     if ((match[2] ?? match[4]) === 'm' && ++escapes <= MAX_ESCAPES) {
       applySgr(look, match[2] ? match[1] : match[3]);
     }
   }
-  const last = message.slice(position);
-  append(last.slice(0, limit - text.length));
-  return { text, spans, rest: text.length >= limit && last.length > 0 };
+  const fits = append(message.slice(position));
+  return { text, spans, rest: !fits };
 }
 
 /** @param {string} message */

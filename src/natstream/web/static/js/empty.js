@@ -18,7 +18,7 @@ export function emptyState(status, filtered, showAll) {
   const sources = Object.entries(status?.sources ?? {});
   /** @type {HTMLElement[]} */
   const parts = [h('h2', {}, 'No lines yet')];
-  if (status?.subjects.length) {
+  if (status?.subjects?.length) {
     parts.push(
       h('p', {}, 'Listening to ',
         ...status.subjects.flatMap((subject, index) => [index ? ', ' : '', h('code', {}, subject)]),
@@ -27,17 +27,17 @@ export function emptyState(status, filtered, showAll) {
   }
   for (const [name, source] of sources) {
     if (source.state !== 'up') {
-      parts.push(h('p', { class: 'problem' }, `${describeSource(name, source)}. ${source.detail}`));
+      parts.push(h('p', { class: 'problem' }, `${describeSource(name, source)}. ${source.detail ?? ''}`));
     }
   }
   const steps = [];
-  if (status?.subjects.length) {
+  if (status?.subjects?.length) {
     steps.push(
       h('dt', {}, 'From an app'),
       h('dd', {}, h('code', {}, 'fly ssh console -a your-app -C "sh -c \'echo hello > /proc/1/fd/1\'"')),
     );
   }
-  if (status?.sources.drain) {
+  if (status?.sources.drain && status.scope === undefined) {
     const body = '{"instance": "m1", "message": "hello"}';
     steps.push(
       h('dt', {}, 'Through the drain'),

@@ -36,6 +36,12 @@ export function startLogin(entered) {
   };
 }
 
+/** Have the service take its cookie back, and show what is left to see: the form. */
+export async function logOut() {
+  await fetch('api/logout', { method: 'POST' });
+  location.reload();
+}
+
 /** @param {string} token @returns {Promise<string>} what is wrong; empty if nothing is */
 async function send(token) {
   try {

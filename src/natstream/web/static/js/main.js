@@ -12,7 +12,7 @@ import { emptyState } from './empty.js';
 import { Feed } from './feed.js';
 import { Intake } from './intake.js';
 import { startKeyboard } from './keyboard.js';
-import { startLogin } from './login.js';
+import { logOut, startLogin } from './login.js';
 import { loadPrefs } from './prefs.js';
 import * as queries from './query.js';
 import { noticeText } from './row.js';
@@ -27,8 +27,8 @@ import { View } from './view.js';
 
 // As many lines as the list holds: at 300 bytes each some 30 MB, and twice the service's backlog.
 const CAPACITY = 100_000;
-// First a screenful soon, even on a telephone; "load earlier" takes more.
-const TAILS = [2_000, 20_000, CAPACITY];
+// First what a telephone, too, has in a second or two; "load earlier" takes more.
+const TAILS = [5_000, 25_000, CAPACITY];
 // Lines that wait while the list is paused. Beyond that the connection is released: its place is
 // kept, and the service's backlog remembers for us.
 const MOST_HELD = 20_000;
@@ -82,7 +82,7 @@ const strip = new Strip(
     slider: byId('strip-slider', HTMLElement), canvas: byId('strip-canvas', HTMLCanvasElement),
     tip: byId('strip-tip', HTMLElement),
   },
-  { bins, prefs, jump: (bar) => jumpTo(bar) },
+  { bins, prefs, jump: jumpTo },
 );
 
 const chips = new Chips(byId('chips', HTMLElement), (chip, value) => {
@@ -144,7 +144,7 @@ const login = startLogin(() => {
 const search = new Search({
   asked: (next) => {
     query = next;
-    applyQuery();
+    applyQuery({ typed: true });
   },
   again: () => find(-1),
   left: () => lines.focus({ preventScroll: true }),
@@ -161,7 +161,7 @@ const choices = startChoices(prefs, () => {
 
 /** @param {Entry[]} entries */
 function accept(entries) {
-  if (paused || held.length || view.isPinned) {
+  if (paused || held.length || view.wouldPushOut(entries.length)) {
     held.push(...entries);
     if (held.length > MOST_HELD) release(HELD);
   } else {
@@ -238,8 +238,8 @@ function release(why) {
 // --- the query -----------------------------------------------------------------------------
 
 /** Ask for what `query` says, unless it is what is asked already. */
-function applyQuery() {
-  search.show(query);
+function applyQuery({ typed = false } = {}) {
+  search.show(query, typed);
   if (query.error) return;
   view.look.matcher = queries.matcherOf(query);
   writeAddress({ query, marking });
@@ -323,7 +323,7 @@ function fillStatus() {
   const summary = summarize(feed.state, service.status, released.why, Date.now());
   const retry = feed.state.name === 'waiting' ? () => feed.retryNow() : null;
   byId('status', HTMLElement).replaceChildren(
-    ...statusPanel(summary, service.status, { rate: rateNow(), retry }, Date.now()),
+    ...statusPanel(summary, service.status, { rate: rateNow(), retry, leave: () => void logOut() }, Date.now()),
   );
 }
 
@@ -377,10 +377,8 @@ function find(step) {
   hint(`No ${step > 0 ? 'later' : 'earlier'} ${what}`);
 }
 
-/** @param {import('./bins.js').Bar} bar */
-function jumpTo(bar) {
-  const first = bar.first >= 0 ? bar.first : bins.bars(bar.start + 3_600_000, 3600, 1)
-    .find((later) => later.start >= bar.start && later.first >= 0)?.first ?? -1;
+/** @param {number} first the line to go to; -1 if there is none */
+function jumpTo(first) {
   if (first < 0) hint('No lines there');
   else {
     if (first < view.ring.first) hint('The page no longer holds those lines: this is its oldest');
@@ -473,13 +471,14 @@ onClick('mute', () => {
 });
 onClick('help-button', () => byId('help', HTMLDialogElement).showModal());
 
-for (const button of document.querySelectorAll('[data-download]')) {
-  button.addEventListener('click', () => {
-    const format = button.getAttribute('data-download') === 'text' ? 'text' : 'ndjson';
+byId('download', HTMLElement).addEventListener('click', (event) => {
+  const target = /** @type {HTMLElement} */ (event.target);
+  const format = target.dataset.download;
+  if (format === 'text' || format === 'ndjson') {
     void downloadLines([...allLines()], format, fileName());
-    byId('download', HTMLElement).hidePopover();
-  });
-}
+  }
+  if (target.closest('a, button')) byId('download', HTMLElement).hidePopover();
+});
 
 for (const button of document.querySelectorAll('button[popovertarget]')) {
   const menu = byId(button.getAttribute('popovertarget') ?? '', HTMLElement);

@@ -45,7 +45,7 @@ const isField = (name) => /** @type {readonly string[]} */ (FIELDS).includes(nam
 // A word: `-`, then `/…/` up to a slash that ends the word, or a name and an operator, then
 // pieces in quotes or without spaces.
 const WORD =
-  /(-?)(?:\/((?:[^/\\]|\\.|\/(?!\s|$))+)\/(?=\s|$)|(?:([a-z_]+)(:|>=|>|=))?((?:"(?:[^"\\]|\\.)*"?|[^\s"])*))/gy;
+  /(-?)(?:\/((?:[^/\\]|\\[^]|\/(?!\s|$))+)\/(?=\s|$)|(?:([a-z_]+)(:|>=|>|=))?((?:"(?:[^"\\]|\\[^])*"?|[^\s"])*))/gy;
 
 /** @param {string} text @returns {Query} */
 export function parseQuery(text) {
@@ -84,7 +84,7 @@ function takeWord(query, [whole, minus, regex, name, operator, value]) {
     query.since = unquote(value);
   } else {
     const bare = unquote(whole.slice(minus.length));
-    if (bare) query.texts.push({ text: bare, regex: false, not: minus === '-' });
+    if (bare.trim()) query.texts.push({ text: bare, regex: false, not: minus === '-' });
     else if (whole === '-') query.texts.push({ text: '-', regex: false, not: false });
   }
 }
@@ -125,22 +125,27 @@ export function formatQuery(query) {
   }
   if (query.minLevel) words.push(`level>=${query.minLevel}`);
   if (query.since) words.push(`since:${formatValue(query.since)}`);
-  for (const { text, regex, not } of query.texts) {
-    // A slash before a space would end the expression.
-    const expression = () => `/${text.replace(/\/(?=\s|$)/g, '\\/')}/`;
-    words.push((not ? '-' : '') + (regex ? expression() : formatText(text)));
-  }
-  return words.join(' ');
+  const plain = [...words, ...query.texts.map((text) => formatText(text, false))].join(' ');
+  const back = parseQuery(plain).texts;
+  // `/api` alone is a text, but with a `b/` somewhere after it, it would begin an expression.
+  const same = back.length === query.texts.length
+    && back.every((text, index) => text.text === query.texts[index].text);
+  return same ? plain : [...words, ...query.texts.map((text) => formatText(text, true))].join(' ');
 }
 
 /** @param {string} value */
 const formatValue = (value) => (/[\s",]/.test(value) ? quoted(value) : value);
 
-/** In quotes if it would be read as something else. @param {string} text */
-function formatText(text) {
+/** @param {Text} text @param {boolean} quoteSlash */
+function formatText({ text, regex, not }, quoteSlash) {
+  const minus = not ? '-' : '';
+  // A slash before a space would end the expression.
+  const closed = (/** @type {string} */ piece) => (piece === '/' ? '\\/' : piece);
+  if (regex) return `${minus}/${text.replace(/\\[^]|\/(?=\s)/g, closed)}/`;
   const [only, ...others] = parseQuery(text).texts;
   const same = only && !others.length && only.text === text && !only.regex && !only.not;
-  return same && !/["\\]/.test(text) ? text : quoted(text);
+  const quote = !same || /["\\]/.test(text) || (quoteSlash && text.startsWith('/'));
+  return minus + (quote ? quoted(text) : text);
 }
 
 /**

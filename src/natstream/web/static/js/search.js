@@ -51,10 +51,10 @@ export class Search {
     this.#field.select();
   }
 
-  /** Show what is asked, unless somebody is typing just now. @param {Query} query */
-  show(query) {
+  /** Show what is asked. @param {Query} query @param {boolean} typed here, as the field has it */
+  show(query, typed) {
     this.#shown = formatQuery(query);
-    if (document.activeElement !== this.#field) this.#field.value = this.#shown;
+    if (!typed) this.#field.value = this.#shown;
     this.#clear.hidden = this.#field.value === '';
     this.complain(query.error);
   }

@@ -5,10 +5,12 @@ import { h } from './dom.js';
 import { ago, bytes, count, figure, perSecond, span } from './time.js';
 
 /**
- * @typedef {{state: string, detail: string, since: number, lines: number}} Source
- * @typedef {{version: string, sources: Record<string, Source>, readers: number,
- *   backlog: {lines: number, bytes: number, first_ms: number | null, reach_seconds: number},
- *   subjects: string[], authentication: boolean, epoch: string, keepalive?: number}} Status
+ * @typedef {{state: string, since: number, detail?: string, lines?: number}} Source
+ * @typedef {{version: string, epoch: string, keepalive: number, authentication: boolean,
+ *   sources: Record<string, Source>, subjects?: string[], readers?: number,
+ *   backlog?: {lines: number, bytes: number, first_ms: number | null, reach_seconds: number},
+ *   scope?: string, expires?: number}} Status  whoever may see but a part is told `scope` and
+ *   `expires` instead of the figures
  * @typedef {{tone: 'good' | 'busy' | 'bad' | 'idle', text: string, detail: string}} Summary
  */
 
@@ -57,8 +59,8 @@ export function summarize(feed, status, released, now) {
 }
 
 /** The panel with all that is known. @param {Summary} summary @param {Status | null} status
- * @param {{rate: number, retry: (() => void) | null}} more @param {number} now */
-export function statusPanel(summary, status, { rate, retry }, now) {
+ * @param {{rate: number, retry: (() => void) | null, leave: () => void}} more @param {number} now */
+export function statusPanel(summary, status, { rate, retry, leave }, now) {
   /** @type {HTMLElement[]} */
   const parts = [
     h('h2', {}, summary.text),
@@ -73,19 +75,28 @@ export function statusPanel(summary, status, { rate, retry }, now) {
     row(
       properName(name),
       h('span', { class: `source ${source.state}` }, WORDS[source.state] ?? source.state),
-      ` since ${ago(source.since, now)}, ${count(source.lines, 'line')}`,
-      source.detail && h('div', { class: 'detail' }, source.detail),
+      ` since ${ago(source.since, now)}`,
+      source.lines === undefined ? '' : `, ${count(source.lines, 'line')}`,
+      source.detail ? h('div', { class: 'detail' }, source.detail) : '',
     ),
   );
-  const { backlog } = status;
-  const reach = backlog.lines ? `, back to ${span(backlog.reach_seconds)} ago` : '';
+  const { backlog, scope } = status;
+  if (scope !== undefined) {
+    const until = status.expires ? `, until ${new Date(status.expires).toLocaleString()}` : '';
+    rows.push(row('Shows only', h('code', {}, new URLSearchParams(scope).toString()), until));
+  }
+  if (status.subjects) rows.push(row('Reads', status.subjects.join(', ') || 'no NATS subject'));
+  if (backlog) {
+    const reach = backlog.lines ? `, back to ${span(backlog.reach_seconds)} ago` : '';
+    rows.push(row('Remembers', `${count(backlog.lines, 'line')} (${bytes(backlog.bytes)})${reach}`));
+  }
+  if (status.readers !== undefined) rows.push(row('Readers', figure(status.readers)));
   rows.push(
-    row('Reads', status.subjects.join(', ') || 'no NATS subject'),
-    row('Remembers', `${count(backlog.lines, 'line')} (${bytes(backlog.bytes)})${reach}`),
-    row('Readers', figure(status.readers)),
     row('This page', `${perSecond(rate)}, over one connection`),
     row('Version', `${status.version}, process ${status.epoch}`),
-    row('Access', status.authentication ? 'with a token' : 'open to whoever can reach it'),
+    row('Access', ...(status.authentication
+      ? ['with a token ', h('button', { type: 'button', class: 'quiet word', onclick: leave }, 'log out')]
+      : ['open to whoever can reach it'])),
   );
   parts.push(h('dl', {}, ...rows.flat()));
   return parts;

@@ -25,7 +25,7 @@ export class Strip {
   /**
    * @param {{slider: HTMLElement, canvas: HTMLCanvasElement, tip: HTMLElement}} elements
    * @param {{bins: import('./bins.js').Bins, prefs: import('./prefs.js').Prefs,
-   *   jump: (bar: Bar) => void}} options
+   *   jump: (first: number) => void}} options  `jump`: to a line, by its seq
    */
   constructor(elements, { bins, prefs, jump }) {
     this.elements = elements;
@@ -36,16 +36,15 @@ export class Strip {
     slider.addEventListener('pointerleave', () => this.#point(-1));
     slider.addEventListener('blur', () => this.#point(-1));
     slider.addEventListener('click', (event) => {
-      const bar = this.#bars[this.#barAt(event.offsetX)];
-      if (bar) jump(bar);
+      jump(this.#nearest(this.#barAt(event.offsetX)));
     });
     slider.addEventListener('keydown', (event) => {
       const step = { ArrowLeft: -1, ArrowRight: 1, Home: -1e9, End: 1e9 }[event.key];
       if (step) {
         const from = this.#cursor < 0 ? this.#bars.length : this.#cursor;
         this.#point(Math.min(Math.max(from + step, 0), this.#bars.length - 1));
-      } else if (event.key === 'Enter' && this.#bars[this.#cursor]) {
-        jump(this.#bars[this.#cursor]);
+      } else if (event.key === 'Enter' && this.#cursor >= 0) {
+        jump(this.#nearest(this.#cursor));
       } else return;
       event.preventDefault();
       event.stopPropagation();
@@ -123,6 +122,17 @@ export class Strip {
   /** @param {number} x */
   #barAt(x) {
     return Math.min(Math.max(Math.floor(x / BAR), 0), this.#bars.length - 1);
+  }
+
+  /** The first line of the bar, or of the nearest that has any; -1 if none has. @param {number} index */
+  #nearest(index) {
+    for (let away = 0; away < this.#bars.length; away++) {
+      for (const near of [index - away, index + away]) {
+        const bar = this.#bars[near];
+        if (bar && bar.first >= 0) return bar.first;
+      }
+    }
+    return -1;
   }
 
   /** @param {number} index of the bar to tell about; -1 for none */

@@ -18,6 +18,8 @@ import { groupOf } from './bins.js';
 const MARGIN = 400;
 // Far more than a screen holds; a bound on what a frame can cost.
 const MOST_ROWS = 400;
+// While somebody reads, this many lines stay above the screen, to scroll back to.
+const KEPT_ABOVE = 1_000;
 // Closer to the end than this is at the end.
 const AT_END = 4;
 // Without scroll events for this long, the scrolling has ended.
@@ -80,10 +82,11 @@ export class View {
     return this.following ? 0 : this.ring.end - Math.max(this.#unseenFrom, this.ring.first);
   }
 
-  /** Whether more lines would push out those that are being read. */
-  get isPinned() {
-    if (this.following || !this.ring.full) return false;
-    return this.heights.find(this.#top) - this.ring.first < this.ring.capacity / 20;
+  /** Whether so many more lines would push out those that are being read. @param {number} count */
+  wouldPushOut(count) {
+    if (this.following) return false;
+    const pushedOut = this.ring.length + count - this.ring.capacity;
+    return pushedOut > 0 && this.#firstVisible - this.ring.first < pushedOut + KEPT_ABOVE;
   }
 
   /** @param {Entry[]} entries */
@@ -161,6 +164,7 @@ export class View {
   /** Go to the newest line and stay there. */
   follow() {
     this.following = true;
+    this.select(null);
     this.#render();
     this.#changed();
   }
@@ -168,6 +172,7 @@ export class View {
   /** Go to the oldest line. */
   toStart() {
     this.leaveEnd(true);
+    this.select(null);
     this.#base = 0;
     this.#scrollTo(0);
     this.#render();

@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  formatQuery, fromParams, likenessOf, matcherOf, parseQuery, toParams,
+} from '../../src/natstream/web/static/js/query.js';
+import { random } from './page.js';
+
+const params = (text, options) => decodeURIComponent(toParams(parseQuery(text), options).toString());
+
+test('words, quotes, expressions and exclusions become q and not', () => {
+  assert.equal(params('timeout "two words" -health /a b/ -/x y$/'),
+    'q=timeout&q=two+words&not=health&q=/a+b/&not=/x+y$/');
+});
+
+test('fields take several values, quoted ones too, and may be repeated', () => {
+  assert.equal(params('app:web,api app:db region=iad machine:"a b"'),
+    'app=web,api,db&region=iad&machine=a+b');
+});
+
+test('levels are read as the service reads them', () => {
+  assert.equal(params('level>=warning'), 'min_level=warn');
+  assert.equal(params('level>warn'), 'min_level=error');
+  assert.equal(params('level:ERR,critical'), 'level=error,fatal');
+});
+
+test('since is passed on', () => assert.equal(params('since:10m x'), 'since=10m&q=x'));
+
+test('what is no field of ours is text', () => {
+  assert.equal(params('foo:bar http://x/y /api/users'), 'q=foo:bar&q=http://x/y&q=/api/users');
+});
+
+test('texts can be left out', () => {
+  assert.equal(params('app:web timeout -x', { texts: false }), 'app=web');
+});
+
+test('a quoted text between slashes stays a text', () => {
+  assert.equal(params('"/x/"'), 'q=/\\/x\\//');
+});
+
+test('half-typed words ask for nothing', () => {
+  for (const text of ['app:', 'level>=', 'level:', 'since:', '', '   ']) {
+    assert.equal(params(text), '', text);
+    assert.equal(parseQuery(text).error, '');
+  }
+});
+
+test('what cannot be asked is said', () => {
+  assert.match(parseQuery('-app:web').error, /app cannot be excluded/);
+  assert.match(parseQuery('level>=loud').error, /one of debug/);
+  assert.match(parseQuery('level>fatal').error, /one of debug/);
+});
+
+test('a query survives being written as text and as parameters', () => {
+  const words = [
+    'a', '-a', '"a b"', '-"a b"', '/a b/', '-/a\\/b/', 'app:web', 'region:iad,ams', 'level>=warn',
+    'level:error', '"-x"', '"/x/"', 'x:y', '"say \\"hi\\""', 'machine:"a,b"', 'since:2h', '-', '/a/b/',
+    'stream:stderr', '"app:web"', '/a(b|c)+/', '\\', '"a\\\\b"', '"', '--x', '/', '//', '/ /',
+  ];
+  const next = random(7);
+  for (let round = 0; round < 2_000; round++) {
+    const text = Array.from({ length: 1 + Math.floor(next() * 5) },
+      () => words[Math.floor(next() * words.length)]).join(' ');
+    const query = parseQuery(text);
+    assert.deepEqual(parseQuery(formatQuery(query)), query, text);
+    if (query.fields.machine.some((name) => name.includes(','))) continue; // the API has no such value
+    const back = fromParams(toParams(query));
+    assert.equal(toParams(back).toString(), toParams(query).toString(), text);
+  }
+});
+
+test('any text is read without an exception, and to its end', () => {
+  const next = random(1);
+  const letters = 'a:/"\\- ,>=\n(';
+  for (let round = 0; round < 5_000; round++) {
+    let text = '';
+    for (let i = 0; i < 12; i++) text += letters[Math.floor(next() * letters.length)];
+    const query = parseQuery(text);
+    assert.deepEqual(parseQuery(formatQuery(query)).texts, query.texts, JSON.stringify(text));
+  }
+});
+
+test('an address from a stranger is read as far as it makes sense', () => {
+  const query = fromParams(new URLSearchParams('min_level=loud&q=&q=%20&app=,,&level=WARN&x=1'));
+  assert.equal(formatQuery(query), 'level:warn');
+});
+
+test('matches are marked: all of them, overlaps as one', () => {
+  const matcher = matcherOf(parseQuery('abc bcd /x+/'));
+  assert.deepEqual(matcher.ranges('0ABCD xx abc'), [[1, 5], [6, 8], [9, 12]]);
+});
+
+test('a match holds every text and none of the excluded', () => {
+  const matcher = matcherOf(parseQuery('get -health'));
+  assert.equal(matcher.test('GET /'), true);
+  assert.equal(matcher.test('GET /health'), false);
+  assert.equal(matcher.test('POST /'), false);
+  assert.equal(matcherOf(parseQuery('app:web')), null);
+});
+
+test('expressions that could hang the browser are not run in it', () => {
+  const text = `${'a'.repeat(40)}!`;
+  for (const pattern of ['(a+)+$', '(a|a)+$', '(a|aa)*b', '((a*)*)*b', '(a{1,9}){1,99}$', '(\\w+\\s?)*$', '(a+)\\1']) {
+    const started = performance.now();
+    const matcher = matcherOf(parseQuery(`/${pattern}/`));
+    matcher.test(text);
+    assert.deepEqual(matcher.ranges(text), [], pattern);
+    assert.ok(performance.now() - started < 200, pattern);
+  }
+});
+
+test('an expression that only RE2 understands filters, and marks nothing', () => {
+  assert.deepEqual(matcherOf(parseQuery('/(?P<name>x)/')).ranges('xxx'), []);
+});
+
+test('lines like one are those with the same words around other figures', () => {
+  const like = (message, other) =>
+    new RegExp(likenessOf(message).text, 'i').test(other);
+  assert.ok(like('GET /health 200 in 12ms', 'GET /health 503 in 7ms'));
+  assert.ok(!like('GET /health 200 in 12ms', 'GET /cart 200 in 12ms'));
+  const json = (time, message) => `{"time":"${time}","level":"info","msg":"${message}"}`;
+  assert.ok(like(json('2024-01-01T10:00:00Z', 'ready'), json('2025-02-03T11:12:13Z', 'ready')));
+  assert.ok(!like(json('2024-01-01T10:00:00Z', 'ready'), json('2024-01-01T10:00:00Z', 'gone')));
+  assert.ok(like('\x1b[32mINFO\x1b[0m listening', '\x1b[32mINFO\x1b[0m listening'));
+  assert.equal(likenessOf('12 34'), null);
+  assert.equal(likenessOf(''), null);
+});
