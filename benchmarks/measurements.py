@@ -62,7 +62,7 @@ class Bench:
         self, peer: Peer, load: Load, *, flush_rate: float = 0.0, path: str = ""
     ) -> Result:
         result = await measure(peer, self.nats, load, flush_rate=flush_rate, path=path)
-        self.say(f"{load}, {peer.name} {path}: {', '.join(_row(result))}; {_harness([result])}")
+        self.say(f"{load}, {peer.name}{path}: {', '.join(_row(result))}. {_harness([result])}")
         return result
 
 
