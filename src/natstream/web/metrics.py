@@ -117,6 +117,11 @@ class Metrics(Collector):
         yield from self._readers()
         if self.drain is not None:
             yield from _drain(self.drain())
+        yield _gauge(
+            "natstream_tasks",
+            "Tasks that live: a few for each connection, which end with it",
+            [((), trio.lowlevel.current_statistics().tasks_living)],
+        )
         yield HistogramMetricFamily(
             "natstream_event_loop_delay_seconds",
             "How much later than due a task gets its turn",
