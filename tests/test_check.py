@@ -75,6 +75,8 @@ async def test_free_addresses() -> None:
     free = settings(NATSTREAM_BIND="127.0.0.1:0", NATSTREAM_DRAIN_BIND="localhost:0")
     assert states(await check_addresses(free)) == ["ok", "ok"]
     assert states(await check_addresses(settings(NATSTREAM_SOURCES="nats", NATSTREAM_BIND=":0")))
+    metrics = settings(NATSTREAM_METRICS_BIND=":0", NATSTREAM_BIND=":0", NATSTREAM_DRAIN_BIND="off")
+    assert states(await check_addresses(metrics)) == ["ok", "ok"]
 
 
 async def test_taken_addresses() -> None:
@@ -111,6 +113,20 @@ async def test_a_natstream_that_runs_is_asked(answer: Answer, state: str, says: 
         assert fake.requests[0].headers["authorization"] == f"Bearer {LONG}"
     assert findings[0].state == state
     assert says in findings[0].text
+
+
+async def test_it_is_asked_where_its_metrics_are() -> None:
+    """The page's port has no /readyz then."""
+    ready = readiness("up", "")
+    async with open_fake_service(ready) as fake, open_fake_service(Answer([], "end")) as page:
+        findings = await check_addresses(
+            settings(
+                NATSTREAM_BIND=f"127.0.0.1:{page.port}",
+                NATSTREAM_METRICS_BIND=f"127.0.0.1:{fake.port}",
+            )
+        )
+        assert [request.path for request in fake.requests] == ["/readyz"]
+    assert states(findings) == ["ok"]
 
 
 async def test_nats_where_all_is_well(nats_server: MistreatedServer) -> None:

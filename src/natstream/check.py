@@ -150,9 +150,12 @@ async def check_addresses(settings: Settings) -> Sequence[Finding]:
     page = _check_address("NATSTREAM_BIND", settings.bind)
     if page.state == "failure" and (running := await _ask_running(settings)):
         return [running]
+    findings = [page]
     if settings.drain_bind and "drain" in settings.sources:
-        return [page, _check_address("NATSTREAM_DRAIN_BIND", settings.drain_bind)]
-    return [page]
+        findings.append(_check_address("NATSTREAM_DRAIN_BIND", settings.drain_bind))
+    if settings.metrics_bind:
+        findings.append(_check_address("NATSTREAM_METRICS_BIND", settings.metrics_bind))
+    return findings
 
 
 async def check_nats(server: str, settings: Settings, wait: float) -> Sequence[Finding]:
@@ -214,7 +217,7 @@ def _check_address(variable: str, bind: Bind) -> Finding:
 
 async def _ask_running(settings: Settings) -> Finding | None:
     """How the natstream is that listens where ours would; `None` if it is something else."""
-    bind = settings.bind
+    bind = settings.metrics_bind or settings.bind  # where /readyz is
     if bind.host in ("::", "0.0.0.0"):  # noqa: S104 - those who listen everywhere listen here
         bind = Bind("127.0.0.1", bind.port)
     headers = {"Authorization": f"Bearer {settings.tokens[0]}"} if settings.tokens else {}
