@@ -10,7 +10,12 @@ from werkzeug.exceptions import HTTPException
 
 from natstream.errors import BadQuery, TooManyAttempts, TooManyReaders
 
-__all__ = ["answer_errors", "refusal"]
+__all__ = ["answer_errors", "nothing", "refusal"]
+
+
+def nothing() -> Response:
+    """204. Without a body of its own, Quart's asks for asyncio."""
+    return Response(b"", status=204)
 
 
 def refusal(status: int, message: str, **more: Any) -> Response:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -24,6 +25,7 @@ from natstream.hub import Hub
 from natstream.settings import Settings
 from natstream.web.answers import answer_errors
 from natstream.web.auth import authenticate, current_grant
+from natstream.web.files import Files
 from natstream.web.guards import guard
 from natstream.web.metrics import Metrics
 from natstream.web.operations import add_healthz, add_operations, statuses
@@ -42,7 +44,8 @@ def create_app(
     settings: Settings, hub: Hub, health: Health, facets: Facets, metrics: Metrics
 ) -> QuartTrio:
     """The application over a hub, the health of its sources and the counts of what passed."""
-    app = QuartTrio(__name__, static_folder="static", static_url_path="/static")
+    app = QuartTrio(__name__, static_folder=None)
+    files = Files(Path(__file__).parent / "static")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
@@ -56,11 +59,15 @@ def create_app(
 
     @app.get("/")
     async def page() -> Response:
-        return await app.send_static_file("index.html")
+        return await files.send("index.html")
 
     @app.get("/link")
     async def link() -> Response:
-        return await app.send_static_file("link.html")
+        return await files.send("link.html")
+
+    @app.get("/static/<path:name>")
+    async def static(name: str) -> Response:
+        return await files.send(name)
 
     @app.get("/api/logs")
     async def logs() -> Response:

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from quart import Quart, Response, g, request
 
+from natstream.entry import decode_json
 from natstream.settings import Settings
-from natstream.web.answers import refusal
+from natstream.web.answers import nothing, refusal
 from natstream.web.attempts import Attempts
 from natstream.web.grants import Grant, Keyring
 from natstream.web.guards import READABLE, is_cross_site
@@ -77,14 +80,14 @@ def authenticate(app: Quart, settings: Settings, counters: Counters) -> None:
         if shown is None:
             return refusal(400, 'Send {"token": "…"} or {"link": "…"}, as JSON or as a form.')
         if not keyring:
-            return Response(status=204)  # there is nothing to be let in to
+            return nothing()  # there is nothing to be let in to
         grant = await _grant_shown(shown)
         if grant is None:
             return _wants_token("This token or link is not valid, or not any more.")
         if token := keyring.find(shown):
             grant = Grant(time.time() + SESSION_SECONDS)
             shown = keyring.sign(grant, token)
-        response = Response(status=204)
+        response = nothing()
         _set_cookie(response, shown, max(0, math.floor(grant.expires - time.time())))
         return response
 
@@ -92,7 +95,7 @@ def authenticate(app: Quart, settings: Settings, counters: Counters) -> None:
     async def logout() -> Response:
         if is_cross_site(settings):
             return refusal(403, "Another site cannot log you out.")
-        response = Response(status=204)
+        response = nothing()
         _set_cookie(response, "", 0)
         return response
 
@@ -121,11 +124,13 @@ def _wants_token(message: str) -> Response:
 
 async def _shown_secret() -> str | None:
     """The token or the link in the body of the request; `None` if there is neither."""
+    fields: Any = await request.form
     if request.mimetype == "application/json":
-        fields = await request.get_json(silent=True)
-    else:
-        fields = await request.form
-    if not hasattr(fields, "get"):
+        try:
+            fields = decode_json(await request.get_data())
+        except ValueError:
+            return None
+    if not isinstance(fields, Mapping):
         return None
     shown = fields.get("token") or fields.get("link")
     return shown.strip() if isinstance(shown, str) else None

@@ -88,7 +88,7 @@ class Keyring:
         for signer in self._signers.values():
             try:
                 signed = signer.loads(text)
-                return Grant(signed["e"], tuple((str(k), str(v)) for k, v in signed["q"]))
+                return Grant(int(signed["e"]), tuple((str(k), str(v)) for k, v in signed["q"]))
             except BadData:
                 continue
             except (BadQuery, KeyError, TypeError, ValueError):

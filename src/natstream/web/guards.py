@@ -11,7 +11,7 @@ from __future__ import annotations
 from quart import Quart, Response, request
 
 from natstream.settings import Settings
-from natstream.web.answers import refusal
+from natstream.web.answers import nothing, refusal
 
 __all__ = ["READABLE", "guard", "is_cross_site"]
 
@@ -55,13 +55,15 @@ def guard(app: Quart, settings: Settings) -> None:
         asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
         if not (asks and settings.cors_origins and request.path.startswith("/api/")):
             return None
-        return _share(Response(status=204, headers=PREFLIGHT_HEADERS), settings)
+        response = _share(nothing(), settings)
+        response.headers.update(PREFLIGHT_HEADERS)
+        return response
 
     @app.after_request
     async def add_headers(response: Response) -> Response:
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
-        # Files say otherwise. A cache that is shared must not keep what one reader may see.
+        # A cache that is shared must not keep what one reader may see.
         response.headers.setdefault("Cache-Control", "no-store")
         if settings.cors_origins and request.endpoint in READABLE:
             _share(response, settings)

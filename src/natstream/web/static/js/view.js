@@ -24,7 +24,9 @@ const KEPT_ABOVE = 1_000;
 const AT_END = 4;
 // Without scroll events for this long, the scrolling has ended.
 const CALM_MS = 150;
-// A frame may cost this share of the time, so that a flood of lines does not drain a battery.
+// Nobody reads faster than this: lines that flow are drawn 20 times a second, and less often where
+// that would take more than this share of the time. What hands do is drawn at once.
+const FLOW_MS = 50;
 const SHARE = 0.25;
 
 export class View {
@@ -44,7 +46,8 @@ export class View {
   #opened = new Set();
   #oneLine = 20;
   #moreLines = 18;
-  #scheduled = false;
+  #timer = 0;
+  #frame = 0;
   #notBefore = 0;
   #calmTimer = 0;
   #width = 0;
@@ -252,14 +255,15 @@ export class View {
     this.#render();
   }
 
-  /** Render with the next frame, or a later one if frames have become dear. */
+  /** Render soon: with the next frame, or a later one while lines flow fast. */
   schedule() {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
     const wait = this.#notBefore - performance.now();
-    const frame = () => requestAnimationFrame(() => this.#scheduled && this.#render());
-    if (wait > 4) setTimeout(frame, wait);
-    else frame();
+    if (wait <= 4) this.#renderNext();
+    else this.#timer ||= Number(setTimeout(() => this.#renderNext(), wait));
+  }
+
+  #renderNext() {
+    this.#frame ||= requestAnimationFrame(() => this.#render());
   }
 
   /** @param {Entry} entry */
@@ -315,7 +319,7 @@ export class View {
       this.#changed();
     }
     this.#lastTop = top;
-    this.schedule();
+    this.#renderNext();
     clearTimeout(this.#calmTimer);
     this.#calmTimer = Number(setTimeout(() => this.#settle(), CALM_MS));
   }
@@ -350,12 +354,14 @@ export class View {
   }
 
   #render() {
-    this.#scheduled = false;
+    cancelAnimationFrame(this.#frame);
+    clearTimeout(this.#timer);
+    this.#frame = this.#timer = 0;
     const started = performance.now();
     if (this.following) this.#renderEnd();
     else this.#renderMiddle();
     const spent = performance.now() - started;
-    this.#notBefore = started + spent / SHARE;
+    this.#notBefore = started + Math.max(FLOW_MS, spent / SHARE);
     this.#changed();
   }
 
