@@ -48,7 +48,9 @@ def decimals(value: float) -> str:
     return f"{value:,.0f}" if value >= 99.95 else f"{value:#.3g}"
 
 
-def conditions(arguments: Iterable[str], versions: Iterable[str]) -> str:
+def conditions(
+    arguments: Iterable[str], versions: Iterable[str], program: str = "benchmarks"
+) -> str:
     """On what, with what and how it was measured."""
     nats = subprocess.run([find_nats_server(), "--version"], capture_output=True, text=True)
     software = (*versions, nats.stdout.strip(), f"Python {platform.python_version()}")
@@ -57,7 +59,7 @@ def conditions(arguments: Iterable[str], versions: Iterable[str]) -> str:
         (
             f"* {datetime.now(UTC):%Y-%m-%d}; {machine}",
             f"* {'; '.join(software)}",
-            f"* `python -m benchmarks {' '.join(arguments)}`",
+            f"* `{' '.join(('python -m', program, *arguments))}`",
         )
     )
 

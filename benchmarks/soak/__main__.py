@@ -1,0 +1,83 @@
+"""`python -m benchmarks.soak`: bring the faults about, print what was found, and keep it."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+
+import trio
+
+from benchmarks.processes import isolate
+from benchmarks.report import conditions, write
+from benchmarks.soak.findings import Findings, Soak, as_table
+from benchmarks.soak.table import FAULTS
+
+# What the table of faults asks for takes about so long.
+MINUTES = 5.0
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
+    parser.add_argument(
+        "faults",
+        nargs="*",
+        metavar="FAULT",
+        help=f"what to bring about: {', '.join(FAULTS)}; all of them if none is named",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=MINUTES,
+        help="for all of them together, about; everything is done in proportion (%(default)g)",
+    )
+    parser.add_argument("--write", action="store_true", help="keep it in docs/performance.md")
+    return parser
+
+
+async def _soak(options: argparse.Namespace) -> dict[str, Findings]:
+    soak = Soak(options.minutes / MINUTES, _say)
+    results = {}
+    for name in options.faults or FAULTS:
+        started = trio.current_time()
+        results[name] = findings = await FAULTS[name](soak)
+        _say(f"{name}, {trio.current_time() - started:.0f} s:")
+        for finding in findings.found:
+            _say(f"  {'ok ' if finding.good else 'BAD'} {finding}")
+    return results
+
+
+async def _main() -> int:
+    parser = _arguments()
+    options = parser.parse_args()
+    if unknown := {*options.faults} - {*FAULTS}:
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
+    isolate()
+    results: dict[str, Findings] = {}
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_cancel_when_terminated, nursery.cancel_scope)
+        results = await _soak(options)
+        nursery.cancel_scope.cancel()
+    text = f"{as_table(results)}\n\n{conditions(sys.argv[1:], [], 'benchmarks.soak')}"
+    print(text)
+    if options.write:
+        write("faults", text)
+    return 1 if not results or any(findings.bad for findings in results.values()) else 0
+
+
+async def _cancel_when_terminated(scope: trio.CancelScope) -> None:
+    """Otherwise a SIGTERM would leave the servers behind."""
+    with trio.open_signal_receiver(signal.SIGTERM) as signals:
+        async for _ in signals:
+            scope.cancel()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(trio.run(_main))
+    except* KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,253 @@
+"""Numbered lines: published, read over connections that may break, and checked on arrival."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import attrs
+import h11
+import msgspec
+import trio
+
+from benchmarks.processes import HOST
+from benchmarks.soak.mistreated import MistreatedServer
+
+__all__ = ["Event", "EventStream", "Hole", "Lines", "Seen", "follow", "make_line", "reset"]
+
+SUBJECT = "logs.web.sjc.0e286551c30586"
+# As an EventSource comes back, but sooner: there is only one.
+RETRY = 0.05
+_LINE = re.compile(r"(\S+) (\d+)(?: .*)?")
+_decode = msgspec.json.Decoder().decode
+
+
+def make_line(label: str, number: int) -> bytes:
+    """A line as Fly ships them, which says whose it is and which."""
+    return json.dumps(
+        {
+            "event": {"provider": "app"},
+            "fly": {"app": {"instance": "0e286551c30586", "name": "web"}, "region": "sjc"},
+            "host": "0ad1",
+            "log": {"level": "info"},
+            "message": f"{label} {number} GET /api/orders 200 in 12 ms",
+            "timestamp": "2022-09-27T20:34:37.252022967Z",
+        }
+    ).encode()
+
+
+@attrs.define
+class Lines:
+    """A publisher of numbered lines on a NATS server, beginning with 0."""
+
+    nats: MistreatedServer
+    label: str = "nats"
+    next: int = 0
+    """How many it has tried to publish; after a failure nobody knows which of the last arrived."""
+
+    async def publish(self, count: int) -> None:
+        """Publish the next `count`; returns when the server has taken them.
+
+        Raises:
+            OSError, trio.BrokenResourceError: the server has not, or not all.
+        """
+        async with self.nats.publisher() as publisher:
+            await publisher.publish(self._take(count))
+
+    async def flow(self, rate: float) -> None:
+        """Publish so many a second, for ever; while the server is away, none."""
+        while True:
+            with suppress(OSError, trio.BrokenResourceError):
+                async with self.nats.publisher() as publisher:
+                    started, done = trio.current_time(), 0
+                    while True:
+                        due = int((trio.current_time() - started) * rate)
+                        await publisher.publish(self._take(due - done))
+                        done = due
+                        await trio.sleep(max(0.01, 1 / rate))
+            await trio.sleep(RETRY)
+
+    def _take(self, count: int) -> list[tuple[str, bytes]]:
+        first, self.next = self.next, self.next + count
+        return [(SUBJECT, make_line(self.label, number)) for number in range(first, self.next)]
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Event:
+    data: dict[str, Any]
+    id: str
+    """The id in force after it."""
+
+
+class EventStream:
+    """One SSE response, read the way an EventSource does."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self._http = h11.Connection(h11.CLIENT)
+        self._rest = b""
+        self.id = ""
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, port: int, query: str = "", last_event_id: str = ""
+    ) -> AsyncIterator[EventStream]:
+        """Ask for it.
+
+        Raises:
+            OSError: nobody answers.
+        """
+        async with await trio.open_tcp_stream(HOST, port) as stream:
+            events = cls(stream)
+            events.id = last_event_id
+            headers = [("Host", HOST), ("Accept", "text/event-stream")]
+            if last_event_id:
+                headers.append(("Last-Event-ID", last_event_id))
+            request = h11.Request(method="GET", target=f"/api/logs{query}", headers=headers)
+            asked = (events._http.send(request) or b"") + (
+                events._http.send(h11.EndOfMessage()) or b""
+            )
+            await stream.send_all(asked)
+            yield events
+
+    async def receive(self) -> list[Event]:
+        """The next events, as many as came at once.
+
+        Raises:
+            trio.EndOfChannel: the response has ended as it should.
+            trio.BrokenResourceError: it was cut, or refused.
+        """
+        while True:
+            try:
+                event = self._http.next_event()
+            except h11.RemoteProtocolError as error:
+                raise trio.BrokenResourceError(str(error)) from error
+            match event:
+                case h11.NEED_DATA:
+                    self._http.receive_data(await self._stream.receive_some())
+                case h11.Response(status_code=status) if status != 200:
+                    raise trio.BrokenResourceError(f"status {status}")
+                case h11.Data(data=data):
+                    if events := self._parse(bytes(data)):
+                        return events
+                case h11.EndOfMessage():
+                    raise trio.EndOfChannel
+                case h11.ConnectionClosed():
+                    raise trio.BrokenResourceError("closed before an answer")
+
+    def reset(self) -> None:
+        """Leave without a word, as when the process is killed with data unread."""
+        reset(self._stream)
+
+    def _parse(self, data: bytes) -> list[Event]:
+        *blocks, self._rest = (self._rest + data).split(b"\n\n")
+        events = []
+        for block in blocks:
+            message = b""
+            for row in block.split(b"\n"):
+                if row.startswith(b"data: "):
+                    message = row[6:]
+                elif row.startswith(b"id: "):
+                    self.id = row[4:].decode()
+            if message:
+                events.append(Event(_decode(message), self.id))
+        return events
+
+
+def reset(stream: trio.SocketStream) -> None:
+    """End a connection with a reset."""
+    with suppress(OSError):
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    stream.socket.close()
+
+
+@attrs.frozen
+class Hole:
+    """Lines that did not come."""
+
+    label: str
+    first: int
+    end: int
+    told: dict[str, Any] | None
+    """The gap that was announced where they are missing, as the reader was told of it."""
+
+    @property
+    def missing(self) -> int:
+        return self.end - self.first
+
+
+@attrs.define
+class Seen:
+    """What one reader has got, over all its connections, and what was wrong with it."""
+
+    lines: int = 0
+    next: dict[str, int] = attrs.field(factory=dict)
+    """The number after the last line, by label."""
+    holes: list[Hole] = attrs.field(factory=list)
+    gaps: int = 0
+    """Announcements that lines are missing."""
+    doubled: list[str] = attrs.field(factory=list)
+    notices: list[str] = attrs.field(factory=list)
+    id: str = ""
+    connections: int = 0
+    _told: dict[str, dict[str, Any]] = attrs.field(factory=dict)
+
+    def take(self, event: Event) -> None:
+        data = event.data
+        self.id = event.id
+        if "app" not in data:
+            self.notices.append(data["message"])
+            if "gap" in data:
+                self.gaps += 1
+                for label in self.next:
+                    self._told[label] = data["gap"]
+            return
+        match = _LINE.fullmatch(data["message"])
+        if not match:
+            return
+        label, number = match[1], int(match[2])
+        self.lines += 1
+        expected = self.next.get(label, number)
+        told = self._told.pop(label, None)
+        if number < expected:
+            self.doubled.append(f"{label} {number} after {expected - 1}")
+            return
+        if number > expected or (told is not None and told["missed"]):
+            self.holes.append(Hole(label, expected, number, told))
+        self.next[label] = number + 1
+
+    @property
+    def silent(self) -> list[str]:
+        """Holes that were not announced, or whose announcement says another number."""
+        return [
+            str(hole)
+            for hole in self.holes
+            if hole.told is None
+            or (hole.told["missed"] is not None and hole.told["missed"] != hole.missing)
+        ]
+
+    async def reaches(self, label: str, number: int) -> bool:
+        """Whether all lines of the label before this number have come, or were passed over."""
+        return self.next.get(label, 0) >= number
+
+
+async def follow(port: int, seen: Seen) -> None:
+    """Read for ever, coming back where it left off whenever the response ends."""
+    while True:
+        with suppress(OSError, trio.BrokenResourceError, trio.EndOfChannel):
+            async with EventStream.open(port, last_event_id=seen.id) as stream:
+                seen.connections += 1
+                while True:
+                    for event in await stream.receive():
+                        seen.take(event)
+                    seen.id = stream.id
+        await trio.sleep(RETRY)

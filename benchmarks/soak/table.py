@@ -1,0 +1,14 @@
+"""The table of faults, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from benchmarks.soak.findings import Findings, Soak
+from benchmarks.soak.vanish import vanish
+
+__all__ = ["FAULTS"]
+
+FAULTS: dict[str, Callable[[Soak], Awaitable[Findings]]] = {
+    fault.__name__: fault for fault in (vanish,)
+}
