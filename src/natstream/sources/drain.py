@@ -135,7 +135,7 @@ class LogDrainServer:
 
         self._actual_port: int | None = None
         self._closing = False
-        self._connections: set[trio.CancelScope] = set()
+        self._connections: set[HttpConnection] = set()
         self._requests = 0
         self._quiet = trio.Event()
         self._answers: Counter[int] = Counter()
@@ -229,8 +229,8 @@ class LogDrainServer:
             self._quiet = trio.Event()
             with trio.move_on_after(self._grace, shield=True):
                 await self._quiet.wait()
-        for scope in self._connections:
-            scope.cancel()
+        for connection in self._connections:
+            connection.give_up()
 
     def _tell_where(self, host: str) -> None:
         where = f"Taking logs on {self.url}"
@@ -247,45 +247,49 @@ class LogDrainServer:
     # --- connections ---------------------------------------------------------------------
 
     async def _serve_connection(self, stream: trio.SocketStream) -> None:
-        # A cancel from outside is serve()'s, which gives connections time to finish.
-        with trio.CancelScope(shield=True) as scope:
-            if self._closing:
-                return
-            self._connections.add(scope)
-            try:
-                await self._talk(HttpConnection(stream, self._deadlines))
-            except trio.BrokenResourceError:
-                pass  # the sender has gone
-            except Exception:
-                log.exception("a drain connection has failed")
-            finally:
-                self._connections.discard(scope)
+        if self._closing:
+            return
+        http = HttpConnection(stream, self._deadlines)
+        self._connections.add(http)
+        try:
+            await self._talk(http)
+        except trio.BrokenResourceError:
+            pass  # the sender has gone
+        except Exception:
+            log.exception("a drain connection has failed")
+        finally:
+            self._connections.discard(http)
 
     async def _talk(self, http: HttpConnection) -> None:
-        if len(self._connections) > self._limits.max_connections:
-            await self._answer(http, _busy("There are too many connections"), close=True)
-            return
-        goes_on = True
-        while goes_on:
-            try:
-                request = await http.next_request()
-            except BadRequest as error:
-                await self._answer(http, _refusal(error.status, str(error)))
+        with http.scope:
+            if len(self._connections) > self._limits.max_connections:
+                await self._answer(http, _busy("There are too many connections"), close=True)
                 return
-            if request is None:
-                return
-            refusal = self._refuse(request)
-            if refusal is not None:
-                goes_on = await self._answer(http, refusal)
-                continue
-            # Until it is answered: else a sender might repeat what has been delivered.
-            self._requests += 1
-            try:
-                goes_on = await self._answer(http, await self._take(http, request))
-            finally:
-                self._requests -= 1
-                if not self._requests:
-                    self._quiet.set()
+            while await self._exchange(http):
+                pass
+        if http.scope.cancelled_caught and http.late:
+            with trio.CancelScope(shield=True) as http.scope:
+                await self._answer(http, _refusal(408, http.late), close=True)
+
+    async def _exchange(self, http: HttpConnection) -> bool:
+        """Serve one request; whether there may be another."""
+        try:
+            request = await http.next_request()
+        except BadRequest as error:
+            return await self._answer(http, _refusal(400, str(error)), close=True)
+        if request is None:
+            return False
+        refusal = self._refuse(request)
+        if refusal is not None:
+            return await self._answer(http, refusal)
+        # Until it is answered: else a sender might repeat what has been delivered.
+        self._requests += 1
+        try:
+            return await self._answer(http, await self._take(http, request))
+        finally:
+            self._requests -= 1
+            if not self._requests:
+                self._quiet.set()
 
     async def _answer(self, http: HttpConnection, answer: Answer, *, close: bool = False) -> bool:
         self._answers[answer.status] += 1
@@ -329,21 +333,21 @@ class LogDrainServer:
             )
             body = await http.read_body(buffer)
             dropped: Counter[str] = Counter()
-            # Once begun it is done: a batch counts whole.
-            with trio.CancelScope(shield=True):
-                accepted = await self._deliver(body, dropped, _app_name(request.target))
+            # Nothing cancels it from here on: a batch counts whole.
+            accepted = await self._deliver(body, dropped, _app_name(request.target))
         except UnknownFormat as error:
             return _refusal(415, str(error), (b"accept-encoding", b"gzip, deflate"))
         except BodyTooLarge as error:
             return _refusal(413, str(error))
-        except BadBody as error:
+        except (BadBody, BadRequest) as error:
             return _refusal(400, str(error))
-        except BadRequest as error:
-            return _refusal(error.status, str(error))
         self._status.bytes += buffer.received
-        self._status.parse_failures += dropped.total()
-        self._dropped += dropped
-        return _json(200, {"accepted": accepted, "dropped": dropped.total(), "reasons": dropped})
+        count = 0
+        if dropped:
+            count = dropped.total()
+            self._status.parse_failures += count
+            self._dropped += dropped
+        return _json(200, {"accepted": accepted, "dropped": count, "reasons": dropped})
 
     async def _deliver(self, body: bytes, dropped: Counter[str], app_name: str) -> int:
         accepted = 0
