@@ -40,6 +40,10 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         drain_bind=Bind("127.0.0.1", 8081),
         tokens=(),
         drain_tokens=(),
+        metrics_bind=None,
+        hosts=(),
+        cors_origins=(),
+        client_header="",
         sources=("nats", "drain"),
         backlog_lines=50_000,
         backlog_bytes=64 * 1024 * 1024,
@@ -195,8 +199,8 @@ def test_an_address_reads_and_prints(text: str, bind: tuple[str, int], back: str
 
 @pytest.mark.parametrize(
     "text",
-    ["8080", "::1:8080", "::", "[::1]", "[::]:", "host:", "host:http", "host:65536", "host:-1",
-     "host:+1", "host: 80", "host:٨٠", "host:" + "9" * 5_000, "http://host:80"],
+    ["8080", "::1:8080", "::", "[::1]", "[::]:", "[::1:80", "::1]:80", "host:", "host:http",
+     "host:65536", "host:-1", "host:+1", "host: 80", "host:٨٠", "host:" + "9" * 5_000, "http://host:80"],
 )  # fmt: skip
 def test_what_is_no_address_is_refused(text: str) -> None:
     """With a sentence that shows what is one."""
@@ -288,12 +292,13 @@ def test_secrets_are_never_shown() -> None:
         ("FLY_ORG", "FlyV1 fm2_hunter2,fm2_hunter2"),
         ("FLY_ORG", "fo1_hunter2 x"),
         ("FLY_APP", "fm2_hunter2"),
+        ("FLY_APP", "fm1r_hunter2"),
     ],
 )
 def test_a_secret_in_the_wrong_place_is_not_shown_either(variable: str, text: str) -> None:
     """Credentials in an address are refused and hidden; so is a Fly token that went astray."""
     said = refusal(**{variable: text})
-    assert said.startswith(f"{variable} is ")
+    assert said.startswith(f"{variable} is '***")
     assert "hunter2" not in said
 
 

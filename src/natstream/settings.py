@@ -378,8 +378,7 @@ def _read(variable: str, text: str, parse: Callable[[str], Any], *, secret: bool
 
 def _shown(text: str) -> str:
     """A wrong value as an error may show it, on one line and without what may be a secret."""
-    text = re.sub(r".*@", "***@", text, flags=re.DOTALL)  # credentials in an address
-    text = re.sub(
-        r"(FlyV1 |f[mo][0-9][a-z]?_).*", "***", text, flags=re.DOTALL
-    )  # a Fly token, misplaced
+    # Credentials in an address; a Fly token in the wrong variable.
+    text = re.sub(r".*@", "***@", text, flags=re.DOTALL)
+    text = re.sub(r"(FlyV1 |f[mo][0-9][a-z]?_).*", "***", text, flags=re.DOTALL)
     return repr(text if len(text) <= 200 else f"{text[:200]}…")
