@@ -300,6 +300,7 @@ async def test_it_outlives_the_service(nats_server: Any) -> None:
         ("[::1]", "http://[::1]:8080/api/logs"),
         ("10.0.0.1", "http://10.0.0.1:8080/api/logs"),
         ("logs.internal", "http://logs.internal:8080/api/logs"),
+        ("logs.flycast", "http://logs.flycast/api/logs"),
         ("logs.fly.dev", "https://logs.fly.dev/api/logs"),
         ("logs.fly.dev:8080", "http://logs.fly.dev:8080/api/logs"),
         ("https://example.com/logs/", "https://example.com/logs/api/logs"),

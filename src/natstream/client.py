@@ -318,7 +318,7 @@ def parse_url(text: str) -> httpx.URL:
     """The address of a service's stream, from the service's own, however short.
 
     Without a scheme a public name is https, and all else http; a private one that has no port
-    either (see `is_private`) gets the service's own.
+    either (see `is_private`) gets the service's own, unless it is Flycast's, which is at port 80.
 
     Raises:
         ConfigurationError: it is not an address.
@@ -327,8 +327,10 @@ def parse_url(text: str) -> httpx.URL:
     try:
         url = httpx.URL(text if "://" in text else f"http://{text}")
         if "://" not in text and url.port is None:
-            private = is_private(url.host)
-            url = url.copy_with(port=DEFAULT_PORT) if private else url.copy_with(scheme="https")
+            if not is_private(url.host):
+                url = url.copy_with(scheme="https")
+            elif not url.host.endswith(".flycast"):
+                url = url.copy_with(port=DEFAULT_PORT)
     except httpx.InvalidURL as error:
         raise ConfigurationError(f"{text!r} is not an address: {error}") from error
     if url.scheme not in ("http", "https") or not url.host or (url.port or 0) > 65535:
