@@ -24,13 +24,11 @@ from natstream.errors import ListenError
 from natstream.health import SourceState, SourceStatus
 from natstream.hub import Hub, open_hub
 from natstream.sources.drain import DrainLimits, LogDrainServer
-from natstream.sources.http1 import Deadlines
 
 FIXTURES = Path(__file__).parent / "fixtures" / "drain"
 TOKENS = ("rotated-out", "secret")
 AUTHORIZED = b"Authorization: Bearer secret\r\n"
 LIMIT = 100_000
-SHORT = Deadlines(headers=0.3, body=0.3)
 
 
 def line(message: str, **more: Any) -> bytes:
@@ -541,7 +539,7 @@ async def test_one_connection_too_many_is_turned_away_at_once() -> None:
 
 async def test_an_idle_connection_is_closed_in_the_end() -> None:
     """Without a word: no request, no answer."""
-    async with LogDrainServer(LogCollector(), deadlines=Deadlines(idle=0.1)) as server:
+    async with LogDrainServer(LogCollector(), limits=DrainLimits(idle_within=0.1)) as server:
         async with connect(server) as sender:
             await sender.send(post(line("a")))
             assert (await sender.reply()).status == 200

@@ -58,8 +58,8 @@ HELLO = Answer(
 
 
 @attrs.frozen(kw_only=True)
-class DrainLimits:
-    """What senders may use at once."""
+class DrainLimits(Deadlines):
+    """What senders may use, and how long they may take."""
 
     max_body: int = 16 * 2**20
     """Bytes of a body, as sent and as unpacked; senders make batches of 1 to 10 MB."""
@@ -104,7 +104,7 @@ class LogDrainServer:
             reaches it may send.
         hub: gets every entry, system ones included.
         status: is kept up to date.
-        limits, deadlines: what senders may use, and how long they may take.
+        limits: what senders may use, and how long they may take.
         grace: seconds.
     """
 
@@ -119,7 +119,6 @@ class LogDrainServer:
         hub: Hub | None = None,
         status: SourceStatus | None = None,
         limits: DrainLimits | None = None,
-        deadlines: Deadlines | None = None,
         grace: float = 2.0,
     ) -> None:
         self.collector = collector
@@ -130,7 +129,6 @@ class LogDrainServer:
         self._hub = hub
         self._status = status or SourceStatus("drain", lambda message, type: None)
         self._limits = limits or DrainLimits()
-        self._deadlines = deadlines or Deadlines()
         self._grace = grace
 
         self._actual_port: int | None = None
@@ -249,7 +247,7 @@ class LogDrainServer:
     async def _serve_connection(self, stream: trio.SocketStream) -> None:
         if self._closing:
             return
-        http = HttpConnection(stream, self._deadlines)
+        http = HttpConnection(stream, self._limits)
         self._connections.add(http)
         try:
             await self._talk(http)
@@ -356,7 +354,10 @@ class LogDrainServer:
             self._accepted += len(run)
             self._status.lines += len(run)
             self._route(run)
-            if run and self._hub is not None:
+            if self._hub is not None and len(run) == 1:
+                # A turn of its own for one line would be dear; answering is one.
+                self._hub.publish(run)
+            elif self._hub is not None and run:
                 await self._hub.feed(run)
             else:
                 await trio.lowlevel.checkpoint()

@@ -33,12 +33,12 @@ LINGER = 1.0
 class Deadlines:
     """How long a client may take, in seconds."""
 
-    idle: float = 120.0
-    """To begin a request. Senders keep idle connections for 90 s at most (Vector), and one that
+    idle_within: float = 120.0
+    """To begin another request. Senders keep idle connections for 90 s at most (Vector), and one that
     sends just as we close sends in vain."""
-    headers: float = 10.0
+    headers_within: float = 10.0
     """To send the headers, from their first byte."""
-    body: float = 60.0
+    body_within: float = 60.0
     """To send a body: 16 MiB at 2 Mbit/s."""
 
 
@@ -103,7 +103,7 @@ class HttpConnection:
             BadRequest: it is malformed or too long.
         """
         received = began = self._is_head = False
-        self._wait(self._deadlines.idle)
+        self._wait(self._deadlines.idle_within)
         while True:
             event = self._next_event()
             if isinstance(event, h11.Request):
@@ -113,7 +113,7 @@ class HttpConnection:
                 return None
             if received and not began:
                 began = True
-                self._wait(self._deadlines.headers, "The headers")
+                self._wait(self._deadlines.headers_within, "The headers")
             received = await self._receive()
 
     async def read_body(self, buffer: BodyBuffer) -> bytes:
@@ -131,7 +131,7 @@ class HttpConnection:
             elif event is h11.NEED_DATA:
                 if not waiting:
                     waiting = True
-                    self._wait(self._deadlines.body, "The body")
+                    self._wait(self._deadlines.body_within, "The body")
                 if self._http.they_are_waiting_for_100_continue:
                     await self._send(h11.InformationalResponse(status_code=100, headers=[]))
                 await self._receive()
