@@ -420,10 +420,10 @@ def bad_requests() -> Sequence[Bad]:
 async def test_a_bad_request_is_told_what_to_change_and_delivers_nothing(bad: Bad) -> None:
     """Nothing reaches a reader or the hub, and the next request works."""
     collector = LogCollector()
-    limits = DrainLimits(max_body=LIMIT)
+    limits = DrainLimits(max_body=LIMIT, headers_within=0.3, body_within=0.3)
     async with (
         open_hub() as hub,
-        LogDrainServer(collector, tokens=TOKENS, hub=hub, limits=limits, deadlines=SHORT) as server,
+        LogDrainServer(collector, tokens=TOKENS, hub=hub, limits=limits) as server,
     ):
         with collector.subscribe("m1") as lines:
             async with connect(server) as sender:

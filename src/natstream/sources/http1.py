@@ -34,8 +34,8 @@ class Deadlines:
     """How long a client may take, in seconds."""
 
     idle_within: float = 120.0
-    """To begin another request. Senders keep idle connections for 90 s at most (Vector), and one that
-    sends just as we close sends in vain."""
+    """To begin another request. Senders keep idle connections for 90 s at most (Vector), and one
+    that sends just as we close sends in vain."""
     headers_within: float = 10.0
     """To send the headers, from their first byte."""
     body_within: float = 60.0
