@@ -6,6 +6,7 @@ own server misbehaves. One that fails means that the mend can go.
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 from collections.abc import Awaitable, Callable
@@ -585,7 +586,14 @@ async def break_with_a_body(client: H2Client) -> int:
     """Send a body that is too large, and go on with it after the answer."""
     stream_id = await client.get("/length", method="POST", body=True)
     for _ in range(8):
-        await client.read_until(lambda: client.h2.local_flow_control_window(stream_id) >= 16_384)
+        await client.read_until(
+            lambda: (
+                stream_id in client.resets
+                or client.h2.local_flow_control_window(stream_id) >= 16_384
+            )
+        )
+        if stream_id in client.resets:
+            break
         client.h2.send_data(stream_id, bytes(16_384))
         await client.flush()
         if stream_id in client.ended or stream_id in client.resets:
@@ -642,6 +650,31 @@ async def test_many_connect_at_once() -> None:
         for sock in socks:
             sock.close()
         await until(lambda: server.account.living == 0)
+
+
+@pytest.mark.parametrize("http2", [False, True])
+async def test_a_connection_that_has_ended_leaves_nothing_for_the_collector(http2: bool) -> None:
+    """In a service that only grows now and then, it does not come for hours."""
+
+    def connections() -> int:
+        return sum(isinstance(thing, connection.Connection) for thing in gc.get_objects())
+
+    async with open_server() as server:
+        gc.collect()
+        gc.disable()
+        try:
+            if http2:
+                client = await server.connect_h2()
+                await client.get("/stream")
+                stream = client.stream
+            else:
+                stream = await server.get("/stream")
+            await until(lambda: server.account.living == 1)
+            assert connections() == 1
+            await stream.aclose()
+            await until(lambda: connections() == 0)
+        finally:
+            gc.enable()
 
 
 async def test_garbage_is_answered_with_400_and_ends_one_connection() -> None:

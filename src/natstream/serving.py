@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 
 import attrs
@@ -54,13 +55,16 @@ async def serve(
     shared = Shared(ASGIWrapper(app), _config())
     clients = _Clients(shared)
     lifespan = Lifespan(shared.app, shared.config, shared.state)
-    listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in sockets]
-    async with trio.open_nursery() as nursery:
-        await nursery.start(lifespan.handle_lifespan)
-        await lifespan.wait_for_startup()
-        nursery.start_soon(clients.cut_stalled, stall)
-        async with trio.open_nursery() as connections:
-            try:
+    with ExitStack() as stack:
+        listeners = [
+            trio.SocketListener(trio.socket.from_stdlib_socket(stack.enter_context(sock)))
+            for sock in sockets
+        ]
+        async with trio.open_nursery() as nursery:
+            await nursery.start(lifespan.handle_lifespan)
+            await lifespan.wait_for_startup()
+            nursery.start_soon(clients.cut_stalled, stall)
+            async with clients.nursery() as connections:
                 async with trio.open_nursery() as accepting:
                     accept = partial(trio.serve_listeners, handler_nursery=connections)
                     await accepting.start(accept, clients.serve, listeners)
@@ -69,13 +73,9 @@ async def serve(
                     accepting.cancel_scope.cancel()
                 with trio.move_on_after(grace * (1 - FORCED)):
                     await clients.close()
-            finally:
-                # Cancelling would not do: a send is shielded from that.
-                clients.abort()
-            connections.cancel_scope.cancel()
-        with trio.move_on_after(grace * FORCED):
-            await lifespan.wait_for_shutdown()
-        nursery.cancel_scope.cancel()
+            with trio.move_on_after(grace * FORCED):
+                await lifespan.wait_for_shutdown()
+            nursery.cancel_scope.cancel()
 
 
 def _config() -> Config:
@@ -99,6 +99,18 @@ class _Clients:
     deserted: trio.Event = attrs.field(factory=trio.Event)
     """Set when the last one has gone."""
 
+    @asynccontextmanager
+    async def nursery(self) -> AsyncIterator[trio.Nursery]:
+        """For the tasks of the connections: who is still there when it ends is reset."""
+        async with trio.open_nursery() as nursery:
+            try:
+                yield nursery
+            finally:
+                # Cancelling alone would not do: a send is shielded from that.
+                for connection in tuple(self.connections):
+                    connection.abort()
+            nursery.cancel_scope.cancel()
+
     async def serve(self, stream: trio.SocketStream) -> None:
         """See one client through."""
         try:
@@ -114,6 +126,7 @@ class _Clients:
         finally:
             connection.abort()
             self.connections.discard(connection)
+            connection.forget()
             if not self.connections:
                 self.deserted.set()
 
@@ -126,11 +139,6 @@ class _Clients:
         if self.connections:
             self.deserted = trio.Event()
             await self.deserted.wait()
-
-    def abort(self) -> None:
-        """Reset whoever is left."""
-        for connection in tuple(self.connections):
-            connection.abort()
 
     async def cut_stalled(self, stall: float) -> None:
         """Reset who accepts nothing for `stall` seconds; for ever.
