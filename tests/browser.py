@@ -22,9 +22,8 @@ import attrs
 import httpx
 import pytest
 import trio
+from benchmarks.soak.mistreated import MistreatedServer
 from playwright.sync_api import Browser, Error, sync_playwright
-
-from conftest import PUBLISHER, READER, MistreatedServer, authorization
 
 T = TypeVar("T")
 
@@ -127,9 +126,8 @@ class Stage:
 
 @contextmanager
 def open_nats(stage: Stage) -> Iterator[MistreatedServer]:
-    """A real nats-server with the users of `conftest`."""
-    server = MistreatedServer.open(**READER, authorization=authorization(READER))
-    with stage.have(server) as nats:
+    """A real nats-server, as the fixture `nats_server` gives it to tests on trio."""
+    with stage.have(MistreatedServer.run()) as nats:
         yield nats
 
 
@@ -304,7 +302,6 @@ def publish(stage: Stage, nats: MistreatedServer, subject: str, payloads: Iterab
 
 __all__ = [
     "PATIENCE",
-    "PUBLISHER",
     "ServiceProcess",
     "Stage",
     "Wire",

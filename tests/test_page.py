@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import attrs
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # no types
+from benchmarks.soak.mistreated import MistreatedServer
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, expect
 
 from browser import (
@@ -29,7 +30,6 @@ from browser import (
     open_wire,
     publish,
 )
-from conftest import MistreatedServer
 
 expect.set_options(timeout=PATIENCE * 1000)
 
@@ -280,14 +280,14 @@ def test_rows_of_every_height_keep_their_place(viewer: Viewer) -> None:
 
 def test_only_what_is_seen_is_in_the_page(viewer: Viewer) -> None:
     """Thousands of lines held, a few dozen elements; first the newest, earlier ones on request."""
-    viewer.publish(*(f"line {number}" for number in range(6_000)))
+    viewer.publish(*(f"line {number}" for number in range(12_000)))
     viewer.open()
-    expect(viewer.row("line 5999")).to_be_visible()
-    expect(viewer.page.locator("#held")).to_contain_text("5,000 lines")
+    expect(viewer.row("line 11999")).to_be_visible()
+    expect(viewer.page.locator("#held")).to_contain_text("10,000 lines")
     assert viewer.rows.count() < 200
     viewer.press("g")
     viewer.page.click("#earlier")
-    expect(viewer.page.locator("#held")).to_contain_text("6,000 lines")
+    expect(viewer.page.locator("#held")).to_contain_text("12,000 lines")
     viewer.press("g")
     expect(viewer.row("line 0").first).to_be_visible()
     expect(viewer.page.locator("#earlier")).to_be_hidden()

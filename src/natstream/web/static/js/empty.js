@@ -33,14 +33,14 @@ export function emptyState(status, filtered, showAll) {
   const steps = [];
   if (status?.subjects?.length) {
     steps.push(
-      h('dt', {}, 'From an app'),
-      h('dd', {}, h('code', {}, 'fly ssh console -a your-app -C "sh -c \'echo hello > /proc/1/fd/1\'"')),
+      h('dt', {}, 'From Fly: use one of your apps, or restart it'),
+      h('dd', {}, h('code', {}, 'fly apps restart your-app')),
     );
   }
   if (status?.sources.drain && status.scope === undefined) {
     const body = '{"instance": "m1", "message": "hello"}';
     steps.push(
-      h('dt', {}, 'Through the drain'),
+      h('dt', {}, 'Through the log drain, on the machine that runs this service'),
       h('dd', {}, h('code', {}, `curl -d '${body}' http://localhost:8081/`)),
     );
   }

@@ -27,8 +27,9 @@ import { View } from './view.js';
 
 // As many lines as the list holds: at 300 bytes each some 30 MB, and twice the service's backlog.
 const CAPACITY = 100_000;
-// First what a telephone, too, has in a second or two; "load earlier" takes more.
-const TAILS = [5_000, 25_000, CAPACITY];
+// First what comes in a second or two: a few screens on a telephone; elsewhere, with a few dozen
+// lines a second, what fills the histogram. "Load earlier lines" takes more.
+const TAILS = [matchMedia('(max-width: 700px)').matches ? 2_000 : 10_000, 50_000, CAPACITY];
 // Lines that wait while the list is paused. Beyond that the connection is released: its place is
 // kept, and the service's backlog remembers for us.
 const MOST_HELD = 20_000;

@@ -95,7 +95,7 @@ function messageCells(entry, look, opened) {
   const more = parsed.rest || text.length < parsed.text.length;
 
   const message = document.createElement('span');
-  message.className = 'm';
+  message.className = json ? 'm json' : 'm';
   message.dir = 'auto';
   if (entry.kind) message.append(sign(entry.kind));
   const spans = json ? jsonSpans(text) : parsed.spans;

@@ -2,7 +2,7 @@
 // the panel's elements.
 
 import { h } from './dom.js';
-import { ago, bytes, count, figure, perSecond, span } from './time.js';
+import { bytes, count, figure, perSecond, span } from './time.js';
 
 /**
  * @typedef {{state: string, since: number, detail?: string, lines?: number}} Source
@@ -62,20 +62,19 @@ export function summarize(feed, status, released, now) {
  * @param {{rate: number, retry: (() => void) | null, leave: () => void}} more @param {number} now */
 export function statusPanel(summary, status, { rate, retry, leave }, now) {
   /** @type {HTMLElement[]} */
-  const parts = [
-    h('h2', {}, summary.text),
-    h('p', {}, summary.detail),
-  ];
+  const parts = [h('h2', {}, summary.text)];
+  const told = Object.values(status?.sources ?? {}).some(({ detail }) => detail === summary.detail);
+  if (!told) parts.push(h('p', {}, summary.detail));
   if (retry) parts.push(h('button', { type: 'button', onclick: retry }, 'Try now'));
   if (!status) return parts;
   // The hub is no source: it is worth a word only when it fails.
   const sources = Object.entries(status.sources);
-  const told = sources.filter(([name, { state }]) => name !== 'hub' || state !== 'up');
-  const rows = told.map(([name, source]) =>
+  const shown = sources.filter(([name, { state }]) => name !== 'hub' || state !== 'up');
+  const rows = shown.map(([name, source]) =>
     row(
       properName(name),
       h('span', { class: `source ${source.state}` }, WORDS[source.state] ?? source.state),
-      ` since ${ago(source.since, now)}`,
+      ` for ${span(Math.max(0, now - source.since) / 1000)}`,
       source.lines === undefined ? '' : `, ${count(source.lines, 'line')}`,
       source.detail ? h('div', { class: 'detail' }, source.detail) : '',
     ),

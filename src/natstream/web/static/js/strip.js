@@ -95,9 +95,14 @@ export class Strip {
       context.fillStyle = style.getPropertyValue('--cursor');
       context.fillRect(this.#cursor * BAR - 1, 0, BAR + 1, height);
     }
-    context.fillStyle = style.getPropertyValue('--faint');
-    context.font = '10px system-ui, sans-serif';
-    if (most > 1) context.fillText(`peak ${perSecond(most / seconds)}`, 4, LANE - 1);
+    if (most > 1) {
+      const text = `peak ${perSecond(most / seconds)}`;
+      context.font = '10px system-ui, sans-serif';
+      context.fillStyle = style.getPropertyValue('--surface');
+      context.fillRect(0, 0, context.measureText(text).width + 10, LANE + 1);
+      context.fillStyle = style.getPropertyValue('--faint');
+      context.fillText(text, 4, LANE - 1);
+    }
   }
 
   /** @param {CanvasRenderingContext2D} context @param {CSSStyleDeclaration} style @param {Bar[]} bars */

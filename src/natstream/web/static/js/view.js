@@ -312,6 +312,7 @@ export class View {
   #scrolled() {
     const { scroller } = this.elements;
     const top = scroller.scrollTop;
+    if (top === this.#lastTop) return; // it was not a hand but this list
     if (this.following) {
       if (top < this.#lastTop - AT_END) this.leaveEnd();
     } else if (top > this.#lastTop && top >= this.#maxTop - AT_END) {
