@@ -260,6 +260,28 @@ def test_a_wrong_value_is_one_sentence(variable: str, text: str) -> None:
     assert len(said) < 500
 
 
+@pytest.mark.parametrize(
+    ("variable", "limits", "beyond"),
+    [
+        ("NATSTREAM_BACKLOG_LINES", ("1", "10_000_000"), ("0", "10000001")),
+        ("NATSTREAM_BACKLOG_BYTES", ("65536", str(2**40)), ("65535", str(2**40 + 1))),
+        ("NATSTREAM_MAX_READERS", ("1", "1000000"), ("0", "1000001")),
+        ("NATSTREAM_MAX_LAG", ("0.1", "86400"), ("0.09", "86400.1")),
+        ("NATSTREAM_STALL", ("0.1", "86400"), ("0.09", "86400.1")),
+        ("NATSTREAM_KEEPALIVE", ("0.1", "3600"), ("0.09", "3600.1")),
+        ("NATSTREAM_GRACE", ("0.1", "300"), ("0.09", "300.1")),
+    ],
+)
+def test_a_number_has_limits(
+    variable: str, limits: tuple[str, str], beyond: tuple[str, str]
+) -> None:
+    """Past which it is a slip of the hand."""
+    for text in limits:
+        assert read(**{variable: text})
+    for text in beyond:
+        assert " from " in refusal(**{variable: text})
+
+
 @pytest.mark.parametrize("text", [",", " , ,", "two words", "tökén", "a\x00b", "a\nb"])
 @pytest.mark.parametrize("variable", ["NATSTREAM_TOKEN", "NATSTREAM_DRAIN_TOKEN"])
 def test_what_is_no_token_never_opens_the_door(variable: str, text: str) -> None:
