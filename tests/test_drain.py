@@ -7,6 +7,8 @@ import http.client
 import json
 import logging
 import socket
+import subprocess
+import sys
 import zlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -822,3 +824,14 @@ async def test_a_fault_of_ours_ends_one_connection(
                 assert await sender.closed()
         assert "ZeroDivisionError" in caplog.text
         assert (await exchange(server, post(line("a")))).status == 200
+
+
+def test_the_library_loads_neither_nats_nor_the_web() -> None:
+    """Nor asyncio."""
+    names = "LogDrainServer, LogCollector, LogStream, drain_channel, parse_log_entry, open_hub"
+    program = f"from natstream import {names}; import sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    foreign = {"nats", "trio_asyncio", "asyncio", "quart", "hypercorn", "httpx", "structlog"}
+    assert foreign & {*done.stdout.split()} == set()
