@@ -63,15 +63,15 @@ class Batch:
     _frames: dict[Format, list[bytes | None]] = attrs.field(factory=dict, init=False, repr=False)
     _selections: dict[Filter, Selection] | None = attrs.field(factory=dict, init=False, repr=False)
 
-    @property
-    def start(self) -> Cursor:
-        """The place of its first record."""
-        return Cursor(self.first, self.first_notice)
+    start: Cursor = attrs.field(init=False)
+    """The place of its first record."""
+    end: Cursor = attrs.field(init=False)
+    """The place after its last record."""
 
-    @property
-    def end(self) -> Cursor:
-        """The place after its last record."""
-        return Cursor(self.first + len(self.entries), self.first_notice + len(self.notices))
+    def __attrs_post_init__(self) -> None:
+        # Every reader asks for them several times.
+        self.start = Cursor(self.first, self.first_notice)
+        self.end = Cursor(self.first + len(self.entries), self.first_notice + len(self.notices))
 
     def since(self, cursor: Cursor) -> Batch:
         """The part of it from `cursor` on, which must not lie before `start`."""

@@ -92,6 +92,16 @@ class Subscription:
         """The event id to resume from: of the last entry that it has seen or passed over."""
         return str(EventId(self._place_ms, self._hub.epoch, self.cursor.entry - 1))
 
+    @property
+    def is_current(self) -> bool:
+        """Whether there is nothing for it without waiting; much cheaper than trying."""
+        return (
+            self._held is None
+            and self.cursor.reaches(self._hub.flushed)
+            and self._gap is None
+            and self._follow
+        )
+
     async def receive(self) -> Selection | Gap:
         """The next entries and notices for this reader, or the word that some are missing.
 
@@ -102,18 +112,20 @@ class Subscription:
         while True:
             if self._tail is not None:
                 await self._seek_tail(*self._tail)
-            if not rested:
-                # A cancel comes before anything is taken, so that it loses nothing.
-                await trio.lowlevel.checkpoint_if_cancelled()
-            try:
-                item = self._step()
-            except trio.WouldBlock:
+            if self.is_current:
                 try:
                     self._held = await self._receive.receive()
                 except trio.EndOfChannel:
                     if self.cursor.reaches(self._hub.flushed):
                         raise
                 rested = True
+                continue
+            if not rested:
+                # A cancel comes before anything is taken, so that it loses nothing.
+                await trio.lowlevel.checkpoint_if_cancelled()
+            try:
+                item = self._step()
+            except trio.WouldBlock:
                 continue
             if not rested:
                 await trio.lowlevel.cancel_shielded_checkpoint()

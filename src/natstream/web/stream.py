@@ -128,7 +128,7 @@ class LogStreamBody(ResponseBody):
     def _ready(self, subscription: Subscription, size: int = 0) -> list[bytes]:
         """What the reader can be given without waiting, up to about one piece with `size`."""
         pieces: list[bytes] = []
-        while size < PIECE_BYTES:
+        while size < PIECE_BYTES and not subscription.is_current:
             try:
                 item = subscription.receive_nowait()
             except (trio.WouldBlock, trio.EndOfChannel):
