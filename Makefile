@@ -24,8 +24,13 @@ fuzz: .venv/ready-dev
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -m hypothesis $(if $(K),-k $(K))
 
 # Against nchan, sse-starlette and bare sockets; ARGS="loads --loads 100x200 --seconds 5" for a part.
-bench: .venv/ready-dev
+bench: .venv/ready-dev benchmarks/.venv/ready
 	$(BIN)/python -m benchmarks $(ARGS)
+
+benchmarks/.venv/ready: benchmarks/requirements.txt
+	$(PYTHON) -m venv benchmarks/.venv
+	benchmarks/.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
@@ -53,6 +58,8 @@ lock:
 	echo hatchling | uv pip compile --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --quiet --no-header --no-annotate - -c requirements/dev.txt \
 	  -o requirements/build.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet \
+	  --no-header benchmarks/requirements.in -o benchmarks/requirements.txt
 
 clean:
-	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv benchmarks/.venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
