@@ -235,6 +235,10 @@ class Seen:
             or (hole.told["missed"] is not None and hole.told["missed"] != hole.missing)
         ]
 
+    def missing(self, label: str) -> int:
+        """How many lines of the label did not come, between the first and the last that did."""
+        return sum(hole.missing for hole in self.holes if hole.label == label)
+
     async def reaches(self, label: str, number: int) -> bool:
         """Whether all lines of the label before this number have come, or were passed over."""
         return self.next.get(label, 0) >= number

@@ -191,6 +191,10 @@ class Service:
 
         return await wait_for(are_so_many, patience)
 
+    async def has_readers(self, count: int) -> bool:
+        """Whether at least so many have come."""
+        return await self.metric("readers") >= count
+
     @property
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from benchmarks.soak.findings import Findings, Soak
+from benchmarks.soak.outage import outage
+from benchmarks.soak.stall import stall
 from benchmarks.soak.vanish import vanish
 
 __all__ = ["FAULTS"]
 
 FAULTS: dict[str, Callable[[Soak], Awaitable[Findings]]] = {
-    fault.__name__: fault for fault in (vanish,)
+    fault.__name__: fault for fault in (vanish, stall, outage)
 }

@@ -1,0 +1,155 @@
+"""The nats-server is killed, stopped and restarted 20 times; credentials are wrong and revoked."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Awaitable, Callable
+from itertools import cycle, islice
+
+import trio
+
+from benchmarks.soak.findings import Findings, Soak
+from benchmarks.soak.lines import Lines, Seen, follow
+from benchmarks.soak.mistreated import MistreatedServer
+from benchmarks.soak.service import Service, wait_for
+
+__all__ = ["outage"]
+
+ROUNDS = 20
+# Seconds from the server's return, or from the mend of the credentials.
+BACK = 2.5
+MENDED = 35.0
+# What is refused is tried again every 30 s; in a short run sooner.
+SHORT_RETRY = 1.0
+# Lines a second, all the time; and after each return so many more, each of which has to come.
+RATE = 300
+SURE = 50
+AWAY = 1.0
+LINES = 'source_lines_total{source="nats"}'
+CONNECTS = 'source_connects_total{source="nats"}'
+
+Manner = Callable[[MistreatedServer, Service], Awaitable[None]]
+
+
+async def _kill(nats: MistreatedServer, service: Service) -> None:
+    await nats.kill()
+    await trio.sleep(random.uniform(0, AWAY))
+    await nats.start()
+
+
+async def _restart(nats: MistreatedServer, service: Service) -> None:
+    await nats.restart()
+
+
+async def _freeze(nats: MistreatedServer, service: Service) -> None:
+    """Until it is missed: that takes two unanswered PINGs."""
+    nats.pause()
+    await wait_for(lambda: _is_in(service, "lost"))
+    nats.resume()
+
+
+async def _blink(nats: MistreatedServer, service: Service) -> None:
+    """Too short to be missed: no connection ends, and no line is lost."""
+    nats.pause()
+    await trio.sleep(AWAY)
+    nats.resume()
+
+
+MANNERS = (_kill, _restart, _blink, _kill, _restart)
+
+
+async def outage(soak: Soak) -> Findings:
+    """The NATS server goes and comes."""
+    rounds, credentials = Findings(), Findings()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_mistreat_server, soak, rounds)
+        nursery.start_soon(_refuse_credentials, soak, credentials)
+    return Findings(rounds.found + credentials.found)
+
+
+async def _mistreat_server(soak: Soak, findings: Findings) -> None:
+    manners = [*islice(cycle(MANNERS), soak.times(ROUNDS, len(MANNERS)))]
+    manners += [_freeze] * int(soak.share)
+    seen = Seen()
+    back = 0.0
+    async with (
+        MistreatedServer.run() as nats,
+        Service.open(nats) as service,
+        trio.open_nursery() as nursery,
+    ):
+        flow, sure = Lines(nats, "flow"), Lines(nats, "sure")
+        await service.ready()
+        nursery.start_soon(follow, service.port, seen)
+        await wait_for(lambda: service.has_readers(1))
+        async with trio.open_nursery() as publishing:
+            publishing.start_soon(flow.flow, RATE)
+            await _publish_surely(sure, seen)
+            for manner in manners:
+                connects = await service.metric(CONNECTS)
+                await manner(nats, service)
+                if manner is not _blink:
+                    back = max(back, await _connects_again(service, connects))
+                await _publish_surely(sure, seen)
+            publishing.cancel_scope.cancel()
+
+        async def all_have_come() -> bool:
+            return seen.lines == await service.metric(LINES)
+
+        await wait_for(all_have_come)
+        came = await service.metric(LINES)
+        expected = len(manners) - manners.count(_blink) + 1
+        findings.equals("times connected", int(await service.metric(CONNECTS)), expected)
+        findings.none_of("errors logged", service.complaints)
+        nursery.cancel_scope.cancel()
+    findings.within("back after the server's return, at most", back, BACK, "s")
+    missing = sure.next - seen.next.get("sure", 0) + seen.missing("sure")
+    findings.counts("lines published after it was ready again", sure.next, missing)
+    findings.counts("lines that reached the service", f"{came:,.0f}", int(came - seen.lines))
+    findings.none_of("lines doubled", seen.doubled)
+    findings.none_of("holes that no gap announces", seen.silent)
+    findings.counts("gaps announced", seen.gaps, max(0, expected - 1 - seen.gaps))
+    findings.equals("connections that the reader needed", seen.connections, 1)
+
+
+async def _refuse_credentials(soak: Soak, findings: Findings) -> None:
+    retry = ("benchmarks.soak.launcher", "--retry-denied", SHORT_RETRY) if soak.share < 1 else ()
+    seen = Seen()
+    async with MistreatedServer.run() as nats:
+        nats.revoke()
+        async with Service.open(nats, launcher=retry) as service, trio.open_nursery() as nursery:
+            nursery.start_soon(follow, service.port, seen)
+            sure = Lines(nats, "sure")
+            for what in ("wrong from the start", "revoked"):
+                if what == "revoked":
+                    nats.revoke()
+                denied = await wait_for(lambda: _is_in(service, "denied"))
+                findings.counts(f"credentials {what}: told", 1, int(denied == math.inf))
+                nats.allow()
+                back = await service.ready(MENDED * 2)
+                findings.within(f"credentials {what}: back after the mend", back, MENDED, "s")
+                await _publish_surely(sure, seen)
+            missing = sure.next - seen.next.get("sure", 0) + seen.missing("sure")
+            findings.counts("lines published after each mend", sure.next, missing)
+            findings.none_of("credentials: errors logged", service.complaints)
+            nursery.cancel_scope.cancel()
+
+
+async def _publish_surely(sure: Lines, seen: Seen) -> None:
+    """Publish lines of which none may be missing, and wait until they have come."""
+    await sure.publish(SURE)
+    await wait_for(lambda: seen.reaches("sure", sure.next))
+
+
+async def _is_in(service: Service, state: str) -> bool:
+    _, sources = await service.readiness()
+    return "nats" in sources and sources["nats"]["state"] == state
+
+
+async def _connects_again(service: Service, connects: float) -> float:
+    """Wait until it has. Returns after how many seconds it was; infinity: never."""
+
+    async def has_connected() -> bool:
+        return await service.metric(CONNECTS) > connects and await _is_in(service, "up")
+
+    return await wait_for(has_connected)
