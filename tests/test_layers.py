@@ -20,7 +20,7 @@ ROOMS = """
     errors entry terminal parsing bodies filtering framing unframing backlog
     subscription hub facets health settings logs listening process collector
     sources sources.inbox sources.http1 sources.nats sources.drain
-    web web.answers web.guards web.attempts web.query web.grants web.metrics web.operations
+    web web.answers web.files web.guards web.attempts web.query web.grants web.metrics web.operations
     web.auth web.stream web.app
     connection serving supervisor asgi
     traffic localnats demo client tail check link cli __main__
@@ -29,7 +29,7 @@ ROOMS = """
 
 PURE = """
     entry terminal parsing bodies filtering framing unframing backlog facets health settings
-    web.query
+    web.query web.grants
 """.split()  # noqa: SIM905  # a list of words
 
 # Whoever waits, or talks to the outside.
@@ -44,6 +44,7 @@ HOMES = {
     "quart": {"web"},
     "quart_trio": {"web", "supervisor"},  # the supervisor names the type that it hands on
     "werkzeug": {"web"},
+    "itsdangerous": {"web"},
     "prometheus_client": {"web"},
     "httpx": {"client", "check"},
     "re2": {"filtering"},
