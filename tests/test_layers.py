@@ -20,8 +20,8 @@ ROOMS = """
     errors entry terminal parsing bodies filtering framing unframing backlog
     subscription hub facets health settings logs listening process collector
     sources sources.inbox sources.http1 sources.nats sources.drain
-    web web.answers web.files web.guards web.attempts web.query web.grants web.metrics web.operations
-    web.auth web.stream web.app
+    web web.answers web.files web.guards web.attempts web.query web.grants web.metrics
+    web.operations web.auth web.stream web.app
     connection serving supervisor asgi
     traffic localnats demo client tail check link cli __main__
     natstream
@@ -29,7 +29,7 @@ ROOMS = """
 
 PURE = """
     entry terminal parsing bodies filtering framing unframing backlog facets health settings
-    web.query web.grants
+    web.query
 """.split()  # noqa: SIM905  # a list of words
 
 # Whoever waits, or talks to the outside.
