@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { SseParser, decode } from '../../src/natstream/web/static/js/sse.js';
 import { Doubles, parseId } from '../../src/natstream/web/static/js/resume.js';
 import { Intake } from '../../src/natstream/web/static/js/intake.js';
+import { summarize } from '../../src/natstream/web/static/js/status.js';
 import { random } from './page.js';
 
 const STREAM =
@@ -114,4 +115,29 @@ test('events with the wrong types in them are lines all the same', () => {
   ]);
   assert.deepEqual(entries.map(({ message }) => message), ['', '7']);
   assert.ok(Number.isNaN(entries[1].time));
+});
+
+const feed = (name, more = {}) => ({ name, detail: 'why', until: 0, ...more });
+const up = { state: 'up', since: 0, detail: '' };
+
+test('the state says the worst that is true', () => {
+  const status = (sources) => ({ sources });
+  const all = [
+    [feed('live'), status({ nats: up, drain: up }), 'good', 'Live'],
+    [feed('live'), null, 'busy', 'Connected'],
+    [feed('live'), status({ nats: { ...up, state: 'lost' }, drain: up }), 'bad', 'Connected · NATS lost'],
+    [feed('live'), status({ nats: { ...up, state: 'denied' } }), 'bad', 'Connected · NATS denied'],
+    [feed('live'), status({ nats: { ...up, state: 'connecting' } }), 'busy', 'Connected · NATS connecting'],
+    [feed('live'), status({ hub: { ...up, state: 'crashed' }, nats: up }), 'bad', 'Connected · hub crashed'],
+    [feed('connecting'), status({ nats: up }), 'busy', 'Connecting'],
+    [feed('waiting', { until: 4_200 }), status({ nats: up }), 'bad', 'Disconnected · again in 4 s'],
+    [feed('waiting', { until: 900 }), null, 'bad', 'Disconnected · trying again'],
+    [feed('denied'), null, 'bad', 'Token needed'],
+    [feed('refused'), null, 'bad', 'Not understood'],
+    [feed('idle'), null, 'idle', 'Released'],
+  ];
+  for (const [state, known, tone, text] of all) {
+    const summary = summarize(state, known, 'the page was hidden', 1_000);
+    assert.deepEqual([summary.tone, summary.text], [tone, text]);
+  }
 });

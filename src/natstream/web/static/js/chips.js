@@ -4,6 +4,7 @@
 import { byId, h, placeMenu } from './dom.js';
 import { count, perSecond, short } from './time.js';
 import { LEVELS } from './query.js';
+import { revealed } from './text.js';
 
 /** @typedef {import('./query.js').Query} Query */
 /** @typedef {'app' | 'level' | 'region' | 'machine' | 'type'} ChipField */
@@ -103,11 +104,12 @@ export class Chips {
   /** @param {ChipField} field @param {string} value @param {Figures} figures */
   #chip(field, value, { lines, rate }) {
     const pressed = this.#query?.fields[field].includes(value) ?? false;
-    const label = field === 'machine' && value.length > 8 ? `${value.slice(0, 8)}…` : value;
+    const name = revealed(value);
+    const label = field === 'machine' && name.length > 8 ? `${name.slice(0, 8)}…` : name;
     return h('button', {
       type: 'button', class: `chip ${field === 'level' ? `level-${value}` : ''}`,
       'data-chip': `${field}:${value}`, 'aria-pressed': String(pressed),
-      title: `${field} ${value}: ${count(lines, 'line')} in the last half hour, ${perSecond(rate)}`,
+      title: `${field} ${name}: ${count(lines, 'line')} in the last half hour, ${perSecond(rate)}`,
       onclick: () => this.toggle(field, value),
     }, label, h('span', { class: 'count' }, rate >= 0.05 ? perSecond(rate) : short(lines)));
   }

@@ -20,22 +20,45 @@ const MOST_SPANS = 5_000;
  * @typedef {object} Actions
  * @property {(field: Field, value: string) => void} only   filter for a value
  * @property {(text: import('./query.js').Text) => void} hide
- * @property {(step: 1 | -1) => void} step
- * @property {() => void} close
- * @property {(entry: Entry) => string} link   an address that shows this line
+ * @property {(step: 1 | -1) => void} step   choose the next or previous line
+ * @property {(id: string) => string} link   an address that shows the line
+ * @property {() => void} closed
  */
 
-/** @param {HTMLElement} drawer @param {Entry} entry @param {Actions} actions */
-export function fillDetails(drawer, entry, actions) {
-  drawer.replaceChildren(
-    h('div', { class: 'top' },
-      h('h2', {}, entry.note ? 'A word of the service' : 'Line'),
-      button('up', 'Previous line', () => actions.step(-1)),
-      button('down', 'Next line', () => actions.step(1)),
-      button('close', 'Close (esc)', actions.close),
-    ),
-    ...(entry.note ? noticeParts(entry) : lineParts(entry, actions)),
-  );
+export class Details {
+  /** @param {HTMLElement} drawer @param {Actions} actions */
+  constructor(drawer, actions) {
+    this.drawer = drawer;
+    this.actions = actions;
+  }
+
+  get isOpen() {
+    return !this.drawer.hidden;
+  }
+
+  /** @param {Entry} entry */
+  open(entry) {
+    const { drawer, actions } = this;
+    drawer.replaceChildren(
+      h('div', { class: 'top' },
+        h('h2', {}, entry.note ? 'A word of the service' : 'Line'),
+        button('up', 'Previous line', () => actions.step(-1)),
+        button('down', 'Next line', () => actions.step(1)),
+        button('close', 'Close (esc)', () => this.close()),
+      ),
+      ...(entry.note ? noticeParts(entry) : lineParts(entry, actions)),
+    );
+    if (!drawer.hidden) return;
+    drawer.hidden = false;
+    drawer.focus({ preventScroll: true });
+  }
+
+  close() {
+    if (!this.isOpen) return;
+    this.drawer.hidden = true;
+    this.drawer.replaceChildren();
+    this.actions.closed();
+  }
 }
 
 /** @param {Entry} entry */
@@ -54,7 +77,7 @@ function lineParts(entry, actions) {
     h('div', { class: 'actions' },
       action('copy', 'Copy message', () => copy(stripAnsi(entry.message), 'Message')),
       action('copy', 'Copy JSON', () => copy(JSON.stringify(toEvent(entry)), 'JSON')),
-      action('link', 'Copy link', () => copy(actions.link(entry), 'Link')),
+      action('link', 'Copy link', () => copy(actions.link(entry.id), 'Link')),
       entry.machine
         ? action('only', 'Only this machine', () => actions.only('machine', entry.machine))
         : null,

@@ -28,6 +28,10 @@ const PATIENCE = 2.5;
 const RETRY_MS = 2_000;
 // A service that stays away is asked less and less often, but a return is noticed soon.
 const LONGEST_WAIT_MS = 20_000;
+// When to say why nothing may be coming.
+const SLOW_MS = 8_000;
+const SLOW =
+  'No answer yet. Browsers open six connections to a service: other tabs may hold them all.';
 // Work for this long, then let the page draw: a large replay comes faster than it is shown.
 const SLICE_MS = 16;
 
@@ -121,11 +125,15 @@ export class Feed {
     const watch = new AbortController();
     const stop = () => watch.abort();
     signal.addEventListener('abort', stop, { once: true });
+    let live = false;
     let heard = performance.now();
+    const started = heard;
     const watchdog = setInterval(() => {
+      if (!live && this.state.detail === '' && performance.now() - started > SLOW_MS) {
+        this.#set('connecting', SLOW);
+      }
       if (performance.now() - heard > this.keepalive * PATIENCE) watch.abort();
     }, 1_000);
-    let live = false;
     try {
       const response = await fetch(this.#address(), {
         signal: watch.signal,

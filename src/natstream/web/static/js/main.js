@@ -1,26 +1,27 @@
 // The page: what is asked (query), where it comes from (feed, intake), where it is seen (view,
 // strip, chips, details), and the reader's hands on it. Everything meets here and nowhere else.
 
-import { announce, byId, placeMenu } from './dom.js';
+import { stripAnsi } from './ansi.js';
 import { linkTo, readAddress, writeAddress } from './address.js';
-import { Bins } from './bins.js';
+import { Around } from './around.js';
+import { Bins, groupOf } from './bins.js';
 import { Chips } from './chips.js';
 import { startChoices } from './choices.js';
-import { fillDetails } from './details.js';
+import { Details } from './details.js';
+import { announce, byId, placeMenu } from './dom.js';
 import { downloadLines } from './download.js';
-import { emptyState } from './empty.js';
 import { Feed } from './feed.js';
 import { Intake } from './intake.js';
 import { startKeyboard } from './keyboard.js';
-import { logOut, startLogin } from './login.js';
+import { Lines } from './lines.js';
+import { startLogin } from './login.js';
 import { loadPrefs } from './prefs.js';
 import * as queries from './query.js';
 import { noticeText } from './row.js';
 import { Search } from './search.js';
 import { Service } from './service.js';
-import { statusPanel, summarize } from './status.js';
 import { Strip } from './strip.js';
-import { count, perSecond, span } from './time.js';
+import { span } from './time.js';
 import { View } from './view.js';
 
 /** @typedef {import('./types.js').Entry} Entry */
@@ -30,9 +31,6 @@ const CAPACITY = 100_000;
 // First what comes in a second or two: a few screens on a telephone; elsewhere, with a few dozen
 // lines a second, what fills the histogram. "Load earlier lines" takes more.
 const TAILS = [matchMedia('(max-width: 700px)').matches ? 2_000 : 10_000, 50_000, CAPACITY];
-// Lines that wait while the list is paused. Beyond that the connection is released: its place is
-// kept, and the service's backlog remembers for us.
-const MOST_HELD = 20_000;
 // A tab that nobody has looked at for this long gives its connection back: browsers allow six to
 // a host over HTTP/1.1, and the service has a limit as well. What is missed is replayed.
 const HIDDEN_MS = 5 * 60_000;
@@ -49,34 +47,57 @@ let query = queries.emptyQuery();
 let marking = false;
 let asked = '';
 let tails = 0;
-let wantedLine = '';
-let paused = false;
-/** @type {Entry[]} lines that wait for the list to go on */
-let held = [];
 /** Why the connection is let go of, and since when. */
 let released = { why: '', since: 0 };
 let cutAt = 0;
-let appWidth = 3;
 /** Lines received in each of the last seconds. */
 const received = [0];
 
 // --- the parts ---------------------------------------------------------------------------
 
-const lines = byId('lines', HTMLElement);
-const drawer = byId('details', HTMLElement);
+const list = byId('lines', HTMLElement);
 
 const view = new View(
   {
-    scroller: lines, content: byId('content', HTMLElement),
+    scroller: list, content: byId('content', HTMLElement),
     rows: byId('rows', HTMLElement), probe: byId('probe', HTMLElement),
   },
   {
     capacity: CAPACITY,
     look: { wrap: prefs.wrap, clock: prefs.clock, columns: 80, matcher: null },
-    changed: () => updateSurroundings(),
+    changed: () => {
+      if (view.following && lines.waiting && !lines.paused) goOn();
+      around.update();
+    },
     chosen: () => openDetails(),
   },
 );
+
+const lines = new Lines({ view, bins }, {
+  full: () => release(HELD),
+  found: (seq) => {
+    view.show(seq);
+    openDetails();
+  },
+});
+
+const details = new Details(byId('details', HTMLElement), {
+  only: (name, value) => {
+    query.fields[name] = [value];
+    applyQuery();
+  },
+  hide: (text) => {
+    query.texts.push(text);
+    marking = false;
+    applyQuery();
+  },
+  step: (step) => {
+    view.step(step);
+    openDetails();
+  },
+  link: (id) => linkTo({ query, marking }, id),
+  closed: () => list.focus({ preventScroll: true }),
+});
 
 const strip = new Strip(
   {
@@ -97,14 +118,12 @@ const feed = new Feed({
     if (state.name === 'waiting' && !cutAt) cutAt = Date.now();
     if (state.name === 'denied') login.ask();
     if (state.name === 'refused') search.complain(state.detail);
-    updateState();
+    around.updateState();
   },
   opened: ({ resumedFrom, time }) => {
     if (resumedFrom) noteResumption(resumedFrom, time);
     else {
-      held = [];
-      bins.clear();
-      view.clear();
+      lines.begin();
       intake.begin(time);
     }
     cutAt = 0;
@@ -114,7 +133,9 @@ const feed = new Feed({
   events: (events) => {
     const { entries, noted, live } = intake.take(events);
     received[received.length - 1] += live;
-    accept(entries);
+    lines.accept(entries);
+    if (lines.waiting) around.update(); // else the list does, when it is drawn
+    strip.soon();
     if (noted) view.refresh(noted);
     if (entries.some((entry) => entry.note)) service.ask({ soon: true });
   },
@@ -125,8 +146,7 @@ const service = new Service({
     // Somebody has logged in elsewhere, in another tab.
     if (status && feed.state.name === 'denied') login.done();
     if (status?.keepalive) feed.keepalive = status.keepalive * 1000;
-    updateState();
-    if (!byId('empty', HTMLElement).hidden) fillEmpty();
+    around.updateState();
   },
   facets: (facets) => chips.setFacets(facets),
   filter: () => {
@@ -135,6 +155,20 @@ const service = new Service({
     return params;
   },
   isCalm: () => byId('state', HTMLElement).dataset.tone === 'good',
+});
+
+const around = new Around({ view, lines, feed, service }, {
+  now: () => ({
+    query,
+    marking,
+    released: released.why,
+    hasEarlier: tails < TAILS.length - 1 && intake.remembered >= TAILS[tails],
+    rate: received.reduce((sum, n) => sum + n, 0) / received.length,
+  }),
+  showAll: () => {
+    query = queries.emptyQuery();
+    applyQuery();
+  },
 });
 
 const login = startLogin(() => {
@@ -148,7 +182,7 @@ const search = new Search({
     applyQuery({ typed: true });
   },
   again: () => find(-1),
-  left: () => lines.focus({ preventScroll: true }),
+  left: () => list.focus({ preventScroll: true }),
 });
 
 const choices = startChoices(prefs, () => {
@@ -160,50 +194,9 @@ const choices = startChoices(prefs, () => {
 
 // --- lines ---------------------------------------------------------------------------------
 
-/** @param {Entry[]} entries */
-function accept(entries) {
-  if (paused || held.length || view.wouldPushOut(entries.length)) {
-    held.push(...entries);
-    if (held.length > MOST_HELD) release(HELD);
-  } else {
-    show(entries);
-  }
-  updateSurroundings();
-}
-
-/** @param {Entry[]} entries */
-function show(entries) {
-  const now = Date.now();
-  let seq = view.ring.end;
-  let widest = appWidth;
-  let wanted = -1;
-  for (const entry of entries) {
-    if (!entry.note) {
-      bins.add(entry.time, entry.level, seq, now);
-      if (entry.kind) bins.mark({ time: entry.time, kind: entry.kind, seq, text: entry.message });
-      if (entry.app.length > widest) widest = entry.app.length;
-    }
-    if (wantedLine && entry.id === wantedLine) wanted = seq;
-    seq += 1;
-  }
-  view.append(entries);
-  if (widest > appWidth && appWidth < 20) {
-    appWidth = Math.min(widest, 20);
-    document.documentElement.style.setProperty('--app-width', `${appWidth}ch`);
-    view.relayout();
-  }
-  if (wanted >= 0) {
-    wantedLine = '';
-    view.show(wanted);
-    openDetails();
-  }
-}
-
-/** Show what waits, and go on. */
-function flush() {
-  const waiting = held;
-  held = [];
-  show(waiting);
+/** Show what waits, and read on. */
+function goOn() {
+  lines.flush();
   if (released.why === HELD) feed.resume();
 }
 
@@ -212,21 +205,7 @@ function noteResumption(resumedFrom, time) {
   const words = released.why
     ? `Connection taken up again after ${span((Date.now() - released.since) / 1000)} (${released.why}):`
     : `Reconnected after ${span((Date.now() - (cutAt || Date.now())) / 1000)}:`;
-  accept([intake.resume(words, resumedFrom, time, newestFirst())]);
-}
-
-function* newestFirst() {
-  yield* [...held].reverse();
-  for (let seq = view.ring.end - 1; seq >= view.ring.first; seq--) {
-    yield /** @type {Entry} */ (view.ring.at(seq));
-  }
-}
-
-function* allLines() {
-  for (let seq = view.ring.first; seq < view.ring.end; seq++) {
-    yield /** @type {Entry} */ (view.ring.at(seq));
-  }
-  yield* held;
+  lines.accept([intake.resume(words, resumedFrom, time, lines.newestFirst())]);
 }
 
 /** @param {string} why */
@@ -245,7 +224,7 @@ function applyQuery({ typed = false } = {}) {
   view.look.matcher = queries.matcherOf(query);
   writeAddress({ query, marking });
   chips.setQuery(query);
-  updateControls();
+  around.updateQuery();
   const params = queries.toParams(query, { texts: !marking });
   params.set('tail', String(TAILS[tails]));
   if (params.toString() === asked) {
@@ -253,13 +232,14 @@ function applyQuery({ typed = false } = {}) {
     return;
   }
   asked = params.toString();
+  if (lines.paused) togglePause();
   feed.start(params);
   void service.askFacets();
 }
 
 function followAddress() {
-  ({ query, marking, line: wantedLine } = readAddress());
-  tails = wantedLine ? TAILS.length - 1 : 0;
+  ({ query, marking, line: lines.wanted } = readAddress());
+  tails = lines.wanted ? TAILS.length - 1 : 0;
   applyQuery();
 }
 
@@ -271,110 +251,33 @@ function toggleValue(name, value) {
     : [...values, value];
 }
 
-// --- what surrounds the lines --------------------------------------------------------------
-
-function updateSurroundings() {
-  const newest = byId('newest', HTMLElement);
-  const waiting = view.unseen + held.length;
-  newest.hidden = view.following && !held.length;
-  /** @type {HTMLElement} */ (newest.lastElementChild).textContent =
-    waiting ? count(waiting, 'new line') : 'Newest';
-  byId('earlier', HTMLElement).hidden =
-    !view.atStart || tails === TAILS.length - 1 || intake.remembered < TAILS[tails];
-  const rate = rateNow();
-  const size = view.ring.length;
-  byId('held', HTMLElement).textContent =
-    `${count(size, 'line')}${view.ring.full ? ' (the newest)' : ''} · ${perSecond(rate)}`;
-  const empty = byId('empty', HTMLElement);
-  const isEmpty = size === 0 && (feed.state.name === 'live' || feed.state.name === 'connecting');
-  if (isEmpty && empty.hidden) fillEmpty();
-  empty.hidden = !isEmpty;
-  strip.schedule();
-}
-
-function fillEmpty() {
-  const filtered = !queries.isEmpty(query);
-  byId('empty', HTMLElement).replaceChildren(
-    ...emptyState(service.status, filtered, () => {
-      query = queries.emptyQuery();
-      applyQuery();
-    }),
-  );
-}
-
-const rateNow = () => received.reduce((sum, n) => sum + n, 0) / received.length;
-
-function updateState() {
-  const summary = summarize(feed.state, service.status, released.why, Date.now());
-  const shown = paused ? { ...summary, text: `Paused · ${summary.text.toLowerCase()}` } : summary;
-  const button = byId('state', HTMLElement);
-  button.dataset.tone = shown.tone;
-  button.title = shown.detail;
-  button.setAttribute('aria-label', `State: ${shown.text}. More.`);
-  const text = byId('state-text', HTMLElement);
-  const kind = shown.text.replace(/\d+/g, '');
-  if (text.dataset.kind !== kind) announce(`${shown.text}. ${shown.detail}`);
-  text.dataset.kind = kind;
-  text.textContent = shown.text;
-  const panel = byId('status', HTMLElement);
-  if (panel.matches(':popover-open')) fillStatus();
-}
-
-function fillStatus() {
-  const summary = summarize(feed.state, service.status, released.why, Date.now());
-  const retry = feed.state.name === 'waiting' ? () => feed.retryNow() : null;
-  byId('status', HTMLElement).replaceChildren(
-    ...statusPanel(summary, service.status, { rate: rateNow(), retry, leave: () => void logOut() }, Date.now()),
-  );
-}
-
-function updateControls() {
-  const context = byId('context', HTMLElement);
-  context.setAttribute('aria-pressed', String(marking));
-  context.textContent = marking ? 'all lines' : 'only matches';
-  context.hidden = query.texts.length === 0;
-  const muted = query.fields.type.length === 1 && query.fields.type[0] === 'log';
-  byId('mute', HTMLElement).setAttribute('aria-pressed', String(muted));
-  for (const format of ['ndjson', 'text']) {
-    const params = queries.toParams(query, { texts: !marking });
-    params.set('follow', 'false');
-    params.set('format', format);
-    const link = byId(`download-all-${format}`, HTMLAnchorElement);
-    link.href = `api/logs?${params}`;
-    link.download = `${fileName()}.${format === 'ndjson' ? 'ndjson' : 'txt'}`;
-  }
-}
-
-const fileName = () =>
-  ['natstream', ...query.fields.app, new Date().toISOString().replace(/\D/g, '').slice(0, 14)].join('-');
-
 // --- hands -----------------------------------------------------------------------------------
 
 function togglePause() {
-  paused = !paused;
-  const button = byId('pause', HTMLElement);
-  button.setAttribute('aria-pressed', String(paused));
-  button.querySelector('use')?.setAttribute('href', paused ? '#i-play' : '#i-pause');
-  /** @type {HTMLElement} */ (button.lastElementChild).textContent = paused ? 'Go on' : 'Pause';
-  if (!paused) flush();
-  updateState();
-  updateSurroundings();
+  lines.paused = !lines.paused;
+  if (!lines.paused) goOn();
+  around.updateState();
+  around.update();
 }
 
 function goToNewest() {
-  if (paused) togglePause();
+  if (lines.paused) togglePause();
+  else goOn();
   view.follow();
-  if (held.length || released.why === HELD) flush();
 }
 
 /** @param {1 | -1} step */
 function find(step) {
-  if (view.find(step)) {
-    openDetailsIfOpen();
+  const { matcher } = view.look;
+  const isWanted = (/** @type {Entry} */ entry) => matcher
+    ? !entry.note && matcher.test(stripAnsi(entry.message))
+    : groupOf(entry.level) === 0 || entry.kind !== '' || entry.note !== null;
+  if (view.find(step, isWanted)) {
+    if (details.isOpen) openDetails();
     sayChosen();
     return;
   }
-  const what = view.look.matcher ? 'match' : 'error, marker or gap';
+  const what = matcher ? 'match' : 'error, marker or gap';
   hint(`No ${step > 0 ? 'later' : 'earlier'} ${what}`);
 }
 
@@ -409,38 +312,7 @@ function sayChosen() {
 
 function openDetails() {
   const entry = chosenEntry();
-  if (!entry) return;
-  fillDetails(drawer, entry, {
-    only: (name, value) => {
-      query.fields[name] = [value];
-      applyQuery();
-    },
-    hide: (text) => {
-      query.texts.push(text);
-      marking = false;
-      applyQuery();
-    },
-    step: (step) => {
-      view.step(step);
-      openDetails();
-    },
-    close: closeDetails,
-    link: ({ id }) => linkTo({ query, marking }, id),
-  });
-  if (drawer.hidden) {
-    drawer.hidden = false;
-    drawer.focus({ preventScroll: true });
-  }
-}
-
-function openDetailsIfOpen() {
-  if (!drawer.hidden) openDetails();
-}
-
-function closeDetails() {
-  drawer.hidden = true;
-  drawer.replaceChildren();
-  lines.focus({ preventScroll: true });
+  if (entry) details.open(entry);
 }
 
 // --- controls ----------------------------------------------------------------------------------
@@ -456,9 +328,8 @@ onClick('find-next', () => find(1));
 onClick('find-previous', () => find(-1));
 onClick('pause', togglePause);
 onClick('clear', () => {
-  held = [];
-  view.clear();
-  closeDetails();
+  lines.clear();
+  details.close();
 });
 onClick('newest', goToNewest);
 onClick('earlier', () => {
@@ -476,7 +347,7 @@ byId('download', HTMLElement).addEventListener('click', (event) => {
   const target = /** @type {HTMLElement} */ (event.target);
   const format = target.dataset.download;
   if (format === 'text' || format === 'ndjson') {
-    void downloadLines([...allLines()], format, fileName());
+    void downloadLines([...lines.all()], format, around.fileName());
   }
   if (target.closest('a, button')) byId('download', HTMLElement).hidePopover();
 });
@@ -484,7 +355,7 @@ byId('download', HTMLElement).addEventListener('click', (event) => {
 for (const button of document.querySelectorAll('button[popovertarget]')) {
   const menu = byId(button.getAttribute('popovertarget') ?? '', HTMLElement);
   menu.addEventListener('beforetoggle', (event) => {
-    if (/** @type {ToggleEvent} */ (event).newState === 'open' && menu.id === 'status') fillStatus();
+    if (/** @type {ToggleEvent} */ (event).newState === 'open' && menu.id === 'status') around.fillPanel();
   });
   menu.addEventListener('toggle', () => {
     if (menu.matches(':popover-open')) placeMenu(menu, /** @type {HTMLElement} */ (button));
@@ -494,7 +365,7 @@ for (const button of document.querySelectorAll('button[popovertarget]')) {
 document.addEventListener('selectionchange', () => {
   const selection = document.getSelection();
   // Rows that move away take the selection with them.
-  if (selection && !selection.isCollapsed && lines.contains(selection.anchorNode)) view.leaveEnd();
+  if (selection && !selection.isCollapsed && list.contains(selection.anchorNode)) view.leaveEnd();
 });
 
 startKeyboard({
@@ -507,7 +378,7 @@ startKeyboard({
   step: (step) => {
     view.step(step);
     sayChosen();
-    openDetailsIfOpen();
+    if (details.isOpen) openDetails();
   },
   open: (opened) => {
     if (view.selected !== null) view.toggle(view.selected, opened);
@@ -516,7 +387,7 @@ startKeyboard({
   wrap: choices.toggleWrap,
   help: () => byId('help', HTMLDialogElement).showModal(),
   close: () => {
-    if (!drawer.hidden) closeDetails();
+    if (details.isOpen) details.close();
     else view.select(null);
   },
 });
@@ -539,10 +410,8 @@ setInterval(() => {
   received.push(0);
   if (received.length > 5) received.shift();
   if (prefs.clock === 'relative') view.tick();
-  if (feed.state.name === 'waiting' || byId('status', HTMLElement).matches(':popover-open')) {
-    updateState();
-  }
-  updateSurroundings();
+  if (feed.state.name === 'waiting' || around.isPanelOpen) around.updateState();
+  around.update();
 }, 1_000);
 
 addEventListener('popstate', followAddress);

@@ -29,9 +29,18 @@ export class Ring {
 
   /** @param {T} item @returns {number} its seq */
   push(item) {
-    if (this.full) this.first += 1;
+    if (this.full) this.shift();
     this.slots[this.end % this.capacity] = item;
     return this.end++;
+  }
+
+  /** Forget the oldest. @returns {T | undefined} it */
+  shift() {
+    const slot = this.first % this.capacity;
+    const item = this.slots[slot];
+    this.slots[slot] = undefined;
+    this.first += 1;
+    return item;
   }
 
   clear() {

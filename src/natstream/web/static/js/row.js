@@ -6,7 +6,9 @@
 import { h, icon } from './dom.js';
 import { parseAnsi } from './ansi.js';
 import { isJson, looksLikeJson, pretty, tokens } from './json.js';
-import { UNSEEN, countBreaks, firstLines, splitUnseen, trimEnd, visualLines } from './text.js';
+import {
+  UNSEEN, countBreaks, firstLines, revealed, splitUnseen, trimEnd, visualLines,
+} from './text.js';
 import { CODE, KINDS, documentationOf } from './fly.js';
 import { groupOf, GROUPS } from './bins.js';
 import { bytes, clockTime, count, figure, fullTime } from './time.js';
@@ -30,6 +32,10 @@ const LONGEST_LINE = 2_000;
 // An opened line, too, is a row and not a document.
 const OPENED_LINES = 400;
 const OPENED_CHARACTERS = 40_000;
+// Elements that one line may cost: more is no log line but a bomb, and shown without colours.
+const MOST_SPANS = 300;
+const MOST_SPANS_OPENED = 3_000;
+const MOST_UNSEEN = 100;
 // Laying out larger JSON takes longer than a frame.
 const LARGEST_JSON = 100_000;
 
@@ -67,7 +73,7 @@ function cell(className, text) {
   span.className = className;
   if (UNSEEN.test(text)) span.append(...visible(text));
   else span.textContent = text;
-  if (text.length > 14) span.title = text;
+  if (text.length > 14) span.title = revealed(text.slice(0, 500));
   return span;
 }
 
@@ -99,7 +105,7 @@ function messageCells(entry, look, opened) {
   message.dir = 'auto';
   if (entry.kind) message.append(sign(entry.kind));
   const spans = json ? jsonSpans(text) : parsed.spans;
-  paint(message, text, spans, look.matcher?.ranges(text) ?? [], entry.type === 'system');
+  paint(message, text, spans.slice(0, opened ? MOST_SPANS_OPENED : MOST_SPANS), look.matcher?.ranges(text) ?? [], entry.type === 'system');
   if (more) message.append(rest(source, text, opened));
   const fold = document.createElement('span');
   fold.className = 'f';
@@ -195,7 +201,9 @@ function styled(span, nodes) {
 /** @param {string} text @returns {(Node | string)[]} */
 function visible(text) {
   if (!UNSEEN.test(text)) return [text];
-  return splitUnseen(text).map((part) =>
+  const parts = splitUnseen(text);
+  if (parts.length > MOST_UNSEEN) return [revealed(text)];
+  return parts.map((part) =>
     part.unseen ? h('span', { class: 'unseen', title: 'a control character' }, part.text) : part.text,
   );
 }

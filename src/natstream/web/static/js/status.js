@@ -45,7 +45,10 @@ export function summarize(feed, status, released, now) {
   if (feed.name === 'refused') return { tone: 'bad', text: 'Not understood', detail: feed.detail };
   if (feed.name === 'idle') return { tone: 'idle', text: 'Released', detail: released };
   if (feed.name === 'connecting') return { tone: 'busy', text: 'Connecting', detail: feed.detail };
-  const sources = Object.entries(status?.sources ?? {});
+  if (!status) {
+    return { tone: 'busy', text: 'Connected', detail: 'The state of the sources is not known.' };
+  }
+  const sources = Object.entries(status.sources);
   const down = sources.filter(([, source]) => source.state !== 'up');
   if (down.length) {
     const waiting = down.every(([, { state }]) => state === 'connecting' || state === 'starting');

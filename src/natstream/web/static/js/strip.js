@@ -1,5 +1,5 @@
 // The histogram: lines over the last minutes by level, with marks for what Fly did. A click, or
-// the arrow keys and Enter, jump to that moment. Drawn on a canvas, once a second.
+// the arrow keys and Enter, jump to that moment. Drawn on a canvas, a few times a second.
 
 import { GROUPS } from './bins.js';
 import { KINDS } from './fly.js';
@@ -11,7 +11,9 @@ const BAR = 5; // pixels from one bar to the next
 const LANE = 10; // pixels above the bars, for marks
 // Errors are what one looks for: one among thousands of lines is still to be seen.
 const LEAST_ERROR = 2;
+// Without new lines it moves on with time; with them it grows a little more often.
 const REDRAW_MS = 1_000;
+const SOON_MS = 250;
 
 // Kinds of marks, the gravest last.
 const RANKS = ['health', 'restart', 'deploy', 'proxy'];
@@ -19,7 +21,7 @@ const RANKS = ['health', 'restart', 'deploy', 'proxy'];
 export class Strip {
   /** @type {Bar[]} */
   #bars = [];
-  #scheduled = 0;
+  #timer = 0;
   #cursor = -1;
 
   /**
@@ -53,13 +55,14 @@ export class Strip {
     setInterval(() => this.draw(), REDRAW_MS);
   }
 
-  /** Draw soon: something has changed. */
-  schedule() {
-    this.#scheduled ||= requestAnimationFrame(() => this.draw());
+  /** Draw soon: there are new lines. */
+  soon() {
+    this.#timer ||= Number(setTimeout(() => this.draw(), SOON_MS));
   }
 
   draw() {
-    this.#scheduled = 0;
+    clearTimeout(this.#timer);
+    this.#timer = 0;
     const { slider, canvas } = this.elements;
     const width = slider.clientWidth;
     const height = slider.clientHeight;

@@ -7,27 +7,24 @@
 // not be written while a finger or a wheel moves it. It is brought back to 0 when all is calm.
 
 import { Heights } from './heights.js';
+import { Pace } from './pace.js';
 import { Ring } from './ring.js';
-import { buildRow, estimateLines, setTime } from './row.js';
-import { stripAnsi } from './ansi.js';
-import { groupOf } from './bins.js';
+import { estimateLines } from './row.js';
+import { Rows } from './rows.js';
 
 /** @typedef {import('./types.js').Entry} Entry */
 
 // Rows kept ready above and below the screen, in pixels: a turn of the wheel.
 const MARGIN = 400;
-// Far more than a screen holds; a bound on what a frame can cost.
-const MOST_ROWS = 400;
 // While somebody reads, this many lines stay above the screen, to scroll back to.
 const KEPT_ABOVE = 1_000;
 // Closer to the end than this is at the end.
 const AT_END = 4;
 // Without scroll events for this long, the scrolling has ended.
 const CALM_MS = 150;
-// Nobody reads faster than this: lines that flow are drawn 20 times a second, and less often where
-// that would take more than this share of the time. What hands do is drawn at once.
-const FLOW_MS = 50;
-const SHARE = 0.25;
+// Characters of messages held: 100,000 lines of usual length are a tenth of it. It bounds the
+// memory, 64 to 128 MB, where lines are megabytes.
+const MOST_CHARACTERS = 64_000_000;
 
 export class View {
   following = true;
@@ -36,19 +33,14 @@ export class View {
   /** The first line that arrived after the end was left. */
   #unseenFrom = 0;
   #base = 0;
+  /** The first line that has a row. */
+  #from = 0;
   #lastTop = 0;
   #widest = 0;
-  /** @type {Map<number, HTMLElement>} */
-  #nodes = new Map();
-  /** Rows whose height is not known. @type {Set<number>} */
-  #unmeasured = new Set();
-  /** @type {Set<number>} */
-  #opened = new Set();
+  #characters = 0;
   #oneLine = 20;
   #moreLines = 18;
-  #timer = 0;
-  #frame = 0;
-  #notBefore = 0;
+  #pace = new Pace(() => this.#draw());
   #calmTimer = 0;
   #width = 0;
 
@@ -66,6 +58,7 @@ export class View {
     /** @type {Ring<Entry>} */
     this.ring = new Ring(capacity);
     this.heights = new Heights(capacity);
+    this.#rows = new Rows(elements.rows, { look, entry: (seq) => this.ring.at(seq) });
     const { scroller } = elements;
     scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
     scroller.addEventListener('wheel', (event) => {
@@ -79,6 +72,7 @@ export class View {
   }
 
   #changed;
+  #rows;
 
   /** Lines below, that have not been on the screen. */
   get unseen() {
@@ -95,7 +89,10 @@ export class View {
   /** @param {Entry[]} entries */
   append(entries) {
     for (const entry of entries) {
-      if (this.ring.full) this.#forgetFirst();
+      this.#characters += entry.message.length;
+      while (this.ring.full || (this.#characters > MOST_CHARACTERS && this.ring.length)) {
+        this.#forgetFirst();
+      }
       this.ring.push(entry);
       this.heights.push(this.#estimate(entry));
     }
@@ -104,11 +101,13 @@ export class View {
 
   clear() {
     this.ring.clear();
+    this.#characters = 0;
     this.heights.reset(this.ring.end);
-    this.#dropNodes();
-    this.#opened.clear();
-    this.selected = null;
+    this.#rows.forgetAll();
+    this.select(null);
     this.#base = this.#widest = 0;
+    this.#resizeContent();
+    this.#scrollTo(0);
     this.#unseenFrom = this.ring.end;
     this.following = true;
     this.schedule();
@@ -117,25 +116,19 @@ export class View {
 
   /** A line says something else now. @param {Entry} entry */
   refresh(entry) {
-    for (const seq of this.#nodes.keys()) {
-      if (this.ring.at(seq) === entry) this.#dropNode(seq);
-    }
+    this.#rows.refresh(entry);
     this.schedule();
   }
 
   /** All lines look different now, but are as tall as before. */
   repaint() {
-    this.#dropNodes();
+    this.#rows.dropAll();
     this.schedule();
   }
 
   /** The times have moved on. */
   tick() {
-    for (const [seq, node] of this.#nodes) {
-      const entry = this.ring.at(seq);
-      const time = node.firstElementChild;
-      if (entry && time instanceof HTMLElement) setTime(time, entry.time, this.look.clock);
-    }
+    this.#rows.tick();
   }
 
   /** The lines' widths or wrapping have changed: begin anew with the same line at the top. */
@@ -154,21 +147,21 @@ export class View {
     for (let seq = this.ring.first; seq < this.ring.end; seq++) {
       this.heights.push(this.#estimate(/** @type {Entry} */ (this.ring.at(seq))));
     }
-    this.#dropNodes();
+    this.#rows.dropAll();
     this.#base = this.#widest = 0;
     this.elements.content.style.minWidth = '';
     if (!this.following) {
       this.#resizeContent();
       this.#scrollTo(this.heights.offset(anchor) - Math.max(below, -this.heights.get(anchor)));
     }
-    this.#render();
+    this.#pace.now();
   }
 
   /** Go to the newest line and stay there. */
   follow() {
     this.following = true;
     this.select(null);
-    this.#render();
+    this.#pace.now();
     this.#changed();
   }
 
@@ -178,7 +171,7 @@ export class View {
     this.select(null);
     this.#base = 0;
     this.#scrollTo(0);
-    this.#render();
+    this.#pace.now();
   }
 
   /** A screen up or down. @param {1 | -1} step */
@@ -200,7 +193,7 @@ export class View {
       this.#base = 0;
       this.#resizeContent();
       this.#scrollTo(Math.max(0, this.heights.offset(wanted) - third));
-      this.#render();
+      this.#pace.now();
     }
     if (this.#maxTop - this.elements.scroller.scrollTop <= AT_END) this.#unseenFrom = this.ring.end;
     this.#changed();
@@ -208,18 +201,14 @@ export class View {
 
   /** @param {number | null} seq */
   select(seq) {
-    const before = this.selected;
     this.selected = seq;
-    for (const one of [before, seq]) {
-      if (one !== null) this.#nodes.get(one)?.classList.toggle('chosen', one === seq);
-    }
+    this.#rows.choose(seq);
   }
 
   /** Choose the next or previous line and bring it onto the screen. @param {1 | -1} step */
   step(step) {
-    const from = this.selected ?? (step > 0 ? this.#firstVisible - 1 : this.#lastVisible + 1);
-    const seq = Math.min(Math.max(from + step, this.ring.first), this.ring.end - 1);
     if (!this.ring.length) return;
+    const seq = Math.min(Math.max(this.#before(step) + step, this.ring.first), this.ring.end - 1);
     const top = this.heights.offset(seq);
     const { clientHeight } = this.elements.scroller;
     if (top < this.#top || top + this.heights.get(seq) > this.#top + clientHeight) this.show(seq);
@@ -229,48 +218,34 @@ export class View {
     }
   }
 
-  /**
-   * Go to the next line that matches; without a search, to the next that stands out.
-   * @param {1 | -1} step @returns {boolean} whether there is one
-   */
-  find(step) {
-    const start = this.selected ?? (step > 0 ? this.#firstVisible - 1 : this.#lastVisible + 1);
-    for (let seq = start + step; seq >= this.ring.first && seq < this.ring.end; seq += step) {
-      const entry = /** @type {Entry} */ (this.ring.at(seq));
-      if (this.#standsOut(entry)) {
+  /** Go to the next line of a kind. @param {1 | -1} step @param {(entry: Entry) => boolean} isWanted
+   * @returns {boolean} whether there is one */
+  find(step, isWanted) {
+    for (let seq = this.#before(step) + step; ; seq += step) {
+      const entry = this.ring.at(seq);
+      if (!entry) return false;
+      if (isWanted(entry)) {
         this.show(seq);
         return true;
       }
     }
-    return false;
+  }
+
+  /** Where a step begins: at the chosen line, or just outside the screen. @param {1 | -1} step */
+  #before(step) {
+    return this.selected ?? (step > 0 ? this.#firstVisible - 1 : this.#lastVisible + 1);
   }
 
   /** Open or fold a row. @param {number} seq @param {boolean} [opened] */
-  toggle(seq, opened = !this.#opened.has(seq)) {
-    if (opened) this.#opened.add(seq);
-    else this.#opened.delete(seq);
+  toggle(seq, opened) {
     this.leaveEnd(true);
-    this.#dropNode(seq);
-    this.#unmeasured.add(seq);
-    this.#render();
+    this.#rows.toggle(seq, opened);
+    this.#pace.now();
   }
 
-  /** Render soon: with the next frame, or a later one while lines flow fast. */
+  /** Draw soon. */
   schedule() {
-    const wait = this.#notBefore - performance.now();
-    if (wait <= 4) this.#renderNext();
-    else this.#timer ||= Number(setTimeout(() => this.#renderNext(), wait));
-  }
-
-  #renderNext() {
-    this.#frame ||= requestAnimationFrame(() => this.#render());
-  }
-
-  /** @param {Entry} entry */
-  #standsOut(entry) {
-    const { matcher } = this.look;
-    if (matcher) return !entry.note && matcher.test(stripAnsi(entry.message));
-    return groupOf(entry.level) === 0 || entry.kind !== '' || entry.note !== null;
+    this.#pace.soon();
   }
 
   get #top() {
@@ -303,9 +278,9 @@ export class View {
   #forgetFirst() {
     const seq = this.ring.first;
     const height = this.heights.shift();
-    this.#dropNode(seq);
-    this.#opened.delete(seq);
-    if (this.selected === seq) this.selected = null;
+    this.#characters -= this.ring.shift()?.message.length ?? 0;
+    this.#rows.forget(seq);
+    if (this.selected === seq) this.select(null);
     if (!this.following) this.#base += height;
   }
 
@@ -320,7 +295,7 @@ export class View {
       this.#changed();
     }
     this.#lastTop = top;
-    this.#renderNext();
+    this.#pace.next();
     clearTimeout(this.#calmTimer);
     this.#calmTimer = Number(setTimeout(() => this.#settle(), CALM_MS));
   }
@@ -340,7 +315,7 @@ export class View {
     this.#base = 0;
     this.#resizeContent();
     this.#scrollTo(top);
-    this.#place(Math.min(...this.#nodes.keys()));
+    this.#place();
   }
 
   /** @param {number} top */
@@ -354,35 +329,27 @@ export class View {
     this.elements.content.style.height = `${Math.max(0, this.#base + this.heights.total)}px`;
   }
 
-  #render() {
-    cancelAnimationFrame(this.#frame);
-    clearTimeout(this.#timer);
-    this.#frame = this.#timer = 0;
-    const started = performance.now();
-    if (this.following) this.#renderEnd();
-    else this.#renderMiddle();
-    const spent = performance.now() - started;
-    this.#notBefore = started + Math.max(FLOW_MS, spent / SHARE);
+  #draw() {
+    if (this.following) this.#drawEnd();
+    else this.#drawMiddle();
     this.#changed();
   }
 
-  #renderEnd() {
+  #drawEnd() {
     const { scroller } = this.elements;
     this.#base = 0;
-    let from = this.ring.end;
-    // Rows may turn out to be lower than estimated, and leave room for more.
+    // Again if rows turn out to be lower than estimated, and leave room for more.
     for (let i = 0; i < 3; i++) {
-      from = this.heights.find(this.heights.total - scroller.clientHeight - MARGIN);
-      if (this.#nodes.has(from) && i > 0) break;
-      this.#sync(from, this.ring.end);
-      this.#measure();
+      const from = this.heights.find(this.heights.total - scroller.clientHeight - MARGIN);
+      if (i > 0 && from >= this.#from) break;
+      this.#have(from, this.ring.end);
     }
     this.#resizeContent();
-    this.#place(from);
+    this.#place();
     this.#scrollTo(scroller.scrollHeight);
   }
 
-  #renderMiddle() {
+  #drawMiddle() {
     const { scroller } = this.elements;
     if (this.#top < 0 || (this.#base < 0 && this.#top + this.#base < MARGIN)) this.#settle();
     const top = this.#top;
@@ -390,61 +357,27 @@ export class View {
     const within = top - this.heights.offset(anchor);
     const from = this.heights.find(Math.max(0, top - MARGIN));
     const to = this.heights.find(top + scroller.clientHeight + MARGIN) + 1;
-    this.#sync(from, Math.min(to, this.ring.end));
-    this.#measure();
+    this.#have(from, Math.min(to, this.ring.end));
     this.#base -= this.heights.offset(anchor) + within - top;
     this.#resizeContent();
-    this.#place(from);
+    this.#place();
     if (top + scroller.clientHeight >= this.heights.total - AT_END) this.#unseenFrom = this.ring.end;
   }
 
-  /** @param {number} from the first row there is an element for */
-  #place(from) {
+  /** Have rows for these lines, and their true heights. @param {number} from @param {number} to */
+  #have(from, to) {
+    this.#from = this.#rows.show(from, to);
+    this.#rows.measure((seq, height) => this.heights.set(seq, height));
+  }
+
+  /** Put the rows where they belong. */
+  #place() {
     const { content, rows } = this.elements;
-    if (!this.#nodes.size) return;
-    rows.style.transform = `translateY(${this.#base + this.heights.offset(from)}px)`;
+    rows.style.transform = `translateY(${this.#base + this.heights.offset(this.#from)}px)`;
     if (!this.look.wrap && rows.scrollWidth > this.#widest) {
       this.#widest = rows.scrollWidth;
       content.style.minWidth = `${this.#widest}px`;
     }
-  }
-
-  /** Have elements for the rows from `from` up to `to`, in order. @param {number} from @param {number} to */
-  #sync(from, to) {
-    const { rows } = this.elements;
-    const first = Math.max(from, to - MOST_ROWS);
-    for (const [seq, node] of this.#nodes) {
-      if (seq < first || seq >= to) {
-        node.remove();
-        this.#nodes.delete(seq);
-        this.#unmeasured.delete(seq);
-      }
-    }
-    /** @type {ChildNode | null} */
-    let next = rows.firstChild;
-    for (let seq = first; seq < to; seq++) {
-      const known = this.#nodes.get(seq);
-      if (known) {
-        next = known.nextSibling;
-        continue;
-      }
-      const entry = this.ring.at(seq);
-      if (!entry) continue;
-      const node = buildRow(entry, this.look, this.#opened.has(seq));
-      node.dataset.seq = String(seq);
-      if (seq === this.selected) node.classList.add('chosen');
-      rows.insertBefore(node, next);
-      this.#nodes.set(seq, node);
-      this.#unmeasured.add(seq);
-    }
-  }
-
-  #measure() {
-    for (const seq of this.#unmeasured) {
-      const node = this.#nodes.get(seq);
-      if (node) this.heights.set(seq, node.getBoundingClientRect().height);
-    }
-    this.#unmeasured.clear();
   }
 
   #measureProbe() {
@@ -456,18 +389,6 @@ export class View {
     this.#oneLine = probe.getBoundingClientRect().height;
     this.#moreLines = lineHeight || this.#oneLine;
     this.look.columns = Math.max(10, Math.floor(message.clientWidth / width) || 80);
-  }
-
-  #dropNodes() {
-    this.elements.rows.replaceChildren();
-    this.#nodes.clear();
-    this.#unmeasured.clear();
-  }
-
-  /** @param {number} seq */
-  #dropNode(seq) {
-    this.#nodes.get(seq)?.remove();
-    this.#nodes.delete(seq);
   }
 
   /** @param {MouseEvent} event @param {(seq: number) => void} chosen */
