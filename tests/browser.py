@@ -7,6 +7,7 @@ people run it. `Wire` is a network between the browser and the service that can 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
@@ -65,13 +66,24 @@ def open_browser() -> Iterator[Browser]:
         if is_required():
             pytest.fail(MISSING)
         pytest.skip(MISSING)
-    with sync_playwright() as playwright:
+    with _asyncio_as_it_was(), sync_playwright() as playwright:
         try:
             browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         except Error as error:
             pytest.fail(f"{path} does not start: {error}")
         yield browser
         browser.close()
+
+
+@contextmanager
+def _asyncio_as_it_was() -> Iterator[None]:
+    """Once a test has imported trio-asyncio, its loops are made, in which Playwright cannot run."""
+    policy = asyncio.get_event_loop_policy()
+    asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy())
+    try:
+        yield
+    finally:
+        asyncio.set_event_loop_policy(policy)
 
 
 class Stage:
