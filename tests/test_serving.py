@@ -16,6 +16,7 @@ from typing import Any
 import h11
 import pytest
 import trio
+from h2.settings import SettingCodes
 
 from natstream import connection
 from webserver import (
@@ -580,6 +581,28 @@ async def test_a_slow_http2_reader_is_not_cut() -> None:
             await client.flush()
         await client.read_until(lambda: len(client.bodies[flood]) == 65_535 + 250)
         assert flood not in client.resets
+
+
+async def test_an_http2_stream_that_is_reset_in_the_midst_of_a_send_spoils_no_other() -> None:
+    """The frame that its task was sending is completed: the next headers build on it."""
+    async with open_server() as server:
+        client = await server.connect_h2()
+        client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 2**30})
+        client.h2.increment_flow_control_window(2**30)
+        flood = await client.get("/flood")
+        await client.read_until(lambda: flood in client.bodies)
+        sent = -1
+        while sent != server.account.sent:  # until the kernel takes no more
+            sent = server.account.sent
+            await trio.sleep(0.2)
+        held = await client.get("/short/held")  # its head has to wait
+        await until(lambda: server.account.requests == 2)
+        await trio.sleep(0.1)
+        client.h2.reset_stream(held)
+        client.h2.reset_stream(flood)
+        short = await client.get("/short/one")
+        await client.read_until(lambda: short in client.ended)
+        assert (client.statuses[short], client.bodies[short]) == ("200", b"one")
 
 
 async def break_with_a_body(client: H2Client) -> int:

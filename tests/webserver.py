@@ -40,6 +40,7 @@ async def until(condition: Callable[[], bool]) -> None:
 class Account:
     """What the application has seen."""
 
+    requests: int = 0
     living: int = 0
     """Streams that run."""
     sent: int = 0
@@ -66,6 +67,10 @@ def make_app() -> tuple[QuartTrio, Account]:
     app = QuartTrio(__name__)
     app.config["MAX_CONTENT_LENGTH"] = 65_536
     account = Account()
+
+    @app.before_request
+    async def count() -> None:
+        account.requests += 1
 
     def stream(pieces: AsyncGenerator[bytes]) -> Response:
         response = Response(_Stream(account, pieces), content_type="text/plain")
