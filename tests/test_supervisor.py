@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 
@@ -130,3 +131,20 @@ async def test_tasks_that_crash_are_restarted(task: str, monkeypatch: pytest.Mon
                 await trio.sleep(0.05)
     assert response.json()["tasks"][task]["restarts"] == 1
     assert crashes == [task]
+
+
+async def test_a_sender_that_never_ends_its_body_has_a_part_of_the_grace() -> None:
+    """With less of it than the drain alone would give."""
+    async with open_service(NATSTREAM_GRACE="0.5") as service:
+        await service.state("drain", "up")
+        detail = service.service.core.health.sources["drain"].detail
+        match = re.search(r"http://([^:]+):(\d+)", detail)
+        assert match
+        async with await trio.open_tcp_stream(match[1], int(match[2])) as stream:
+            await stream.send_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+            with trio.fail_after(10):
+                while "\nnatstream_drain_requests 1.0" not in (await service.get("/metrics")).text:
+                    await trio.sleep(0.01)
+            service.stop.set()
+            with trio.fail_after(1.5):
+                assert await stream.receive_some() == b""

@@ -38,6 +38,10 @@ log = structlog.stdlib.get_logger("natstream")
 # A server that restarts is back within a second or two; a thousand clients must not ask at once.
 FIRST_DELAY, LONGEST_DELAY = 0.25, 2.0
 
+# Of the grace, the part for bodies that senders have begun, and the part in which all tasks have
+# to end. In the rest the process itself does.
+FOR_SENDERS, FOR_TASKS = 0.4, 0.9
+
 Source = tuple[Callable[[], Awaitable[None]], SourceStatus]
 
 
@@ -138,7 +142,7 @@ async def _run_on(
         async def close_in_time() -> None:
             await until()
             # Whatever the readers do, and however long the sources take to leave.
-            nursery.cancel_scope.deadline = trio.current_time() + settings.grace
+            nursery.cancel_scope.deadline = trio.current_time() + settings.grace * FOR_TASKS
 
         nursery.start_soon(keep_running, run_web, web)
         await started.wait()
@@ -204,6 +208,7 @@ def _make_sources(settings: Settings, hub: Hub, health: Health, metrics: Metrics
             tokens=settings.drain_tokens,
             hub=hub,
             status=status,
+            grace=settings.grace * FOR_SENDERS,
         )
         metrics.drain = drain.statistics
         sources.append((drain.serve, status))
