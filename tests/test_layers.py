@@ -22,7 +22,7 @@ ROOMS = """
     sources sources.inbox sources.http1 sources.nats sources.drain
     web web.answers web.files web.guards web.attempts web.query web.grants web.metrics
     web.operations web.auth web.stream web.app
-    connection serving supervisor asgi
+    http2 connection serving supervisor asgi
     traffic localnats demo client tail check link cli __main__
     natstream
 """.split()  # noqa: SIM905  # a list of words
@@ -39,8 +39,8 @@ HOMES = {
     "nats": {"sources.nats"},
     "trio_asyncio": {"sources.nats"},
     "h11": {"sources.http1", "connection"},
-    "hypercorn": {"serving", "connection"},
-    "h2": {"connection"},
+    "hypercorn": {"serving", "connection", "http2"},
+    "h2": {"http2"},
     "quart": {"web"},
     "quart_trio": {"web", "supervisor"},  # the supervisor names the type that it hands on
     "werkzeug": {"web"},

@@ -4,10 +4,10 @@ In: an accepted socket and the application. Out: requests to the application, re
 client, until one of the two ends it. What the client does, or leaves undone, ends this
 connection and nothing else; nothing here waits for a client for ever.
 
-hypercorn's HTTP/1.1, HTTP/2 and ASGI parts are used as they are, but for the small subclasses at
-the end, each of which names its reason. Its `TCPServer` is replaced by `Connection`: there the
-faults are the structure. Written against hypercorn 0.18.0 and quart-trio 0.12.0; the tests named
-`test_hypercorn_still_…` fail when a new release makes one of them unnecessary.
+hypercorn's HTTP/1.1 and ASGI parts are used as they are, but for the small subclasses at the end,
+each of which names its reason; so is its HTTP/2 (see `http2`). Its `TCPServer` is replaced by
+`Connection`: there the faults are the structure. Written against hypercorn 0.18.0 and quart-trio
+0.12.0; the tests named `test_hypercorn_still_…` fail when a new release makes one unnecessary.
 """
 
 from __future__ import annotations
@@ -24,21 +24,18 @@ from typing import Any
 import attrs
 import h11
 import trio
-from h2.errors import ErrorCodes
-from h2.events import DataReceived, RequestReceived
-from h2.events import Event as H2Event
-from h2.exceptions import ProtocolError
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.events import Body, Response
 from hypercorn.protocol.events import Event as StreamEvent
-from hypercorn.protocol.h2 import BUFFER_LOW_WATER, H2Protocol, StreamBuffer
 from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError, H11Protocol
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import EventWrapper, WorkerContext
 from hypercorn.typing import ConnectionState, LifespanState
 from hypercorn.utils import parse_socket_addr
+
+from natstream.http2 import H2, Acceptance
 
 __all__ = ["Connection", "Shared"]
 
@@ -79,21 +76,6 @@ class Shared:
         return chunk
 
 
-@attrs.define
-class _Acceptance:
-    """Since when a client has accepted nothing of what it is owed."""
-
-    accepted: int = 0
-    since: float = math.inf
-
-    def stalled(self, accepted: int, owed: int) -> float:
-        """For how many seconds; asked every now and then with the bytes accepted in all."""
-        now = trio.current_time()
-        if not owed or accepted != self.accepted:
-            self.accepted, self.since = accepted, now
-        return now - self.since
-
-
 class Connection:
     """One client's connection: bytes in, bytes out, and when it ends.
 
@@ -122,7 +104,7 @@ class Connection:
             parse_socket_addr(sock.family, sock.getsockname()),
             self.protocol_send,
         )
-        self.protocol: _H11 | _H2 = _H11(self, *self._arguments)
+        self.protocol: _H11 | H2 = _H11(self, *self._arguments)
         self.idle = True
         self._patience = trio.CancelScope(deadline=trio.current_time() + HEAD)
         """Around all reading; its deadline is when the client has to have done what is next."""
@@ -130,7 +112,7 @@ class Connection:
         self._sending = trio.Lock()
         self._allowance = AT_ONCE
         self._written = 0
-        self._acceptance = _Acceptance()
+        self._acceptance = Acceptance()
 
     @property
     def open(self) -> bool:
@@ -230,7 +212,7 @@ class Connection:
             owed = int(self._sending.locked())
         if self._acceptance.stalled(self._written - owed, owed) >= stall:
             self.abort()
-        elif isinstance(self.protocol, _H2):
+        elif isinstance(self.protocol, H2):
             for stream_id in self.protocol.stalled(stall):
                 self._tasks.spawn(self.protocol.cut, stream_id)
 
@@ -283,7 +265,7 @@ class Connection:
             await self.protocol.handle(event)
         except (H2ProtocolAssumedError, H2CProtocolRequiredError) as switch:
             self.protocol.forget()
-            self.protocol = protocol = _H2(self, *self._arguments)
+            self.protocol = protocol = H2(self.take_turns, *self._arguments)
             if isinstance(switch, H2CProtocolRequiredError):
                 await protocol.initiate(switch.headers, switch.settings)
             else:
@@ -350,92 +332,3 @@ class _Turn(EventWrapper):
     async def set(self) -> None:
         await super().set()
         self._reading.cancel()
-
-
-class _H2(H2Protocol):
-    """hypercorn's HTTP/2, in which one stream does not spoil the connection for the others.
-
-    It may carry the streams of many clients: a proxy speaks HTTP/2 to us over few connections.
-    """
-
-    stream_buffers: dict[int, _StreamBuffer]  # type: ignore[assignment]  # ours are put into it
-
-    def __init__(self, connection: Connection, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._connection = connection
-
-    def forget(self) -> None:
-        vars(self.connection).clear()  # it holds a table of its own methods
-        vars(self).clear()
-
-    async def stream_send(self, event: StreamEvent) -> None:
-        await super().stream_send(event)
-        if isinstance(event, Body):
-            await self._connection.take_turns(len(event.data))
-
-    async def _create_stream(self, request: RequestReceived) -> None:
-        await super()._create_stream(request)
-        # The application has been started, but had no chance to run: nothing is in there yet.
-        self.stream_buffers[request.stream_id] = _StreamBuffer(EventWrapper)
-
-    async def _handle_events(self, events: list[H2Event]) -> None:
-        for event in events:
-            try:
-                await super()._handle_events([event])
-            except (KeyError, ValueError):
-                # hypercorn 0.18.0 gives up the connection over a path that is not ASCII
-                # (UnicodeDecodeError) and over a body that goes on after its answer (KeyError).
-                if isinstance(event, RequestReceived):
-                    del self.streams[event.stream_id]
-                elif isinstance(event, DataReceived):
-                    self.connection.acknowledge_received_data(
-                        event.flow_controlled_length, event.stream_id
-                    )
-                else:
-                    raise
-                await self.cut(event.stream_id, ErrorCodes.NO_ERROR)
-
-    def stalled(self, stall: float) -> list[int]:
-        """The streams whose client has taken nothing of what waits for it for `stall` seconds."""
-        return [
-            stream_id
-            for stream_id, buffer in self.stream_buffers.items()
-            if buffer.acceptance.stalled(buffer.popped, len(buffer.buffer)) >= stall
-        ]
-
-    async def cut(self, stream_id: int, code: ErrorCodes = ErrorCodes.CANCEL) -> None:
-        """Reset one stream, and end its response as if its client had reset it."""
-        with suppress(ProtocolError):
-            self.connection.reset_stream(stream_id, code)
-        await self._flush()
-        if buffer := self.stream_buffers.get(stream_id):
-            await buffer.close()
-        await self._close_stream(stream_id)
-        await self._window_updated(stream_id)  # has the sending task find that it has ended
-
-
-class _StreamBuffer(StreamBuffer):
-    """hypercorn's buffer of a stream, whose `push` waits where it is meant to.
-
-    hypercorn 0.18.0 wakes it when a small piece leaves, were it an empty one, not when little
-    is left: a client that opens no window has the whole response buffered.
-    """
-
-    def __init__(self, event_class: type[EventWrapper]) -> None:
-        super().__init__(event_class)
-        self.popped = 0
-        self.acceptance = _Acceptance()
-
-    async def push(self, data: bytes) -> None:
-        await self._paused.clear()
-        await super().push(data)
-
-    async def pop(self, max_length: int) -> bytes:
-        data = bytes(self.buffer[:max_length])
-        del self.buffer[:max_length]
-        self.popped += len(data)
-        if len(self.buffer) < BUFFER_LOW_WATER:
-            await self._paused.set()
-        if not self.buffer:
-            await self._is_empty.set()
-        return data
