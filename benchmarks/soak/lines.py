@@ -17,6 +17,7 @@ import trio
 
 from benchmarks.processes import HOST
 from benchmarks.soak.mistreated import MistreatedServer
+from benchmarks.soak.service import wait_for
 
 __all__ = ["Event", "EventStream", "Hole", "Lines", "Seen", "follow", "make_line", "reset"]
 
@@ -90,11 +91,19 @@ class Event:
 class EventStream:
     """One SSE response, read the way an EventSource does."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self._stream = stream
+    def __init__(self, stream: trio.abc.ReceiveStream) -> None:
+        self.stream = stream
         self._http = h11.Connection(h11.CLIENT)
         self._rest = b""
         self.id = ""
+
+    def ask(self, query: str = "") -> bytes:
+        """What is to be sent for it."""
+        headers = [("Host", HOST), ("Accept", "text/event-stream")]
+        if self.id:
+            headers.append(("Last-Event-ID", self.id))
+        request = h11.Request(method="GET", target=f"/api/logs{query}", headers=headers)
+        return (self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
 
     @classmethod
     @asynccontextmanager
@@ -109,14 +118,7 @@ class EventStream:
         async with await trio.open_tcp_stream(HOST, port) as stream:
             events = cls(stream)
             events.id = last_event_id
-            headers = [("Host", HOST), ("Accept", "text/event-stream")]
-            if last_event_id:
-                headers.append(("Last-Event-ID", last_event_id))
-            request = h11.Request(method="GET", target=f"/api/logs{query}", headers=headers)
-            asked = (events._http.send(request) or b"") + (
-                events._http.send(h11.EndOfMessage()) or b""
-            )
-            await stream.send_all(asked)
+            await stream.send_all(events.ask(query))
             yield events
 
     async def receive(self) -> list[Event]:
@@ -133,7 +135,7 @@ class EventStream:
                 raise trio.BrokenResourceError(str(error)) from error
             match event:
                 case h11.NEED_DATA:
-                    self._http.receive_data(await self._stream.receive_some())
+                    self._http.receive_data(bytes(await self.stream.receive_some()))
                 case h11.Response(status_code=status) if status != 200:
                     raise trio.BrokenResourceError(f"status {status}")
                 case h11.Data(data=data):
@@ -143,10 +145,6 @@ class EventStream:
                     raise trio.EndOfChannel
                 case h11.ConnectionClosed():
                     raise trio.BrokenResourceError("closed before an answer")
-
-    def reset(self) -> None:
-        """Leave without a word, as when the process is killed with data unread."""
-        reset(self._stream)
 
     def _parse(self, data: bytes) -> list[Event]:
         *blocks, self._rest = (self._rest + data).split(b"\n\n")
@@ -163,8 +161,9 @@ class EventStream:
         return events
 
 
-def reset(stream: trio.SocketStream) -> None:
-    """End a connection with a reset."""
+def reset(stream: trio.abc.ReceiveStream) -> None:
+    """Leave without a word, as when the process is killed with data unread."""
+    assert isinstance(stream, trio.SocketStream)
     with suppress(OSError):
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     stream.socket.close()
@@ -239,9 +238,16 @@ class Seen:
         """How many lines of the label did not come, between the first and the last that did."""
         return sum(hole.missing for hole in self.holes if hole.label == label)
 
-    async def reaches(self, label: str, number: int) -> bool:
-        """Whether all lines of the label before this number have come, or were passed over."""
-        return self.next.get(label, 0) >= number
+    async def wait_for(self, label: str, number: int) -> float:
+        """Wait until all lines of the label before this number have come, or are known to be lost.
+
+        Returns after how many seconds it was; infinity: never.
+        """
+
+        async def has_come() -> bool:
+            return self.next.get(label, 0) >= number
+
+        return await wait_for(has_come)
 
 
 async def follow(port: int, seen: Seen) -> None:

@@ -26,6 +26,7 @@ SHORT_RETRY = 1.0
 RATE = 300
 SURE = 50
 AWAY = 1.0
+FLOWING = 0.5
 LINES = 'source_lines_total{source="nats"}'
 CONNECTS = 'source_connects_total{source="nats"}'
 
@@ -86,6 +87,7 @@ async def _mistreat_server(soak: Soak, findings: Findings) -> None:
             publishing.start_soon(flow.flow, RATE)
             await _publish_surely(sure, seen)
             for manner in manners:
+                await trio.sleep(random.uniform(0, FLOWING))
                 connects = await service.metric(CONNECTS)
                 await manner(nats, service)
                 if manner is not _blink:
@@ -138,7 +140,7 @@ async def _refuse_credentials(soak: Soak, findings: Findings) -> None:
 async def _publish_surely(sure: Lines, seen: Seen) -> None:
     """Publish lines of which none may be missing, and wait until they have come."""
     await sure.publish(SURE)
-    await wait_for(lambda: seen.reaches("sure", sure.next))
+    await seen.wait_for("sure", sure.next)
 
 
 async def _is_in(service: Service, state: str) -> bool:

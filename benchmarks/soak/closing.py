@@ -1,0 +1,170 @@
+"""SIGTERM with 1,000 readers, 20 of them stalled, and drains in flight: it ends in order."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import AsyncExitStack, suppress
+from functools import partial
+
+import attrs
+import trio
+import trio.testing
+
+from benchmarks.processes import HOST
+from benchmarks.soak.findings import Findings, Soak
+from benchmarks.soak.lines import EventStream, Lines, Seen
+from benchmarks.soak.mistreated import MistreatedServer
+from benchmarks.soak.posts import GoodSender, Sender, make_batch, make_post
+from benchmarks.soak.service import Service, wait_for
+
+__all__ = ["closing"]
+
+READERS = 1_000
+STALLED = 20
+# They ask for so many lines at once, more than the kernel takes for them.
+REPLAY = 20_000
+GRACE = 5.0
+# Lines a second before, and at the moment of the signal so many at once, which are queued then.
+RATE = 50
+BURST = 200
+STEADY = 2.0
+SENDERS = 2
+BATCH = 2
+# Bodies that are half there when the signal comes; of one half of them the rest comes soon after.
+HALVES = 10
+REST_AFTER = 0.3
+GROUP = 50
+CLOSING = "natstream is closing"
+
+
+@attrs.define
+class _Recorded:
+    """A reader that only records, since a thousand of them share a core; it is read later."""
+
+    parts: list[bytes] = attrs.field(factory=list)
+
+    async def run(self, port: int) -> None:
+        async with await trio.open_tcp_stream(HOST, port) as stream:
+            await stream.send_all(EventStream(stream).ask())
+            with suppress(trio.BrokenResourceError):
+                async for part in stream:
+                    self.parts.append(bytes(part))
+
+    async def read(self) -> tuple[Seen, bool]:
+        """What it has seen, and whether the response came to its proper end."""
+        stream = trio.testing.MemoryReceiveStream()
+        stream.put_data(b"".join(self.parts))
+        stream.put_eof()
+        seen, events = Seen(), EventStream(stream)
+        events.ask()
+        try:
+            while True:
+                for event in await events.receive():
+                    seen.take(event)
+        except trio.EndOfChannel:
+            return seen, True
+        except trio.BrokenResourceError:
+            return seen, False
+
+
+@attrs.define
+class _Half:
+    """A body of which the second half comes when the service has been told to end, if at all."""
+
+    label: str
+    goes_on: bool
+    status: int = 0
+
+    async def run(self, port: int, signalled: trio.Event) -> None:
+        request = make_post(make_batch(self.label, range(BATCH)))
+        with suppress(OSError):
+            async with Sender.open(port) as sender:
+                await sender.send([request[:-50]])
+                await signalled.wait()
+                await trio.sleep(REST_AFTER)
+                self.status = await sender.exchange(request[-50:] if self.goes_on else b"")
+
+    def misses(self, seen: Seen) -> list[str]:
+        """Whether a reader did not get it whole if it was accepted, or a part of it if not."""
+        got = seen.next.get(self.label, 0)
+        if got == (BATCH if self.status == 200 else 0) and not seen.missing(self.label):
+            return []
+        return [f"{got} lines of {self.label}, which was answered {self.status}"]
+
+
+async def closing(soak: Soak) -> Findings:
+    """SIGTERM."""
+    findings = Findings()
+    grace = min(GRACE, soak.seconds(GRACE, 2.0))
+    recorded = [_Recorded() for _ in range(soak.times(READERS, 50))]
+    stalled = soak.times(STALLED, 5)
+    senders = [GoodSender(f"sender-{number}") for number in range(SENDERS)]
+    halves = [_Half(f"half-{number}", bool(number % 2)) for number in range(HALVES)]
+    signalled, ended = trio.Event(), trio.Event()
+    async with (
+        MistreatedServer.run() as nats,
+        Service.open(nats, NATSTREAM_GRACE=f"{grace:g}") as service,
+        AsyncExitStack() as stack,
+        trio.open_nursery() as nursery,
+    ):
+        await service.ready()
+        await Lines(nats, "earlier").publish(REPLAY)
+        await _join(service, recorded, nursery)
+        for _ in range(stalled):
+            stack.enter_context(await _stall(service.port))
+        await wait_for(lambda: service.has_readers(len(recorded) + stalled))
+        present = await service.metric("readers")
+        lines = Lines(nats)
+        async with trio.open_nursery() as publishing:
+            for sender in senders:
+                nursery.start_soon(sender.run, service.drain_port, ended, BATCH)
+            publishing.start_soon(lines.flow, RATE)
+            await trio.sleep(soak.seconds(STEADY, 1))
+            for half in halves:
+                nursery.start_soon(half.run, service.drain_port, signalled)
+            await wait_for(lambda: _has_requests(service, HALVES))
+            publishing.cancel_scope.cancel()
+        await lines.publish(BURST)
+        signalled.set()
+        status, seconds = await service.stop()
+        ended.set()
+        findings.equals("readers, stalled ones included", int(present), len(recorded) + stalled)
+        findings.equals("exit status", status, 0)
+        findings.within("ended after", seconds, grace, "s")
+        findings.none_of("errors logged", service.complaints)
+    seens = [await reader.read() for reader in recorded]
+    last = max(seen.next.get("nats", 0) for seen, _ in seens)
+    short = [seen.next.get("nats", 0) for seen, _ in seens if seen.next.get("nats", 0) != last]
+    findings.counts(f"readers that got all of {last} lines from NATS", len(seens), len(short))
+    untold = [str(seen.notices[-1:]) for seen, _ in seens if seen.notices[-1:] != [CLOSING]]
+    findings.none_of("readers that were not told of the end", untold)
+    findings.equals("readers whose response was cut", sum(not whole for _, whole in seens), 0)
+    findings.none_of("lines doubled", [double for seen, _ in seens for double in seen.doubled])
+    answered = sum(half.status == 200 for half in halves)
+    findings.counts("drain batches accepted after the signal", answered)
+    wrong = [miss for seen, _ in seens for sender in senders for miss in sender.misses(seen)]
+    wrong += [miss for seen, _ in seens for half in halves for miss in half.misses(seen)]
+    findings.none_of("accepted batches not delivered, or others in part", wrong)
+    return findings
+
+
+async def _join(service: Service, recorded: list[_Recorded], nursery: trio.Nursery) -> None:
+    """Connect them in groups, as a thousand at once are another matter."""
+    for first in range(0, len(recorded), GROUP):
+        group = recorded[first : first + GROUP]
+        for reader in group:
+            nursery.start_soon(reader.run, service.port)
+        await wait_for(partial(service.has_readers, first + len(group)))
+
+
+async def _stall(port: int) -> trio.socket.SocketType:
+    """A reader that asks for much and reads nothing."""
+    sock = trio.socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    await sock.connect((HOST, port))
+    await sock.send(f"GET /api/logs?tail={REPLAY} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+    return sock
+
+
+async def _has_requests(service: Service, count: int) -> bool:
+    return await service.metric("drain_requests") >= count

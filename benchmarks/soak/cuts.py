@@ -1,0 +1,112 @@
+"""A resuming reader is cut 1,000 times under load, and the service restarted 20 times."""
+
+from __future__ import annotations
+
+import random
+import signal
+
+import trio
+
+from benchmarks.soak.findings import Findings, Soak
+from benchmarks.soak.lines import EventStream, Lines, Seen, follow, reset
+from benchmarks.soak.mistreated import MistreatedServer
+from benchmarks.soak.service import Service
+
+__all__ = ["cuts"]
+
+CUTS = 1_000
+RESTARTS = 20
+RATE = 2_000
+# Half a second of lines: who stays away for longer has lost some, and has to be told how many.
+BACKLOG = 1_000
+GRACE = 5.0
+LONGEST = 0.06
+RETRY = 0.05
+AWAY = 0.7
+# One in so many stays away for longer.
+TOO_LONG = 30
+
+
+async def cuts(soak: Soak) -> Findings:
+    """Connections are cut, and so is the service."""
+    findings = Findings()
+    async with (
+        MistreatedServer.run() as nats,
+        Service.open(nats, NATSTREAM_BACKLOG_LINES=str(BACKLOG)) as service,
+        trio.open_nursery() as nursery,
+    ):
+        lines = Lines(nats)
+        await service.ready()
+        nursery.start_soon(lines.flow, RATE)
+        await _cut(service, soak.times(CUTS, 60), findings)
+        await _restart(service, lines, soak.times(RESTARTS, 3), findings)
+        findings.none_of("errors logged", service.complaints)
+        nursery.cancel_scope.cancel()
+    return findings
+
+
+async def _cut(service: Service, count: int, findings: Findings) -> None:
+    """Read for a moment, leave in the midst of it, come back; now and then too late."""
+    seen = Seen()
+    late = refused = 0
+    while seen.connections < count and refused < count:
+        try:
+            async with EventStream.open(service.port, last_event_id=seen.id) as stream:
+                seen.connections += 1
+                with trio.move_on_after(random.uniform(0, LONGEST)):
+                    while True:
+                        for event in await stream.receive():
+                            seen.take(event)
+                seen.id = stream.id
+                if random.random() < 0.5:
+                    reset(stream.stream)
+        except (OSError, trio.BrokenResourceError, trio.EndOfChannel):
+            refused += 1
+            await trio.sleep(RETRY)
+        if seen.connections % TOO_LONG == 0:
+            late += 1
+            await trio.sleep(AWAY)
+    told = [hole.told["missed"] for hole in seen.holes if hole.told]
+    findings.counts("cuts of a resuming reader", count, refused)
+    findings.counts(
+        f"lines that it got, {len(seen.holes)} holes after {late} late returns",
+        f"{seen.lines:,}",
+        len(seen.silent),
+    )
+    findings.none_of("lines doubled", seen.doubled)
+    findings.none_of("holes not announced, or with another number", seen.silent)
+    findings.equals("gaps without a number", told.count(None), 0)
+
+
+async def _restart(service: Service, lines: Lines, count: int, findings: Findings) -> None:
+    """What a process remembers ends with it, which a reader that comes back has to be told."""
+    seen = Seen()
+    statuses: list[int | None] = []
+    late: list[str] = []
+    slowest = 0.0
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(follow, service.port, seen)
+        for number in range(count):
+            await seen.wait_for("nats", lines.next)
+            if number % 2:
+                service.kill()
+            else:
+                status, seconds = await service.stop(signal.SIGTERM)
+                statuses.append(status)
+                slowest = max(slowest, seconds)
+            gaps, holes = seen.gaps, len(seen.holes)
+            await service.start()
+            await service.ready()
+            # A line that is being published right now counts as before.
+            ready = lines.next + RATE // 10
+            await seen.wait_for("nats", ready)
+            late += [str(hole) for hole in seen.holes[holes:] if hole.end > ready]
+            if seen.gaps == gaps:
+                late.append(f"restart {number}: no gap announced")
+        nursery.cancel_scope.cancel()
+    findings.counts(f"restarts, {len(statuses)} of them with SIGTERM", count, 0)
+    findings.equals("exit statuses", {*statuses}, {0})
+    findings.within("the slowest SIGTERM", slowest, GRACE, "s")
+    findings.none_of("lines missing after it was ready again", late)
+    findings.none_of("lines doubled", seen.doubled)
+    findings.none_of("holes that no gap announces", seen.silent)
