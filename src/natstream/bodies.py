@@ -16,6 +16,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from io import BytesIO
 from itertools import chain, islice
 from typing import Any, Literal
 
@@ -90,7 +91,8 @@ class BodyBuffer:
                 f"send one of {', '.join(ENCODINGS)}."
             )
         self._check_size(announced)
-        self._body = bytearray()
+        self._body = BytesIO()
+        self._size = 0
         self._head = b""
         self._unpacker: zlib._Decompress | None = None
 
@@ -104,7 +106,7 @@ class BodyBuffer:
         self.received += len(data)
         self._check_size(self.received)
         if self._encoding == "identity":
-            self._body += data
+            self._body.write(data)
             return
         try:
             self._unpack(data)
@@ -121,7 +123,7 @@ class BodyBuffer:
         """
         if self._head or (self._unpacker and not self._unpacker.eof):
             raise BadBody(f"The {self._encoding} data ends early; send the whole body again.")
-        return bytes(self._body)
+        return self._body.getvalue()
 
     def _unpack(self, data: bytes) -> None:
         if self._unpacker is None:
@@ -134,9 +136,10 @@ class BodyBuffer:
             if self._unpacker.eof:
                 # A gzip file may be several, one after the other.
                 self._unpacker = zlib.decompressobj(self._wbits(data))
-            room = self.limit + 1 - len(self._body)
-            self._body += self._unpacker.decompress(data, room)
-            self._check_size(len(self._body))
+            unpacked = self._unpacker.decompress(data, self.limit + 1 - self._size)
+            self._size += len(unpacked)
+            self._check_size(self._size)
+            self._body.write(unpacked)
             data = self._unpacker.unused_data
 
     def _wbits(self, data: bytes) -> int:
