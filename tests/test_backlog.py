@@ -263,6 +263,7 @@ def test_a_batch_can_be_continued_from_any_place_in_it() -> None:
     assert batch.since(batch.start) is batch
     second = batch.first_notice + 1
     for cursor, entries, notices in (
+        (Cursor(1, second), [1, 2, 3, 4, 5, 6], 1),
         (Cursor(3, batch.first_notice), [3, 4, 5, 6], 2),
         (Cursor(3, second), [3, 4, 5, 6], 1),
         (Cursor(7, second), [], 1),
