@@ -278,9 +278,11 @@ def test_rows_of_every_height_keep_their_place(viewer: Viewer) -> None:
     assert seen == set(range(400))
 
 
-def test_only_what_is_seen_is_in_the_page(viewer: Viewer) -> None:
+def test_only_what_is_seen_is_in_the_page(viewer: Viewer, service: ServiceProcess) -> None:
     """Thousands of lines held, a few dozen elements; first the newest, earlier ones on request."""
+    before = service.status()["sources"]["nats"]["lines"]
     viewer.publish(*(f"line {number}" for number in range(12_000)))
+    eventually(lambda: service.status()["sources"]["nats"]["lines"] == before + 12_000, "the lines")
     viewer.open()
     expect(viewer.row("line 11999")).to_be_visible()
     expect(viewer.page.locator("#held")).to_contain_text("10,000 lines")

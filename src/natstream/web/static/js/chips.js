@@ -101,11 +101,12 @@ export class Chips {
     return [...seen].sort(([, a], [, b]) => b.lines - a.lines);
   }
 
-  /** @param {ChipField} field @param {string} value @param {Figures} figures */
-  #chip(field, value, { lines, rate }) {
+  /** @param {ChipField} field @param {string} value @param {Figures} figures
+   * @param {boolean} [whole] however long it is */
+  #chip(field, value, { lines, rate }, whole = false) {
     const pressed = this.#query?.fields[field].includes(value) ?? false;
     const name = revealed(value);
-    const label = field === 'machine' && name.length > 8 ? `${name.slice(0, 8)}…` : name;
+    const label = field === 'machine' && name.length > 8 && !whole ? `${name.slice(0, 8)}…` : name;
     return h('button', {
       type: 'button', class: `chip ${field === 'level' ? `level-${value}` : ''}`,
       'data-chip': `${field}:${value}`, 'aria-pressed': String(pressed),
@@ -123,7 +124,7 @@ export class Chips {
       list.replaceChildren(
         ...values
           .filter(([value]) => value.includes(part))
-          .map(([value, figures]) => this.#chip(field, value, figures)),
+          .map(([value, figures]) => this.#chip(field, value, figures, true)),
       );
     };
     const search = h('input', {
