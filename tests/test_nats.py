@@ -21,7 +21,8 @@ from natstream.entry import Gap, LogEntry, Notice
 from natstream.errors import SourceDenied, SourceUnavailable
 from natstream.health import SourceState, SourceStatus
 from natstream.hub import open_hub
-from natstream.sources.inbox import Inbox
+from natstream.parsing import parse_nats
+from natstream.sources.inbox import RUN_MESSAGES, Inbox
 from natstream.sources.nats import NatsSource
 from natstream.supervisor import keep_running
 
@@ -715,6 +716,42 @@ async def test_what_does_not_fit_is_counted_and_announced_in_its_place(
     assert [gap.missed for gap in hub.gaps] == [300]
     assert source.status.lost == 300
     assert hub.messages == ["first", *map(str, range(700)), "the gap", "last"]
+
+
+async def test_a_bug_of_ours_costs_one_run_and_is_told_in_its_place(
+    nats_server: MistreatedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waited behind it is still fed, and then come the lines of the next connection."""
+
+    def parse(subject: str, payload: bytes) -> LogEntry:
+        entry = parse_nats(subject, payload)
+        if entry.message == "600":
+            raise RuntimeError("a bug")
+        return entry
+
+    inbox = CountedInbox()
+    monkeypatch.setattr("natstream.sources.nats.Inbox", lambda: inbox)
+    monkeypatch.setattr("natstream.sources.nats.parse_nats", parse)
+    hub = StuckHub()
+    source, _ = make_source(nats_server, hub=hub)
+    async with kept_running(source):
+        await is_up(source)
+        await nats_server.publish(SUBJECT, [payload("first")])
+        await until(lambda: hub.entries)
+        await nats_server.publish(SUBJECT, payloads(range(1_600)))
+        await until(lambda: inbox.arrived == 1_601)
+        hub.go_on.set()
+        await until(lambda: source.status.restarts)
+        await is_up(source)
+        await flows(nats_server, hub, "last")
+    lost = [(gap.missed, gap.at_most) for gap in hub.gaps]
+    assert lost == [(RUN_MESSAGES, True), (None, False)]
+    assert source.status.lost == RUN_MESSAGES
+    before, behind = range(RUN_MESSAGES), range(2 * RUN_MESSAGES, 1_600)
+    assert hub.messages == [
+        *("first", *map(str, before), "the gap"),
+        *(*map(str, behind), "the gap", "last"),
+    ]
 
 
 # --- the inbox -------------------------------------------------------------------------------

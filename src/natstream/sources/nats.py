@@ -33,7 +33,7 @@ from natstream.entry import Gap, LogEntry
 from natstream.errors import SourceDenied, SourceError, SourceUnavailable, network_reason
 from natstream.health import SourceState, SourceStatus
 from natstream.parsing import parse_nats
-from natstream.sources.inbox import Inbox
+from natstream.sources.inbox import Inbox, Message
 
 with warnings.catch_warnings():
     # trio-asyncio 0.16 defines a child watcher, which Python 3.12 and 3.13 deprecate.
@@ -204,32 +204,44 @@ class NatsSource:
                     await self._deliver(inbox)
             finally:
                 await connection.shut()
-                with trio.move_on_after(LAST_LINES_DEADLINE, shield=True):
-                    await self._deliver(inbox)
-                self._say_missing(inbox.drop())
-                if self.status.state is SourceState.UP:
-                    self._missing_since = time.time_ns() // 1_000_000
+                try:
+                    with trio.move_on_after(LAST_LINES_DEADLINE, shield=True):
+                        await self._deliver(inbox)
+                finally:
+                    self._say_missing(inbox.drop())
+                    if self.status.state is SourceState.UP:
+                        self._missing_since = time.time_ns() // 1_000_000
         # Not in there: the loop is a nursery, and would wrap it into a group.
         raise self._explain(connection.end) from connection.end
 
     async def _deliver(self, inbox: Inbox) -> None:
         """Feed all that waits. Cancelled, it has fed all that it took."""
-        status = self.status
         while messages := inbox.take():
-            entries = [
-                parse_nats(subject.decode(errors="replace"), payload)
-                for subject, payload in messages
-            ]
-            status.lines += len(entries)
-            status.bytes += sum(len(payload) for _, payload in messages)
-            # An object's time or provider shows that it is one; else it has to be decoded.
-            status.parse_failures += sum(
-                not entry.timestamp and not entry.provider and not entry.raw for entry in entries
-            )
-            with trio.CancelScope(shield=True):  # it waits for nothing but the readers' turns
-                await self.hub.feed(entries)
+            try:
+                await self._feed(messages)
+            except Exception:
+                # A bug of ours, which costs the readers some of these. They are told so here, in
+                # the lines' place: what waits behind them is still fed.
+                lost = Gap(len(messages), time.time_ns() // 1_000_000, at_most=True)
+                self.status.lost += len(messages)
+                self.hub.announce(f"Up to {len(messages):,} lines from NATS are lost", gap=lost)
+                raise
             self._say_missing(inbox.take_hole())
             await trio.lowlevel.checkpoint_if_cancelled()
+
+    async def _feed(self, messages: Sequence[Message]) -> None:
+        status = self.status
+        entries = [
+            parse_nats(subject.decode(errors="replace"), payload) for subject, payload in messages
+        ]
+        status.lines += len(entries)
+        status.bytes += sum(len(payload) for _, payload in messages)
+        # An object's time or provider shows that it is one; else it has to be decoded.
+        status.parse_failures += sum(
+            not entry.timestamp and not entry.provider and not entry.raw for entry in entries
+        )
+        with trio.CancelScope(shield=True):  # it waits for nothing but the readers' turns
+            await self.hub.feed(entries)
 
     @property
     def _place(self) -> str:
