@@ -76,6 +76,31 @@ async def test_iteration_gives_what_is_published_and_ends_when_the_hub_closes(
     assert got == [1, 2, 3]
 
 
+async def test_a_crash_while_handing_out_delays_no_line(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Restarted, the hub hands out what it had begun to, though nothing more is published."""
+    offer = Subscription.offer
+    offered: list[Batch] = []
+
+    def crash_at_the_second(subscription: Subscription, batch: Batch, now: float) -> None:
+        offered.append(batch)
+        if len(offered) == 2:
+            raise RuntimeError("a bug")
+        offer(subscription, batch, now)
+
+    hub = Hub()
+    with hub.subscribe() as one, hub.subscribe() as two:
+        hub.publish(lines(1, 2_500))
+        monkeypatch.setattr(Subscription, "offer", crash_at_the_second)
+        with pytest.raises(RuntimeError):
+            await hub.run()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(hub.run)
+            assert await read(one, 2_500) == await read(two, 2_500) == list(range(1, 2_501))
+            hub.close()
+
+
 async def test_tail_counts_matching_lines(autojump_clock: MockClock) -> None:
     """`tail=2` of a filtered reader gives its two newest lines, however far back they are."""
     async with open_hub() as hub:

@@ -188,7 +188,13 @@ class Hub:
         for batch in self._unflushed(until):
             self._round.append(batch)
             started = time.thread_time()
-            self._send(batch)
+            try:
+                self._send(batch)
+            except Exception:
+                # Restarted, it hands this out again; readers pass over what they have had.
+                self.flushed = batch.start
+                self._work.set()
+                raise
             # In the first the readers wake, and most of what they send leaves in it. CPU time:
             # on a busy machine the clock on the wall would take others' work for the readers'.
             await trio.lowlevel.checkpoint()
