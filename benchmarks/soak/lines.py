@@ -183,6 +183,16 @@ class Hole:
     def missing(self) -> int:
         return self.end - self.first
 
+    @property
+    def is_told(self) -> bool:
+        """Whether it was announced, with its number where one was named."""
+        if self.told is None:
+            return False
+        missed = self.told["missed"]
+        if self.told.get("at_most"):
+            return bool(missed >= self.missing)
+        return missed in (None, self.missing)
+
 
 @attrs.define
 class Seen:
@@ -220,19 +230,16 @@ class Seen:
         if number < expected:
             self.doubled.append(f"{label} {number} after {expected - 1}")
             return
-        if number > expected or (told is not None and told["missed"]):
+        # Announced with a number, some have to be missing.
+        is_hole = told is not None and told["missed"] and not told.get("at_most")
+        if number > expected or is_hole:
             self.holes.append(Hole(label, expected, number, told))
         self.next[label] = number + 1
 
     @property
     def silent(self) -> list[str]:
         """Holes that were not announced, or whose announcement says another number."""
-        return [
-            str(hole)
-            for hole in self.holes
-            if hole.told is None
-            or (hole.told["missed"] is not None and hole.told["missed"] != hole.missing)
-        ]
+        return [str(hole) for hole in self.holes if not hole.is_told]
 
     def missing(self, label: str) -> int:
         """How many lines of the label did not come, between the first and the last that did."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from benchmarks.soak.closing import closing
+from benchmarks.soak.crashes import crashes
 from benchmarks.soak.cuts import cuts
 from benchmarks.soak.findings import Findings, Soak
 from benchmarks.soak.outage import outage
@@ -15,5 +16,5 @@ from benchmarks.soak.vanish import vanish
 __all__ = ["FAULTS"]
 
 FAULTS: dict[str, Callable[[Soak], Awaitable[Findings]]] = {
-    fault.__name__: fault for fault in (vanish, stall, outage, cuts, senders, closing)
+    fault.__name__: fault for fault in (vanish, stall, outage, cuts, senders, closing, crashes)
 }

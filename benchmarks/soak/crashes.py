@@ -1,0 +1,89 @@
+"""Faults strike at random in the supervised tasks: restarted, visible, no source is silent."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+
+import trio
+
+from benchmarks.soak.findings import Findings, Soak
+from benchmarks.soak.lines import Lines, Seen, follow
+from benchmarks.soak.mistreated import MistreatedServer
+from benchmarks.soak.posts import GoodSender
+from benchmarks.soak.service import Service
+
+__all__ = ["crashes"]
+
+# Seconds between two crashes of the same task, and in all.
+EVERY = 1.5
+SECONDS = 30.0
+RATE, BATCH = 1_000, 5
+TASKS = ("hub", "nats", "drain", "web")
+# A backoff of 0.25 s, and what starting takes.
+BACK = 2.5
+GLANCE = 0.03
+
+
+async def crashes(soak: Soak) -> Findings:
+    """Tasks crash."""
+    findings = Findings()
+    seconds = soak.seconds(SECONDS, 5.0)
+    launcher = ("benchmarks.soak.launcher", "--crash", EVERY, seconds)
+    seen, sender = Seen(), GoodSender("sender")
+    done = trio.Event()
+    async with (
+        MistreatedServer.run() as nats,
+        Service.open(nats, launcher=launcher) as service,
+        trio.open_nursery() as nursery,
+    ):
+        lines = Lines(nats)
+        nursery.start_soon(follow, service.port, seen)
+        nursery.start_soon(sender.run, service.drain_port, done, BATCH)
+        nursery.start_soon(lines.flow, RATE)
+        down: set[tuple[str, int]] = set()
+        with trio.move_on_after(seconds):
+            await _watch(service, down)
+        findings.within("ready after the last crash", await service.ready(), BACK, "s")
+        # Lines of both sources flow again.
+        await seen.wait_for("nats", lines.next + RATE)
+        await seen.wait_for("sender", sender.accepted + BATCH)
+        done.set()
+        injected = Counter(_injected(service))
+        _, tasks = await service.readiness()
+        metrics = await service.metrics()
+        for task in TASKS:
+            restarts = metrics[f'natstream_task_restarts_total{{task="{task}"}}']
+            told = {tasks[task]["restarts"], int(restarts)}
+            findings.equals(f"restarts of {task}, on /readyz and /metrics", told, {injected[task]})
+        for task in TASKS:
+            if task != "web":  # which would have to tell it itself
+                times = sum(name == task for name, _ in down)
+                findings.counts(f"times that {task} was seen crashed", times, int(not times))
+        others = [row for row in service.complaints if "InjectedError" not in row]
+        findings.none_of("other errors logged", others)
+        nursery.cancel_scope.cancel()
+    findings.counts("lines from NATS", f"{lines.next:,}")
+    silent = [str(hole) for hole in seen.holes if hole.label == "nats" and not hole.is_told]
+    findings.none_of("holes that no gap announces", silent)
+    findings.none_of("lines doubled", seen.doubled)
+    findings.counts("lines of the sender", f"{sender.accepted:,}")
+    findings.none_of("of which missing", sender.misses(seen))
+    return findings
+
+
+async def _watch(service: Service, down: set[tuple[str, int]]) -> None:
+    """Look again and again what is down, and since when."""
+    while True:
+        _, tasks = await service.readiness()
+        down |= {
+            (name, task["since"]) for name, task in tasks.items() if task["state"] == "crashed"
+        }
+        await trio.sleep(GLANCE)
+
+
+def _injected(service: Service) -> Iterator[str]:
+    for row in service.log.read_text().splitlines():
+        if row.startswith('{"crashed"'):
+            yield json.loads(row)["crashed"]
