@@ -443,7 +443,7 @@ OPERATIONS = st.lists(
 )
 
 
-@settings(max_examples=3 * settings.default.max_examples)
+@settings(max_examples=3 * settings().max_examples)
 @given(operations=OPERATIONS, backlog_lines=st.sampled_from([1, 7, 40, 400]))
 def test_any_interleaving_gives_each_reader_an_orderly_stream(
     operations: list[tuple[str, int]], backlog_lines: int

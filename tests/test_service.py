@@ -496,13 +496,12 @@ async def test_a_subject_that_is_denied(nats_server: Any, monkeypatch: pytest.Mo
     monkeypatch.setattr("natstream.errors.SourceDenied.retry_after", 0.5)
     nats_server.deny("logs.>")
     await nats_server.restart()
-    async with open_service(nats_server, until="denied") as service:
-        async with service.stream() as stream:
-            assert (await stream.next()).data["type"] == "error"
-            nats_server.allow()
-            await ready(service, 200)
-            await nats_server.publish(SUBJECT, payloads(0, 1))
-            assert (await stream.lines(1))[0].message == "0"
+    async with open_service(nats_server, until="denied") as service, service.stream() as stream:
+        assert (await stream.next()).data["type"] == "error"
+        nats_server.allow()
+        await ready(service, 200)
+        await nats_server.publish(SUBJECT, payloads(0, 1))
+        assert (await stream.lines(1))[0].message == "0"
 
 
 async def test_only_the_named_apps_are_read(nats_server: Any) -> None:
