@@ -48,6 +48,7 @@ def line(message: str, *, app: str, level: str = "info", **more: Any) -> bytes:
     event = {
         "event": {"provider": more.pop("provider", "app")},
         "fly": {"app": {"instance": "0e286551c30586", "name": app}, "region": "iad"},
+        "host": "0ad1",
         "log": {"level": level},
         "message": message,
         "timestamp": at,
@@ -365,7 +366,7 @@ def test_a_click_opens_the_details(viewer: Viewer) -> None:
     viewer.open()
     viewer.publish("first", "the \x1b[1mone\x1b[0m", machine="m7", level="error")
     viewer.row("the one").click()
-    for text in ("m7", "error", "stdout", "nats", "iad", "the one", '"persistent": false'):
+    for text in ("m7", "error", "stdout", "nats", "iad", "the one", '"persistent": false', "0ad1"):
         expect(viewer.drawer).to_contain_text(text)
     clipboard = "() => navigator.clipboard.readText()"
     viewer.drawer.get_by_role("button", name="Copy message").click()

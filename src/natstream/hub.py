@@ -24,6 +24,7 @@ from natstream.backlog import Backlog, Batch, Cursor
 from natstream.entry import Gap, LogEntry, Notice
 from natstream.errors import TooManyReaders
 from natstream.filtering import EVERYTHING, Filter
+from natstream.framing import EventId
 from natstream.subscription import Subscription
 
 __all__ = ["Hub", "HubStatistics", "open_hub"]
@@ -227,6 +228,15 @@ class Hub:
         return min(PACE_LIGHT * cost, max(PACE_STEADY, PACE_HEAVY * cost), PACE_LIMIT)
 
     # --- readers -------------------------------------------------------------------------
+
+    def find(self, event_id: str) -> LogEntry | None:
+        """The entry with this id, if it is remembered."""
+        place = EventId.parse(event_id)
+        if place is None or place.epoch != self.epoch:
+            return None
+        if not self.backlog.first <= place.number < self.backlog.end.entry:
+            return None
+        return self.backlog.read(Cursor(place.number, 0), place.number + 1, 1, 1).entries[0]
 
     @contextmanager
     def subscribe(

@@ -23,7 +23,7 @@ from natstream.facets import Facets
 from natstream.health import Health, SourceState, SourceStatus
 from natstream.hub import Hub
 from natstream.settings import Settings
-from natstream.web.answers import answer_errors
+from natstream.web.answers import answer_errors, refusal
 from natstream.web.auth import authenticate, current_grant
 from natstream.web.files import Files
 from natstream.web.guards import guard
@@ -94,6 +94,13 @@ def create_app(
         response.headers["Cache-Control"] = "no-cache"
         response.headers["X-Accel-Buffering"] = "no"
         return response
+
+    @app.get("/api/raw")
+    async def raw() -> Response:
+        entry = hub.find(request.args.get("id", ""))
+        if entry is None:
+            return refusal(404, "No line with this id is remembered.")
+        return jsonify(entry.raw)
 
     @app.get("/api/facets")
     async def counts() -> Response:

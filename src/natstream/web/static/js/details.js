@@ -103,7 +103,20 @@ function lineParts(entry, actions) {
     ...(isJson(text) ? [h('h3', {}, 'As JSON'), jsonBlock(text)] : []),
     h('h3', {}, 'Event, as received'),
     jsonBlock(JSON.stringify(toEvent(entry))),
+    rawPart(entry.id),
   ];
+}
+
+/** What was sent to the service, if it still remembers it and we may see it. @param {string} id */
+function rawPart(id) {
+  const part = h('div');
+  const show = async () => {
+    const response = await fetch(`api/raw?${new URLSearchParams({ id })}`);
+    const text = response.ok ? (await response.text()).trim() : '{}';
+    if (text !== '{}') part.append(h('h3', {}, 'As it was sent'), jsonBlock(text));
+  };
+  show().catch(() => {}); // not to be had, then; everything else is there
+  return part;
 }
 
 /** The event as the service sent it. @param {Entry} entry */
