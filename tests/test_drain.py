@@ -835,3 +835,13 @@ def test_the_library_loads_neither_nats_nor_the_web() -> None:
     )
     foreign = {"nats", "trio_asyncio", "asyncio", "quart", "hypercorn", "httpx", "structlog"}
     assert foreign & {*done.stdout.split()} == set()
+
+
+async def test_the_benchmark_of_the_drain_works() -> None:
+    """Its reader sees every line; its figures are for `make bench`, not for here."""
+    program = "from benchmarks import drain; print(drain.measure('natstream', 10, 0.2).lines > 0)"
+    with trio.fail_after(60):
+        done = await trio.run_process(
+            [sys.executable, "-c", program], cwd=Path(__file__).parent.parent, capture_stdout=True
+        )
+    assert done.stdout == b"True\n"

@@ -1,0 +1,273 @@
+"""The log drain beside flaude's: lines a second and CPU a line; same bodies, client and run.
+
+    python benchmarks/drain.py [--seconds 2] [--rounds 3] [--lines 1,100,1000]
+
+natstream parses, numbers and remembers every entry and hands it to one live reader of the hub;
+flaude 0.6.1 parses it and puts the message into the queue of one reader. Each server is a process
+of its own, on a core of its own where there are two; the client keeps eight requests under way and
+its connections open, unless the server closes them, as flaude does after every request. The peers
+take turns, and a result counts only if the reader has seen every line that was answered with 200.
+
+flaude goes into a virtual environment of its own, below `benchmarks/.cache`, with pip.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+FLAUDE = "flaude==0.6.1"
+CACHE = Path(__file__).parent / ".cache"
+PEERS = ("natstream", "flaude")
+# lines a body: at least so many times as fast as flaude
+WANTED = {1: 1.3, 100: 1.6, 1_000: 1.8}
+
+MACHINE = "0e286551c30586"
+CONNECTIONS = 8
+WARM_UP = 0.3
+# Seconds for a reader to see what is still on its way to it when the load has ended.
+PATIENCE = 5.0
+CPUS = sorted(os.sched_getaffinity(0))
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Result(NamedTuple):
+    lines: float
+    """A second."""
+    cpu: float
+    """µs of the server's a line."""
+
+
+def make_body(lines: int) -> bytes:
+    """NDJSON of lines as Fly ships them, 230 bytes each."""
+    return b"".join(
+        b'{"event":{"provider":"app"},"fly":{"app":{"instance":"%s","name":"web"},"region":"sjc"},'
+        b'"host":"0ad1","log":{"level":"info"},"message":"GET /api/orders/%06d 200 in 12 ms",'
+        b'"timestamp":"2022-09-27T20:34:37.%09dZ"}\n' % (MACHINE.encode(), n, n)
+        for n in range(lines)
+    )
+
+
+# --- servers, each in a process of its own --------------------------------------------------
+
+
+def serve_natstream() -> None:
+    import trio
+
+    from natstream.backlog import Selection
+    from natstream.collector import LogCollector
+    from natstream.hub import open_hub
+    from natstream.process import tune_process
+    from natstream.sources.drain import LogDrainServer
+
+    async def main() -> None:
+        async with open_hub() as hub, LogDrainServer(LogCollector(), hub=hub) as server:
+            seen = 0
+
+            async def read() -> None:
+                nonlocal seen
+                with hub.subscribe() as reader:
+                    async for item in reader:
+                        assert isinstance(item, Selection), f"the reader was too slow: {item}"
+                        seen += len(item.entries)
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(read)
+                print(server.actual_port, flush=True)
+                await trio.to_thread.run_sync(sys.stdin.readline)
+                with trio.move_on_after(PATIENCE):
+                    while seen < hub.statistics().published:  # noqa: ASYNC110 - only counting tells
+                        await trio.sleep(0.01)
+                print(seen, flush=True)
+                nursery.cancel_scope.cancel()
+
+    tune_process(0)
+    trio.run(main)
+
+
+def serve_flaude() -> None:
+    import asyncio
+
+    from flaude.log_drain import (  # type: ignore[import-not-found]  # in its own environment
+        LogCollector,
+        LogDrainServer,
+        async_iter_queue,
+    )
+
+    async def main() -> None:
+        collector = LogCollector()
+        server = LogDrainServer(collector, host="127.0.0.1")
+        await server.start()
+        queue = await collector.subscribe(MACHINE)
+        seen = 0
+
+        async def read() -> None:
+            nonlocal seen
+            async for _ in async_iter_queue(queue):
+                seen += 1
+
+        reader = asyncio.create_task(read())
+        print(server.actual_port, flush=True)
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+        for _ in range(int(PATIENCE / 0.01)):
+            if queue.empty():
+                break
+            await asyncio.sleep(0.01)
+        print(seen, flush=True)
+        reader.cancel()
+        await server.stop()
+
+    asyncio.run(main())
+
+
+def python_of(peer: str) -> str:
+    if peer == "natstream":
+        return sys.executable
+    python = CACHE / "flaude/bin/python"
+    if not python.exists():
+        CACHE.mkdir(exist_ok=True)
+        (CACHE / ".gitignore").write_text("*\n")
+        subprocess.run([sys.executable, "-m", "venv", python.parent.parent], check=True)
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, FLAUDE], check=True)
+    return str(python)
+
+
+@contextmanager
+def serving(peer: str) -> Iterator[subprocess.Popen[str]]:
+    """A server that listens, on the first core; its output is its port, and then what it saw."""
+    os.sched_setaffinity(0, CPUS[:1])  # a child inherits it
+    process = subprocess.Popen(
+        [python_of(peer), __file__, "--serve", peer],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    os.sched_setaffinity(0, CPUS[1:] or CPUS)
+    with process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+# --- the client -----------------------------------------------------------------------------
+
+
+class Connection:
+    """One blocking connection, opened anew whenever the server has closed it."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._socket: socket.socket | None = None
+
+    def send(self, request: bytes) -> None:
+        if self._socket is None:
+            self._socket = socket.create_connection(("127.0.0.1", self._port))
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.sendall(request)
+
+    def receive(self) -> None:
+        """Take the answer, which must be 200."""
+        assert self._socket
+        head, _, rest = self._socket.recv(65_536).lower().partition(b"\r\n\r\n")
+        length = int(head.partition(b"content-length:")[2].split()[0])
+        while len(rest) < length:
+            rest += self._socket.recv(65_536)
+        if not head.startswith(b"http/1.1 200"):
+            raise RuntimeError(f"answered {head!r}")
+        if b"connection: close" in head:
+            self.close()
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+def load(connections: list[Connection], request: bytes, seconds: float) -> int:
+    """Send and be answered for so long; gives the number of requests."""
+    requests = 0
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for connection in connections:
+            connection.send(request)
+        for connection in connections:
+            connection.receive()
+        requests += len(connections)
+    return requests
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def measure(peer: str, lines: int, seconds: float) -> Result:
+    body = make_body(lines)
+    request = b"POST / HTTP/1.1\r\nHost: drain\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    with serving(peer) as server:
+        assert server.stdin
+        assert server.stdout
+        port = int(server.stdout.readline())
+        connections = [Connection(port) for _ in range(CONNECTIONS)]
+        requests = load(connections, request, WARM_UP)
+        cpu, start = cpu_seconds(server.pid), time.monotonic()
+        timed = load(connections, request, seconds)
+        took, cpu = time.monotonic() - start, cpu_seconds(server.pid) - cpu
+        for connection in connections:
+            connection.close()
+        server.stdin.write("\n")
+        server.stdin.flush()
+        seen, sent = int(server.stdout.readline()), (requests + timed) * lines
+        if seen != sent:
+            raise RuntimeError(f"{peer}'s reader has seen {seen} of {sent} lines")
+    return Result(timed * lines / took, cpu / (timed * lines) * 1e6)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=3, help="the median of them counts")
+    parser.add_argument("--lines", default="1,100,1000", help="lines a body")
+    parser.add_argument("--serve", choices=PEERS, help=argparse.SUPPRESS)
+    parser.add_argument("--json", action="store_true", help="figures instead of a table")
+    options = parser.parse_args()
+    if options.serve:
+        {"natstream": serve_natstream, "flaude": serve_flaude}[options.serve]()
+        return
+    table = []
+    for lines in map(int, options.lines.split(",")):
+        rounds: dict[str, list[Result]] = {peer: [] for peer in PEERS}
+        for _ in range(options.rounds):
+            for peer in PEERS:
+                rounds[peer].append(measure(peer, lines, options.seconds))
+        ours, theirs = (
+            Result(*map(statistics.median, zip(*rounds[peer], strict=True))) for peer in PEERS
+        )
+        table.append((lines, ours, theirs, ours.lines / theirs.lines))
+    if options.json:
+        print(json.dumps([[lines, ours, theirs, ratio] for lines, ours, theirs, ratio in table]))
+        return
+    print("| lines a body | natstream lines/s | flaude lines/s | ratio | wanted |", end="")
+    print(" natstream CPU µs/line | flaude CPU µs/line |")
+    print("|---:|---:|---:|---:|---:|---:|---:|")
+    for lines, ours, theirs, ratio in table:
+        print(
+            f"| {lines:,} | {ours.lines:,.0f} | {theirs.lines:,.0f} | {ratio:.2f} "
+            f"| {WANTED.get(lines, '')} | {ours.cpu:.2f} | {theirs.cpu:.2f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
