@@ -27,6 +27,10 @@ fuzz: .venv/ready-dev
 bench: .venv/ready-dev benchmarks/.venv/ready
 	$(BIN)/python -m benchmarks $(ARGS)
 
+# Pictures of the page for the documentation. Needs chromium, and fonts for CJK and emoji.
+screenshots: .venv/ready-dev
+	PYTHONPATH=. $(BIN)/python tests/screenshots.py
+
 benchmarks/.venv/ready: benchmarks/requirements.txt
 	$(PYTHON) -m venv benchmarks/.venv
 	benchmarks/.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
