@@ -549,6 +549,14 @@ async def test_an_idle_connection_is_closed_in_the_end() -> None:
         assert server.statistics().answers == {200: 1}
 
 
+async def test_a_connection_on_which_nothing_is_sent_is_closed_sooner() -> None:
+    """Opening connections must not be enough to take them all."""
+    async with LogDrainServer(LogCollector(), limits=DrainLimits(headers_within=0.1)) as server:
+        async with connect(server) as sender:
+            assert await sender.closed()
+        assert server.statistics().answers == {}
+
+
 async def test_a_sender_that_never_reads_is_given_up() -> None:
     """Its answers have no room, and its connection ends."""
     async with LogDrainServer(LogCollector()) as server, connect(server) as sender:

@@ -50,6 +50,10 @@ log = logging.getLogger(__name__)
 # Seconds, in 503 answers: a restart takes a few, a busy moment less.
 RETRY_AFTER = 2
 
+# Bytes. A line in so small a body is published at once: the turn that feeding gives to others
+# would be dear for one line, and answering is one.
+SMALL_BODY = 4_096
+
 HELLO = Answer(
     200,
     b"natstream takes logs here: POST them as NDJSON, a JSON array or lines of text.\n",
@@ -354,8 +358,7 @@ class LogDrainServer:
             self._accepted += len(run)
             self._status.lines += len(run)
             self._route(run)
-            if self._hub is not None and len(run) == 1:
-                # A turn of its own for one line would be dear; answering is one.
+            if self._hub is not None and len(run) == 1 and len(body) <= SMALL_BODY:
                 self._hub.publish(run)
             elif self._hub is not None and run:
                 await self._hub.feed(run)

@@ -37,7 +37,7 @@ class Deadlines:
     """To begin another request. Senders keep idle connections for 90 s at most (Vector), and one
     that sends just as we close sends in vain."""
     headers_within: float = 10.0
-    """To send the headers, from their first byte."""
+    """To begin the first request; and to send a request's headers, from their first byte."""
     body_within: float = 60.0
     """To send a body: 16 MiB at 2 Mbit/s."""
 
@@ -85,6 +85,7 @@ class HttpConnection:
         self._socket = stream.socket
         self._deadlines = deadlines
         self._http = h11.Connection(h11.SERVER)
+        self._patience = deadlines.headers_within
         self._is_head = False
         self._waiting = False
         self._given_up = False
@@ -103,7 +104,8 @@ class HttpConnection:
             BadRequest: it is malformed or too long.
         """
         received = began = self._is_head = False
-        self._wait(self._deadlines.idle_within)
+        self._wait(self._patience)
+        self._patience = self._deadlines.idle_within
         while True:
             event = self._next_event()
             if isinstance(event, h11.Request):
