@@ -991,6 +991,7 @@ def test_it_is_readable_on_a_telephone(viewer: Viewer) -> None:
     expect(close).to_be_in_viewport()
     close.click()
     expect(row).to_be_visible()
+    assert serious(viewer.page) == []
 
 
 def test_motion_is_reduced_on_request(viewer: Viewer) -> None:
@@ -1014,26 +1015,25 @@ def test_nothing_serious_stands_in_anyones_way(viewer: Viewer, scheme: Any) -> N
     viewer.publish("machine exited", provider="runner")
     viewer.open("&q=needle&show=all")
     expect(viewer.row("machine exited")).to_be_visible()
-    axe = Axe()
-
-    def check(where: str) -> None:
-        found = [
-            f"{where}: {violation['id']}: {[node['html'] for node in violation['nodes']][:3]}"
-            for violation in axe.run(viewer.page).response["violations"]
-            if violation["impact"] in ("serious", "critical")
-        ]
-        assert found == []
-
-    check("list")
+    assert serious(viewer.page) == []
     viewer.row('{"json"').click()
-    check("details")
+    assert serious(viewer.page) == []
     viewer.press("Escape")
     for menu in ("#state", "#view-button", "#download-button"):
         viewer.page.click(menu)
-        check(menu)
+        assert serious(viewer.page) == [], menu
         viewer.page.keyboard.press("Escape")
     viewer.press("?")
-    check("help")
+    assert serious(viewer.page) == []
+
+
+def serious(page: Page) -> list[str]:
+    """What axe-core finds that is serious or worse."""
+    return [
+        f"{violation['id']}: {[node['html'] for node in violation['nodes']][:3]}"
+        for violation in Axe().run(page).response["violations"]
+        if violation["impact"] in ("serious", "critical")
+    ]
 
 
 # --- hostile lines, many lines ----------------------------------------------------------------

@@ -116,6 +116,7 @@ const chips = new Chips(byId('chips', HTMLElement), (chip, value) => {
 const feed = new Feed({
   state: (state) => {
     if (state.name === 'waiting' && !cutAt) cutAt = Date.now();
+    if (state.name === 'waiting' || state.name === 'idle') service.forget();
     if (state.name === 'denied') login.ask();
     if (state.name === 'refused') search.complain(state.detail);
     around.updateState();
@@ -154,7 +155,11 @@ const service = new Service({
     params.delete('since');
     return params;
   },
-  isCalm: () => byId('state', HTMLElement).dataset.tone === 'good',
+  mood: () => {
+    if (feed.state.name === 'waiting' || feed.state.name === 'idle') return 'away';
+    const isBad = byId('state', HTMLElement).dataset.tone === 'bad';
+    return isBad && feed.state.name === 'live' ? 'tense' : 'calm';
+  },
 });
 
 const around = new Around({ view, lines, feed, service }, {

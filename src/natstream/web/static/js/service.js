@@ -1,5 +1,6 @@
 // What the service says of itself: /api/status and /api/facets, asked again and again while
-// somebody looks. An answer that does not come is `null`: not known, never the last one kept.
+// somebody looks and the stream is open (a service that comes back has better to do than to answer
+// every page's questions). What is not known is `null`, never the last answer kept.
 
 /** @typedef {import('./status.js').Status} Status */
 
@@ -19,7 +20,8 @@ export class Service {
 
   /**
    * @param {{status: (status: Status | null) => void, facets: (facets: Record<string, any>) => void,
-   *   filter: () => URLSearchParams, isCalm: () => boolean}} handlers
+   *   filter: () => URLSearchParams, mood: () => 'calm' | 'tense' | 'away'}} handlers
+   *   `mood`: how often to ask; `away` is not at all, until `ask` is called again
    */
   constructor(handlers) {
     this.#on = handlers;
@@ -30,6 +32,12 @@ export class Service {
     clearTimeout(this.#timer);
     if (soon || this.#asking) this.#timer = Number(setTimeout(() => this.ask(), SOON_MS));
     else void this.#ask();
+  }
+
+  /** There is no connection: what was true may not be any more. */
+  forget() {
+    clearTimeout(this.#timer);
+    this.status = null;
   }
 
   async askFacets() {
@@ -45,7 +53,9 @@ export class Service {
     await this.askFacets();
     this.#asking = false;
     clearTimeout(this.#timer);
-    this.#timer = Number(setTimeout(() => this.ask(), this.#on.isCalm() ? CALM_MS : TENSE_MS));
+    const mood = this.#on.mood();
+    if (mood === 'away') this.forget();
+    else this.#timer = Number(setTimeout(() => this.ask(), mood === 'calm' ? CALM_MS : TENSE_MS));
   }
 }
 
