@@ -31,12 +31,14 @@ def _arguments() -> argparse.ArgumentParser:
         default=MINUTES,
         help="for all of them together, about; everything is done in proportion (%(default)g)",
     )
-    parser.add_argument("--write", action="store_true", help="keep it in docs/performance.md")
+    parser.add_argument(
+        "--write", action="store_true", help="keep it in docs/performance.md; not of a part"
+    )
     return parser
 
 
 async def _soak(options: argparse.Namespace) -> dict[str, Findings]:
-    soak = Soak(options.minutes / MINUTES, _say)
+    soak = Soak(options.minutes / MINUTES)
     results = {}
     for name in options.faults or FAULTS:
         started = trio.current_time()
@@ -52,17 +54,21 @@ async def _main() -> int:
     options = parser.parse_args()
     if unknown := {*options.faults} - {*FAULTS}:
         parser.error(f"there is no {', '.join(sorted(unknown))}")
+    if options.write and options.faults:
+        parser.error("the page keeps the table as a whole")
     isolate()
     results: dict[str, Findings] = {}
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_cancel_when_terminated, nursery.cancel_scope)
         results = await _soak(options)
         nursery.cancel_scope.cancel()
+    if not results:
+        return 1
     text = f"{as_table(results)}\n\n{conditions(sys.argv[1:], [], 'benchmarks.soak')}"
     print(text)
     if options.write:
         write("faults", text)
-    return 1 if not results or any(findings.bad for findings in results.values()) else 0
+    return int(any(findings.bad for findings in results.values()))
 
 
 async def _cancel_when_terminated(scope: trio.CancelScope) -> None:

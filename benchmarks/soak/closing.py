@@ -50,12 +50,12 @@ class _Recorded:
                 async for part in stream:
                     self.parts.append(bytes(part))
 
-    async def read(self) -> tuple[Seen, bool]:
-        """What it has seen, and whether the response came to its proper end."""
+    async def read(self, labels: list[str]) -> tuple[Seen, bool]:
+        """What it has seen of all these lines, and whether the response came to its proper end."""
         stream = trio.testing.MemoryReceiveStream()
         stream.put_data(b"".join(self.parts))
         stream.put_eof()
-        seen, events = Seen(), EventStream(stream)
+        seen, events = Seen(next=dict.fromkeys(labels, 0)), EventStream(stream)
         events.ask()
         try:
             while True:
@@ -132,9 +132,10 @@ async def closing(soak: Soak) -> Findings:
         findings.equals("exit status", status, 0)
         findings.within("ended after", seconds, grace, "s")
         findings.none_of("errors logged", service.complaints)
-    seens = [await reader.read() for reader in recorded]
-    last = max(seen.next.get("nats", 0) for seen, _ in seens)
-    short = [seen.next.get("nats", 0) for seen, _ in seens if seen.next.get("nats", 0) != last]
+    labels = ["nats", *(each.label for each in senders), *(each.label for each in halves)]
+    seens = [await reader.read(labels) for reader in recorded]
+    last = max(seen.next["nats"] for seen, _ in seens)
+    short = [seen for seen, _ in seens if seen.next["nats"] != last or seen.missing("nats")]
     findings.counts(f"readers that got all of {last} lines from NATS", len(seens), len(short))
     untold = [str(seen.notices[-1:]) for seen, _ in seens if seen.notices[-1:] != [CLOSING]]
     findings.none_of("readers that were not told of the end", untold)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import attrs
 
 from benchmarks.report import Table
@@ -51,9 +49,7 @@ class Findings:
     @property
     def wrong(self) -> list[str]:
         """What must not be, on any machine."""
-        return [
-            str(finding) for finding in self.found if not finding.good and not finding.is_figure
-        ]
+        return [str(each) for each in self.found if not each.good and not each.is_figure]
 
     @property
     def bad(self) -> list[str]:
@@ -66,7 +62,6 @@ class Soak:
     """How much is to be done: `share` of what the table of faults says."""
 
     share: float = 1.0
-    say: Callable[[str], None] = print
 
     def times(self, count: int, least: int = 1) -> int:
         """How often to do what the table says to do `count` times."""

@@ -19,7 +19,7 @@ from benchmarks.processes import HOST
 from benchmarks.soak.mistreated import MistreatedServer
 from benchmarks.soak.service import wait_for
 
-__all__ = ["Event", "EventStream", "Hole", "Lines", "Seen", "follow", "make_line", "reset"]
+__all__ = ["EventStream", "Lines", "Seen", "follow", "make_line", "reset"]
 
 SUBJECT = "logs.web.sjc.0e286551c30586"
 # As an EventSource comes back, but sooner: there is only one.
@@ -200,7 +200,7 @@ class Seen:
 
     lines: int = 0
     next: dict[str, int] = attrs.field(factory=dict)
-    """The number after the last line, by label."""
+    """The number after the last line, by label; given 0, the first line has to be the first."""
     holes: list[Hole] = attrs.field(factory=list)
     gaps: int = 0
     """Announcements that lines are missing."""
@@ -246,7 +246,7 @@ class Seen:
         return sum(hole.missing for hole in self.holes if hole.label == label)
 
     async def wait_for(self, label: str, number: int) -> float:
-        """Wait until all lines of the label before this number have come, or are known to be lost.
+        """Wait until all lines of the label before this number have come, or were passed over.
 
         Returns after how many seconds it was; infinity: never.
         """

@@ -72,7 +72,7 @@ async def outage(soak: Soak) -> Findings:
 async def _mistreat_server(soak: Soak, findings: Findings) -> None:
     manners = [*islice(cycle(MANNERS), soak.times(ROUNDS, len(MANNERS)))]
     manners += [_freeze] * int(soak.share)
-    seen = Seen()
+    seen = Seen(next={"flow": 0, "sure": 0})
     back = 0.0
     async with (
         MistreatedServer.run() as nats,
@@ -116,7 +116,7 @@ async def _mistreat_server(soak: Soak, findings: Findings) -> None:
 
 async def _refuse_credentials(soak: Soak, findings: Findings) -> None:
     retry = ("benchmarks.soak.launcher", "--retry-denied", SHORT_RETRY) if soak.share < 1 else ()
-    seen = Seen()
+    seen = Seen(next={"sure": 0})
     async with MistreatedServer.run() as nats:
         nats.revoke()
         async with Service.open(nats, launcher=retry) as service, trio.open_nursery() as nursery:

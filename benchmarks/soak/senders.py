@@ -29,7 +29,7 @@ ANSWERED = 10.0 + MARGIN
 # The backlog stays small, so that what grows is the drain.
 BACKLOG = 5_000
 # Six bodies of 16 MiB at once, compressed and not; and what is left of them in the end.
-PEAK, GAINED = 200.0, 30.0
+PEAK, GAINED = 100.0, 30.0
 
 
 async def _slow_headers(sender: Sender) -> int:
@@ -141,6 +141,7 @@ async def senders(soak: Soak) -> Findings:
     ):
         await service.ready()
         nursery.start_soon(follow, service.port, seen)
+        await wait_for(lambda: service.has_readers(1))
         done = trio.Event()
         async with trio.open_nursery() as serving:
             for sender in good:
