@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint types unit fuzz bench screenshots lock clean
+.PHONY: run test lint types unit fuzz bench soak screenshots lock clean
 
 run: .venv/ready-run
 	@exec $(BIN)/natstream demo
@@ -35,6 +35,11 @@ benchmarks/.venv/ready: benchmarks/requirements.txt
 	$(PYTHON) -m venv benchmarks/.venv
 	benchmarks/.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
+
+# What natstream survives, with figures; ARGS="stall closing" for a part, ARGS=--write to keep all.
+MINUTES ?= 5
+soak: .venv/ready-dev
+	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) $(ARGS)
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
