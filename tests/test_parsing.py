@@ -16,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from natstream import parsing
-from natstream.entry import ENTRY_OVERHEAD, LogEntry, decode_json
+from natstream.entry import ENTRY_OVERHEAD, EntryFields, LogEntry, decode_json
 from natstream.framing import FORMATS
 from natstream.parsing import (
     parse_log_entry,
     parse_nats,
     parse_ndjson,
+    parse_object,
     parse_text,
     parse_time,
 )
@@ -639,6 +640,47 @@ def test_both_ways_of_reading_a_fly_line_give_the_same(raw: dict[str, Any]) -> N
     if parse_time(fast.timestamp) is None:
         slow = attrs.evolve(slow, unix_ns=fast.unix_ns)  # the arrival
     assert fast == slow
+
+
+@given(fly_lines, st.sampled_from(["", "default"]))
+def test_both_ways_of_reading_a_drain_line_give_the_same(raw: dict[str, Any], app: str) -> None:
+    """The fast one for what Fly's shipper sends, and the one for everything."""
+    payload = json.dumps(raw).encode()
+    fast, slow = parse_object(payload, app), parse_log_entry(decode_json(payload), app_name=app)
+    if fast and slow and parse_time(fast.timestamp) is None:
+        slow = attrs.evolve(slow, unix_ns=fast.unix_ns)  # the arrival
+    assert fast == slow
+    assert fast is None or fast.raw == decode_json(payload)
+
+
+def test_what_fly_ships_takes_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be slow, and nothing else would show it."""
+    monkeypatch.setattr(parsing, "decode_json", refuse)
+    payload = b"""{"fly":{"app":{"instance":"m","name":"web"},"region":"sjc"},
+        "log":{"level":"info"},"message":"hello","timestamp":"2022-09-27T20:34:37.252022967Z","error":{"code":1}}"""
+    entry = parse_object(payload)
+    assert entry is not None
+    assert (entry.machine_id, entry.app_name, entry.region) == ("m", "web", "sjc")
+    assert entry.unix_ns == 1664310877252022967
+
+
+@pytest.mark.parametrize("payload", [b"", b"[]", b"5", b'"x"', b"{", b"\xff", b"{}{}"])
+def test_what_is_no_object_is_said_to_be_none(payload: bytes) -> None:
+    """`None` is for objects without a machine."""
+    with pytest.raises(ValueError, match=r"\w"):
+        parse_object(payload)
+    assert parse_object(b"{}") is None
+
+
+def test_a_parsed_entry_is_like_one_made_by_hand() -> None:
+    """Frozen, equal and hashed alike, though it was filled before it was frozen."""
+    names = [[field.name for field in attrs.fields(kind)] for kind in (EntryFields, LogEntry)]
+    assert names[0] == names[1]
+    parsed = parse_object(b'{"instance":"m","message":"x","timestamp":"2022-09-27T20:34:37Z"}')
+    made = LogEntry("m", "x", "stdout", "2022-09-27T20:34:37Z", unix_ns=1664310877 * 10**9)
+    assert (parsed, hash(parsed), repr(parsed)) == (made, hash(made), repr(made))
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        parsed.message = "y"  # type: ignore[misc,union-attr] # frozen
 
 
 def refuse(payload: bytes) -> None:

@@ -16,15 +16,16 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BytesIO
 from itertools import chain, islice
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from natstream.entry import LogEntry, decode_json
 from natstream.errors import BadBody
-from natstream.parsing import parse_log_entry, parse_text
+from natstream.parsing import parse_object, parse_text
 
 __all__ = [
     "ENCODINGS",
@@ -54,8 +55,14 @@ _JOINT = re.compile(rb"\}\s*\{")
 # A number that a cut has left without its last digit, which is not what decoders call it.
 _CUT_NUMBER = re.compile(rb"(?:-|\d\.|\d[eE][+-]?)\Z")
 
+
+class _Envelope(msgspec.Struct):
+    logs: list[msgspec.Raw]
+
+
 _skim = msgspec.json.Decoder(msgspec.Raw).decode
 _array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_envelope = msgspec.json.Decoder(_Envelope).decode
 _scan = json.JSONDecoder().raw_decode
 
 
@@ -187,6 +194,12 @@ def read_entries(
         BadBody: it ends early, or nothing in it can be read. No entry was given then.
     """
     body = body.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if body.startswith(b"{") and body.find(b"\n") in (-1, len(body) - 1):
+        # One object, as senders that do not batch send it: no need to take it apart.
+        with suppress(ValueError):
+            if entry := parse_object(body.rstrip(), app_name):
+                yield [entry]
+                return
     if body.startswith((b"{", b"[")):
         runs = _read_json(_json_texts(body), dropped, app_name)
     elif body.startswith(b"\x1f\x8b"):
@@ -231,18 +244,17 @@ def _read_json(
         for text in batch:
             if not text or text.isspace():
                 continue
+            reason = "no_machine"
             try:
-                raw = None if text[0] == _BRACKET else decode_json(text)
+                entry = parse_object(text, app_name)
             except ValueError:
-                raw = None
-            if type(raw) is dict:
-                entry = parse_log_entry(raw, payload=text, app_name=app_name)
-                if entry is not None:
-                    run.append(entry)
-                    continue
-            parts = _unfold(text, raw) if unfold else None
+                entry, reason = None, "not_json"
+            if entry is not None:
+                run.append(entry)
+                continue
+            parts = _unfold(text) if unfold else None
             if parts is None:
-                dropped["no_machine" if type(raw) is dict else "not_json"] += 1
+                dropped[reason] += 1
                 continue
             yield run
             run = []
@@ -250,21 +262,19 @@ def _read_json(
         yield run
 
 
-def _unfold(text: bytes, raw: Any) -> Iterator[bytes] | None:
-    """The JSON texts in an array, in `{"logs": [...]}`, or in several values; `None`: it is none.
-
-    `raw` is the value of `text`, `None` where it has none or starts an array.
-    """
-    if text[0] == _BRACKET:
-        try:
-            # The items' own bytes, without decoding them twice.
-            return map(bytes, _array(text))
-        except (msgspec.DecodeError, RecursionError):
-            pass
-        try:
-            raw = {"logs": decode_json(text)}
-        except ValueError:
-            raw = None
+def _unfold(text: bytes) -> Iterator[bytes] | None:
+    """The JSON texts in an array, in `{"logs": [...]}`, or in several values; `None`: no such."""
+    try:
+        # The items' own bytes, without decoding them twice.
+        return map(bytes, _array(text) if text[0] == _BRACKET else _envelope(text).logs)
+    except (msgspec.DecodeError, RecursionError):
+        pass
+    try:
+        raw = decode_json(text)
+    except ValueError:
+        raw = None
+    if type(raw) is list:
+        raw = {"logs": raw}
     if type(raw) is dict and type(raw.get("logs")) is list:
         return (json.dumps(item).encode() for item in raw["logs"])
     if raw is None and (b"\n" in text or _JOINT.search(text)):

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import attrs
 import msgspec
 
-__all__ = ["Gap", "LogEntry", "Notice", "decode_json"]
+__all__ = ["EntryFields", "Gap", "LogEntry", "Notice", "decode_json", "freeze"]
 
 # The object, its fields' strings and the backlog's bookkeeping, measured with tracemalloc.
 ENTRY_OVERHEAD = 600
@@ -41,8 +41,37 @@ def decode_json(payload: bytes | str) -> Any:
             raise ValueError("nested too deeply") from error
 
 
+@attrs.define(eq=False, repr=False)
+class EntryFields:
+    """What a `LogEntry` holds, in its order, before it is frozen.
+
+    attrs sets each field of a frozen class through a detour. Where every line is made, filling
+    these and freezing them at once takes a quarter of the time: `freeze(EntryFields(...))`.
+    """
+
+    machine_id: str
+    message: str
+    stream: str
+    timestamp: str
+    app_name: str
+    _raw: Mapping[str, Any] | bytes
+    region: str
+    level: str
+    provider: str
+    host: str
+    unix_ns: int
+    source: str
+
+
+def freeze(fields: EntryFields) -> LogEntry:
+    """The entry of these fields, which must not be used any more: it is the same object."""
+    entry: Any = fields
+    entry.__class__ = LogEntry
+    return entry  # type: ignore[no-any-return]  # by now it is one
+
+
 @attrs.frozen
-class LogEntry:
+class LogEntry(EntryFields):
     """One log line. Two entries are equal if all but `raw` is.
 
     `raw` is given as the decoded object or as the payload's bytes, and read as the object

@@ -18,13 +18,14 @@ from typing import Any
 
 import msgspec
 
-from natstream.entry import LogEntry, decode_json
+from natstream.entry import EntryFields, LogEntry, decode_json, freeze
 
 __all__ = [
     "NdjsonLines",
     "parse_log_entry",
     "parse_nats",
     "parse_ndjson",
+    "parse_object",
     "parse_text",
     "parse_time",
 ]
@@ -95,6 +96,31 @@ def parse_log_entry(
     return _entry(raw, fly, payload, machine, app_name, "", "drain")
 
 
+def parse_object(payload: bytes, app_name: str = "") -> LogEntry | None:
+    """`parse_log_entry` of a JSON text, which the entry keeps in place of the object.
+
+    Raises:
+        ValueError: it is not a JSON object.
+    """
+    try:
+        line = _decode_drain_line(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        if not payload.lstrip().startswith(b"{"):
+            raise ValueError("not an object") from None
+    else:
+        fly = line.fly
+        machine = fly.app.instance or fly.machine.id or line.instance or line.machine_id
+        if not machine:
+            return None
+        if line.message is not msgspec.UNSET and line.timestamp:
+            app = fly.app.name or line.app_name or line.app or app_name
+            return _line_entry(line, app, fly.region or line.region, machine, payload, "drain")
+    raw = decode_json(payload)
+    if type(raw) is not dict:
+        raise ValueError("not an object")
+    return parse_log_entry(raw, payload=payload, app_name=app_name)
+
+
 def parse_nats(subject: str, payload: bytes) -> LogEntry:
     """The entry of one NATS message.
 
@@ -109,7 +135,7 @@ def parse_nats(subject: str, payload: bytes) -> LogEntry:
             pass
         else:
             if line.timestamp:
-                return _line_entry(line, app, region, machine, payload)
+                return _line_entry(line, app, region, machine, payload, "nats")
     try:
         raw = decode_json(payload)
     except ValueError:
@@ -166,24 +192,57 @@ class _Line(msgspec.Struct, frozen=True, gc=False):
     source: str = ""
 
 
+class _App(msgspec.Struct, frozen=True, gc=False):
+    instance: str = ""
+    name: str = ""
+
+
+class _Machine(msgspec.Struct, frozen=True, gc=False):
+    id: str = ""
+
+
+class _Fly(msgspec.Struct, frozen=True, gc=False):
+    app: _App = _App()
+    machine: _Machine = _Machine()
+    region: str = ""
+
+
+class _DrainLine(_Line, frozen=True, gc=False):
+    """The same with what no subject has said: where it comes from."""
+
+    message: str | msgspec.UnsetType = msgspec.UNSET  # type: ignore[assignment]  # looked at first
+    timestamp: str = ""
+    fly: _Fly = _Fly()
+    instance: str = ""
+    machine_id: str = ""
+    app_name: str = ""
+    app: str = ""
+    region: str = ""
+
+
 _decode_line = msgspec.json.Decoder(_Line).decode
+_decode_drain_line = msgspec.json.Decoder(_DrainLine).decode
 
 
-def _line_entry(line: _Line, app: str, region: str, machine: str, payload: bytes) -> LogEntry:
+def _line_entry(
+    line: _Line, app: str, region: str, machine: str, payload: bytes, source: str
+) -> LogEntry:
     provider = line.event.provider
-    return LogEntry(
-        machine,
-        _cut(line.message),
-        _stream(line.stream, provider, line.source),
-        line.timestamp,
-        app,
-        payload,
-        region=region,
-        level=_level(line.log.level or line.level),
-        provider=provider,
-        host=line.host,
-        unix_ns=_unix_ns(line.timestamp),
-        source="nats",
+    return freeze(
+        EntryFields(
+            machine,
+            _cut(line.message),
+            _stream(line.stream, provider, line.source),
+            line.timestamp,
+            app,
+            payload,
+            region,
+            _level(line.log.level or line.level),
+            provider,
+            line.host,
+            _unix_ns(line.timestamp),
+            source,
+        )
     )
 
 
@@ -289,8 +348,20 @@ def _subject_parts(subject: str) -> tuple[str, str, str]:
 
 
 def _unix_ns(timestamp: str) -> int:
+    # As Fly writes it, "….252022967Z": the second is known from the line before.
+    if timestamp[19:20] == "." and timestamp.endswith("Z") and timestamp.isascii():
+        fraction = timestamp[20:-1]
+        if len(fraction) <= 9 and fraction.isdigit():
+            second = _second_ns(timestamp[:19])
+            if second is not None:
+                return second + int(fraction.ljust(9, "0"))
     unix_ns = parse_time(timestamp)
     return time.time_ns() if unix_ns is None else unix_ns
+
+
+@lru_cache(maxsize=1024)
+def _second_ns(text: str) -> int | None:
+    return parse_time(text + "Z") if _ISO_8601.fullmatch(text) else None
 
 
 def parse_time(text: str) -> int | None:
