@@ -93,6 +93,7 @@ class Hub:
         self._published_bytes = self._flushed_bytes = 0
         self._work = trio.Event()
         self._urgent = trio.Event()
+        self._feeders = trio.lowlevel.ParkingLot()
         self._closing = False
         self._round: list[Batch] = []
         self._round_seconds = 0.0
@@ -117,10 +118,13 @@ class Hub:
     async def feed(self, entries: Sequence[LogEntry]) -> None:
         """Publish any number of entries in slices, letting the readers run between them.
 
-        Cancelled, it has published a part of them, in order.
+        However many feed at once, they wait as long as it takes for a fast reader to lose
+        nothing. Cancelled, it has published a part of them, in order.
         """
         start = 0
         while start < len(entries):
+            while self._is_urgent() and not self._closing:
+                await self._feeders.park()
             stop = start + self._slice_lines
             size = 0
             for index in range(start, min(stop, len(entries))):
@@ -173,6 +177,7 @@ class Hub:
     def close(self) -> None:
         """Hand over what is left, and end every subscription after what it has yet to read."""
         self._closing = True
+        self._feeders.unpark_all()
         for batch in self._unflushed(self.backlog.end):
             self._send(batch)
         for subscription in self._subscriptions:
@@ -202,7 +207,9 @@ class Hub:
             await trio.lowlevel.checkpoint()
             cost = time.thread_time() - started
             self._round_seconds += (cost - self._round_seconds) / 8
+            self._feeders.unpark_all()
         self._flushed_bytes = until_bytes
+        self._feeders.unpark_all()
         if not self._is_urgent():
             self._urgent = trio.Event()
 
