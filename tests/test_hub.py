@@ -204,6 +204,52 @@ async def test_idling_at_the_newest_line_is_not_lagging(autojump_clock: MockCloc
             assert await read(reader, 1) == [2]
 
 
+async def test_joining_between_publishing_and_handing_out_is_not_lagging(
+    autojump_clock: MockClock,
+) -> None:
+    """What is handed out then is not for this reader; half a minute later, the next line is."""
+    async with open_hub(max_lag=30) as hub:
+        hub.publish([line(1)])
+        with hub.subscribe() as reader:
+            with trio.move_on_after(60):
+                pytest.fail(f"not for this reader: {await reader.receive()}")
+            hub.publish([line(2)])
+            assert await read(reader, 1) == [2]
+
+
+async def test_a_notice_makes_nobody_late(autojump_clock: MockClock) -> None:
+    """A reader that is busy for long is not behind before there is a line that it has not seen."""
+    async with open_hub(max_lag=30) as hub:
+        with hub.subscribe() as reader:
+            hub.announce("quiet")
+            await trio.sleep(60)
+            hub.publish([line(1)])
+            await trio.sleep(1)
+            assert await read(reader, 1) == [1]
+
+
+async def test_once_moved_to_the_newest_line_a_reader_has_its_time_again(
+    autojump_clock: MockClock,
+) -> None:
+    """Also if a notice was said among the lines that it lost: it comes next, and no other gap."""
+    async with open_hub(max_lag=30) as hub:
+        with hub.subscribe() as slow:
+            for number in range(1, 41):
+                hub.publish([line(number)])
+                if number == 20:
+                    hub.announce("in between")
+                await trio.sleep(1)
+            gap = await slow.receive()
+            assert isinstance(gap, Gap)
+            assert gap.missed == 40
+            hub.publish([line(41)])
+            await trio.sleep(1)
+            item = await slow.receive()
+            assert isinstance(item, Selection)
+            assert [notice.message for notice in item.notices] == ["in between"]
+            assert await read(slow, 1) == [41]
+
+
 async def test_a_replay_may_take_longer_than_the_lag(autojump_clock: MockClock) -> None:
     """The lag is counted from the end of the replay that was asked for."""
     async with open_hub(max_lag=5) as hub:
@@ -493,3 +539,13 @@ def test_any_interleaving_gives_each_reader_an_orderly_stream(
             assert hub.backlog.lines <= backlog_lines
 
     run(main)
+
+
+async def test_however_many_feed_at_once_a_fast_reader_loses_nothing() -> None:
+    """Together they could outrun the flush: they wait for it."""
+    async with open_hub(backlog_lines=1_000) as hub, trio.open_nursery() as nursery:
+        with hub.subscribe() as reader:
+            for _ in range(20):
+                nursery.start_soon(hub.feed, lines(1, 500))
+            with trio.fail_after(20):
+                assert len(await read(reader, 10_000)) == 10_000

@@ -183,7 +183,8 @@ class Subscription:
         except trio.WouldBlock:
             self._hub_receive.receive_nowait()
             self._send.send_nowait(batch)
-        if self._behind_since is None:
+        # Notices make nobody late, nor do lines that it joined behind or found in the backlog.
+        if self._behind_since is None and self.cursor.entry < batch.end.entry:
             self._behind_since = now
 
     def end(self) -> None:
@@ -250,7 +251,7 @@ class Subscription:
         backlog = self._hub.backlog
         if backlog.first <= self.cursor.entry < backlog.end.entry:
             self._place_ms = backlog.arrival(self.cursor.entry)
-        if self.cursor.reaches(self._hub.flushed):
+        if self.cursor.entry >= self._hub.flushed.entry:
             self._behind_since = None
         self._hub.count_gap(gap)
         return gap.reduced() if self.filter.scoped else gap
