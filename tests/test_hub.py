@@ -286,6 +286,21 @@ async def test_notices_come_in_their_place_even_to_a_slow_reader(
     assert got == expected
 
 
+@pytest.mark.parametrize("tail", [0, 5])
+async def test_what_is_said_right_after_joining_is_heard(
+    tail: int, autojump_clock: MockClock
+) -> None:
+    """Before the reader has begun to read, too: its start is sought no sooner than then."""
+    async with open_hub() as hub:
+        hub.announce("long ago")
+        with hub.subscribe(tail=tail) as reader:
+            hub.announce("now")
+            with trio.fail_after(10):
+                item = await reader.receive()
+            assert isinstance(item, Selection)
+            assert [notice.message for notice in item.notices] == ["now"]
+
+
 def placed(item: Selection) -> list[str]:
     """The messages of entries and notices of a selection, as they are framed."""
     return [piece.decode() for piece in item._frames(_Plain())]

@@ -266,7 +266,9 @@ class Subscription:
 
     def _start_at(self, number: int) -> None:
         """Replay from the entry `number` on; what was said before it belongs to the past."""
-        self.cursor = Cursor(number, self._hub.backlog.notice_at(number + 1))
+        # But not what has been said since it joined: the search for its start takes a while.
+        notice = min(self._hub.backlog.notice_at(number + 1), self._present.notice)
+        self.cursor = Cursor(number, notice)
 
     async def _seek_tail(self, wanted: int, start: int, lowest: int) -> None:
         """Go back to the last `wanted` matching entries, in slices: it may be a long way."""
