@@ -101,6 +101,43 @@ async def test_a_crash_while_handing_out_delays_no_line(
             hub.close()
 
 
+async def test_what_is_published_after_the_end_is_too_late(autojump_clock: MockClock) -> None:
+    """It reaches nobody, and harms nobody."""
+    hub = Hub()
+    with hub.subscribe() as reader:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(hub.run)
+            hub.publish([line(1)])
+            hub.close()
+            hub.publish([line(2)])
+        assert [number async for item in reader for number in numbers(item)] == [1]
+
+
+async def test_feeding_does_not_wait_for_a_hub_that_has_crashed(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A source could not be closed while it waits for that."""
+
+    def crash(subscription: Subscription, batch: Batch, now: float) -> None:
+        raise RuntimeError("a bug")
+
+    hub = Hub(backlog_lines=100)
+    fed = trio.Event()
+
+    async def feed() -> None:
+        with trio.fail_after(10):
+            await hub.feed(lines(1, 1_000))
+        fed.set()
+
+    with hub.subscribe():
+        monkeypatch.setattr(Subscription, "offer", crash)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(feed)
+            with pytest.raises(RuntimeError):
+                await hub.run()
+            await fed.wait()
+
+
 async def test_tail_counts_matching_lines(autojump_clock: MockClock) -> None:
     """`tail=2` of a filtered reader gives its two newest lines, however far back they are."""
     async with open_hub() as hub:

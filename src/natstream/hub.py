@@ -94,7 +94,7 @@ class Hub:
         self._work = trio.Event()
         self._urgent = trio.Event()
         self._feeders = trio.lowlevel.ParkingLot()
-        self._closing = False
+        self._running = self._closing = False
         self._round: list[Batch] = []
         self._round_seconds = 0.0
         self._gaps = self._missed = 0
@@ -119,11 +119,12 @@ class Hub:
         """Publish any number of entries in slices, letting the readers run between them.
 
         However many feed at once, they wait as long as it takes for a fast reader to lose
-        nothing. Cancelled, it has published a part of them, in order.
+        nothing, though not for a task that does not run. Cancelled, it has published a part of
+        them, in order.
         """
         start = 0
         while start < len(entries):
-            while self._is_urgent() and not self._closing:
+            while self._is_urgent() and self._running:
                 await self._feeders.park()
             stop = start + self._slice_lines
             size = 0
@@ -161,7 +162,16 @@ class Hub:
 
         At once when idle. Runs until cancelled, or until `close`, when all has been handed over.
         """
+        self._running = True
         task_status.started()
+        try:
+            await self._run()
+        finally:
+            # Who feeds must not wait for a flush that may never come: closing waits for them.
+            self._running = False
+            self._feeders.unpark_all()
+
+    async def _run(self) -> None:
         next_flush = trio.current_time()
         while not self._closing:
             await self._work.wait()
@@ -170,6 +180,8 @@ class Hub:
             if trio.current_time() < next_flush:
                 with trio.move_on_at(next_flush):
                     await self._urgent.wait()
+            if self._closing:
+                return  # all has been handed over, and what came since is too late
             started = trio.current_time()
             await self._flush()
             next_flush = started + self._pace()
@@ -177,7 +189,6 @@ class Hub:
     def close(self) -> None:
         """Hand over what is left, and end every subscription after what it has yet to read."""
         self._closing = True
-        self._feeders.unpark_all()
         for batch in self._unflushed(self.backlog.end):
             self._send(batch)
         for subscription in self._subscriptions:
