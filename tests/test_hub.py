@@ -138,6 +138,24 @@ async def test_feeding_does_not_wait_for_a_hub_that_has_crashed(
             await fed.wait()
 
 
+@pytest.mark.parametrize(
+    "entry", [attrs.evolve(line(1), message="x" * 500), attrs.evolve(line(1), raw=bytes(5_000))]
+)
+async def test_a_burst_larger_than_the_memory_costs_a_fast_reader_nothing(
+    entry: LogEntry, autojump_clock: MockClock
+) -> None:
+    """Slices are as small as the backlog demands, also where it is bounded in bytes."""
+    count = 0
+    async with open_hub(backlog_bytes=65_536) as hub, trio.open_nursery() as nursery:
+        with hub.subscribe() as reader:
+            nursery.start_soon(hub.feed, [entry] * 1_000)
+            with trio.fail_after(60):
+                while count < 1_000:
+                    item = await reader.receive()
+                    assert isinstance(item, Selection)
+                    count += item.lines
+
+
 async def test_tail_counts_matching_lines(autojump_clock: MockClock) -> None:
     """`tail=2` of a filtered reader gives its two newest lines, however far back they are."""
     async with open_hub() as hub:

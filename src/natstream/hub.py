@@ -87,6 +87,7 @@ class Hub:
         self.max_lag = max_lag
         # A slice that outgrew the backlog would cost even a fast reader lines.
         self._slice_lines = max(1, min(BATCH_LINES, backlog_lines // 4))
+        self._slice_bytes = min(BATCH_BYTES, backlog_bytes // 4)
         self._subscriptions: set[Subscription] = set()
         self.flushed = self.backlog.end
         """The place up to which readers have been handed batches."""
@@ -129,8 +130,8 @@ class Hub:
             stop = start + self._slice_lines
             size = 0
             for index in range(start, min(stop, len(entries))):
-                size += len(entries[index].message)
-                if size > BATCH_BYTES and index > start:
+                size += entries[index].cost
+                if size > self._slice_bytes and index > start:
                     stop = index
                     break
             self.publish(entries[start:stop])
