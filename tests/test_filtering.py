@@ -209,6 +209,22 @@ def test_no_expression_hangs_the_service(pattern: str) -> None:
         assert time.process_time() - started < 0.5
 
 
+def test_many_expressions_hang_it_no_more_than_one() -> None:
+    """What is too much for one is too much for all of a filter's, and of two that are joined."""
+    half = ("q", "/(e|t).{99}q!/")
+    assert query(half)
+    both = [half, ("not", "/(e|t).{98}q!/")]
+    assert refusal(*both).parameter == "not"
+    assert "with the others" in str(refusal(*both))
+    with pytest.raises(BadQuery):
+        query(half) & query(both[1])
+    cheap = query(*[("not", f"/(a|b)*a(a|b){{1}}{letter}/") for letter in "cdefghijklmnopqrstuv"])
+    for line in ("a" * 2**18, "".join(random.Random(1).choices("ab", k=2**18))):
+        started = time.process_time()
+        assert lets(cheap, message=line)
+        assert time.process_time() - started < 0.5
+
+
 def test_an_ordinary_expression_searches_the_longest_line() -> None:
     """Only dear ones see less of it."""
     assert lets(query(("q", "/needle$/")), message="x" * (2**18 - 6) + "needle")

@@ -8,6 +8,7 @@ Two filters joined with `&` let through what both do: a filter can be narrowed, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import attrs
 import re2
@@ -39,9 +40,9 @@ MAX_TEXT_LENGTH = 1_000
 
 # RE2 is linear in the line, but each byte may cost as much as the whole expression: at the worst
 # 20 ns an instruction (measured with [ab]*a[ab]{900}x). \pL takes 1,200 instructions; a counted
-# repetition can take ten thousand, and seconds for one long line.
+# repetition can take ten thousand, and seconds for one long line. All of a filter's together.
 MAX_INSTRUCTIONS = 1_500
-# So the dearer an expression, the less of a very long line it searches: 2.7 KB at the least, all
+# So the dearer they are, the less of a very long line they search: 2.7 KB at the least, all
 # 256 KiB at 15 instructions. This is 80 ms at the worst.
 MAX_INSTRUCTIONS_TIMES_BYTES = 4_000_000
 
@@ -68,8 +69,7 @@ class Filter:
         checks = [_exact_check(field, values) for field, values in sorted(self.exact, key=str)]
         if self.min_level:
             checks.append(_level_check(LEVELS[self.min_level]))
-        checks += [_text_check(text, "q", True) for text in self.q]
-        checks += [_text_check(text, "not", False) for text in self.not_]
+        checks += _text_checks(self.q, self.not_)
         object.__setattr__(self, "_checks", tuple(checks))
 
     @classmethod
@@ -98,6 +98,7 @@ class Filter:
         )
 
     def __and__(self, other: Filter) -> Filter:
+        # Raises BadQuery where the regular expressions of both are too much for one reader.
         return Filter(
             self.exact | other.exact,
             max(self.min_level, other.min_level, key=lambda level: LEVELS.get(level, -1)),
@@ -123,9 +124,6 @@ class Filter:
         return indices
 
 
-EVERYTHING = Filter()
-
-
 def _exact_check(field: str, values: frozenset[str]) -> Check:
     if field == "type":
         return lambda entry: ("system" if entry.is_system else "log") in values
@@ -137,18 +135,44 @@ def _level_check(least: int) -> Check:
     return lambda entry: LEVELS.get(entry.level, least) >= least
 
 
-def _text_check(text: str, parameter: str, wanted: bool) -> Check:
-    if len(text) > 2 and text.startswith("/") and text.endswith("/"):
-        search = _compile(text[1:-1], parameter)
-        return lambda entry: search(entry.message) is wanted
+def _text_checks(q: Iterable[str], not_: Iterable[str]) -> list[Check]:
+    """In bounded time: a stranger's expressions run on every line and must not hang it."""
+    checks: list[Check] = []
+    expressions: list[tuple[Any, bool]] = []
+    instructions = 0
+    for parameter, texts, wanted in (("q", q, True), ("not", not_, False)):
+        for text in texts:
+            if not (len(text) > 2 and text.startswith("/") and text.endswith("/")):
+                checks.append(_substring_check(text, wanted))
+                continue
+            expression, size = _compile(text[1:-1], parameter)
+            expressions.append((expression, wanted))
+            instructions += size
+            if instructions > MAX_INSTRUCTIONS:
+                together = "" if size == instructions else ", with the others"
+                raise BadQuery(
+                    f"{parameter} is too large a regular expression{together}", parameter
+                )
+    reach = MAX_INSTRUCTIONS_TIMES_BYTES // max(1, instructions)
+    return checks + [_search_check(expression, reach, wanted) for expression, wanted in expressions]
+
+
+def _substring_check(text: str, wanted: bool) -> Check:
     needle = text.casefold()
     if wanted:
         return lambda entry: needle in entry.message.casefold()
     return lambda entry: needle not in entry.message.casefold()
 
 
-def _compile(pattern: str, parameter: str) -> Callable[[str], bool]:
-    """Search in bounded time: a stranger's expression runs on every line and must not hang it."""
+def _search_check(expression: Any, reach: int, wanted: bool) -> Check:
+    match = expression.Match
+    if wanted:
+        return lambda entry: match(entry.message.encode("utf-8", "replace")[:reach]) is not None
+    return lambda entry: match(entry.message.encode("utf-8", "replace")[:reach]) is None
+
+
+def _compile(pattern: str, parameter: str) -> tuple[Any, int]:
+    """An RE2 set of this one expression, and how many instructions it has."""
     options = re2.Options()
     options.case_sensitive = False
     options.log_errors = False
@@ -167,14 +191,7 @@ def _compile(pattern: str, parameter: str) -> Callable[[str], bool]:
         raise BadQuery(
             f"{parameter} is not a regular expression of RE2: {reason}", parameter
         ) from None
-    if instructions > MAX_INSTRUCTIONS:
-        raise BadQuery(f"{parameter} is too large a regular expression", parameter)
-    reach = MAX_INSTRUCTIONS_TIMES_BYTES // max(1, instructions)
-
-    def search(message: str) -> bool:
-        return expression.Match(message.encode("utf-8", "replace")[:reach]) is not None
-
-    return search
+    return expression, instructions
 
 
 def _exact_values(name: str, texts: Iterable[str]) -> frozenset[str]:
@@ -208,3 +225,7 @@ def _texts(name: str, values: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     if any(len(text) > MAX_TEXT_LENGTH for text in texts):
         raise BadQuery(f"{name} takes at most {MAX_TEXT_LENGTH:,} characters", name)
     return tuple(dict.fromkeys(texts))
+
+
+# Here, since to make one takes all of the above.
+EVERYTHING = Filter()
