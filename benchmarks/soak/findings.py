@@ -30,10 +30,12 @@ class Findings:
 
     def counts(self, what: str, found: object, wrong: object = 0) -> None:
         """Something that happened `found` times, of which so many (or these) were wrong."""
-        self.found.append(Finding(what, f"{found}, {wrong} wrong", "0 wrong", not wrong, False))
+        shown = f"{found}, {wrong} wrong" if wrong else str(found)
+        self.found.append(Finding(what, shown, "none wrong", not wrong, False))
 
     def equals(self, what: str, found: object, wanted: object) -> None:
-        self.found.append(Finding(what, str(found), str(wanted), found == wanted, False))
+        """A value, or a set of all the values that were found, is the right one."""
+        self.found.append(Finding(what, _shown(found), _shown(wanted), found == wanted, False))
 
     def none_of(self, what: str, wrong: list[str]) -> None:
         """Nothing of this happened; shows the first of what did."""
@@ -72,11 +74,15 @@ class Soak:
         return max(least, seconds * self.share)
 
 
+def _shown(value: object) -> str:
+    return " and ".join(sorted(map(str, value))) if isinstance(value, set) else str(value)
+
+
 def as_table(results: dict[str, Findings]) -> Table:
     """All of them; what is not good enough stands out."""
     rows = [
-        (fault, each.what, each.found if each.good else f"**{each.found}**", each.allowed)
+        (f"{fault}: {each.what}", each.found if each.good else f"**{each.found}**", each.allowed)
         for fault, findings in results.items()
         for each in findings.found
     ]
-    return Table(("fault", "what", "found", "allowed"), rows)
+    return Table(("fault: what", "found", "allowed"), rows)
