@@ -683,9 +683,9 @@ async def test_what_is_not_fed_in_time_is_counted_as_lost(
     """Closing must end; what it gives up is told like every loss."""
     inbox = CountedInbox()
     monkeypatch.setattr("natstream.sources.nats.Inbox", lambda: inbox)
-    monkeypatch.setattr("natstream.sources.nats.LAST_LINES_DEADLINE", 0)
     hub = StuckHub()
     source, _ = make_source(nats_server, hub=hub)
+    source.grace = 0
     async with trio.open_nursery() as nursery:
         await nursery.start(source.run)
         await nats_server.publish(SUBJECT, payloads(range(5_000)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 
@@ -10,8 +11,11 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from conftest import MistreatedServer
+from natstream.entry import LogEntry
 from natstream.errors import ListenError, SourceDenied, SourceUnavailable
 from natstream.health import Health, SourceState, SourceStatus
+from natstream.parsing import parse_nats
 from natstream.supervisor import FIRST_DELAY, LONGEST_DELAY, keep_running
 from service import open_service
 
@@ -131,6 +135,29 @@ async def test_tasks_that_crash_are_restarted(task: str, monkeypatch: pytest.Mon
                 await trio.sleep(0.05)
     assert response.json()["tasks"][task]["restarts"] == 1
     assert crashes == [task]
+
+
+async def test_lines_that_have_arrived_have_a_part_of_the_grace(
+    nats_server: MistreatedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Readers are told how many do not get through in it, and of the closing."""
+
+    def parse(subject: str, payload: bytes) -> LogEntry:
+        time.sleep(0.01)  # 6 seconds for all of them
+        return parse_nats(subject, payload)
+
+    monkeypatch.setattr("natstream.sources.nats.parse_nats", parse)
+    monkeypatch.setattr("natstream.sources.inbox.RUN_MESSAGES", 2)
+    async with (
+        open_service(nats_server, NATSTREAM_GRACE="1.5") as service,
+        service.stream() as stream,
+    ):
+        await nats_server.publish("logs.web.sjc.m1", [b"{}"] * 600)
+        await stream.lines(1)
+        service.stop.set()
+        (*_, gap, closing) = await stream.until("closing")
+        assert gap.data["gap"]["missed"] > 100
+        assert closing.message == "natstream is closing"
 
 
 async def test_a_sender_that_never_ends_its_body_has_a_part_of_the_grace() -> None:

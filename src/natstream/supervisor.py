@@ -38,9 +38,9 @@ log = structlog.stdlib.get_logger("natstream")
 # A server that restarts is back within a second or two; a thousand clients must not ask at once.
 FIRST_DELAY, LONGEST_DELAY = 0.25, 2.0
 
-# Of the grace, the part for bodies that senders have begun, and the part in which all tasks have
-# to end. In the rest the process itself does.
-FOR_SENDERS, FOR_TASKS = 0.4, 0.9
+# Of the grace, the part for what the sources have begun (bodies, lines that have arrived), and the
+# part in which all tasks have to end. In the rest the process itself does.
+FOR_SOURCES, FOR_TASKS = 0.4, 0.9
 
 Source = tuple[Callable[[], Awaitable[None]], SourceStatus]
 
@@ -195,6 +195,7 @@ def _make_sources(settings: Settings, hub: Hub, health: Health, metrics: Metrics
             subjects=settings.subjects,
             hub=hub,
             status=status,
+            grace=settings.grace * FOR_SOURCES,
         )
         sources.append((source.run, status))
     if "drain" in settings.sources and settings.drain_bind is not None:
@@ -208,7 +209,7 @@ def _make_sources(settings: Settings, hub: Hub, health: Health, metrics: Metrics
             tokens=settings.drain_tokens,
             hub=hub,
             status=status,
-            grace=settings.grace * FOR_SENDERS,
+            grace=settings.grace * FOR_SOURCES,
         )
         metrics.drain = drain.statistics
         sources.append((drain.serve, status))

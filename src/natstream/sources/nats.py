@@ -50,8 +50,6 @@ CONNECT_DEADLINE = 5.0
 PING_INTERVAL = 5.0
 # Closing sends nothing that matters; against a stalled server it might wait for ever.
 CLOSE_DEADLINE = 1.0
-# Feeding what had arrived when we were told to stop, within the service's grace of 5 s.
-LAST_LINES_DEADLINE = 2.0
 
 # What servers say, and nats-py repeats in small letters once connected.
 _NO_ACCESS = re.compile(r"auth\w* (violation|revoked|expired)", re.IGNORECASE)
@@ -176,13 +174,15 @@ class NatsSource:
     hub: Feeds
     status: SourceStatus
     ping_interval: float = PING_INTERVAL
+    grace: float = 2.0
+    """Seconds for feeding what had arrived, when it is cancelled."""
     _missing_since: int | None = attrs.field(default=None, init=False)
     """Unix ms of the last connection's end: what was published since then has passed us by."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Connect, and feed the hub until the connection ends; `started()` once subscribed.
 
-        Cancelled, it closes the connection and feeds what had arrived.
+        Cancelled, it closes the connection and feeds what had arrived, as far as `grace` allows.
 
         Raises:
             SourceUnavailable: there is no connection, or it has ended.
@@ -205,7 +205,7 @@ class NatsSource:
             finally:
                 await connection.shut()
                 try:
-                    with trio.move_on_after(LAST_LINES_DEADLINE, shield=True):
+                    with trio.move_on_after(self.grace, shield=True):
                         await self._deliver(inbox)
                 finally:
                     self._say_missing(inbox.drop())
