@@ -76,6 +76,20 @@ async def test_iteration_gives_what_is_published_and_ends_when_the_hub_closes(
     assert got == [1, 2, 3]
 
 
+async def test_closing_leaves_a_reader_that_is_behind_its_lines(autojump_clock: MockClock) -> None:
+    """Those on its channel, those that only the backlog has, and those not handed out yet."""
+    async with open_hub() as hub:
+        with hub.subscribe() as live, hub.subscribe(tail=0) as seeking:
+            for first in range(1, 20_001, 1_000):
+                await hub.feed(lines(first, 1_000))
+                await trio.sleep(1)
+            hub.publish(lines(20_001, 1))
+            hub.close()
+            for reader in (live, seeking):
+                got = [number async for item in reader for number in numbers(item)]
+                assert got == list(range(1, 20_002))
+
+
 async def test_a_crash_while_handing_out_delays_no_line(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -560,16 +574,20 @@ OPERATIONS = st.lists(
 
 
 @settings(max_examples=3 * settings().max_examples)
-@given(operations=OPERATIONS, backlog_lines=st.sampled_from([1, 7, 40, 400]))
+@given(
+    operations=OPERATIONS,
+    backlog_lines=st.sampled_from([1, 7, 40, 400]),
+    max_lag=st.sampled_from([0.1, 0.25, 30.0]),
+)
 def test_any_interleaving_gives_each_reader_an_orderly_stream(
-    operations: list[tuple[str, int]], backlog_lines: int
+    operations: list[tuple[str, int]], backlog_lines: int, max_lag: float
 ) -> None:
-    """Bursts, slow reading, overflow, eviction, late joining, cuts and resumes, in any order."""
+    """Bursts, slow reading, overflow, eviction, lag, late joining, cuts, resumes, in any order."""
 
     async def main() -> None:
         published = announced = 0
         clients: list[Client] = []
-        async with open_hub(backlog_lines=backlog_lines) as hub:
+        async with open_hub(backlog_lines=backlog_lines, max_lag=max_lag) as hub:
             for operation, amount in operations:
                 client = clients[amount % len(clients)] if clients else None
                 match operation:

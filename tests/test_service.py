@@ -405,7 +405,7 @@ async def test_hostile_payloads_cost_nobody_a_line(nats_server: Any) -> None:
 
 
 async def test_a_reader_that_stops_reading_delays_nobody(nats_server: Any) -> None:
-    """The other one gets all of 20,000 lines; the stalled one is cut, and memory stays bounded."""
+    """The other one gets all of 20,000 lines; the stalled one is cut."""
     async with open_service(nats_server, NATSTREAM_STALL="1") as service:
         bind = service.service.bind
         stalled = await trio.open_tcp_stream(bind.host, bind.port)
