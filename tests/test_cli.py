@@ -87,6 +87,33 @@ def test_signals_end_it_in_order_with_status_0(number: signal.Signals) -> None:
         assert time.monotonic() - started < 3.5
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_during_the_start_ends_it_with_status_0(number: signal.Signals) -> None:
+    """As one that comes later does."""
+    program = f"""
+import os, sys
+from natstream.cli import main
+
+class SignalOnImport:
+    def find_spec(self, name, path, target=None):
+        if name == "natstream.supervisor":
+            os.kill(os.getpid(), {int(number)})
+
+sys.meta_path.insert(0, SignalOnImport())
+main(["serve"])
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PATH": os.environ["PATH"], **environ()},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_a_wrong_setting_is_one_sentence_and_status_2() -> None:
     """It names the variable, what it held and what it takes."""
     result = natstream("serve", NATSTREAM_SOURCES="drain", NATSTREAM_MAX_LAG="soon")

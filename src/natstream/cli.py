@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -111,8 +113,13 @@ main.add_command(_Lazy("check", short_help="Find what would go wrong, before it 
 async def _serve(settings: Settings) -> None:
     import trio
 
-    from natstream.supervisor import run_service
+    # First: what follows takes half a second to import, and a signal may come in that.
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        from natstream.supervisor import run_service
 
-    async with trio.open_nursery() as nursery:
-        service = await nursery.start(run_service, settings)
-        click.echo(f"natstream listens on {service.bind}", err=True)
+        async def until_signal() -> None:
+            await anext(signals)
+
+        async with trio.open_nursery() as nursery:
+            service = await nursery.start(partial(run_service, settings, until=until_signal))
+            click.echo(f"natstream listens on {service.bind}", err=True)

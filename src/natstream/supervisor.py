@@ -7,7 +7,6 @@ nothing new comes; then readers get what is queued and a closing notice; then th
 from __future__ import annotations
 
 import random
-import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
@@ -82,21 +81,15 @@ class Service:
     core: Core
 
 
-async def wait_for_signal() -> None:
-    """Wait for SIGTERM or SIGINT."""
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for number in signals:
-            log.info("closing", signal=signal.Signals(number).name)
-            return
-
-
 async def run_service(
     settings: Settings,
     *,
-    until: Callable[[], Awaitable[None]] = wait_for_signal,
+    until: Callable[[], Awaitable[None]],
     task_status: trio.TaskStatus[Service] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run natstream until `until` returns, then close within `settings.grace`.
+
+    `until` is called first of all: it may return before everything has started.
 
     `task_status.started` gets the `Service` once the page can be reached; the sources start then.
 
@@ -124,7 +117,7 @@ async def _run_on(
     served = [(page, core.app)]
     if private is not None:
         served.append((private, create_metrics_app(settings, health, core.metrics)))
-    started, closing = trio.Event(), trio.Event()
+    started, asked, closing = trio.Event(), trio.Event(), trio.Event()
     async with trio.open_nursery() as nursery:
         web = health.add_task("web")
 
@@ -141,14 +134,17 @@ async def _run_on(
 
         async def close_in_time() -> None:
             await until()
+            log.info("closing")
             # Whatever the readers do, and however long the sources take to leave.
             nursery.cancel_scope.deadline = trio.current_time() + settings.grace * FOR_TASKS
+            asked.set()
 
+        nursery.start_soon(close_in_time)
         nursery.start_soon(keep_running, run_web, web)
         await started.wait()
         metrics_bind = None if private is None else _bind(private)
         task_status.started(Service(_bind(page), metrics_bind, core))
-        await core.run(close_in_time)
+        await core.run(asked.wait)
         for listening, _ in served:
             listening.close()
         closing.set()
