@@ -59,6 +59,7 @@ def test_without_parameters_everything_passes() -> None:
         ("machine", "machine_id"),
         ("stream", "stream"),
         ("level", "level"),
+        ("source", "source"),
     ],
 )
 def test_exact_values(name: str, field: str) -> None:
@@ -94,6 +95,7 @@ def test_stream_and_level_are_folded_as_in_entries() -> None:
     assert lets(query(("level", "WARNING,Err,critical")), level="error")
     assert lets(query(("level", "WARNING,Err,critical")), level="fatal")
     assert lets(query(("stream", "STDERR")), stream="stderr")
+    assert lets(query(("source", "Drain")), source="drain")
 
 
 @pytest.mark.parametrize(
@@ -181,6 +183,8 @@ def test_a_wrong_value_is_refused(pair: tuple[str, str]) -> None:
 
 def test_what_one_reader_may_ask_is_bounded() -> None:
     """Its filter runs on every line."""
+    query(("machine", ",".join(map(str, range(MAX_VALUES)))), ("q", "x" * MAX_TEXT_LENGTH))
+    query(*[("q", str(n)) for n in range(MAX_TEXTS)])
     assert refusal(*[("q", str(n)) for n in range(MAX_TEXTS + 1)]).parameter == "q"
     assert refusal(("min_level", "info"), ("min_level", "warn")).parameter == "min_level"
 

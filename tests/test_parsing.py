@@ -265,9 +265,24 @@ def test_where_the_rest_stands() -> None:
     )
     assert (fly.app_name, fly.region, fly.provider, fly.host) == ("web", "sjc", "app", "0ad1")
     assert (drain(app="web").app_name, drain(region="sjc").region) == ("web", "sjc")
+    assert drain(app_name="api", app="web").app_name == "api"
     assert (drain().app_name, drain().region, drain().provider, drain().host) == ("", "", "", "")
     assert drain().source == "drain"
     assert nats().source == "nats"
+
+
+def test_what_a_nats_line_lacks_is_empty() -> None:
+    """On the fast way and on the other."""
+    for rest in ({}, {"host": None}):
+        line = {"message": "x", "timestamp": "2022-09-27T20:34:37Z", **rest}
+        entry = parse_nats(SUBJECT, json.dumps(line).encode())
+        assert (entry.level, entry.provider, entry.host, entry.stream) == ("", "", "", "stdout")
+
+
+def test_a_line_of_text_may_have_no_origin() -> None:
+    """A drain's, unless it is said otherwise."""
+    entry = parse_text(b"x")
+    assert (entry.machine_id, entry.app_name, entry.region, entry.source) == ("", "", "", "drain")
 
 
 def test_a_drains_default_app_is_for_entries_that_name_none() -> None:
@@ -367,6 +382,12 @@ SECOND = 1_664_310_877
         ("1664310877252", SECOND * 10**9 + 252_000_000),
         ("1664310877252022", SECOND * 10**9 + 252_022_000),
         ("1664310877252022967", SECOND * 10**9 + 252_022_967),
+        ("99999999999", 99_999_999_999 * 10**9),  # the largest seconds, ms and µs, and after them
+        ("100000000000", 10**11 * 10**6),
+        ("99999999999999", 99_999_999_999_999 * 10**6),
+        ("100000000000000", 10**14 * 10**3),
+        ("99999999999999999", 99_999_999_999_999_999 * 10**3),
+        ("100000000000000000", 10**17),
         ("0", 0),
         ("-1", -(10**9)),
     ],
