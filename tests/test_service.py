@@ -516,14 +516,14 @@ async def test_only_the_named_apps_are_read(nats_server: Any) -> None:
 
 
 async def test_closing_tells_the_readers(nats_server: Any) -> None:
-    """They get what is queued and a closing notice, then the response ends as it should."""
+    """They get what NATS had sent and a closing notice, then the response ends as it should."""
     async with open_service(nats_server) as service, service.stream() as stream:
-        await nats_server.publish(SUBJECT, payloads(0, 100))
+        await nats_server.publish(SUBJECT, payloads(0, 5_000))
         await stream.lines(1)
         service.stop.set()
         got = await stream.until("closing")
         assert [event.message for event in got[:-1] if event.is_line] == [
-            str(number) for number in range(1, 100)
+            str(number) for number in range(1, 5_000)
         ]
         with pytest.raises(StopAsyncIteration), trio.fail_after(PATIENCE):
             await stream.next()

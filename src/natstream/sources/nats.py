@@ -21,6 +21,7 @@ import re
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -48,7 +49,9 @@ STEP_DEADLINE = 2
 CONNECT_DEADLINE = 5.0
 # A PING every so often; two of them without a word from the server, and the connection is stale.
 PING_INTERVAL = 5.0
-# Closing sends nothing that matters; against a stalled server it might wait for ever.
+# One round trip brings what the server had for us. Closing sends nothing that matters; against a
+# stalled server either might wait for ever.
+FLUSH_DEADLINE = 0.5
 CLOSE_DEADLINE = 1.0
 
 # What servers say, and nats-py repeats in small letters once connected.
@@ -107,7 +110,13 @@ class _Connection(Client):
             self._finish(error)
 
     async def shut(self) -> None:
-        """Close it, politely if that takes no time. `drain()` would ignore being cancelled."""
+        """Take in what the server has sent by now, and close, each if that takes no time.
+
+        `drain()` would ignore being cancelled.
+        """
+        if not self.end:
+            with trio.move_on_after(FLUSH_DEADLINE, shield=True), suppress(nats_errors.Error):
+                await trio_asyncio.aio_as_trio(self.flush)()
         with trio.move_on_after(CLOSE_DEADLINE, shield=True):
             await trio_asyncio.aio_as_trio(self.close)()
 
