@@ -17,7 +17,7 @@ from natstream.entry import LogEntry, Notice
 from natstream.filtering import Filter
 from natstream.framing import Format
 
-__all__ = ["Backlog", "Batch", "Cursor", "Selection"]
+__all__ = ["Backlog", "Batch", "Cursor", "Selection", "fitting"]
 
 # Notices are rare (a source's changes of state). A flapping source must not grow memory.
 MAX_NOTICES = 1_000
@@ -180,6 +180,13 @@ def _join(frames: list[bytes]) -> list[bytes]:
     return [b"".join(frames[start:end]) for start, end in pairwise([*cuts, len(frames)])]
 
 
+def fitting(costs: Sequence[int], max_bytes: int) -> int:
+    """How many from the front cost at most `max_bytes` together; of any at all, at least one."""
+    if sum(costs) <= max_bytes:
+        return len(costs)
+    return max(1, sum(1 for total in accumulate(costs) if total <= max_bytes))
+
+
 class Backlog:
     """The newest entries, at most `max_lines` and about `max_bytes` of memory; at least one."""
 
@@ -218,22 +225,22 @@ class Backlog:
         """Unix ms of the oldest remembered entry's arrival."""
         return self._arrivals[self._start] if self.lines else None
 
-    def append(self, entries: Sequence[LogEntry], now_ms: int) -> int:
-        """Number and remember entries that arrive now, and forget the oldest past the limits.
+    def append(
+        self, entries: Sequence[LogEntry], costs: Sequence[int], arrivals: Sequence[int]
+    ) -> None:
+        """Number and remember entries, and forget the oldest past the limits.
 
-        Returns:
-            What the entries cost, in bytes.
+        Args:
+            entries: any number of them.
+            costs: what each costs, in bytes.
+            arrivals: when each arrived, in Unix ms. A clock may have been set back: none counts
+                as earlier than one before it, since `since` searches them.
         """
-        # A clock that is set back must not disorder the arrivals: `since` searches them.
-        now_ms = max(now_ms, self.newest_ms)
-        costs = [entry.cost for entry in entries]
         self._entries += entries
-        self._arrivals += [now_ms] * len(entries)
+        self._arrivals += list(accumulate(arrivals, max, initial=self.newest_ms))[1:]
         self._costs += costs
-        added = sum(costs)
-        self.bytes += added
+        self.bytes += sum(costs)
         self._forget()
-        return added
 
     def append_notice(self, notice: Notice) -> None:
         """Remember a notice, before the next entry."""
@@ -265,9 +272,7 @@ class Backlog:
         stop = max(
             start, min(start + max_lines, self._start + end - self.first, len(self._entries))
         )
-        costs = self._costs[start:stop]
-        if sum(costs) > max_bytes:
-            stop = start + max(1, sum(1 for total in accumulate(costs) if total <= max_bytes))
+        stop = start + fitting(self._costs[start:stop], max_bytes)
         number = first + stop - start
         first_notice = max(cursor.notice, self.first_notice)
         # Those that stand before the entry after this run are its last records.

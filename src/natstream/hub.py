@@ -20,7 +20,7 @@ from typing import Literal
 import attrs
 import trio
 
-from natstream.backlog import Backlog, Batch, Cursor
+from natstream.backlog import Backlog, Batch, Cursor, fitting
 from natstream.entry import Gap, LogEntry, Notice
 from natstream.errors import TooManyReaders
 from natstream.filtering import EVERYTHING, Filter
@@ -107,9 +107,12 @@ class Hub:
 
         At most a quarter of the backlog at once, with checkpoints between; `feed` does that.
         """
-        if not entries:
-            return
-        self._published_bytes += self.backlog.append(entries, time.time_ns() // 1_000_000)
+        if entries:
+            self._publish(entries, [entry.cost for entry in entries])
+
+    def _publish(self, entries: Sequence[LogEntry], costs: Sequence[int]) -> None:
+        self.backlog.append(entries, costs, [time.time_ns() // 1_000_000] * len(entries))
+        self._published_bytes += sum(costs)
         if self._observe is not None:
             self._observe(entries)
         self._work.set()
@@ -127,15 +130,11 @@ class Hub:
         while start < len(entries):
             while self._is_urgent() and self._running:
                 await self._feeders.park()
-            stop = start + self._slice_lines
-            size = 0
-            for index in range(start, min(stop, len(entries))):
-                size += entries[index].cost
-                if size > self._slice_bytes and index > start:
-                    stop = index
-                    break
-            self.publish(entries[start:stop])
-            start = stop
+            run = entries[start : start + self._slice_lines]
+            costs = [entry.cost for entry in run]
+            count = fitting(costs, self._slice_bytes)
+            self._publish(run[:count], costs[:count])
+            start += count
             # In the first the flush runs, in the second the readers that it woke.
             await trio.lowlevel.checkpoint()
             if start < len(entries):
