@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Literal
 
 import attrs
 import pytest
@@ -21,6 +22,7 @@ from natstream.entry import Gap, LogEntry, Notice
 from natstream.errors import SourceDenied, SourceUnavailable
 from natstream.health import SourceState, SourceStatus
 from natstream.hub import open_hub
+from natstream.natsclient import Login
 from natstream.parsing import parse_nats
 from natstream.sources.inbox import RUN_MESSAGES, Inbox
 from natstream.sources.nats import NatsSource
@@ -63,12 +65,25 @@ class Recorder:
     entries: list[LogEntry] = attrs.field(factory=list)
     notices: list[Notice] = attrs.field(factory=list)
 
-    async def feed(self, entries: Sequence[LogEntry]) -> None:
+    def publish(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
+        self.entries += entries
+
+    async def feed(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
         self.entries += entries
         await trio.lowlevel.checkpoint()
 
-    def announce(self, message: str, type: str = "system", *, gap: Gap | None = None) -> None:
-        self.notices.append(Notice(message, "error" if type == "error" else "system", gap=gap))
+    def open_receipt(self, key: str) -> None:
+        """Nothing to wait for."""
+
+    def announce(
+        self,
+        message: str,
+        type: Literal["system", "error"] = "system",
+        *,
+        gap: Gap | None = None,
+        public: bool = False,
+    ) -> None:
+        self.notices.append(Notice(message, type, gap=gap))
 
     @property
     def messages(self) -> list[str]:
@@ -102,11 +117,9 @@ def make_source(
     url = server if isinstance(server, str) else server.url
     known = SECRET if isinstance(server, str) else server.password
     source = NatsSource(
-        servers=[url],
-        user="acme",
-        password=known if password is None else password,
+        Login([url], "acme", known if password is None else password),
         subjects=subjects,
-        hub=hub,
+        sink=hub,
         status=SourceStatus("nats", hub.announce),
         ping_interval=ping_interval,
     )
@@ -159,11 +172,9 @@ async def test_real_readers_see_the_lines_of_the_source(nats_server: MistreatedS
     """The hub fits the source."""
     async with open_hub() as hub:
         source = NatsSource(
-            servers=[nats_server.url],
-            user=nats_server.user,
-            password=nats_server.password,
+            Login([nats_server.url], nats_server.user, nats_server.password),
             subjects=["logs.>"],
-            hub=hub,
+            sink=hub,
             status=SourceStatus("nats", hub.announce),
         )
         async with kept_running(source):
@@ -300,7 +311,8 @@ async def test_a_busy_server_is_not_silent() -> None:
 async def test_several_servers_are_tried(nats_server: MistreatedServer) -> None:
     """One that is down does not keep us from the other."""
     source, hub = make_source(nats_server)
-    source.servers = ["nats://127.0.0.1:1", nats_server.url]
+    servers = ["nats://127.0.0.1:1", nats_server.url]
+    source.login = attrs.evolve(source.login, servers=servers)
     async with kept_running(source):
         await is_up(source, within=1)
         await flows(nats_server, hub, "here")
@@ -337,7 +349,7 @@ async def test_a_wrong_password_is_told_apart(nats_server: MistreatedServer) -> 
         assert len(hub.errors) == 1
         assert "FLY_ORG" in hub.errors[0]
         assert "ACCESS_TOKEN" in hub.errors[0]
-        source.password = nats_server.password
+        source.login = attrs.evolve(source.login, password=nats_server.password)
         await is_up(source)
         await flows(nats_server, hub, "here")
     assert SECRET not in f"{source}{hub}"
@@ -459,7 +471,7 @@ async def mute_from(session: Session, stage: str) -> None:
 @pytest.mark.parametrize("stage", STAGES[:-1])
 async def test_a_mute_server_is_given_up(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """At whatever step of connecting it stops to answer."""
-    monkeypatch.setattr("natstream.sources.nats.CONNECT_DEADLINE", 0.2)
+    monkeypatch.setattr("natstream.natsclient.CONNECT_DEADLINE", 0.2)
     async with fake_server(lambda session: mute_from(session, stage)) as url:
         source, _ = make_source(url)
         with trio.fail_after(10), pytest.raises(SourceUnavailable, match="does not answer"):
@@ -621,7 +633,7 @@ async def test_tls_works_and_its_errors_are_explained(
     nats_server.settings["tls"] = {"cert_file": cert_file, "key_file": key_file}
     await nats_server.restart()
     source, hub = make_source(nats_server.url.replace("nats://", "tls://"))
-    source.password = nats_server.password
+    source.login = attrs.evolve(source.login, password=nats_server.password)
     with pytest.raises(SourceUnavailable, match="certificate is not valid"):
         await source.run()
     monkeypatch.setenv("SSL_CERT_FILE", cert_file)
@@ -638,8 +650,8 @@ class CountedInbox(Inbox):
 
     arrived = 0
 
-    def put(self, subject: bytes, payload: bytes) -> None:
-        super().put(subject, payload)
+    def put(self, subject: bytes, reply: bytes, payload: bytes, headers: bytes) -> None:
+        super().put(subject, reply, payload, headers)
         self.arrived += 1
 
 
@@ -650,11 +662,18 @@ class StuckHub(Recorder):
         super().__init__()
         self.go_on = trio.Event()
 
-    async def feed(self, entries: Sequence[LogEntry]) -> None:
+    async def feed(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
         await super().feed(entries)
         await self.go_on.wait()
 
-    def announce(self, message: str, type: str = "system", *, gap: Gap | None = None) -> None:
+    def announce(
+        self,
+        message: str,
+        type: Literal["system", "error"] = "system",
+        *,
+        gap: Gap | None = None,
+        public: bool = False,
+    ) -> None:
         super().announce(message, type, gap=gap)
         if gap:
             self.entries.append(LogEntry("", "the gap", "system"))
@@ -761,10 +780,10 @@ def test_the_inbox_gives_runs_of_a_bounded_size() -> None:
     """So that nobody waits for the parsing of one."""
     inbox = Inbox()
     for number in range(1_200):
-        inbox.put(b"s", b"%d" % number)
+        inbox.put(b"s", b"", b"%d" % number, b"")
     assert [len(inbox.take()) for _ in range(4)] == [500, 500, 200, 0]
     for _ in range(3):
-        inbox.put(b"s", bytes(512 * 1024))
+        inbox.put(b"s", b"", bytes(512 * 1024), b"")
     assert [len(inbox.take()) for _ in range(4)] == [1, 1, 1, 0]
 
 
@@ -772,12 +791,12 @@ def test_the_inbox_is_bounded_in_bytes_too() -> None:
     """A few large messages fill it as well as many small ones."""
     inbox = Inbox(max_bytes=1_000)
     for _ in range(20):
-        inbox.put(b"s", bytes(100))
+        inbox.put(b"s", b"", bytes(100), b"")
     assert len(inbox.take()) == 10
     gap = inbox.take_hole()
     assert gap is not None
     assert gap.missed == 10
-    inbox.put(b"s", b"there is room again")
+    inbox.put(b"s", b"", b"there is room again", b"")
     assert len(inbox.take()) == 1
     assert inbox.take_hole() is None
 
@@ -786,9 +805,9 @@ def test_a_hole_stays_open_until_it_is_reached() -> None:
     """One hole of many lines rather than many small ones; nothing passes it."""
     inbox = Inbox(max_messages=1_000)
     for number in range(1_001):
-        inbox.put(b"s", b"%d" % number)
+        inbox.put(b"s", b"", b"%d" % number, b"")
     assert len(inbox.take()) == 500
-    inbox.put(b"s", b"there would be room for this")
+    inbox.put(b"s", b"", b"there would be room for this", b"")
     assert inbox.take_hole() is None
     assert len(inbox.take()) == 500
     gap = inbox.take_hole()

@@ -30,6 +30,7 @@ from natstream.errors import ConfigurationError
 from natstream.health import Health, SourceState
 from natstream.hub import Hub
 from natstream.logs import configure_logging
+from natstream.natsclient import Login
 from natstream.settings import Settings
 from natstream.sources.nats import NatsSource
 from natstream.supervisor import keep_running
@@ -201,11 +202,9 @@ def test_no_secret_is_in_a_repr() -> None:
     hub = Hub()
     health = Health(hub.announce)
     source = NatsSource(
-        servers=settings.nats_servers,
-        user=settings.org,
-        password=settings.access_token,
+        Login(settings.nats_servers, settings.org, settings.access_token),
         subjects=settings.subjects,
-        hub=hub,
+        sink=hub,
         status=health.add_source("nats"),
     )
     for shown in (settings, source, Keyring(settings.tokens), health, hub):

@@ -23,6 +23,7 @@ from natstream.entry import Gap, LogEntry
 from natstream.errors import ConfigurationError, ListenError, SourceError, SourceUnavailable
 from natstream.health import SourceState, SourceStatus
 from natstream.listening import listen
+from natstream.natsclient import Login
 from natstream.process import tune_process
 from natstream.settings import Bind, Settings
 from natstream.sources.nats import NatsSource
@@ -169,7 +170,7 @@ async def check_nats(server: str, settings: Settings, wait: float) -> Sequence[F
     status = SourceStatus("nats", on_change)
     witness = _Witness(patience)
     source = NatsSource(
-        *([server], settings.org, settings.access_token, settings.subjects, witness, status)
+        Login([server], settings.org, settings.access_token), settings.subjects, witness, status
     )
     try:
         with patience:
@@ -198,12 +199,25 @@ class _Witness:
     patience: trio.CancelScope
     first: LogEntry | None = None
 
-    async def feed(self, entries: Sequence[LogEntry]) -> None:
+    def publish(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
+        """No source of messages does that."""
+
+    async def feed(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
         self.first = self.first or entries[0]
         self.patience.cancel()
         await trio.lowlevel.checkpoint()
 
-    def announce(self, message: str, *, gap: Gap | None = None) -> None:
+    def open_receipt(self, key: str) -> None:
+        """Nothing is stored."""
+
+    def announce(
+        self,
+        message: str,
+        type: Literal["system", "error"] = "system",
+        *,
+        gap: Gap | None = None,
+        public: bool = False,
+    ) -> None:
         """Nobody is there to be told."""
 
 

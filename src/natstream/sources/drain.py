@@ -18,7 +18,6 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from types import TracebackType
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 import attrs
@@ -34,14 +33,12 @@ from natstream.bodies import (
 )
 from natstream.collector import LogCollector
 from natstream.entry import LogEntry
-from natstream.errors import BadBody
+from natstream.errors import BadBody, JournalUnavailable
 from natstream.health import SourceState, SourceStatus
 from natstream.listening import listen
 from natstream.settings import Bind
+from natstream.sink import Receipt, Sink
 from natstream.sources.http1 import Answer, BadRequest, Deadlines, HttpConnection, Request
-
-if TYPE_CHECKING:
-    from natstream.hub import Hub
 
 __all__ = ["DrainLimits", "DrainStatistics", "LogDrainServer"]
 
@@ -110,6 +107,7 @@ class LogDrainServer:
         status: is kept up to date.
         limits: what senders may use, and how long they may take.
         grace: seconds.
+        shared: other processes may listen on the same port.
     """
 
     def __init__(
@@ -120,10 +118,11 @@ class LogDrainServer:
         port: int = 0,
         include_stderr: bool = False,
         tokens: Iterable[str] = (),
-        hub: Hub | None = None,
+        hub: Sink | None = None,
         status: SourceStatus | None = None,
         limits: DrainLimits | None = None,
         grace: float = 2.0,
+        shared: bool = False,
     ) -> None:
         self.collector = collector
         self.host = host
@@ -134,6 +133,7 @@ class LogDrainServer:
         self._status = status or SourceStatus("drain", lambda message, type: None)
         self._limits = limits or DrainLimits()
         self._grace = grace
+        self._shared = shared
 
         self._actual_port: int | None = None
         self._closing = False
@@ -206,7 +206,7 @@ class LogDrainServer:
         """
         if self._actual_port is not None:
             raise RuntimeError("this drain is running already")
-        sock = listen(Bind(self.host, self.port))
+        sock = listen(Bind(self.host, self.port), shared=self._shared)
         host, self._actual_port = sock.getsockname()[:2]
         self._closing = False
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
@@ -336,7 +336,12 @@ class LogDrainServer:
             body = await http.read_body(buffer)
             dropped: Counter[str] = Counter()
             # Nothing cancels it from here on: a batch counts whole.
-            accepted = await self._deliver(body, dropped, _app_name(request.target))
+            receipt = None
+            if self._hub is not None:
+                receipt = self._hub.open_receipt(_idempotency_key(request))
+            accepted = await self._deliver(body, dropped, _app_name(request.target), receipt)
+        except JournalUnavailable as error:
+            return _busy(str(error))
         except UnknownFormat as error:
             return _refusal(415, str(error), (b"accept-encoding", b"gzip, deflate"))
         except BodyTooLarge as error:
@@ -351,19 +356,23 @@ class LogDrainServer:
             self._dropped += dropped
         return _json(200, {"accepted": accepted, "dropped": count, "reasons": dropped})
 
-    async def _deliver(self, body: bytes, dropped: Counter[str], app_name: str) -> int:
+    async def _deliver(
+        self, body: bytes, dropped: Counter[str], app_name: str, receipt: Receipt | None
+    ) -> int:
         accepted = 0
         for run in read_entries(body, dropped, app_name=app_name):
             accepted += len(run)
-            self._accepted += len(run)
-            self._status.lines += len(run)
             self._route(run)
             if self._hub is not None and len(run) == 1 and len(body) <= SMALL_BODY:
-                self._hub.publish(run)
+                self._hub.publish(run, receipt)
             elif self._hub is not None and run:
-                await self._hub.feed(run)
+                await self._hub.feed(run, receipt)
             else:
                 await trio.lowlevel.checkpoint()
+        if receipt is not None:
+            await receipt.confirmed()
+        self._accepted += accepted
+        self._status.lines += accepted
         return accepted
 
     def _route(self, run: Sequence[LogEntry]) -> None:
@@ -388,6 +397,13 @@ def _busy(why: str) -> Answer:
         f"{why}; send the same again in {RETRY_AFTER} s, nothing of it was taken.",
         (b"retry-after", b"%d" % RETRY_AFTER),
     )
+
+
+def _idempotency_key(request: Request) -> str:
+    """The sender's own name for a batch, by which it is known again when it is repeated."""
+    header = request.headers.get
+    key = header(b"idempotency-key", b"") or header(b"logplex-frame-id", b"")
+    return key.decode("latin-1")[:200]
 
 
 def _app_name(target: bytes) -> str:

@@ -38,7 +38,7 @@ class Inbox:
         self._missed_since = 0
         self._arrived = trio.Event()
 
-    def put(self, subject: bytes, payload: bytes) -> None:
+    def put(self, subject: bytes, reply: bytes, payload: bytes, headers: bytes) -> None:
         """Add a message, or count it where there is no room. Never waits."""
         full = len(self._waiting) >= self._max_messages or self._bytes >= self._max_bytes
         if full or self._missed:
