@@ -740,7 +740,13 @@ class SlowHub(Hub):
         self.began = trio.Event()
         self.fed = 0
 
-    async def feed(self, entries: Sequence[LogEntry]) -> None:
+    async def feed(
+        self,
+        entries: Sequence[LogEntry],
+        receipt: object = None,
+        *,
+        arrivals: Sequence[int] | None = None,
+    ) -> None:
         self.began.set()
         await trio.sleep(0.1)
         self.fed += len(entries)
@@ -780,7 +786,13 @@ async def test_a_large_batch_reaches_the_hub_in_runs() -> None:
     sizes: list[int] = []
 
     class CountingHub(Hub):
-        async def feed(self, entries: Sequence[LogEntry]) -> None:
+        async def feed(
+            self,
+            entries: Sequence[LogEntry],
+            receipt: object = None,
+            *,
+            arrivals: Sequence[int] | None = None,
+        ) -> None:
             sizes.append(len(entries))
             await super().feed(entries)
 

@@ -18,6 +18,7 @@ from natstream.entry import Gap, LogEntry, Notice
 from natstream.errors import TooManyReaders
 from natstream.filtering import EVERYTHING, Filter
 from natstream.hub import Hub, open_hub
+from natstream.legs import Leg
 from natstream.subscription import CHANNEL_BATCHES, Subscription
 
 WEB = Filter.from_query([("app", "web")])
@@ -97,11 +98,11 @@ async def test_a_crash_while_handing_out_delays_no_line(
     offer = Subscription.offer
     offered: list[Batch] = []
 
-    def crash_at_the_second(subscription: Subscription, batch: Batch, now: float) -> None:
+    def crash_at_the_second(subscription: Subscription, leg: Leg, batch: Batch, now: float) -> None:
         offered.append(batch)
         if len(offered) == 2:
             raise RuntimeError("a bug")
-        offer(subscription, batch, now)
+        offer(subscription, leg, batch, now)
 
     hub = Hub()
     with hub.subscribe() as one, hub.subscribe() as two:
@@ -132,7 +133,7 @@ async def test_feeding_does_not_wait_for_a_hub_that_has_crashed(
 ) -> None:
     """A source could not be closed while it waits for that."""
 
-    def crash(subscription: Subscription, batch: Batch, now: float) -> None:
+    def crash(subscription: Subscription, leg: Leg, batch: Batch, now: float) -> None:
         raise RuntimeError("a bug")
 
     hub = Hub(backlog_lines=100)
@@ -378,7 +379,7 @@ def placed(item: Selection) -> list[str]:
 class _Plain:
     content_type = "text/plain"
 
-    def entry(self, entry: LogEntry, event_id: str) -> bytes:
+    def entry(self, entry: LogEntry, event_id: str, persistent: bool = False) -> bytes:
         return entry.message.encode()
 
     def notice(self, notice: Notice, place: str = "") -> bytes:
@@ -488,7 +489,7 @@ async def test_readers_that_never_read_hold_the_same_few_batches(
 
 def waiting(reader: Subscription) -> list[Batch]:
     """The batches that wait on a reader's channel."""
-    return list(reader._hub_receive._state.data)
+    return [batch for _, batch in reader._hub_receive._state.data]
 
 
 # --- any interleaving ------------------------------------------------------------------------

@@ -17,9 +17,10 @@ PACKAGE = Path(__file__).parent.parent / "src" / "natstream"
 
 # From the top down. A new module stands below all that it imports, and above all that import it.
 ROOMS = """
-    errors entry terminal parsing bodies filtering framing unframing backlog
+    errors entry terminal parsing bodies filtering framing unframing backlog legs sink
     subscription hub facets health settings logs listening process collector
-    sources sources.inbox sources.http1 sources.nats sources.drain
+    natsclient sources sources.inbox sources.http1 sources.nats sources.drain
+    journal journal.stored journal.jetstream journal.outbox journal.archive journal.journal
     web web.answers web.files web.guards web.attempts web.query web.grants web.metrics
     web.operations web.auth web.stream web.app
     http2 connection serving supervisor asgi
@@ -28,16 +29,16 @@ ROOMS = """
 """.split()  # noqa: SIM905  # a list of words
 
 PURE = """
-    entry terminal parsing bodies filtering framing unframing backlog facets health settings
-    web.query
+    entry terminal parsing bodies filtering framing unframing backlog legs sink facets health
+    settings journal.stored web.query
 """.split()  # noqa: SIM905  # a list of words
 
 # Whoever waits, or talks to the outside.
 IMPURE = {"trio", "asyncio", "socket", "ssl", "select", "threading", "subprocess", "http", "httpx"}
 
 HOMES = {
-    "nats": {"sources.nats"},
-    "trio_asyncio": {"sources.nats"},
+    "nats": {"natsclient"},
+    "trio_asyncio": {"natsclient"},
     "h11": {"sources.http1", "connection"},
     "hypercorn": {"serving", "connection", "http2"},
     "h2": {"http2"},

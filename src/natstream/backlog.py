@@ -8,7 +8,7 @@ A place in this stream of both is a `Cursor`; a `Batch` is an immutable run betw
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import accumulate, pairwise
 
 import attrs
@@ -17,7 +17,7 @@ from natstream.entry import LogEntry, Notice
 from natstream.filtering import Filter
 from natstream.framing import Format
 
-__all__ = ["Backlog", "Batch", "Cursor", "Selection", "fitting"]
+__all__ = ["Backlog", "Batch", "Cursor", "Selection", "StoredBatch", "fitting"]
 
 # Notices are rare (a source's changes of state). A flapping source must not grow memory.
 MAX_NOTICES = 1_000
@@ -60,6 +60,8 @@ class Batch:
     first_notice: int
     notices: Sequence[tuple[int, Notice]] = ()
     """(the number of the entry that it stands before, the notice), ascending."""
+    persistent: bool = attrs.field(default=False, kw_only=True)
+    """Whether the entries are stored durably."""
     _frames: dict[Format, list[bytes | None]] = attrs.field(factory=dict, init=False, repr=False)
     _selections: dict[Filter, Selection] | None = attrs.field(factory=dict, init=False, repr=False)
 
@@ -86,7 +88,12 @@ class Batch:
             self.arrivals[skip:],
             self.first_notice + skip_notices,
             self.notices[skip_notices:],
+            persistent=self.persistent,
         )
+
+    def number(self, index: int) -> int:
+        """The number of the entry at `index`."""
+        return self.first + index
 
     def select(self, filter: Filter) -> Selection:
         """What `filter` lets through, shared between its readers until `release`."""
@@ -114,9 +121,25 @@ class Batch:
             frames = self._frames[format] = [None] * len(self.entries)
         frame = frames[index]
         if frame is None:
-            event_id = f"{self.arrivals[index]}-{self.epoch}-{self.first + index}"
-            frame = frames[index] = format.entry(self.entries[index], event_id)
+            event_id = f"{self.arrivals[index]}-{self.epoch}-{self.number(index)}"
+            frame = frames[index] = format.entry(self.entries[index], event_id, self.persistent)
         return frame
+
+
+@attrs.define(eq=False)
+class StoredBatch(Batch):
+    """What was read from a journal between two places: perhaps not every entry. No notices."""
+
+    numbers: Sequence[int] = attrs.field(kw_only=True)
+    until: int = attrs.field(kw_only=True)
+    """The number of the first entry after all that was looked through."""
+
+    def __attrs_post_init__(self) -> None:
+        self.start = Cursor(self.first, self.first_notice)
+        self.end = Cursor(self.until, self.first_notice)
+
+    def number(self, index: int) -> int:
+        return self.numbers[index]
 
 
 @attrs.define(eq=False)
@@ -146,6 +169,14 @@ class Selection:
         """The notices, in order."""
         return [notice for _, notice in self._notices]
 
+    def without(self, numbers: Container[int]) -> Selection:
+        """The same but for the entries with these numbers."""
+        number = self.batch.number
+        left = [index for index in self._indices if number(index) not in numbers]
+        return (
+            self if len(left) == len(self._indices) else Selection(self.batch, left, self._notices)
+        )
+
     def pieces(self, format: Format) -> Sequence[bytes]:
         """Its frames in `format`, joined into pieces of at most 64 KiB (or one larger frame)."""
         pieces = self._pieces.get(format)
@@ -160,7 +191,7 @@ class Selection:
         frames = []
         upcoming = list(self._notices)
         for index in self._indices:
-            while upcoming and upcoming[0][0] <= batch.first + index:
+            while upcoming and upcoming[0][0] <= batch.number(index):
                 frames.append(format.notice(upcoming.pop(0)[1]))
             frames.append(batch.frame(index, format))
         frames.extend(format.notice(notice) for _, notice in upcoming)
@@ -190,12 +221,22 @@ def fitting(costs: Sequence[int], max_bytes: int) -> int:
 class Backlog:
     """The newest entries, at most `max_lines` and about `max_bytes` of memory; at least one."""
 
-    def __init__(self, epoch: str, *, max_lines: int, max_bytes: int) -> None:
+    def __init__(
+        self,
+        epoch: str,
+        *,
+        max_lines: int,
+        max_bytes: int,
+        first: int = 1,
+        persistent: bool = False,
+    ) -> None:
         self.epoch = epoch
         self.max_lines = max_lines
         self.max_bytes = max_bytes
+        self.persistent = persistent
+        """Whether the entries are stored durably, elsewhere."""
         self.bytes = 0
-        self.first = 1
+        self.first = first
         """The number of the oldest remembered entry, or of the next one if there is none."""
         self.first_notice = 1
         # Parallel lists, oldest first; what stands before _start is forgotten.
@@ -242,6 +283,12 @@ class Backlog:
         self.bytes += sum(costs)
         self._forget()
 
+    def jump(self, number: int) -> None:
+        """Forget all entries, and go on with this number: those up to it do not exist."""
+        self._start = self.bytes = 0
+        self._entries, self._arrivals, self._costs = [], [], []
+        self.first = number
+
     def append_notice(self, notice: Notice) -> None:
         """Remember a notice, before the next entry."""
         self._notices.append((self.end.entry, notice))
@@ -285,6 +332,7 @@ class Backlog:
             self._arrivals[start:stop],
             first_notice,
             self._notices[first_notice - offset : last_notice - offset],
+            persistent=self.persistent,
         )
 
     def _forget(self) -> None:

@@ -14,6 +14,8 @@ __all__ = [
     "BadBody",
     "BadQuery",
     "ConfigurationError",
+    "JournalDenied",
+    "JournalUnavailable",
     "ListenError",
     "NatstreamError",
     "SourceDenied",
@@ -41,6 +43,8 @@ class SourceError(NatstreamError):
     """A source has stopped delivering. `retry_after`: seconds to wait at least before a retry."""
 
     retry_after: float = 0.0
+    reason: str = ""
+    """One word for it, where several are told apart."""
 
 
 class SourceUnavailable(SourceError):
@@ -51,6 +55,22 @@ class SourceDenied(SourceError):
     """The operator's: credentials or permissions are refused. Retried slowly: tokens rotate."""
 
     retry_after = 30.0
+
+
+class JournalUnavailable(SourceUnavailable):
+    """The journal's server is away, or its stream cannot take or give lines just now."""
+
+    def __init__(self, message: str, reason: str = "unreachable") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class JournalDenied(SourceDenied):
+    """The operator's: credentials of the journal are refused, or its stream cannot serve."""
+
+    def __init__(self, message: str, reason: str = "denied") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class TooManyReaders(NatstreamError):

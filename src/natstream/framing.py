@@ -48,8 +48,8 @@ class Format(Protocol):
 
     content_type: str
 
-    def entry(self, entry: LogEntry, event_id: str) -> bytes:
-        """A live or replayed log line."""
+    def entry(self, entry: LogEntry, event_id: str, persistent: bool = False) -> bytes:
+        """A live or replayed log line; `persistent` if it is stored durably."""
 
     def notice(self, notice: Notice, place: str = "") -> bytes:
         """A word of this service; `place` is the event id to resume from after it."""
@@ -89,13 +89,13 @@ class _EntryEvent(msgspec.Struct, gc=False):
     source: str
 
 
-def _entry_json(entry: LogEntry) -> bytes:
+def _entry_json(entry: LogEntry, persistent: bool) -> bytes:
     return _json(
         _EntryEvent(
             entry.message,
             entry.unix_ns // 1_000_000,
             "system" if entry.is_system else "log",
-            False,
+            persistent,
             entry.app_name,
             entry.region,
             entry.machine_id,
@@ -147,8 +147,8 @@ def _whole(value: Any) -> Any:
 class _Sse:
     content_type = "text/event-stream"
 
-    def entry(self, entry: LogEntry, event_id: str) -> bytes:
-        return b"id: %b\ndata: %b\n\n" % (event_id.encode(), _entry_json(entry))
+    def entry(self, entry: LogEntry, event_id: str, persistent: bool = False) -> bytes:
+        return b"id: %b\ndata: %b\n\n" % (event_id.encode(), _entry_json(entry, persistent))
 
     def notice(self, notice: Notice, place: str = "") -> bytes:
         # A block of its own: an EventSource takes over the id without raising an event, so a
@@ -166,8 +166,8 @@ class _Sse:
 class _Ndjson:
     content_type = "application/x-ndjson"
 
-    def entry(self, entry: LogEntry, event_id: str) -> bytes:
-        return b'%b,"id":"%b"}\n' % (_entry_json(entry)[:-1], event_id.encode())
+    def entry(self, entry: LogEntry, event_id: str, persistent: bool = False) -> bytes:
+        return b'%b,"id":"%b"}\n' % (_entry_json(entry, persistent)[:-1], event_id.encode())
 
     def notice(self, notice: Notice, place: str = "") -> bytes:
         event = _notice_json(notice)
@@ -183,7 +183,7 @@ class _Ndjson:
 class _Text:
     content_type = "text/plain; charset=utf-8"
 
-    def entry(self, entry: LogEntry, event_id: str) -> bytes:
+    def entry(self, entry: LogEntry, event_id: str, persistent: bool = False) -> bytes:
         return text_line(entry).encode("utf-8", "replace") + b"\n"
 
     def notice(self, notice: Notice, place: str = "") -> bytes:

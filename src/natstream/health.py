@@ -56,8 +56,12 @@ class SourceStatus:
     restarts: int = 0
     """Times that the supervisor had to start its task anew, for whatever reason."""
 
-    def change(self, state: SourceState, detail: str) -> None:
+    reason: str = ""
+    """One word for what is wrong, where several things are told apart."""
+
+    def change(self, state: SourceState, detail: str, reason: str = "") -> None:
         """Enter `state`, and tell the readers unless it is only a repetition."""
+        self.reason = reason
         if (state, detail) == (self.state, self.detail):
             return
         if state is not self.state:

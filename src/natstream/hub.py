@@ -25,6 +25,7 @@ from natstream.entry import Gap, LogEntry, Notice
 from natstream.errors import TooManyReaders
 from natstream.filtering import EVERYTHING, Filter
 from natstream.framing import EventId
+from natstream.legs import Leg
 from natstream.subscription import Subscription
 
 __all__ = ["Hub", "HubStatistics", "open_hub"]
@@ -81,16 +82,19 @@ class Hub:
     ) -> None:
         """The limits are `open_hub`'s; `observe` is told of all that is published, at once."""
         self._observe = observe
-        self.epoch = secrets.token_hex(4)
-        self.backlog = Backlog(self.epoch, max_lines=backlog_lines, max_bytes=backlog_bytes)
+        self._backlog_lines, self._backlog_bytes = backlog_lines, backlog_bytes
+        self.leg = self._own_leg()
+        """What new readers join, and entries are published to."""
+        self.opened = trio.Event()
+        """Set once it is known which leg that is: where there is a journal, it takes a moment."""
+        self.opened.set()
         self.max_readers = max_readers
         self.max_lag = max_lag
         # A slice that outgrew the backlog would cost even a fast reader lines.
         self._slice_lines = max(1, min(BATCH_LINES, backlog_lines // 4))
         self._slice_bytes = min(BATCH_BYTES, backlog_bytes // 4)
         self._subscriptions: set[Subscription] = set()
-        self.flushed = self.backlog.end
-        """The place up to which readers have been handed batches."""
+        self._published = 0
         self._published_bytes = self._flushed_bytes = 0
         self._work = trio.Event()
         self._urgent = trio.Event()
@@ -100,18 +104,32 @@ class Hub:
         self._round_seconds = 0.0
         self._gaps = self._missed = 0
 
+    @property
+    def backlog(self) -> Backlog:
+        """The current leg's."""
+        return self.leg.backlog
+
+    @property
+    def epoch(self) -> str:
+        """The current leg's."""
+        return self.leg.backlog.epoch
+
     # --- sources -------------------------------------------------------------------------
 
-    def publish(self, entries: Sequence[LogEntry]) -> None:
+    def publish(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
         """Hand entries to all readers. Never waits.
 
         At most a quarter of the backlog at once, with checkpoints between; `feed` does that.
         """
         if entries:
-            self._publish(entries, [entry.cost for entry in entries])
+            now_ms = time.time_ns() // 1_000_000
+            self._publish(entries, [entry.cost for entry in entries], [now_ms] * len(entries))
 
-    def _publish(self, entries: Sequence[LogEntry], costs: Sequence[int]) -> None:
-        self.backlog.append(entries, costs, [time.time_ns() // 1_000_000] * len(entries))
+    def _publish(
+        self, entries: Sequence[LogEntry], costs: Sequence[int], arrivals: Sequence[int]
+    ) -> None:
+        self.leg.backlog.append(entries, costs, arrivals)
+        self._published += len(entries)
         self._published_bytes += sum(costs)
         if self._observe is not None:
             self._observe(entries)
@@ -119,12 +137,23 @@ class Hub:
         if self._is_urgent():
             self._urgent.set()
 
-    async def feed(self, entries: Sequence[LogEntry]) -> None:
+    async def feed(
+        self,
+        entries: Sequence[LogEntry],
+        receipt: object = None,
+        *,
+        arrivals: Sequence[int] | None = None,
+    ) -> None:
         """Publish any number of entries in slices, letting the readers run between them.
 
         However many feed at once, they wait as long as it takes for a fast reader to lose
         nothing, though not for a task that does not run. Cancelled, it has published a part of
         them, in order.
+
+        Args:
+            entries: in order.
+            receipt: this hub gives none.
+            arrivals: Unix ms of each; now, unless it is given.
         """
         start = 0
         while start < len(entries):
@@ -133,12 +162,19 @@ class Hub:
             run = entries[start : start + self._slice_lines]
             costs = [entry.cost for entry in run]
             count = fitting(costs, self._slice_bytes)
-            self._publish(run[:count], costs[:count])
+            if arrivals is None:
+                times: Sequence[int] = [time.time_ns() // 1_000_000] * count
+            else:
+                times = arrivals[start : start + count]
+            self._publish(run[:count], costs[:count], times)
             start += count
             # In the first the flush runs, in the second the readers that it woke.
             await trio.lowlevel.checkpoint()
             if start < len(entries):
                 await trio.lowlevel.checkpoint()
+
+    def open_receipt(self, key: str) -> None:
+        """Nothing to wait for: what this hub is given, it has (see `sink.Sink`)."""
 
     def announce(
         self,
@@ -154,6 +190,27 @@ class Hub:
         """
         self.backlog.append_notice(Notice(message, type, gap=gap, public=public))
         self._work.set()
+
+    def move_to(self, leg: Leg, start: int) -> None:
+        """Go on with another leg: readers go over once they have had what is left of this one.
+
+        `start` is its number with which those begin there who have never been on it.
+        """
+        last = self.leg
+        for batch in self._unflushed(self.backlog.end):
+            self._send(batch)
+        leg.number = last.number + 1
+        last.next, last.next_start = leg, start
+        last.before = None  # who looks back begins with the journal's
+        self.leg = leg
+        self._flushed_bytes = self._published_bytes
+        self._feeders.unpark_all()
+
+    def _own_leg(self) -> Leg:
+        backlog = Backlog(
+            secrets.token_hex(4), max_lines=self._backlog_lines, max_bytes=self._backlog_bytes
+        )
+        return Leg(backlog, backlog.end)
 
     # --- the task ------------------------------------------------------------------------
 
@@ -209,7 +266,7 @@ class Hub:
                 self._send(batch)
             except Exception:
                 # Restarted, it hands this out again; readers pass over what they have had.
-                self.flushed = batch.start
+                self.leg.flushed = batch.start
                 self._work.set()
                 raise
             # In the first the readers wake, and most of what they send leaves in it. CPU time:
@@ -219,25 +276,26 @@ class Hub:
             cost = time.thread_time() - started
             self._round_seconds += (cost - self._round_seconds) / 8
             self._feeders.unpark_all()
-        self._flushed_bytes = until_bytes
+        self._flushed_bytes = max(self._flushed_bytes, until_bytes)
         self._feeders.unpark_all()
         if not self._is_urgent():
             self._urgent = trio.Event()
 
     def _unflushed(self, until: Cursor) -> Iterator[Batch]:
-        while not self.flushed.reaches(until):
-            batch = self.backlog.read(self.flushed, until.entry, BATCH_LINES, BATCH_BYTES)
-            self.flushed = batch.end
+        leg = self.leg
+        while leg is self.leg and not leg.flushed.reaches(until):
+            batch = leg.backlog.read(leg.flushed, until.entry, BATCH_LINES, BATCH_BYTES)
+            leg.flushed = batch.end
             yield batch
 
     def _send(self, batch: Batch) -> None:
         now = trio.current_time()
         for subscription in self._subscriptions:
-            subscription.offer(batch, now)
+            subscription.offer(self.leg, batch, now)
 
     def _is_urgent(self) -> bool:
         """Whether waiting for the pace could cost even a fast reader lines."""
-        lines = self.backlog.end.entry - self.flushed.entry
+        lines = self.backlog.end.entry - self.leg.flushed.entry
         size = self._published_bytes - self._flushed_bytes
         return lines * 4 > self.backlog.max_lines or size * 4 > self.backlog.max_bytes
 
@@ -247,14 +305,22 @@ class Hub:
 
     # --- readers -------------------------------------------------------------------------
 
-    def find(self, event_id: str) -> LogEntry | None:
-        """The entry with this id, if it is remembered."""
+    async def find(self, event_id: str) -> LogEntry | None:
+        """The entry with this id, if it is remembered, or stored.
+
+        Raises:
+            SourceUnavailable: it may be stored, and the journal does not answer.
+        """
         place = EventId.parse(event_id)
-        if place is None or place.epoch != self.epoch:
-            return None
-        if not self.backlog.first <= place.number < self.backlog.end.entry:
-            return None
-        return self.backlog.read(Cursor(place.number, 0), place.number + 1, 1, 1).entries[0]
+        for leg in (self.leg, self.leg.before):
+            if place is None or leg is None or leg.epoch != place.epoch:
+                continue
+            backlog, number = leg.backlog, place.number
+            if backlog.first <= number < backlog.end.entry:
+                return backlog.read(Cursor(number, 0), number + 1, 1, 1).entries[0]
+            if leg.archive is not None:
+                return await leg.archive.find(number)
+        return None
 
     @contextmanager
     def subscribe(
@@ -315,16 +381,15 @@ class Hub:
 
     def statistics(self) -> HubStatistics:
         """What the hub holds and has done."""
-        end = self.backlog.end.entry
         return HubStatistics(
             readers=len(self._subscriptions),
-            published=end - 1,
+            published=self._published,
             backlog_lines=self.backlog.lines,
             backlog_bytes=self.backlog.bytes,
             oldest_ms=self.backlog.oldest_ms,
             gaps=self._gaps,
             missed=self._missed,
-            slowest=max((end - reader.cursor.entry for reader in self._subscriptions), default=0),
+            slowest=max((reader.lag for reader in self._subscriptions), default=0),
             round_seconds=self._round_seconds,
         )
 

@@ -14,8 +14,12 @@ __all__ = ["listen"]
 BACKLOG = 2_048
 
 
-def listen(bind: Bind) -> socket.socket:
+def listen(bind: Bind, *, shared: bool = False) -> socket.socket:
     """A socket that is bound to `bind` and listens; `::` takes IPv4 too, or alone without IPv6.
+
+    Args:
+        bind: where.
+        shared: other processes that say so too may listen there as well.
 
     Raises:
         ListenError: the address is taken, not allowed or not of this machine.
@@ -34,6 +38,8 @@ def listen(bind: Bind) -> socket.socket:
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, bind.host != "::")
             sock.bind(address)
@@ -43,7 +49,7 @@ def listen(bind: Bind) -> socket.socket:
             raise
     except OSError as error:
         if bind.host == "::" and error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
-            return listen(Bind("0.0.0.0", bind.port))  # noqa: S104 - what "::" asks for
+            return listen(Bind("0.0.0.0", bind.port), shared=shared)  # noqa: S104 - what "::" asks for
         raise ListenError(_why_not(bind, error)) from error
     return sock
 

@@ -153,6 +153,25 @@ def _seconds(least: float, most: float) -> Callable[[str], float]:
     return parse
 
 
+def _duration(text: str) -> float:
+    match = re.fullmatch(r"([0-9]{1,6})([smhd])", text.lower())
+    if not match or not int(match[1]):
+        raise ValueError("a duration as 90m, 24h or 7d")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[match[2]]
+
+
+def _stream_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
+        raise ValueError("a stream's name of A-Z, a-z, 0-9, _ and -")
+    return text
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in ("on", "off"):
+        raise ValueError("on or off")
+    return text.lower() == "on"
+
+
 def _setting(
     variable: str,
     parse: Callable[[str], Any],
@@ -270,6 +289,62 @@ class Settings:
     )
     sources: tuple[str, ...] = _setting(
         "NATSTREAM_SOURCES", _sources, SOURCES, "which sources run", shown="`nats,drain`"
+    )
+    journal_servers: tuple[str, ...] = _setting(
+        "NATSTREAM_JOURNAL_URL",
+        _servers,
+        (),
+        "NATS servers with JetStream, separated by commas: lines are kept there, durably, and all "
+        "processes that name the same serve the same stream (see docs/scaling.md)",
+        shown="none: lines are kept in memory alone",
+    )
+    journal_user: str = _setting(
+        "NATSTREAM_JOURNAL_USER", str, "", "the journal's user", shown="none"
+    )
+    journal_password: str = _setting(
+        "NATSTREAM_JOURNAL_PASSWORD", str, "", "its password", shown="none", secret=True
+    )
+    journal_token: str = _setting(
+        "NATSTREAM_JOURNAL_TOKEN",
+        str,
+        "",
+        "the journal's token, in place of a user",
+        shown="none",
+        secret=True,
+    )
+    journal_stream: str = _setting(
+        "NATSTREAM_JOURNAL_STREAM",
+        _stream_name,
+        "natstream",
+        "the stream's name; it is created if it is missing, and never altered",
+    )
+    journal_max_age: float = _setting(
+        "NATSTREAM_JOURNAL_MAX_AGE",
+        _duration,
+        86_400.0,
+        "how long a stream that is created keeps lines",
+        shown="`24h`",
+    )
+    journal_max_bytes: int = _setting(
+        "NATSTREAM_JOURNAL_MAX_BYTES",
+        _count(1 << 20, 1 << 50),
+        1 << 30,
+        "how many bytes of them; the first limit reached counts",
+        shown="`1073741824` (1 GiB)",
+    )
+    journal_replicas: int = _setting(
+        "NATSTREAM_JOURNAL_REPLICAS",
+        _count(1, 5),
+        1,
+        "how many servers of a cluster keep a copy: 3 survive the loss of one",
+    )
+    share_port: bool = _setting(
+        "NATSTREAM_SHARE_PORT",
+        _switch,
+        False,
+        "`on`: other processes on this machine may listen on the same ports, and the kernel "
+        "spreads readers over them; each uses one core",
+        shown="`off`: a taken port is an error",
     )
     backlog_lines: int = _setting(
         "NATSTREAM_BACKLOG_LINES",

@@ -7,14 +7,21 @@ backlog no longer has is told as a `Gap`. On trio; no sockets.
 from __future__ import annotations
 
 import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import closing, suppress
+from functools import partial
 from typing import Protocol
 
+import attrs
 import trio
 
-from natstream.backlog import Backlog, Batch, Cursor, Selection
+from natstream.backlog import Batch, Cursor, Selection, StoredBatch
 from natstream.entry import Gap
+from natstream.errors import SourceUnavailable
 from natstream.filtering import Filter
 from natstream.framing import EventId
+from natstream.legs import Archive, ArchiveReader, Leg, Outage
 
 __all__ = ["CHANNEL_BATCHES", "Publisher", "Subscription"]
 
@@ -33,17 +40,33 @@ OTHER_PROCESS_MARGIN_MS = 2_000
 # Looking back for the last matching entries goes in such steps: a fifth of a millisecond each, and
 # a tenth of a second with the dearest expression on lines of ordinary length.
 SEEK_LINES = 200
+# In what is stored, first in a step that a common filter is content with, then in larger ones.
+SEEK_STORED = 4_000
+SEEK_STORED_MOST = 256_000
 
 
 class Publisher(Protocol):
     """What a subscription needs of the hub."""
 
-    epoch: str
-    backlog: Backlog
-    flushed: Cursor
+    leg: Leg
     max_lag: float
 
     def count_gap(self, gap: Gap) -> None: ...
+
+
+@attrs.define
+class _Tail:
+    """How far the search for the last matching entries has come."""
+
+    wanted: int
+    since: int | None
+    """Unix ms: none that arrived before."""
+    leg: Leg
+    end: int
+    """The number down to which it has looked."""
+    step: int = SEEK_STORED
+    lowest: int | None = None
+    """The oldest number of what is stored that comes into question, once it is known."""
 
 
 class Subscription:
@@ -56,25 +79,32 @@ class Subscription:
         self.filter = filter
         self._hub = hub
         self._follow = follow
-        self._send, self._hub_receive = trio.open_memory_channel[Batch](CHANNEL_BATCHES)
+        self._send, self._hub_receive = trio.open_memory_channel[tuple[Leg, Batch]](CHANNEL_BATCHES)
         # The reader's end. The hub keeps the original, to make room when the channel is full.
         self._receive = self._hub_receive.clone()
-        self.cursor = hub.backlog.end
-        """The next record that it needs."""
-        self._present = self.cursor
-        self._place_ms = hub.backlog.newest_ms or time.time_ns() // 1_000_000
-        self._held: Batch | None = None
+        self._leg = self._joined_leg = hub.leg
+        self.cursor = self._joined = hub.leg.backlog.end
+        """The next record of the leg that it needs."""
+        self._place_ms = hub.leg.backlog.newest_ms or time.time_ns() // 1_000_000
+        self._held: tuple[Leg, Batch] | None = None
         self._gap: Gap | None = None
-        # While `tail` is sought backwards: how many are wanted, from where on, and down to where.
-        self._tail: tuple[int, int, int] | None = None
+        # What has to be looked up before the first item, slice by slice.
+        self._seek: Callable[[], Awaitable[None]] | None = None
         # A replay that was asked for may take its time; how long it lags is counted from its end.
         self._replaying = False
         self._behind_since: float | None = None
+        # Where it left the legs that it was on, by epoch; and an id of one where it never was.
+        self._left: dict[str, Cursor] = {}
+        self._claim: EventId | None = None
+        self._outages: list[Outage] = []
+        self._stored: ArchiveReader | None = None
+        self._fetched: StoredBatch | None = None
 
     def __enter__(self) -> Subscription:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self._close_stored()
         self._receive.close()
         self._hub_receive.close()
         self._send.close()
@@ -91,16 +121,23 @@ class Subscription:
     @property
     def place(self) -> str:
         """The event id to resume from: of the last entry that it has seen or passed over."""
-        return str(EventId(self._place_ms, self._hub.epoch, self.cursor.entry - 1))
+        return str(EventId(self._place_ms, self._leg.epoch, self.cursor.entry - 1))
+
+    @property
+    def lag(self) -> int:
+        """Entries of its leg that it has yet to see."""
+        return max(0, self._leg.backlog.end.entry - self.cursor.entry)
 
     @property
     def is_current(self) -> bool:
         """Whether there is nothing for it without waiting; much cheaper than trying."""
         return (
             self._held is None
-            and self.cursor.reaches(self._hub.flushed)
+            and self.cursor.reaches(self._leg.flushed)
             and self._gap is None
             and self._follow
+            and self._leg.next is None
+            and self._seek is None
         )
 
     async def receive(self) -> Selection | Gap:
@@ -111,13 +148,16 @@ class Subscription:
         """
         rested = False  # whether the others have had their turn
         while True:
-            if self._tail is not None:
-                await self._seek_tail(*self._tail)
+            if (seek := self._seek) is not None:
+                await seek()
+                if self._seek is seek:
+                    self._seek = None
+                continue
             if self.is_current:
                 try:
                     self._held = await self._receive.receive()
                 except trio.EndOfChannel:
-                    if self.cursor.reaches(self._hub.flushed):
+                    if self.is_current:
                         raise
                 rested = True
                 continue
@@ -125,7 +165,8 @@ class Subscription:
                 # A cancel comes before anything is taken, so that it loses nothing.
                 await trio.lowlevel.checkpoint_if_cancelled()
             try:
-                item = self._step()
+                archive = self._needed_archive
+                item = await self._read_stored(archive) if archive else self._step()
             except trio.WouldBlock:
                 continue
             if not rested:
@@ -141,51 +182,59 @@ class Subscription:
             trio.WouldBlock: there is nothing to show just now.
             trio.EndOfChannel: as above.
         """
-        if self._tail is None and (item := self._step()):
+        if self._seek is None and not self._needed_archive and (item := self._step()):
             return item
         raise trio.WouldBlock
 
     def replay(self, tail: int | None, since: int | None) -> None:
         """Start at the last `tail` matching entries, and at those that arrived at `since`."""
-        backlog = self._hub.backlog
-        lowest = backlog.first if since is None else backlog.number_at(since)
-        if tail is None:
-            self._start_at(lowest)
-        else:
-            self._tail = (tail, self.cursor.entry, lowest)
         self._replaying = True
+        if tail is not None:
+            tail_seek = _Tail(tail, since, self._leg, self.cursor.entry)
+            self._seek = partial(self._seek_tail, tail_seek)
+        else:
+            self._start_at_time(since or 0)
 
     def resume(self, last_event_id: str) -> None:
         """Start after the entry that the id names; what cannot be found is told as a gap."""
-        backlog = self._hub.backlog
-        event_id = EventId.parse(last_event_id)
         self._replaying = True
+        event_id = EventId.parse(last_event_id)
         if event_id is None:
             self._gap = Gap(None, None, doubles=True)
-            self._start_at(backlog.first)
-        elif event_id.epoch == self._hub.epoch and event_id.number < self._present.entry:
-            # What was said after that entry may have been heard or not: better twice than never.
-            number = event_id.number + 1
-            self.cursor = Cursor(number, backlog.notice_at(number))
-            self._place_ms = event_id.unix_ms
+            self._start_at_time(0)
+            return
+        for leg in filter(None, (self._leg, self._leg.before)):
+            if leg.epoch == event_id.epoch:
+                break
         else:
-            self._gap = Gap(None, event_id.unix_ms, doubles=True)
-            now_ms = time.time_ns() // 1_000_000
-            self._start_at(
-                backlog.number_at(min(event_id.unix_ms, now_ms) - OTHER_PROCESS_MARGIN_MS)
-            )
+            self._claim = event_id
+            self._resume_by_time(event_id)
+            return
+        self._leg = leg
+        if event_id.number < leg.backlog.end.entry:
+            # What was said after that entry may have been heard or not: better twice than never.
+            self._go_to(event_id)
+        elif leg.archive is None:
+            self._resume_by_time(event_id)
+        elif leg is self._joined_leg:
+            # Another process may be ahead of this one by what is still on its way.
+            self._seek = partial(self._resume_ahead, leg.archive, event_id)
+        else:
+            self._go_to(event_id)
 
     # --- the hub's side ------------------------------------------------------------------
 
-    def offer(self, batch: Batch, now: float) -> None:
+    def offer(self, leg: Leg, batch: Batch, now: float) -> None:
         """Put a batch on the channel, in the place of the oldest one if it is full."""
         try:
-            self._send.send_nowait(batch)
+            self._send.send_nowait((leg, batch))
         except trio.WouldBlock:
             self._hub_receive.receive_nowait()
-            self._send.send_nowait(batch)
+            self._send.send_nowait((leg, batch))
         # Notices make nobody late, nor do lines that it joined behind or found in the backlog.
-        if self._behind_since is None and self.cursor.entry < batch.end.entry:
+        if self._behind_since is None and (
+            leg is not self._leg or self.cursor.entry < batch.end.entry
+        ):
             self._behind_since = now
 
     def end(self) -> None:
@@ -199,22 +248,28 @@ class Subscription:
         if self._gap is not None:
             gap, self._gap = self._gap, None
             return self._tell(gap)
-        if not self._follow:
-            if self.cursor.reaches(self._present):
+        if self._ends_here:
+            if self.cursor.reaches(self._joined):
                 raise trio.EndOfChannel
-            return self._catch_up(self._present.entry)
+            return self._catch_up(self._joined.entry)
         if self._has_lagged():
-            return self._lose(self._hub.flushed.entry)
+            return self._lose(self._leg.flushed.entry)
         while True:
-            batch = self._held
-            if batch is None:
+            if self._held is None:
                 try:
-                    batch = self._held = self._receive.receive_nowait()
+                    self._held = self._receive.receive_nowait()
                 except (trio.WouldBlock, trio.EndOfChannel) as error:
-                    if self.cursor.reaches(self._hub.flushed):
+                    if not self.cursor.reaches(self._leg.flushed):
+                        return self._catch_up(self._leg.flushed.entry)
+                    if self._leg.next is None:
                         raise trio.WouldBlock from error
-                    return self._catch_up(self._hub.flushed.entry)
-            if self.cursor.reaches(batch.end):
+                    return self._go_on(self._leg.next)
+            leg, batch = self._held
+            if leg.number > self._leg.number and self._leg.next is not None:
+                if not self.cursor.reaches(self._leg.flushed):
+                    return self._catch_up(self._leg.flushed.entry)
+                return self._go_on(self._leg.next)
+            if leg is not self._leg or self.cursor.reaches(batch.end):
                 self._held = None  # seen already, in the backlog
                 continue
             if not self.cursor.reaches(batch.start):
@@ -222,9 +277,18 @@ class Subscription:
             self._held = None
             return self._take(batch.since(self.cursor))
 
+    @property
+    def _ends_here(self) -> bool:
+        return not self._follow and self._leg is self._joined_leg
+
+    @property
+    def _goal(self) -> int:
+        """The number before which there is something for it on this leg, just now."""
+        return self._joined.entry if self._ends_here else self._leg.flushed.entry
+
     def _catch_up(self, until: int) -> Selection | Gap:
         """A chunk of the backlog up to the entry `until`, or the word that it is gone."""
-        backlog = self._hub.backlog
+        backlog = self._leg.backlog
         if self.cursor.entry < (oldest := min(backlog.first, until)):
             return self._lose(oldest)
         return self._take(backlog.read(self.cursor, until, CATCH_UP_LINES, CATCH_UP_BYTES))
@@ -233,26 +297,32 @@ class Subscription:
         self.cursor = batch.end
         if batch.entries:
             self._place_ms = batch.arrivals[-1]
-        if self.cursor.reaches(self._hub.flushed):
+        if self.cursor.reaches(self._leg.flushed) and self._leg.next is None:
             self._replaying = False
             self._behind_since = None
-        elif self._replaying and self.cursor.reaches(self._present):
+        elif (
+            self._replaying and self._leg is self._joined_leg and self.cursor.reaches(self._joined)
+        ):
             self._replaying = False
             self._behind_since = trio.current_time()
-        return batch.select(self.filter)
+        selection = batch.select(self.filter)
+        if self._outages and batch.persistent:
+            selection = self._without_shown(selection)
+        return selection
 
     def _lose(self, until: int) -> Gap:
         """Give up what stands before the entry `until`."""
         missed = until - self.cursor.entry
         gap = Gap(missed, self._place_ms, at_most=not self.filter.is_everything)
         self.cursor = Cursor(until, self.cursor.notice)
+        self._close_stored()
         return self._tell(gap)
 
     def _tell(self, gap: Gap) -> Gap:
-        backlog = self._hub.backlog
+        backlog = self._leg.backlog
         if backlog.first <= self.cursor.entry < backlog.end.entry:
             self._place_ms = backlog.arrival(self.cursor.entry)
-        if self.cursor.entry >= self._hub.flushed.entry:
+        if self.cursor.entry >= self._leg.flushed.entry:
             self._behind_since = None
         self._hub.count_gap(gap)
         return gap.reduced() if self.filter.scoped else gap
@@ -262,24 +332,158 @@ class Subscription:
             not self._replaying
             and self._behind_since is not None
             and trio.current_time() - self._behind_since > self._hub.max_lag
-            and self.cursor.entry < self._hub.flushed.entry
+            and self.cursor.entry < self._leg.flushed.entry
         )
 
-    def _start_at(self, number: int) -> None:
+    # --- from leg to leg -----------------------------------------------------------------
+
+    def _go_on(self, leg: Leg) -> Selection | Gap:
+        """Leave the leg, which is over, for the next one."""
+        last = self._leg
+        self._left[last.epoch] = self.cursor
+        self._close_stored()
+        self._leg = leg
+        backlog = leg.backlog
+        start = last.next_start
+        if self._claim is not None and self._claim.epoch == leg.epoch:
+            start = self._claim.number + 1
+        self.cursor = self._left.get(leg.epoch) or Cursor(start, backlog.notice_at(start))
+        if last.outage is not None:
+            self._outages.append(last.outage)
+            if last.outage.overflowed:
+                self._gap = Gap(None, last.outage.since, doubles=True)
+        return self._take(Batch(leg.epoch, self.cursor.entry, (), (), self.cursor.notice))
+
+    def _without_shown(self, selection: Selection) -> Selection:
+        """Leave out what this reader was shown while the journal was away."""
+        place = selection.batch.start.entry
+        self._outages = [outage for outage in self._outages if outage.matters_at(place)]
+        for outage in self._outages:
+            selection = selection.without(outage.numbers)
+        return selection
+
+    # --- what is stored ------------------------------------------------------------------
+
+    @property
+    def _needed_archive(self) -> Archive | None:
+        """What to read from next, if it is older than the backlog and may be stored."""
+        if self._leg.archive is None or self._gap is not None or self._has_lagged():
+            return None
+        behind = self.cursor.entry < min(self._leg.backlog.first, self._goal)
+        return self._leg.archive if behind else None
+
+    async def _read_stored(self, archive: Archive) -> Selection | Gap:
+        """A chunk of what the backlog has forgotten, or the word that it is gone there too."""
+        if self._stored is None:
+            self._stored = archive.open(self.cursor.entry, self.filter)
+        until = min(self._leg.backlog.first, self._goal)
+        if self._fetched is None:
+            try:
+                self._fetched = await self._stored.read(until)
+            except SourceUnavailable:
+                # It does not come back. What is remembered is better than nothing.
+                return self._lose(until)
+        batch = self._fetched
+        if self.cursor.entry < batch.start.entry:
+            missed = batch.start.entry - self.cursor.entry
+            gap = Gap(missed, self._place_ms, at_most=not self.filter.is_everything)
+            self.cursor = Cursor(batch.start.entry, self.cursor.notice)
+            return self._tell(gap)
+        self._fetched = None
+        if batch.end.entry >= until:
+            self._close_stored()
+        return self._take(attrs.evolve(batch, first_notice=self.cursor.notice))
+
+    def _close_stored(self) -> None:
+        if self._stored is not None:
+            self._stored.close()
+        self._stored = self._fetched = None
+
+    # --- the start -----------------------------------------------------------------------
+
+    def _go_to(self, event_id: EventId) -> None:
+        number = event_id.number + 1
+        self.cursor = Cursor(number, self._leg.backlog.notice_at(number))
+        self._place_ms = event_id.unix_ms
+
+    def _start_at(self, leg: Leg, number: int) -> None:
         """Replay from the entry `number` on; what was said before it belongs to the past."""
-        # But not what has been said since it joined: the search for its start takes a while.
-        notice = min(self._hub.backlog.notice_at(number + 1), self._present.notice)
+        notice = leg.backlog.notice_at(number + 1)
+        if leg is self._joined_leg:
+            # But not what has been said since it joined: the search for its start takes a while.
+            notice = min(notice, self._joined.notice)
+        self._leg = leg
         self.cursor = Cursor(number, notice)
 
-    async def _seek_tail(self, wanted: int, start: int, lowest: int) -> None:
-        """Go back to the last `wanted` matching entries, in slices: it may be a long way."""
-        backlog = self._hub.backlog
-        while wanted and (slice_start := max(lowest, backlog.first, start - SEEK_LINES)) < start:
-            batch = backlog.read(Cursor(slice_start, 0), start, SEEK_LINES, backlog.max_bytes)
-            found = self.filter.select(batch.entries)
-            start = batch.first + found[-wanted] if len(found) >= wanted else batch.first
-            wanted = max(0, wanted - len(found))
-            self._tail = (wanted, start, lowest)
-            await trio.lowlevel.checkpoint()
-        self._tail = None
-        self._start_at(start)
+    def _start_at_time(self, unix_ms: int) -> None:
+        leg = self._joined_leg
+        if leg.before is not None and leg.outage is not None and unix_ms < leg.outage.since:
+            leg = leg.before
+        oldest_ms = leg.backlog.oldest_ms
+        if leg.archive is None or (oldest_ms is not None and oldest_ms < unix_ms):
+            self._start_at(leg, leg.backlog.number_at(unix_ms))
+        else:
+            self._seek = partial(self._seek_time, leg, leg.archive, unix_ms)
+
+    def _resume_by_time(self, event_id: EventId) -> None:
+        self._gap = Gap(None, event_id.unix_ms, doubles=True)
+        now_ms = time.time_ns() // 1_000_000
+        self._start_at_time(min(event_id.unix_ms, now_ms) - OTHER_PROCESS_MARGIN_MS)
+
+    async def _resume_ahead(self, archive: Archive, event_id: EventId) -> None:
+        with suppress(SourceUnavailable):
+            if event_id.number < await archive.end():
+                self._go_to(event_id)
+                return
+        self._resume_by_time(event_id)
+
+    async def _seek_time(self, leg: Leg, archive: Archive, unix_ms: int) -> None:
+        try:
+            number = await archive.number_at(unix_ms)
+        except SourceUnavailable:
+            number = leg.backlog.first
+            self._gap = self._gap or Gap(None, unix_ms)
+        self._start_at(leg, number)
+
+    async def _seek_tail(self, tail: _Tail) -> None:
+        """Go back to the last matching entries, in slices: it may be a long way."""
+        while tail.wanted:
+            backlog = tail.leg.backlog
+            lowest = backlog.first if tail.since is None else backlog.number_at(tail.since)
+            if (start := max(lowest, tail.end - SEEK_LINES)) < tail.end:
+                batch = backlog.read(Cursor(start, 0), tail.end, SEEK_LINES, backlog.max_bytes)
+                found = self.filter.select(batch.entries)
+                enough = len(found) >= tail.wanted
+                tail.end = batch.number(found[-tail.wanted]) if enough else batch.first
+                tail.wanted = max(0, tail.wanted - len(found))
+                await trio.lowlevel.checkpoint()
+            elif tail.leg.before is not None:
+                tail.leg = tail.leg.before
+                tail.end = tail.leg.backlog.end.entry
+            elif not await self._seek_tail_stored(tail):
+                break
+        self._start_at(tail.leg, tail.end)
+
+    async def _seek_tail_stored(self, tail: _Tail) -> bool:
+        """The same in what is stored, one slice further; whether there is more of it."""
+        if (archive := tail.leg.archive) is None:
+            return False
+        numbers: deque[int] = deque(maxlen=tail.wanted)
+        try:
+            if tail.lowest is None:
+                tail.lowest = await archive.number_at(tail.since or 0)
+            start = place = max(tail.lowest, tail.end - tail.step)
+            if place >= tail.end:
+                return False
+            with closing(archive.open(start, self.filter)) as stored:
+                while place < tail.end:
+                    batch = await stored.read(tail.end)
+                    found = self.filter.select(batch.entries)
+                    numbers.extend(batch.number(index) for index in found)
+                    place = batch.end.entry
+        except SourceUnavailable:
+            return False
+        tail.wanted -= len(numbers)
+        tail.end = start if tail.wanted else numbers[0]
+        tail.step = min(tail.step * 4, SEEK_STORED_MOST)
+        return True

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import structlog
@@ -26,9 +26,13 @@ from natstream.hub import Hub
 from natstream.listening import listen
 from natstream.serving import serve
 from natstream.settings import Bind, Settings
+from natstream.sink import Sink
 from natstream.web.app import create_app
 from natstream.web.metrics import Metrics
 from natstream.web.operations import create_metrics_app
+
+if TYPE_CHECKING:
+    from natstream.journal.journal import Journal
 
 __all__ = ["Core", "Service", "keep_running", "make_core", "run_service"]
 
@@ -37,9 +41,10 @@ log = structlog.stdlib.get_logger("natstream")
 # A server that restarts is back within a second or two; a thousand clients must not ask at once.
 FIRST_DELAY, LONGEST_DELAY = 0.25, 2.0
 
-# Of the grace, the part for what the sources have begun (bodies, lines that have arrived), and the
-# part in which all tasks have to end. In the rest the process itself does.
-FOR_SOURCES, FOR_TASKS = 0.4, 0.9
+# Of the grace, the part for what the sources have begun (bodies, lines that have arrived), the part
+# in which the journal takes that, and the one in which all tasks have to end. In the rest the
+# process itself does.
+FOR_SOURCES, FOR_JOURNAL, FOR_TASKS = 0.4, 0.2, 0.9
 
 Source = tuple[Callable[[], Awaitable[None]], SourceStatus]
 
@@ -54,13 +59,14 @@ class Core:
     app: QuartTrio
     metrics: Metrics
     sources: Sequence[Source]
+    journal: Journal | None = None
 
     async def run(self, until: Callable[[], Awaitable[None]]) -> None:
         """Run the hub and the sources until `until` returns; then end every stream, in order."""
         hub_status = self.health.tasks["hub"]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(keep_running, partial(_run_hub, self.hub, hub_status), hub_status)
-            async with trio.open_nursery() as sources:
+            async with self._running_journal(), trio.open_nursery() as sources:
                 sources.start_soon(self.metrics.loop_delay.run)
                 for run, status in self.sources:
                     sources.start_soon(keep_running, run, status)
@@ -68,6 +74,22 @@ class Core:
                 sources.cancel_scope.cancel()
             self.hub.announce("natstream is closing", public=True)
             self.hub.close()
+
+    @asynccontextmanager
+    async def _running_journal(self) -> AsyncIterator[None]:
+        """Run the journal, if there is one, until what the sources gave it is stored."""
+        journal = self.journal
+        if journal is None:
+            yield
+            return
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keep_running, journal.run, self.health.sources["journal"])
+            stand_in = self.health.tasks["stand-in"]
+            nursery.start_soon(keep_running, journal.stand_in, stand_in)
+            yield
+            with trio.move_on_after(self.settings.grace * FOR_JOURNAL):
+                await journal.settle()
+            nursery.cancel_scope.cancel()
 
 
 @attrs.frozen
@@ -98,7 +120,7 @@ async def run_service(
     """
     # First, so that a taken port is one sentence and nothing else has happened.
     with ExitStack() as stack:
-        page = stack.enter_context(listen(settings.bind))
+        page = stack.enter_context(listen(settings.bind, shared=settings.share_port))
         private = None
         if settings.metrics_bind is not None:
             private = stack.enter_context(listen(settings.metrics_bind))
@@ -167,9 +189,10 @@ def make_core(settings: Settings) -> Core:
     health = Health(hub.announce)
     health.add_task("hub")
     metrics = Metrics(hub, health)
-    sources = _make_sources(settings, hub, health, metrics)
+    journal = _make_journal(settings, hub, health) if settings.journal_servers else None
+    sources = _make_sources(settings, journal or hub, health, metrics)
     app = create_app(settings, hub, health, facets, metrics)
-    return Core(settings, hub, health, app, metrics, sources)
+    return Core(settings, hub, health, app, metrics, sources, journal)
 
 
 async def _run_hub(hub: Hub, status: SourceStatus) -> None:
@@ -177,19 +200,46 @@ async def _run_hub(hub: Hub, status: SourceStatus) -> None:
     await hub.run()
 
 
-def _make_sources(settings: Settings, hub: Hub, health: Health, metrics: Metrics) -> list[Source]:
+def _make_journal(settings: Settings, hub: Hub, health: Health) -> Journal:
+    # Imported late, as nats-py is.
+    from natstream.journal.jetstream import StreamConfig
+    from natstream.journal.journal import Journal
+    from natstream.natsclient import Login
+
+    stand_in = health.add_task("stand-in")
+    stand_in.change(SourceState.UP, "Ready to stand in for the journal")
+    return Journal(
+        Login(
+            settings.journal_servers,
+            settings.journal_user,
+            settings.journal_password,
+            settings.journal_token,
+        ),
+        StreamConfig(
+            settings.journal_stream,
+            settings.journal_max_age,
+            settings.journal_max_bytes,
+            settings.journal_replicas,
+        ),
+        hub,
+        health.add_source("journal"),
+        backlog_lines=settings.backlog_lines,
+        backlog_bytes=settings.backlog_bytes,
+    )
+
+
+def _make_sources(settings: Settings, sink: Sink, health: Health, metrics: Metrics) -> list[Source]:
     sources: list[Source] = []
     if "nats" in settings.sources:
         # Imported late: a service of drains alone does without nats-py and its event loop.
+        from natstream.natsclient import Login
         from natstream.sources.nats import NatsSource
 
         status = health.add_source("nats")
         source = NatsSource(
-            servers=settings.nats_servers,
-            user=settings.org,
-            password=settings.access_token,
+            login=Login(settings.nats_servers, settings.org, settings.access_token),
             subjects=settings.subjects,
-            hub=hub,
+            sink=sink,
             status=status,
             grace=settings.grace * FOR_SOURCES,
         )
@@ -203,9 +253,10 @@ def _make_sources(settings: Settings, hub: Hub, health: Health, metrics: Metrics
             host=settings.drain_bind.host,
             port=settings.drain_bind.port,
             tokens=settings.drain_tokens,
-            hub=hub,
+            hub=sink,
             status=status,
             grace=settings.grace * FOR_SOURCES,
+            shared=settings.share_port,
         )
         metrics.drain = drain.statistics
         sources.append((drain.serve, status))
@@ -227,7 +278,8 @@ async def keep_running(run: Callable[[], Awaitable[Any]], status: SourceStatus) 
         except SourceError as error:
             wait = error.retry_after
             denied = isinstance(error, SourceDenied)
-            status.change(SourceState.DENIED if denied else SourceState.LOST, str(error))
+            state = SourceState.DENIED if denied else SourceState.LOST
+            status.change(state, str(error), error.reason)
             log.warning(str(error), source=status.name)
         except ListenError:
             if not status.connects:

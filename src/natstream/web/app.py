@@ -78,6 +78,7 @@ def create_app(
         )
         grant = current_grant()
         wishes = attrs.evolve(wishes, filter=grant.narrow(wishes.filter))
+        await hub.opened.wait()
         hub.check_room()
         body: LogStreamBody | bytes = b""  # HEAD must not start a stream
         if request.method == "GET":
@@ -97,7 +98,7 @@ def create_app(
 
     @app.get("/api/raw")
     async def raw() -> Response:
-        entry = hub.find(request.args.get("id", ""))
+        entry = await hub.find(request.args.get("id", ""))
         if entry is None:
             return refusal(404, "No line with this id is remembered.")
         return jsonify(entry.raw)

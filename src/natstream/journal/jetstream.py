@@ -1,0 +1,446 @@
+"""JetStream over one connection: requests, publishing, and reading what is stored.
+
+In: the stream's name and how to create it. Out: what the server says, as plain values. Each
+trouble is a `JournalUnavailable` or a `JournalDenied` with one sentence and one word for it.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, NoReturn
+
+import attrs
+import msgspec
+import trio
+
+from natstream.errors import JournalDenied, JournalUnavailable
+from natstream.natsclient import Connection, Handler
+
+__all__ = ["Consumer", "JetStream", "Stored", "StreamConfig", "StreamInfo"]
+
+# A cluster that elects a leader answers nothing for some seconds.
+REQUEST_DEADLINE = 5.0
+# Without a word for this long, a consumer is taken for dead; the server speaks twice as often.
+SILENCE = 6.0
+# One pull: enough to share its round trip, little enough to wait in memory.
+PULL_LINES = 2_000
+PULL_BYTES = 16 * 2**20
+# The server forgets a consumer that nobody has pulled from for this long.
+FORGET_AFTER = 60.0
+
+# Within this time two processes may store the same line, and it is stored once.
+DUPLICATE_WINDOW = 120.0
+
+# The server's numbers for what went wrong.
+_STREAM_NOT_FOUND = 10059
+_NAME_IN_USE = 10058
+_NOT_ENABLED = (10039, 10076)
+_FULL = (10077, 10047, 10023, 10028)
+
+_NS = 10**9
+
+
+@attrs.frozen
+class StreamConfig:
+    """A stream to be created where there is none."""
+
+    name: str
+    max_age: float
+    """Seconds."""
+    max_bytes: int
+    replicas: int
+
+
+@attrs.frozen
+class StreamInfo:
+    """A stream as it is."""
+
+    created: str
+    first: int
+    """The number of the oldest message."""
+    last: int
+    """The number of the newest one; 0 if there never was any."""
+
+
+class Stored(NamedTuple):
+    """One message of the stream."""
+
+    number: int
+    unix_ns: int
+    """When it was stored."""
+    subject: bytes
+    """Without the stream's name."""
+    payload: bytes
+    headers: bytes
+
+
+class JetStream:
+    """Requests of one connection. Use it while that lasts.
+
+    Args:
+        connection: not yet connected; `subjects` are what it has to listen to.
+        place: where that is, for people.
+        on_ack: told of each message that was published: its number, and the error, if any.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        place: str,
+        name: str,
+        on_ack: Callable[[int, bytes, bytes], None],
+    ) -> None:
+        self.connection = connection
+        self.place = place
+        self.name = name
+        self._on_ack = on_ack
+        # Nobody else can guess it: whoever may publish there could forge answers.
+        inbox = f"_INBOX.{secrets.token_hex(11)}"
+        self._answers, self._acks, self._pulls = f"{inbox}.r.", f"{inbox}.a.", f"{inbox}.p."
+        self._ack_prefix = self._acks.encode()
+        self._waiting: dict[bytes, _Answer] = {}
+        self._requests = 0
+        self.subjects = {f"{self._answers}*": self._answered, f"{self._acks}*": self._acked}
+
+    # --- requests ------------------------------------------------------------------------
+
+    async def request(self, api: str, body: object = None) -> dict[str, Any]:
+        """Ask JetStream's API; its answer, errors included.
+
+        Raises:
+            JournalUnavailable: there is no answer.
+        """
+        self._requests += 1
+        reply = f"{self._answers}{self._requests}".encode()
+        answer = self._waiting[reply] = _Answer()
+        payload = b"" if body is None else json.dumps(body).encode()
+        try:
+            self.connection.send(
+                b"PUB $JS.API.%b %b %d\r\n%b\r\n" % (api.encode(), reply, len(payload), payload)
+            )
+            with trio.move_on_after(REQUEST_DEADLINE):
+                await answer.event.wait()
+        finally:
+            del self._waiting[reply]
+        if self.connection.end is not None:
+            raise JournalUnavailable(f"The connection to the journal's {self.place} is lost")
+        if answer.headers.startswith(b"NATS/1.0 503"):
+            raise JournalDenied(
+                f"The journal's {self.place} has no JetStream: it has to be enabled there", "unfit"
+            )
+        if not answer.event.is_set():
+            raise JournalUnavailable(
+                f"The journal's {self.place} does not answer: it may have no leader just now",
+                "no_leader",
+            )
+        decoded: dict[str, Any] = json.loads(answer.payload)
+        return decoded
+
+    def end(self) -> None:
+        """Let go of who waits: the connection has ended."""
+        for answer in self._waiting.values():
+            answer.event.set()
+
+    async def open_stream(self, config: StreamConfig) -> StreamInfo:
+        """Look at the stream, and create it if it is missing; it is never altered.
+
+        Raises:
+            JournalUnavailable: there is no answer, or nobody leads the stream.
+            JournalDenied: it cannot serve, or cannot be created.
+        """
+        answer = await self.request(f"STREAM.INFO.{self.name}")
+        if _error(answer) == _STREAM_NOT_FOUND:
+            answer = await self.request(f"STREAM.CREATE.{self.name}", _creation(config))
+            if _error(answer) == _NAME_IN_USE:  # another process was faster
+                answer = await self.request(f"STREAM.INFO.{self.name}")
+        if "error" in answer:
+            self._refuse(answer["error"], config)
+        self._check(answer["config"])
+        state = answer["state"]
+        return StreamInfo(answer["created"], state["first_seq"], state["last_seq"])
+
+    async def info(self) -> StreamInfo:
+        """The stream as it is now.
+
+        Raises:
+            JournalUnavailable: there is no answer, or no stream.
+        """
+        answer = await self.request(f"STREAM.INFO.{self.name}")
+        if "error" in answer:
+            raise self.trouble(answer["error"])
+        state = answer["state"]
+        return StreamInfo(answer["created"], state["first_seq"], state["last_seq"])
+
+    def trouble(self, error: dict[str, Any]) -> JournalUnavailable:
+        """What an error of the server's means."""
+        code = error.get("err_code")
+        if code == _STREAM_NOT_FOUND:
+            return JournalUnavailable(f"The journal's stream {self.name} is gone", "deleted")
+        said = "".join(char for char in str(error.get("description"))[:200] if char.isprintable())
+        if code in _FULL:
+            return JournalUnavailable(f"The journal's stream {self.name} is full: {said}", "full")
+        return JournalUnavailable(f"The journal's {self.place} says: {said}", "no_leader")
+
+    def _refuse(self, error: dict[str, Any], config: StreamConfig) -> NoReturn:
+        if error.get("err_code") in _NOT_ENABLED:
+            raise JournalDenied(
+                f"The journal's {self.place} has no JetStream for these credentials", "unfit"
+            )
+        if error.get("code") == 503:
+            raise self.trouble(error)
+        said = "".join(char for char in str(error.get("description"))[:200] if char.isprintable())
+        raise JournalDenied(
+            f"The journal's stream {self.name} cannot be created at {self.place}: {said} "
+            f"(NATSTREAM_JOURNAL_MAX_BYTES is {config.max_bytes:,}, "
+            f"NATSTREAM_JOURNAL_REPLICAS {config.replicas})",
+            "unfit",
+        )
+
+    def _check(self, config: dict[str, Any]) -> None:
+        """Whether an existing stream can serve."""
+        subjects = config.get("subjects") or []
+        wrong = ""
+        if subjects != [f"{self.name}.>"]:
+            wrong = f"it has to take {self.name}.> alone, and takes {', '.join(subjects) or 'none'}"
+        elif config.get("storage") != "file":
+            wrong = f"it has to store in files, and stores in {config.get('storage')}"
+        elif config.get("retention") != "limits":
+            wrong = f"its retention has to be limits, and is {config.get('retention')}"
+        elif config.get("sealed") or config.get("no_ack"):
+            wrong = "it is sealed, or acknowledges nothing"
+        if wrong:
+            raise JournalDenied(
+                f"The journal's stream {self.name} cannot serve: {wrong}; "
+                "NATSTREAM_JOURNAL_STREAM may name another",
+                "unfit",
+            )
+
+    def _answered(self, subject: bytes, reply: bytes, payload: bytes, headers: bytes) -> None:
+        if (answer := self._waiting.get(subject)) is not None:
+            answer.payload, answer.headers = payload, headers
+            answer.event.set()
+
+    # --- publishing ----------------------------------------------------------------------
+
+    def publication(self, number: int, subject: str, message_id: str, payload: bytes) -> bytes:
+        """The command that publishes a message; what becomes of it is told to `on_ack`."""
+        headers = b"NATS/1.0\r\nNats-Msg-Id: %b\r\n\r\n" % message_id.encode()
+        return b"HPUB %b.%b %b%d %d %d\r\n%b%b\r\n" % (
+            self.name.encode(),
+            subject.encode(),
+            self._ack_prefix,
+            number,
+            len(headers),
+            len(headers) + len(payload),
+            headers,
+            payload,
+        )
+
+    def _acked(self, subject: bytes, reply: bytes, payload: bytes, headers: bytes) -> None:
+        self._on_ack(int(subject[len(self._ack_prefix) :]), payload, headers)
+
+    # --- reading -------------------------------------------------------------------------
+
+    def listen_for_pulls(self, consumer: str, handler: Handler) -> tuple[int, bytes]:
+        """The subscription's number, and what the subjects of its pulls begin with."""
+        subject = f"{self._pulls}{consumer}."
+        return self.connection.listen(f"{subject}*", handler), subject.encode()
+
+    async def find(self, number: int) -> Stored | None:
+        """One message.
+
+        Raises:
+            JournalUnavailable: there is no answer.
+        """
+        answer = await self.request(f"STREAM.MSG.GET.{self.name}", {"seq": number})
+        message = answer.get("message")
+        if message is None:
+            return None
+        decoded = msgspec.convert(message, _Message, strict=False)
+        prefix = len(self.name) + 1
+        return Stored(decoded.seq, 0, decoded.subject.encode()[prefix:], decoded.data, b"")
+
+
+class _Message(msgspec.Struct):
+    subject: str
+    seq: int
+    data: bytes = b""
+
+
+@attrs.define
+class _Answer:
+    event: trio.Event = attrs.field(factory=trio.Event)
+    payload: bytes = b"{}"
+    headers: bytes = b""
+
+
+class Consumer:
+    """Reads a stream from a place on, in order: an ordered consumer, pulled.
+
+    The server keeps its place in memory only, and forgets it when nobody pulls any more; whoever
+    loses it opens another one behind the last message that it has had.
+    """
+
+    def __init__(self, jetstream: JetStream) -> None:
+        self._jetstream = jetstream
+        self._name = secrets.token_hex(8)
+        self._waiting: deque[Stored] = deque()
+        self._arrived = trio.Event()
+        self._outstanding = 0
+        self._read = 0
+        self._broken = ""
+        self._prefix = len(jetstream.name) + 1
+        self._heard = trio.current_time()
+        self.exhausted = False
+        """Whether the server had nothing more when it was last asked."""
+        self._sid, self._reply = jetstream.listen_for_pulls(self._name, self._on_message)
+        self._pulls = 0
+        self._next = f"$JS.API.CONSUMER.MSG.NEXT.{jetstream.name}.{self._name}".encode()
+
+    async def open(
+        self, start: int, subjects: Sequence[str] = (), *, since_ns: int | None = None
+    ) -> None:
+        """Place it before the message `start`, or before what was stored at `since_ns`.
+
+        Raises:
+            JournalUnavailable: there is no answer, or no stream.
+        """
+        config: dict[str, Any] = {
+            "name": self._name,
+            "ack_policy": "none",
+            "replay_policy": "instant",
+            "mem_storage": True,
+            "num_replicas": 1,
+            "inactive_threshold": int(FORGET_AFTER * _NS),
+        }
+        if since_ns is None:
+            config |= {"deliver_policy": "by_start_sequence", "opt_start_seq": max(1, start)}
+        else:
+            config |= {"deliver_policy": "by_start_time", "opt_start_time": _rfc3339(since_ns)}
+        if len(subjects) == 1:
+            config["filter_subject"] = subjects[0]
+        elif subjects:
+            config["filter_subjects"] = list(subjects)
+        name = self._jetstream.name
+        answer = await self._jetstream.request(
+            f"CONSUMER.CREATE.{name}.{self._name}", {"stream_name": name, "config": config}
+        )
+        if "error" in answer:
+            raise self._jetstream.trouble(answer["error"])
+
+    def close(self) -> None:
+        """Let the server forget it. At once."""
+        connection = self._jetstream.connection
+        connection.unlisten(self._sid)
+        connection.send(
+            f"PUB $JS.API.CONSUMER.DELETE.{self._jetstream.name}.{self._name} 0\r\n\r\n".encode()
+        )
+
+    async def receive(self, most: int, *, wait: bool) -> list[Stored]:
+        """The next messages, at most so many; without `wait` none, if there are none just now.
+
+        Cancelled, it has lost nothing.
+
+        Raises:
+            JournalUnavailable: the server has lost the consumer, or says nothing.
+        """
+        while not self._waiting:
+            if self._broken:
+                raise JournalUnavailable(f"The journal's reader is lost: {self._broken}", "reader")
+            if not self._outstanding:
+                if self.exhausted and not wait:
+                    self.exhausted = False
+                    return []
+                self._pull(most if not wait else PULL_LINES, wait=wait)
+            self._arrived = trio.Event()
+            with trio.move_on_at(self._heard + SILENCE):
+                await self._arrived.wait()
+            if not self._arrived.is_set() and trio.current_time() >= self._heard + SILENCE:
+                self._broken = "the server says nothing"
+        take = min(most, len(self._waiting))
+        return [self._waiting.popleft() for _ in range(take)]
+
+    def _pull(self, most: int, *, wait: bool) -> None:
+        self._outstanding = most
+        self._heard = trio.current_time()
+        self.exhausted = False
+        wish: dict[str, Any] = {"batch": most, "max_bytes": PULL_BYTES}
+        if wait:
+            wish |= {"expires": 60 * _NS, "idle_heartbeat": int(SILENCE / 3 * _NS)}
+        else:
+            wish["no_wait"] = True
+        payload = json.dumps(wish).encode()
+        self._pulls += 1
+        self._jetstream.connection.send(
+            b"PUB %b %b%d %d\r\n%b\r\n"
+            % (self._next, self._reply, self._pulls, len(payload), payload)
+        )
+
+    def _on_message(self, subject: bytes, reply: bytes, payload: bytes, headers: bytes) -> None:
+        self._heard = trio.current_time()
+        if not reply.startswith(b"$JS.ACK."):
+            if subject == b"%b%d" % (self._reply, self._pulls):  # no former one's
+                self._on_status(headers)
+            return
+        words = reply.split(b".")
+        # $JS.ACK.<stream>.<consumer>.<times>.<number>.<nth>.<time>.<pending>, or the same with
+        # <domain>.<account> before the stream, and more at the end.
+        offset = 5 if len(words) == 9 else 7
+        self._read += 1
+        if int(words[offset + 1]) != self._read:
+            self._broken = "messages of it are missing"
+        elif not self._broken:
+            self._waiting.append(
+                Stored(
+                    int(words[offset]),
+                    int(words[offset + 2]),
+                    subject[self._prefix :],
+                    payload,
+                    headers,
+                )
+            )
+            self._outstanding -= 1
+        self._arrived.set()
+
+    def _on_status(self, headers: bytes) -> None:
+        status, _, _ = headers.partition(b"\r\n")
+        code = status[9:12]
+        if code == b"100":
+            return
+        self._outstanding = 0
+        if code in (b"404", b"408"):
+            self.exhausted = True
+        elif code != b"409" or (b"MaxBytes" not in status and b"Completed" not in status):
+            # But of those two: then as much as may be has come.
+            self._broken = status[9:].decode("ascii", "replace").strip()
+        self._arrived.set()
+
+
+def _creation(config: StreamConfig) -> dict[str, Any]:
+    return {
+        "name": config.name,
+        "description": "The journal of natstream",
+        "subjects": [f"{config.name}.>"],
+        "retention": "limits",
+        "storage": "file",
+        "discard": "old",
+        "max_age": int(config.max_age * _NS),
+        "max_bytes": config.max_bytes,
+        "num_replicas": config.replicas,
+        "duplicate_window": int(min(DUPLICATE_WINDOW, config.max_age) * _NS),
+        "allow_direct": True,
+    }
+
+
+def _error(answer: dict[str, Any]) -> int:
+    code = answer.get("error", {}).get("err_code", 0)
+    return code if isinstance(code, int) else 0
+
+
+def _rfc3339(unix_ns: int) -> str:
+    seconds, ns = divmod(unix_ns, _NS)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ns:09d}Z"

@@ -1,0 +1,583 @@
+"""The journal: what sources read goes into a JetStream stream, and from there to the hub.
+
+In: entries, as a hub would take them. Out: the stream's entries, in its order and under its
+numbers, fed to the hub; while it is away, this process's own lines under an epoch of their own.
+Each line waits in the `Outbox` until it is stored. What is wrong is a `SourceError` with one
+sentence; the supervisor waits, and calls `run` again.
+
+Three tasks share one connection: one writes, one follows the stream, one watches that the server
+acknowledges. `stand_in` runs beside them, and shows lines while there is no connection.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from hashlib import blake2b
+from typing import Literal
+
+import attrs
+import trio
+
+from natstream.backlog import Backlog
+from natstream.entry import Gap, LogEntry
+from natstream.errors import JournalDenied, JournalUnavailable, SourceError
+from natstream.health import SourceState, SourceStatus
+from natstream.hub import Hub
+from natstream.journal.archive import StreamArchive, entry_of
+from natstream.journal.jetstream import Consumer, JetStream, Stored, StreamConfig, StreamInfo
+from natstream.journal.outbox import Item, Outbox, StorageReceipt
+from natstream.journal.stored import content_id, encode
+from natstream.legs import Leg, Outage
+from natstream.natsclient import Connection, Login
+from natstream.sink import Receipt
+
+__all__ = ["Journal", "JournalStatistics"]
+
+# A leader is elected, and a server restarted, within a second or two: nobody needs to notice.
+PATIENCE = 2.0
+# The server acknowledges within milliseconds; a cluster without a leader never.
+ACK_DEADLINE = 5.0
+# How long a sender waits for what it has sent to be stored, and a reader for the journal's return.
+CONFIRM_DEADLINE = 10.0
+REACH_DEADLINE = 10.0
+# Taken from the stream, parsed and fed in one go.
+RUN_LINES = 1_000
+# Lines in hand for the readers, or for the outbox, between two turns of everybody else.
+SLICE_LINES = 200
+# Bytes that may wait for the network before more is written.
+UNSENT_BYTES = 1 << 20
+# The same message of NATS may come twice, and both are told apart by their count; of this many.
+REPEATS_KNOWN = 20_000
+# Lines shown while the journal was away are known again when it has them, up to so many...
+SHOWN_KNOWN = 200_000
+# ... and for so long after its return: by then whoever else had them has stored them.
+SHOWN_FOR = 300.0
+
+_ID_HEADER = b"Nats-Msg-Id: "
+_TOO_LARGE = 10054
+
+
+@attrs.frozen
+class JournalStatistics:
+    """A snapshot; counts are since the start."""
+
+    waiting: int
+    """Lines that are not yet known to be stored."""
+    waiting_bytes: int
+    stored: int
+    """Lines that it was told are stored."""
+    duplicates: int
+    """Of them, those that were there already: another process had been faster."""
+    away: bool
+    """Whether readers get this process's own lines alone."""
+    reason: str
+    """One word for what is wrong, empty while nothing is."""
+
+
+class Journal:
+    """A `Sink` whose entries reach the hub by way of a stream that all processes share.
+
+    Args:
+        login: the journal's servers.
+        config: the stream, and how to create it.
+        hub: where the stream's entries go.
+        status: is kept up to date.
+        backlog_lines, backlog_bytes: how much of the stream is kept in memory.
+    """
+
+    def __init__(
+        self,
+        login: Login,
+        config: StreamConfig,
+        hub: Hub,
+        status: SourceStatus,
+        *,
+        backlog_lines: int,
+        backlog_bytes: int,
+    ) -> None:
+        self._login, self._config = login, config
+        self._hub, self._status = hub, status
+        self._backlog_lines, self._backlog_bytes = backlog_lines, backlog_bytes
+        hub.opened = trio.Event()
+        self._outbox = Outbox()
+        self._repeats: dict[str, int] = {}
+        self._serving = False
+        self._away = False
+        self._turned = trio.Event()
+        """Set, and made anew, when `_serving` changes."""
+        self._work = trio.Event()
+        """Set when there is something to write or to show."""
+        self._room = trio.lowlevel.ParkingLot()
+        self._legs = trio.Lock()
+        """Held while own lines are shown, and while the hub goes from leg to leg."""
+        self._jetstream: JetStream | None = None
+        self._backlog: Backlog | None = None
+        self._scope = trio.CancelScope()
+        self._trouble: SourceError | None = None
+        self._acked_at = 0.0
+        self._max_payload = 1 << 20
+        self._outage: Outage | None = None
+        self._shown: dict[str, Outage] = {}
+        self._returned_at = 0.0
+        self._overflow: Gap | None = None
+        self._stored = self._duplicates = 0
+
+    # --- sources -------------------------------------------------------------------------
+
+    def publish(self, entries: Sequence[LogEntry], receipt: Receipt | None = None) -> None:
+        """Take a few entries. Never waits."""
+        given = receipt if isinstance(receipt, StorageReceipt) else None
+        for entry in entries:
+            for number, item in self._outbox.put(entry, self._name(entry, given), given):
+                self._overflown(number, item)
+        self._work.set()
+
+    async def feed(self, entries: Sequence[LogEntry], receipt: Receipt | None = None) -> None:
+        """Take any number of entries, at the pace at which they are stored, or shown."""
+        for start in range(0, len(entries), SLICE_LINES):
+            while self._is_crowded:
+                await self._room.park()
+            self.publish(entries[start : start + SLICE_LINES], receipt)
+            await trio.lowlevel.checkpoint()
+
+    def open_receipt(self, key: str) -> StorageReceipt:
+        """See `Sink`: what is stored under the same `key` again is stored once.
+
+        Raises:
+            JournalUnavailable: the journal is away.
+        """
+        if not self._serving:
+            raise JournalUnavailable("The journal is away")
+        return StorageReceipt(key or secrets.token_hex(12))
+
+    def announce(
+        self,
+        message: str,
+        type: Literal["system", "error"] = "system",
+        *,
+        gap: Gap | None = None,
+        public: bool = False,
+    ) -> None:
+        """Say something to this process's readers."""
+        self._hub.announce(message, type, gap=gap, public=public)
+
+    async def settle(self) -> None:
+        """Wait until all that was taken is stored, and has come back."""
+        while self._serving and (len(self._outbox) or self._outbox.in_flight):
+            self._work.set()
+            await trio.sleep(0.01)
+
+    def statistics(self) -> JournalStatistics:
+        """What it holds and has done."""
+        return JournalStatistics(
+            waiting=len(self._outbox),
+            waiting_bytes=self._outbox.bytes,
+            stored=self._stored,
+            duplicates=self._duplicates,
+            away=self._away,
+            reason=self._status.reason,
+        )
+
+    @property
+    def _is_crowded(self) -> bool:
+        if self._away:
+            return self._outbox.is_crowded_with_unshown
+        return self._serving and self._outbox.is_crowded
+
+    def _name(self, entry: LogEntry, receipt: StorageReceipt | None) -> str:
+        """The id under which the journal stores it, once."""
+        if receipt is not None:
+            receipt.entries += 1
+            seed = f"{receipt.key}\0{receipt.entries}\0{entry.message}"
+            return blake2b(seed.encode("utf-8", "replace"), digest_size=15).hexdigest()
+        name = content_id(entry)
+        # The second of two equal ones is a line of its own, in every process that sees both.
+        count = self._repeats.pop(name, 0) + 1
+        self._repeats[name] = count
+        if len(self._repeats) > REPEATS_KNOWN:
+            del self._repeats[next(iter(self._repeats))]
+        return name if count == 1 else f"{name}-{count}"
+
+    def _overflown(self, number: int, item: Item) -> None:
+        """A line had to go before it was stored."""
+        self._status.lost += 1
+        now_ms = time.time_ns() // 1_000_000
+        gap = self._overflow or Gap(0, now_ms)
+        if self._overflow is None:
+            self.announce(
+                "More lines wait for the journal than this process keeps: the oldest are lost",
+                "error",
+            )
+        self._overflow = attrs.evolve(gap, missed=(gap.missed or 0) + 1)
+        if item.receipt is not None:
+            item.receipt.fail()
+        self._forget_shown(item.message_id, lost=True)
+
+    # --- one connection ------------------------------------------------------------------
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Connect, and write and follow until the connection ends; `started()` once it follows.
+
+        Raises:
+            JournalUnavailable: it is away; `reason` says how.
+            JournalDenied: credentials are refused, or the stream cannot serve.
+        """
+        connection = Connection(self._login, self._on_end)
+        jetstream = JetStream(connection, self._login.place, self._config.name, self._on_ack)
+        self._trouble = None
+        self._jetstream = jetstream
+        if self._status.state is SourceState.STARTING:
+            self._status.change(
+                SourceState.CONNECTING, f"Connecting to the journal's {self._login.place}"
+            )
+        try:
+            async with connection.connected(jetstream.subjects):
+                with trio.CancelScope() as self._scope:
+                    await self._attempt(connection, jetstream, task_status)
+                self._stop_serving()
+                error = self._explain(connection)  # before we end it ourselves
+        finally:
+            self._stop_serving()
+        raise error
+
+    async def _attempt(
+        self,
+        connection: Connection,
+        jetstream: JetStream,
+        task_status: trio.TaskStatus[None],
+    ) -> None:
+        if connection.end is not None:
+            return
+        self._max_payload = connection.max_payload - 1_024  # a part is the headers'
+        try:
+            info = await jetstream.open_stream(self._config)
+            backlog, consumer = await self._come_back(jetstream, info)
+        except SourceError as error:
+            self._trouble = error
+            return
+        task_status.started()
+        async with trio.open_nursery() as nursery:
+            follow = partial(self._follow, jetstream, consumer, backlog)
+            for task in (follow, partial(self._write, jetstream), self._watch):
+                nursery.start_soon(self._until_trouble, task)
+
+    async def _until_trouble(self, task: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await task()
+        except SourceError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: SourceError) -> None:
+        self._trouble = self._trouble or error
+        self._scope.cancel()
+
+    def _on_end(self) -> None:
+        if self._jetstream is not None:
+            self._jetstream.end()
+        self._scope.cancel()
+
+    def _explain(self, connection: Connection) -> SourceError:
+        place = f"the journal's {self._login.place}"
+        if connection.end is None:
+            return self._trouble or JournalUnavailable(f"The connection to {place} is over")
+        failure = connection.failure()
+        if failure.kind == "denied":
+            return JournalDenied(
+                f"{place[0].upper()}{place[1:]} refuses the credentials: "
+                "NATSTREAM_JOURNAL_USER and NATSTREAM_JOURNAL_PASSWORD, or "
+                "NATSTREAM_JOURNAL_TOKEN, must be valid there"
+            )
+        if failure.kind == "forbidden":
+            return JournalDenied(
+                f"{place[0].upper()}{place[1:]} does not let us use {failure.words}: its user "
+                f"needs $JS.API.>, {self._config.name}.> and _INBOX.>"
+            )
+        if self._status.state is SourceState.UP:
+            return JournalUnavailable(f"The connection to {place} is lost: {failure.words}")
+        return JournalUnavailable(
+            f"{place[0].upper()}{place[1:]} cannot be reached: {failure.words}; "
+            "NATSTREAM_JOURNAL_URL says where it is"
+        )
+
+    def _stop_serving(self) -> None:
+        if self._serving:
+            self._serving = False
+            self._turn()
+            # Their senders come again; kept, what they sent would be stored twice.
+            for receipt in self._outbox.receipts():
+                self._outbox.withdraw(receipt)
+            self._room.unpark_all()
+
+    def _turn(self) -> None:
+        turned, self._turned = self._turned, trio.Event()
+        turned.set()
+        self._work.set()
+
+    # --- writing -------------------------------------------------------------------------
+
+    async def _write(self, jetstream: JetStream) -> None:
+        """Publish what waits, as far as the window reaches, in one piece each time."""
+        while True:
+            await self._work.wait()
+            self._work = trio.Event()
+            if not self._outbox.in_flight:
+                self._acked_at = trio.current_time()
+            commands = [
+                jetstream.publication(number, *_encoded(item, self._max_payload))
+                for number, item in self._outbox.unsent()
+            ]
+            if commands:
+                jetstream.connection.send(b"".join(commands))
+                self._room.unpark_all()
+            while jetstream.connection.unsent > UNSENT_BYTES:  # noqa: ASYNC110 - nats-py tells nobody
+                await trio.sleep(0.002)
+
+    def _on_ack(self, number: int, payload: bytes, headers: bytes) -> None:
+        self._acked_at = trio.current_time()
+        if payload.startswith(b'{"stream":'):
+            self._acknowledged(number, duplicate=b'"duplicate"' in payload)
+            return
+        if headers.startswith(b"NATS/1.0 503"):
+            self._give_up(JournalUnavailable("Nobody takes lines for the journal", "reader"))
+            return
+        try:
+            error = json.loads(payload)["error"]
+        except (ValueError, KeyError, TypeError):
+            error = {"description": "what nobody understands"}
+        if error.get("err_code") == _TOO_LARGE:
+            # It never will be taken. The others must not wait for it.
+            self._acknowledged(number, duplicate=False)
+            self._stored -= 1
+            self._status.lost += 1
+            self.announce("A line is larger than the journal takes: it is not stored", "error")
+            return
+        if self._jetstream is not None:
+            self._give_up(self._jetstream.trouble(error))
+
+    def _acknowledged(self, number: int, *, duplicate: bool) -> None:
+        if self._outbox.stored(number) is not None:
+            self._stored += 1
+            self._duplicates += duplicate
+        self._work.set()
+
+    async def _watch(self) -> None:
+        """See that what is sent is acknowledged."""
+        while True:
+            await trio.sleep(ACK_DEADLINE / 5)
+            waited = trio.current_time() - self._acked_at
+            if self._outbox.in_flight and waited > ACK_DEADLINE:
+                raise JournalUnavailable(
+                    "The journal acknowledges nothing: it may have no leader just now", "no_leader"
+                )
+
+    # --- following -----------------------------------------------------------------------
+
+    async def _come_back(self, jetstream: JetStream, info: StreamInfo) -> tuple[Backlog, Consumer]:
+        """Go on with the stream: where we were, or at the newest part of it.
+
+        First comes what the stream has already; by that it is known which of our lines are
+        stored. Then the others are sent again.
+        """
+        backlog, known = self._backlog_for(info)
+        consumer = Consumer(jetstream)
+        await consumer.open(backlog.end.entry)
+        archive = StreamArchive(backlog.epoch, self._reach)
+        leg = Leg(backlog, backlog.end, archive=archive)
+        if known and self._away:
+            async with self._legs:
+                self._rejoin(leg, backlog.end.entry)
+        expected = self._outbox.by_message_id()
+        while backlog.end.entry <= info.last:
+            run = await consumer.receive(RUN_LINES, wait=False)
+            if not run:
+                break
+            for stored in run:
+                if (number := expected.get(_message_id(stored))) is not None:
+                    self._acknowledged(number, duplicate=False)
+            await self._take(run, backlog, shown=known)
+        if not known:
+            async with self._legs:
+                leg.flushed = backlog.end
+                start = backlog.end.entry
+                if self._outage is not None:
+                    start = backlog.number_at(self._outage.since)
+                self._rejoin(leg, start)
+        self._backlog = backlog
+        self._outbox.rewind()
+        self._acked_at = trio.current_time()
+        self._serving = True
+        self._status.change(
+            SourceState.UP, f"Following the journal {self._config.name} at {self._login.place}"
+        )
+        if self._overflow is not None:
+            lost, self._overflow = self._overflow, None
+            self.announce(
+                f"{lost.missed:,} lines that came while the journal was away are not in it",
+                gap=lost,
+            )
+        self._hub.opened.set()
+        self._turn()
+        self._room.unpark_all()
+        return backlog, consumer
+
+    def _backlog_for(self, info: StreamInfo) -> tuple[Backlog, bool]:
+        """The memory of the stream, and whether its leg is one that the hub was on."""
+        seed = f"{self._config.name}\0{info.created}"
+        epoch = "j" + blake2b(seed.encode(), digest_size=5).hexdigest()
+        newest = max(info.first, info.last + 1 - self._backlog_lines, 1)
+        backlog = self._backlog
+        if backlog is not None and backlog.epoch.startswith(epoch):
+            if info.last + 1 >= backlog.end.entry:
+                if newest > backlog.end.entry:
+                    backlog.jump(newest)
+                return backlog, True
+            # The server has lost what it had acknowledged, and gives its numbers anew.
+            epoch = f"{epoch}x{info.last}"
+        backlog = Backlog(
+            epoch,
+            max_lines=self._backlog_lines,
+            max_bytes=self._backlog_bytes,
+            first=newest,
+            persistent=True,
+        )
+        return backlog, False
+
+    def _rejoin(self, leg: Leg, start: int) -> None:
+        """Hand the readers over to the journal's leg."""
+        self._hub.move_to(leg, start)
+        self._away = False
+        self._returned_at = trio.current_time()
+        self._outage = None
+
+    async def _follow(self, jetstream: JetStream, consumer: Consumer, backlog: Backlog) -> None:
+        try:
+            while True:
+                run = await consumer.receive(RUN_LINES, wait=True)
+                await self._take(run, backlog, shown=True)
+        except JournalUnavailable as error:
+            if error.reason == "reader":
+                await jetstream.info()  # which says better what is wrong, if it knows
+            raise
+
+    async def _take(self, run: Sequence[Stored], backlog: Backlog, *, shown: bool) -> None:
+        """Give a run to the hub, or before it follows, to the backlog alone."""
+        waiting = deque(run)
+        while waiting:
+            if waiting[0].number < backlog.end.entry:
+                waiting.popleft()
+                continue
+            if waiting[0].number > backlog.end.entry:
+                backlog.jump(waiting[0].number)  # what would be between is not stored any more
+            part = [waiting.popleft()]
+            while waiting and waiting[0].number == part[-1].number + 1:
+                part.append(waiting.popleft())
+            entries = [entry_of(stored) for stored in part]
+            arrivals = [stored.unix_ns // 1_000_000 for stored in part]
+            if self._shown:
+                self._know_again(part)
+            self._status.lines += len(part)
+            self._status.bytes += sum(len(stored.payload) for stored in part)
+            if shown:
+                await self._hub.feed(entries, arrivals=arrivals)
+            else:
+                backlog.append(entries, [entry.cost for entry in entries], arrivals)
+                await trio.lowlevel.checkpoint()
+
+    async def _reach(self, epoch: str) -> JetStream:
+        """The journal's connection, for who reads what is stored."""
+        with trio.move_on_after(REACH_DEADLINE):
+            while not self._serving:
+                await self._turned.wait()
+        jetstream, backlog = self._jetstream, self._backlog
+        if not self._serving or jetstream is None or backlog is None or backlog.epoch != epoch:
+            raise JournalUnavailable("The journal is away")
+        return jetstream
+
+    # --- while it is away ----------------------------------------------------------------
+
+    async def stand_in(self) -> None:
+        """Show this process's own lines while the journal is away. For ever."""
+        while True:
+            if self._serving:
+                await self._turned.wait()
+                continue
+            with trio.move_on_after(PATIENCE):
+                await self._turned.wait()
+                continue
+            async with self._legs:
+                if not self._serving:
+                    self._go_away()
+            await self._show()
+
+    def _go_away(self) -> None:
+        backlog = Backlog(
+            secrets.token_hex(4),
+            max_lines=self._backlog_lines,
+            max_bytes=self._backlog_bytes,
+        )
+        self._outage = Outage(time.time_ns() // 1_000_000)
+        before = self._hub.leg if self._hub.leg.backlog.persistent else None
+        leg = Leg(backlog, backlog.end, outage=self._outage)
+        self._hub.move_to(leg, 1)
+        leg.before = before
+        self._away = True
+        self._outbox.start_showing()
+        self.announce(
+            "The journal is away: until it is back, only what this process reads itself is shown",
+            "error",
+            public=True,
+        )
+        self._hub.opened.set()
+        self._room.unpark_all()
+
+    async def _show(self) -> None:
+        while self._away:
+            async with self._legs:
+                items = self._outbox.unshown(SLICE_LINES) if self._away else []
+                if items and self._outage is not None:
+                    self._remember_shown(items, self._outage)
+                    await self._hub.feed([item.entry for item in items])
+            self._room.unpark_all()
+            if not items:
+                await self._work.wait()
+                if not self._serving:
+                    self._work = trio.Event()
+
+    def _remember_shown(self, items: Sequence[Item], outage: Outage) -> None:
+        for item in items:
+            self._shown[item.message_id] = outage
+        while len(self._shown) > SHOWN_KNOWN:
+            self._forget_shown(next(iter(self._shown)), lost=True)
+
+    def _know_again(self, run: Sequence[Stored]) -> None:
+        """Lines of the stream that readers have had while it was away."""
+        for stored in run:
+            outage = self._shown.pop(_message_id(stored), None)
+            if outage is not None:
+                outage.numbers.add(stored.number)
+        all_known = self._serving and trio.current_time() - self._returned_at > SHOWN_FOR
+        if all_known and not len(self._outbox):
+            for outage in self._shown.values():
+                outage.is_over = True
+            self._shown.clear()
+
+    def _forget_shown(self, message_id: str, *, lost: bool) -> None:
+        outage = self._shown.pop(message_id, None)
+        if outage is not None and lost:
+            outage.overflowed = True
+
+
+def _encoded(item: Item, max_bytes: int) -> tuple[str, str, bytes]:
+    subject, payload = encode(item.entry, max_bytes)
+    return subject, item.message_id, payload
+
+
+def _message_id(stored: Stored) -> str:
+    """The id under which it was published; empty if it has none."""
+    _, _, rest = stored.headers.partition(_ID_HEADER)
+    return rest.partition(b"\r\n")[0].decode("ascii", "replace")

@@ -1,0 +1,196 @@
+"""What has been read and is not yet known to be stored; bounded. No I/O.
+
+Each line stays here until the journal has acknowledged it, so that nothing is lost when that is
+away for a while. Past the limits the oldest goes, and is counted. While the journal is away the
+same lines are shown to this process's readers: how far that has come is kept here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+import trio
+
+from natstream.entry import LogEntry
+from natstream.errors import JournalUnavailable
+
+__all__ = ["Item", "Outbox", "StorageReceipt"]
+
+# Minutes of a busy organisation, and the memory that it may take.
+MAX_LINES = 100_000
+MAX_BYTES = 128 * 2**20
+# Sent and not yet acknowledged: enough for a thousand lines a millisecond on the way.
+WINDOW_LINES = 2_000
+WINDOW_BYTES = 8 * 2**20
+# Past this many that are not even sent (or shown), whoever feeds more waits.
+CROWDED = 4_000
+# An entry's message id, its place in here, and the command that sends it.
+ITEM_OVERHEAD = 400
+
+
+class StorageReceipt:
+    """Says when all that was handed over with it is stored, or that it will not be."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        """What the ids of its entries are derived from."""
+        self.entries = 0
+        """How many it has been handed over with."""
+        self.missing: set[int] = set()
+        """The numbers in the outbox of those that are not yet stored."""
+        self.failed = False
+        self._settled = trio.Event()
+
+    def stored(self, number: int) -> None:
+        """One is."""
+        self.missing.discard(number)
+        if not self.missing:
+            self._settled.set()
+
+    def fail(self) -> None:
+        """They will not all be."""
+        self.failed = True
+        self._settled.set()
+
+    async def confirmed(self) -> None:
+        """Wait until all are stored.
+
+        Raises:
+            JournalUnavailable: they will not be.
+        """
+        while self.missing and not self.failed:
+            self._settled = trio.Event()
+            await self._settled.wait()
+        if self.failed:
+            raise JournalUnavailable("The journal has not taken all of it")
+
+
+@attrs.define(eq=False)
+class Item:
+    """A line that waits."""
+
+    entry: LogEntry
+    message_id: str
+    receipt: StorageReceipt | None
+    cost: int
+
+
+class Outbox:
+    """Lines by number, in the order they came."""
+
+    def __init__(self, *, max_lines: int = MAX_LINES, max_bytes: int = MAX_BYTES) -> None:
+        self._max_lines, self._max_bytes = max_lines, max_bytes
+        self._items: dict[int, Item] = {}
+        self._next = self._unsent = self._unshown = 1
+        self._in_flight = self._in_flight_bytes = 0
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def end(self) -> int:
+        """The number that the next line gets."""
+        return self._next
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether many have not yet been sent."""
+        return self._next - self._unsent > CROWDED
+
+    @property
+    def is_crowded_with_unshown(self) -> bool:
+        """Whether many have not yet been shown."""
+        return self._next - self._unshown > CROWDED
+
+    @property
+    def in_flight(self) -> int:
+        """How many were sent and are not yet acknowledged."""
+        return self._in_flight
+
+    def put(
+        self, entry: LogEntry, message_id: str, receipt: StorageReceipt | None
+    ) -> list[tuple[int, Item]]:
+        """Add a line.
+
+        Returns:
+            What had to go for it.
+        """
+        cost = entry.cost + ITEM_OVERHEAD
+        self._items[self._next] = Item(entry, message_id, receipt, cost)
+        if receipt is not None:
+            receipt.missing.add(self._next)
+        self._next += 1
+        self.bytes += cost
+        gone: list[tuple[int, Item]] = []
+        while len(self._items) > self._max_lines or (
+            self.bytes > self._max_bytes and len(self._items) > 1
+        ):
+            number = next(iter(self._items))
+            gone.append((number, self._remove(number)))
+        return gone
+
+    def stored(self, number: int) -> Item | None:
+        """Let go of a line, which is stored; `None` if it has gone before."""
+        if number not in self._items:
+            return None
+        item = self._remove(number)
+        if item.receipt is not None:
+            item.receipt.stored(number)
+        return item
+
+    def withdraw(self, receipt: StorageReceipt) -> None:
+        """Let go of what was handed over with a receipt: whoever sent it will send it again."""
+        for number in receipt.missing:
+            if number in self._items:
+                self._remove(number)
+        receipt.fail()
+
+    def unsent(self) -> Iterator[tuple[int, Item]]:
+        """Lines to be sent now, as far as the window reaches; they count as sent."""
+        while (
+            self._unsent < self._next
+            and self._in_flight < WINDOW_LINES
+            and self._in_flight_bytes < WINDOW_BYTES
+        ):
+            number = self._unsent
+            self._unsent += 1
+            if (item := self._items.get(number)) is not None:
+                self._in_flight += 1
+                self._in_flight_bytes += item.cost
+                yield number, item
+
+    def rewind(self) -> None:
+        """Count all as not sent: the connection over which they were is gone."""
+        self._unsent = next(iter(self._items), self._next)
+        self._in_flight = self._in_flight_bytes = 0
+
+    def unshown(self, most: int) -> list[Item]:
+        """Lines to be shown now; they count as shown."""
+        items: list[Item] = []
+        while self._unshown < self._next and len(items) < most:
+            if (item := self._items.get(self._unshown)) is not None:
+                items.append(item)
+            self._unshown += 1
+        return items
+
+    def start_showing(self) -> None:
+        """From here on, show all that waits."""
+        self._unshown = next(iter(self._items), self._next)
+
+    def receipts(self) -> set[StorageReceipt]:
+        """Of all that wait."""
+        return {item.receipt for item in self._items.values() if item.receipt is not None}
+
+    def by_message_id(self) -> dict[str, int]:
+        """The numbers of all that wait."""
+        return {item.message_id: number for number, item in self._items.items()}
+
+    def _remove(self, number: int) -> Item:
+        item = self._items.pop(number)
+        self.bytes -= item.cost
+        if number < self._unsent and self._in_flight:
+            self._in_flight -= 1
+            self._in_flight_bytes -= item.cost
+        return item

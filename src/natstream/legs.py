@@ -1,0 +1,96 @@
+"""The parts of a reader's way: each under one epoch, and where the next one begins.
+
+Without a journal there is one leg, the process's own. With one, the hub goes from the journal's
+leg to one of its own lines alone while the journal is away, and back. A reader finishes a leg,
+then goes on to the next; so nothing is lost or out of order on the way. No I/O here.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import attrs
+
+from natstream.backlog import Backlog, Cursor, StoredBatch
+from natstream.entry import LogEntry
+from natstream.filtering import Filter
+
+__all__ = ["Archive", "ArchiveReader", "Leg", "Outage"]
+
+
+class ArchiveReader(Protocol):
+    """One reader's place in what is stored."""
+
+    async def read(self, until: int) -> StoredBatch:
+        """The next entries before the number `until` that the filter may let through.
+
+        It starts later than the reader's place if what is between is no longer stored. Cancelled,
+        it has lost nothing.
+
+        Raises:
+            SourceUnavailable: the journal does not come back.
+        """
+
+    def close(self) -> None:
+        """Let go of what the server keeps for it."""
+
+
+class Archive(Protocol):
+    """What is stored durably, further back than the backlog. Each of these may wait.
+
+    Raises:
+        SourceUnavailable: the journal does not answer.
+    """
+
+    def open(self, start: int, filter: Filter) -> ArchiveReader:
+        """A place before the entry `start`; what the filter never lets through may be left out."""
+
+    async def end(self) -> int:
+        """The number that the next entry will have."""
+
+    async def number_at(self, unix_ms: int) -> int:
+        """The number of the first entry that was stored at `unix_ms` or later."""
+
+    async def find(self, number: int) -> LogEntry | None:
+        """The entry of this number, if it is stored."""
+
+
+@attrs.define(eq=False)
+class Outage:
+    """What is known of a leg without the journal, once the journal is back."""
+
+    since: int
+    """Unix ms of its start."""
+    numbers: set[int] = attrs.field(factory=set)
+    """The numbers under which the journal stored what this leg has shown, as far as seen."""
+    overflowed: bool = False
+    """There were too many lines to know them all again."""
+    is_over: bool = False
+    """No more numbers will come."""
+
+    def matters_at(self, number: int) -> bool:
+        """Whether it has shown entries of this number or later ones."""
+        return not self.is_over or number <= max(self.numbers, default=0)
+
+
+@attrs.define(eq=False)
+class Leg:
+    """A part of the way under one epoch."""
+
+    backlog: Backlog
+    flushed: Cursor
+    """The place up to which readers have been handed batches."""
+    number: int = 0
+    """Legs are counted from 0."""
+    archive: Archive | None = None
+    outage: Outage | None = None
+    """Where this leg stands in for the journal."""
+    before: Leg | None = None
+    """The journal's leg that this one follows, for who wants to look back."""
+    next: Leg | None = None
+    next_start: int = 1
+    """The number in `next` with which a reader goes on who has never been there."""
+
+    @property
+    def epoch(self) -> str:
+        return self.backlog.epoch
