@@ -24,7 +24,7 @@ ROOMS = """
     web web.answers web.files web.guards web.attempts web.query web.grants web.metrics
     web.operations web.auth web.stream web.app
     http2 connection serving supervisor asgi
-    traffic localnats demo client tail check link cli __main__
+    traffic localnats demo client options tail check link cli __main__
     natstream
 """.split()  # noqa: SIM905  # a list of words
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from natstream.errors import BadQuery
+from natstream.options import filter_options
 from natstream.settings import Settings
 from natstream.terminal import one_line
 from natstream.web.grants import Grant, Keyring
@@ -33,20 +33,8 @@ def _own_url() -> str:
     return f"https://{app}.fly.dev" if on_fly else "http://127.0.0.1:8080"
 
 
-def _filter(*names: str, help: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """An option that narrows what the link shows: repeatable."""
-    return click.option(*names, help=help, multiple=True, metavar="TEXT")
-
-
 @click.command()
-@_filter("-a", "--app", help="App; several: repeated, or separated by commas.")
-@_filter("-r", "--region", help="Region, likewise.")
-@_filter("-m", "--machine", help="Machine ID, likewise.")
-@_filter("--level", help="Level, likewise: exactly these.")
-@click.option("--min-level", metavar="LEVEL", help="This level or worse: debug … fatal.")
-@_filter("--stream", help="stdout, stderr or system, likewise.")
-@_filter("--grep", help="Only messages with this text or /regular expression/.")
-@_filter("--not", "not_", help="Only messages without it.")
+@filter_options
 @click.option(
     "--expires",
     default="1h",

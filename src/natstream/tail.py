@@ -29,6 +29,7 @@ from natstream.errors import (
     SourceUnavailable,
     network_reason,
 )
+from natstream.options import filter_options
 from natstream.terminal import json_line, one_line, text_line
 
 __all__ = ["tail"]
@@ -47,11 +48,6 @@ DENIED = 3
 INTERRUPTED = 130
 
 
-def _filter(*names: str, help: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """An option that the service's filters take: repeatable, and checked there."""
-    return click.option(*names, help=help, multiple=True, metavar="TEXT")
-
-
 @click.command(
     epilog="""\b
 Exit status:
@@ -64,14 +60,7 @@ Exit status:
 """,
 )
 @click.argument("url", envvar="NATSTREAM_URL", default=DEFAULT_URL)
-@_filter("-a", "--app", help="App; several: repeated, or separated by commas.")
-@_filter("-r", "--region", help="Region, likewise.")
-@_filter("-m", "--machine", help="Machine ID, likewise.")
-@_filter("--level", help="Level, likewise.")
-@click.option("--min-level", metavar="LEVEL", help="This level or worse: debug … fatal.")
-@_filter("--stream", help="stdout, stderr or system, likewise.")
-@_filter("--grep", help="Only messages with this text or /regular expression/.")
-@_filter("--not", "not_", help="Only messages without it.")
+@filter_options
 @click.option("--since", metavar="WHEN", help="First what came since: 10m, 2h, or a time.")
 @click.option(
     *("--tail", "lines"),
