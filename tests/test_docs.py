@@ -169,7 +169,7 @@ def test_fly_options_exist() -> None:
 def test_settings_that_are_named_exist() -> None:
     """Each variable is one that is read."""
     read = {field.metadata["variable"] for field in attrs.fields(Settings)}
-    others = {"NATSTREAM_URL", "NATSTREAM_REQUIRE_BROWSER"}  # of tail and link; of the tests
+    others = {"NATSTREAM_URL", "NATSTREAM_SKIP_NOTHING"}  # of tail and link; of the tests
     for page, text in PAGES.items():
         if page != "CHANGELOG.md":
             assert set(re.findall(r"NATSTREAM_[A-Z_]+", text)) <= read | others, page
