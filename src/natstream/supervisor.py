@@ -89,6 +89,8 @@ class Core:
             yield
             with trio.move_on_after(self.settings.grace * FOR_JOURNAL):
                 await journal.settle()
+            if waiting := journal.statistics().waiting:
+                log.warning("lines are not known to be stored", lines=waiting)
             nursery.cancel_scope.cancel()
 
 

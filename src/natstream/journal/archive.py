@@ -43,20 +43,20 @@ class StreamArchive:
 
     Args:
         epoch: the stream's identity.
-        reach: waits for the journal, if it is away, for a while.
+        reach: gives the connection; the patient wait for it a while, if the journal is away.
     """
 
     epoch: str
-    reach: Callable[[str], Awaitable[JetStream]]
+    reach: Callable[[str, bool], Awaitable[JetStream]]
 
     def open(self, start: int, filter: Filter) -> StoredReader:
         return StoredReader(self, start, filter)
 
     async def end(self) -> int:
-        return (await (await self.reach(self.epoch)).info()).last + 1
+        return (await (await self.reach(self.epoch, False)).info()).last + 1
 
     async def number_at(self, unix_ms: int) -> int:
-        jetstream = await self.reach(self.epoch)
+        jetstream = await self.reach(self.epoch, False)
         info = await jetstream.info()
         if unix_ms <= 0:
             return max(1, info.first)
@@ -69,7 +69,7 @@ class StreamArchive:
         return run[0].number if run else info.last + 1
 
     async def find(self, number: int) -> LogEntry | None:
-        stored = await (await self.reach(self.epoch)).find(number)
+        stored = await (await self.reach(self.epoch, False)).find(number)
         return None if stored is None else entry_of(stored)
 
 
@@ -90,7 +90,7 @@ class StoredReader:
         """The next chunk before the number `until` (see `legs.ArchiveReader`)."""
         subjects: list[str] = []
         for attempt in range(TRIES):
-            jetstream = await self._archive.reach(self._archive.epoch)
+            jetstream = await self._archive.reach(self._archive.epoch, True)
             subjects = wanted_subjects(self._filter, jetstream.name)
             try:
                 consumer = await self._consumer_of(jetstream, subjects)

@@ -24,8 +24,8 @@ __all__ = ["Consumer", "JetStream", "Stored", "StreamConfig", "StreamInfo"]
 
 # A cluster that elects a leader answers nothing for some seconds.
 REQUEST_DEADLINE = 5.0
-# Without a word for this long, a consumer is taken for dead; the server speaks twice as often.
-SILENCE = 6.0
+# Without a word for this long, a consumer is taken for dead; the server speaks thrice as often.
+SILENCE = 3.0
 # One pull: enough to share its round trip, little enough to wait in memory.
 PULL_LINES = 2_000
 PULL_BYTES = 16 * 2**20

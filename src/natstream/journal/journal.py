@@ -12,6 +12,7 @@ acknowledges. `stand_in` runs beside them, and shows lines while there is no con
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import time
 from collections import deque
@@ -41,9 +42,8 @@ __all__ = ["Journal", "JournalStatistics"]
 # A leader is elected, and a server restarted, within a second or two: nobody needs to notice.
 PATIENCE = 2.0
 # The server acknowledges within milliseconds; a cluster without a leader never.
-ACK_DEADLINE = 5.0
-# How long a sender waits for what it has sent to be stored, and a reader for the journal's return.
-CONFIRM_DEADLINE = 10.0
+ACK_DEADLINE = 3.0
+# How long a reader of what is stored waits for the journal's return.
 REACH_DEADLINE = 10.0
 # Taken from the stream, parsed and fed in one go.
 RUN_LINES = 1_000
@@ -59,6 +59,7 @@ SHOWN_KNOWN = 200_000
 SHOWN_FOR = 300.0
 
 _ID_HEADER = b"Nats-Msg-Id: "
+_STORED = re.compile(rb'\{"stream": ?"[^"]+", ?(?:"domain": ?"[^"]*", ?)?"seq": ?(\d+)')
 _TOO_LARGE = 10054
 
 
@@ -125,7 +126,8 @@ class Journal:
         self._shown: dict[str, Outage] = {}
         self._returned_at = 0.0
         self._overflow: Gap | None = None
-        self._stored = self._duplicates = 0
+        self._stored = self._duplicates = self._newest = 0
+        self._closing = False
 
     # --- sources -------------------------------------------------------------------------
 
@@ -166,11 +168,19 @@ class Journal:
         """Say something to this process's readers."""
         self._hub.announce(message, type, gap=gap, public=public)
 
+    def hurry(self) -> None:
+        """From now on let no source wait: they are closing."""
+        self._closing = True
+        self._room.unpark_all()
+
     async def settle(self) -> None:
-        """Wait until all that was taken is stored, and has come back."""
-        while self._serving and (len(self._outbox) or self._outbox.in_flight):
-            self._work.set()
+        """Wait until all that was taken is stored, and has come back; not while it is away."""
+        while self._serving and (len(self._outbox) or not self._has_come_back):  # noqa: ASYNC110 - once
             await trio.sleep(0.01)
+
+    @property
+    def _has_come_back(self) -> bool:
+        return self._backlog is None or self._backlog.end.entry > self._newest
 
     def statistics(self) -> JournalStatistics:
         """What it holds and has done."""
@@ -185,6 +195,8 @@ class Journal:
 
     @property
     def _is_crowded(self) -> bool:
+        if self._closing:
+            return False
         if self._away:
             return self._outbox.is_crowded_with_unshown
         return self._serving and self._outbox.is_crowded
@@ -339,7 +351,8 @@ class Journal:
 
     def _on_ack(self, number: int, payload: bytes, headers: bytes) -> None:
         self._acked_at = trio.current_time()
-        if payload.startswith(b'{"stream":'):
+        if match := _STORED.match(payload):
+            self._newest = max(self._newest, int(match[1]))
             self._acknowledged(number, duplicate=b'"duplicate"' in payload)
             return
         if headers.startswith(b"NATS/1.0 503"):
@@ -409,6 +422,7 @@ class Journal:
                 self._rejoin(leg, start)
         self._backlog = backlog
         self._outbox.rewind()
+        self._newest = 0
         self._acked_at = trio.current_time()
         self._serving = True
         self._status.change(
@@ -488,9 +502,9 @@ class Journal:
                 backlog.append(entries, [entry.cost for entry in entries], arrivals)
                 await trio.lowlevel.checkpoint()
 
-    async def _reach(self, epoch: str) -> JetStream:
-        """The journal's connection, for who reads what is stored."""
-        with trio.move_on_after(REACH_DEADLINE):
+    async def _reach(self, epoch: str, patient: bool) -> JetStream:
+        """The journal's connection, for who reads what is stored; the patient wait for it."""
+        with trio.move_on_after(REACH_DEADLINE if patient else 0):
             while not self._serving:
                 await self._turned.wait()
         jetstream, backlog = self._jetstream, self._backlog
@@ -560,6 +574,7 @@ class Journal:
             outage = self._shown.pop(_message_id(stored), None)
             if outage is not None:
                 outage.numbers.add(stored.number)
+                outage.is_over = not self._shown
         all_known = self._serving and trio.current_time() - self._returned_at > SHOWN_FOR
         if all_known and not len(self._outbox):
             for outage in self._shown.values():
