@@ -263,6 +263,7 @@ async def test_hypercorn_takes_its_settings_file(image: Image) -> None:
                 errors += chunk.decode()
             async with httpx.AsyncClient() as client:
                 assert (await client.get(f"{found[1]}/healthz")).json() == {"status": "ok"}
+            assert "NATSTREAM_TOKEN is not set" in errors
             process.terminate()
             assert await process.wait() == 0
     finally:

@@ -49,7 +49,7 @@ HOMES = {
     "prometheus_client": {"web"},
     "httpx": {"client", "check"},
     "re2": {"filtering"},
-    "structlog": {"logs", "supervisor"},
+    "structlog": {"logs", "supervisor", "asgi"},
 }
 
 

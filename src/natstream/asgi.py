@@ -12,14 +12,18 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+import structlog
 import trio
 
 from natstream.errors import NatstreamError
 from natstream.logs import configure_logging
+from natstream.process import prepare_process
 from natstream.settings import Settings
 from natstream.supervisor import Core, make_core
 
 __all__ = ["app"]
+
+log = structlog.stdlib.get_logger("natstream")
 
 
 class Application:
@@ -41,6 +45,8 @@ class Application:
         try:
             # hypercorn listens where it is told to, and serves one application.
             settings = attrs.evolve(Settings.from_environ(), metrics_bind=None)
+            for warning in prepare_process(settings):
+                log.warning(warning)
             self._core = make_core(settings)
         except NatstreamError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})

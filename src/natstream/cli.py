@@ -76,16 +76,11 @@ def serve() -> None:
     import trio
 
     from natstream.logs import configure_logging
-    from natstream.process import tune_process
+    from natstream.process import prepare_process
 
     settings = Settings.from_environ()
     configure_logging()
-    warnings = [tune_process(settings.max_readers)]
-    if not settings.tokens:
-        warnings.append(
-            "NATSTREAM_TOKEN is not set: whoever reaches this address can read the logs."
-        )
-    for warning in filter(None, warnings):
+    for warning in prepare_process(settings):
         click.echo(f"natstream: {warning}", err=True)
     trio.run(_serve, settings)
 

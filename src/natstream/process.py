@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import resource
 
-__all__ = ["tune_process"]
+from natstream.settings import Settings
+
+__all__ = ["prepare_process", "tune_process"]
 
 # Beside the readers: sources, drain senders, files, and what the runtime itself has open.
 SPARE_FILES = 1_500
@@ -13,6 +15,16 @@ SPARE_FILES = 1_500
 # Entries and batches hold no cycles, so nothing is found among the youngest objects; looking at
 # them every 700 allocations took a third of the CPU at 1,000 readers.
 GC_THRESHOLD = (50_000, 20, 50)
+
+
+def prepare_process(settings: Settings) -> list[str]:
+    """Tune this process for what is set; warnings for the operator, one sentence each."""
+    warnings = [tune_process(settings.max_readers)]
+    if not settings.tokens:
+        warnings.append(
+            "NATSTREAM_TOKEN is not set: whoever reaches this address can read the logs."
+        )
+    return [warning for warning in warnings if warning]
 
 
 def tune_process(max_readers: int) -> str | None:

@@ -118,7 +118,7 @@ async def run_service(
     `task_status.started` gets the `Service` once the page can be reached; the sources start then.
 
     Raises:
-        ListenError: an address cannot be listened on; nothing was started.
+        ListenError: an address cannot be listened on. Nothing was started, if it is the page's.
     """
     # First, so that a taken port is one sentence and nothing else has happened.
     with ExitStack() as stack:
