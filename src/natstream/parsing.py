@@ -22,6 +22,7 @@ from natstream.entry import EntryFields, LogEntry, decode_json, freeze
 
 __all__ = [
     "NdjsonLines",
+    "cut",
     "parse_log_entry",
     "parse_nats",
     "parse_ndjson",
@@ -157,7 +158,7 @@ def parse_text(
     """A line of raw text, of which nothing but its origin is known."""
     return LogEntry(
         machine_id,
-        _cut(line.decode("utf-8", "replace")),
+        cut(line.decode("utf-8", "replace")),
         "stdout",
         "",
         app_name,
@@ -231,7 +232,7 @@ def _line_entry(
     return freeze(
         EntryFields(
             machine,
-            _cut(line.message),
+            cut(line.message),
             _stream(line.stream, provider, line.source),
             line.timestamp,
             app,
@@ -291,7 +292,7 @@ def _message(raw: Mapping[str, Any]) -> str:
     for key in ("message", "log", "msg"):
         value = raw.get(key)
         if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-            return _cut(_text(value))
+            return cut(_text(value))
     return ""
 
 
@@ -324,13 +325,14 @@ def _text(value: Any) -> str:
     return ""
 
 
-def _cut(message: str) -> str:
-    if len(message) <= MAX_MESSAGE_BYTES // 4:  # a character takes four bytes at the most
+def cut(message: str, max_bytes: int = MAX_MESSAGE_BYTES) -> str:
+    """A message of at most so many bytes, and words at its end if it was longer."""
+    if len(message) <= max_bytes // 4:  # a character takes four bytes at the most
         return message
     encoded = message.encode()
-    if len(encoded) <= MAX_MESSAGE_BYTES:
+    if len(encoded) <= max_bytes:
         return message
-    kept = encoded[:MAX_MESSAGE_BYTES].decode("utf-8", "ignore")
+    kept = encoded[:max_bytes].decode("utf-8", "ignore")
     return f"{kept}… [cut here: the line was {len(encoded):,} bytes long]"
 
 

@@ -9,26 +9,39 @@ be answered by the server, and other tools can read most of it.
 
 from __future__ import annotations
 
+import json
 import re
 from hashlib import blake2b
 from itertools import product
 from math import prod
+from typing import Annotated
 
 import msgspec
 
 from natstream.entry import EntryFields, LogEntry, freeze
 from natstream.filtering import Filter
-from natstream.parsing import parse_nats, parse_time
+from natstream.parsing import cut, parse_nats, parse_time
 
 __all__ = ["content_id", "decode", "encode", "subject", "wanted_subjects"]
 
 _LINES, _ENTRIES = "logs", "entries"
 
-_PLAIN = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+# The server closes a connection over a line of more than 4 KiB: longer names are no part of a
+# subject, or only their beginning is.
+NAME_BYTES = 128
+_PLAIN = re.compile(rf"[A-Za-z0-9_-]{{1,{NAME_BYTES}}}", re.ASCII)
 _OTHER = re.compile(rb"[^A-Za-z0-9_-]")
 
 # The server looks for each of them; more than this and it may as well send everything.
 MAX_SUBJECTS = 64
+
+# What the words at the end of a message that was cut take at the most.
+_MARKER_BYTES = 64
+
+_NS = 10**9
+_TEXTS = (
+    "machine_id", "stream", "timestamp", "app_name", "region", "level", "provider", "host", "source"
+)  # fmt: skip
 
 
 class _Fields(msgspec.Struct, array_like=True):
@@ -44,7 +57,9 @@ class _Fields(msgspec.Struct, array_like=True):
     level: str
     provider: str
     host: str
-    unix_ns: int
+    # Years 1 to 9999: nanoseconds do not fit into 64 bits.
+    seconds: Annotated[int, msgspec.Meta(ge=-62_135_596_800, lt=253_402_300_800)]
+    ns: Annotated[int, msgspec.Meta(ge=0, lt=_NS)]
     source: str
 
 
@@ -57,12 +72,11 @@ def encode(entry: LogEntry, max_bytes: int) -> tuple[str, bytes]:
 
     Args:
         entry: as a source gave it.
-        max_bytes: what the server takes as one payload. Past it the original payload is left out.
+        max_bytes: what the server takes as one payload. Past it the original payload is left out,
+            and if that is not enough, the message is cut.
     """
-    payload = entry._raw
-    if not isinstance(payload, bytes):
-        payload = msgspec.json.encode(payload)
-    elif _gives_it_back(entry, len(payload) <= max_bytes):
+    payload = _payload(entry)
+    if _gives_it_back(entry, len(payload) <= max_bytes):
         return subject(entry), payload
     fields = _Fields(
         entry.machine_id,
@@ -75,15 +89,35 @@ def encode(entry: LogEntry, max_bytes: int) -> tuple[str, bytes]:
         entry.level,
         entry.provider,
         entry.host,
-        entry.unix_ns,
+        *divmod(entry.unix_ns, _NS),
         entry.source,
     )
     packed = _pack(fields)
     if len(packed) > max_bytes:
         fields.raw = b""
         packed = _pack(fields)
-    place = ".".join(map(_token, (entry.app_name, entry.region, entry.machine_id)))
+    if len(packed) > max_bytes:
+        packed = _pack(_shortened(fields, max_bytes))
+    place = ".".join(map(_token, (fields.app_name, fields.region, fields.machine_id)))
     return f"{_ENTRIES}.{place}", packed
+
+
+def _payload(entry: LogEntry) -> bytes:
+    raw = entry._raw
+    return raw if isinstance(raw, bytes) else json.dumps(raw).encode()
+
+
+def _shortened(fields: _Fields, max_bytes: int) -> _Fields:
+    """As much of them as fits, the message last: no line may hold up those behind it."""
+    for name in _TEXTS:
+        setattr(fields, name, _beginning(getattr(fields, name), max_bytes // 16))
+    message, fields.message = fields.message, ""
+    fields.message = cut(message, max(0, max_bytes - len(_pack(fields)) - _MARKER_BYTES))
+    return fields
+
+
+def _beginning(text: str, max_bytes: int) -> str:
+    return text.encode()[:max_bytes].decode("utf-8", "ignore")
 
 
 def _gives_it_back(entry: LogEntry, fits: bool) -> bool:
@@ -109,7 +143,7 @@ def decode(subject: bytes, payload: bytes) -> LogEntry:
         return parse_nats(text, payload)
     try:
         fields = _unpack(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError("not an entry") from error
     return freeze(
         EntryFields(
@@ -123,7 +157,7 @@ def decode(subject: bytes, payload: bytes) -> LogEntry:
             fields.level,
             fields.provider,
             fields.host,
-            fields.unix_ns,
+            fields.seconds * _NS + fields.ns,
             fields.source,
         )
     )
@@ -136,9 +170,8 @@ def subject(entry: LogEntry) -> str:
 
 def content_id(entry: LogEntry) -> str:
     """A name that every process gives to the same message of NATS."""
-    raw = entry._raw
-    payload = raw if isinstance(raw, bytes) else msgspec.json.encode(raw)
-    return blake2b(subject(entry).encode() + b"\0" + payload, digest_size=15).hexdigest()
+    place_and_payload = (entry.app_name, entry.region, entry.machine_id, _payload(entry))
+    return blake2b(_pack(place_and_payload), digest_size=15).hexdigest()
 
 
 def wanted_subjects(filter: Filter, stream: str) -> list[str]:
@@ -149,7 +182,8 @@ def wanted_subjects(filter: Filter, stream: str) -> list[str]:
     places: list[list[str]] = []
     for place in ("app_name", "region", "machine_id"):
         asked = [values for field, values in filter.exact if field == place]
-        places.append(sorted(map(_token, frozenset.intersection(*asked))) if asked else ["*"])
+        # The server refuses the same one twice: two long names may begin alike.
+        places.append(sorted(set(map(_token, frozenset.intersection(*asked)))) if asked else ["*"])
     if places == [["*"]] * 3 or prod(map(len, places)) > MAX_SUBJECTS:
         return []
     # What is asked for twice, and cannot be both, is a subject under which nothing is stored.
@@ -157,10 +191,13 @@ def wanted_subjects(filter: Filter, stream: str) -> list[str]:
 
 
 def _token(name: str) -> str:
-    """A name as one part of a subject: `=` and two digits for each byte that none may hold."""
+    """A name as one part of a subject: `=` and two digits for each byte that none may hold.
+
+    Of a long one its beginning: who asks for the name gets some others as well.
+    """
     if _PLAIN.fullmatch(name):
         return name
     if not name:
         return "="
-    encoded = name.encode("utf-8", "replace")[:128]
+    encoded = name.encode("utf-8", "replace")[:NAME_BYTES]
     return _OTHER.sub(lambda match: b"=%02X" % match[0][0], encoded).decode()
