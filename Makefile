@@ -4,8 +4,9 @@ BIN := .venv/bin
 
 .PHONY: run test lint types unit fuzz bench soak screenshots lock clean
 
+# JOURNAL=1 keeps the lines, for the next time.
 run: .venv/ready-run
-	@exec $(BIN)/natstream demo
+	@exec $(BIN)/natstream demo $(if $(JOURNAL),--journal)
 
 test: lint types unit
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import signal
 import socket
@@ -11,17 +12,24 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from random import Random
+from subprocess import PIPE, Popen
+from typing import Any
 
 import httpx
 import pytest
 import trio
+from click.testing import CliRunner
 
 from conftest import MistreatedServer
+from natstream.cli import main
 from natstream.demo import publish_traffic
 from natstream.parsing import parse_nats
 from natstream.traffic import LINES_PER_SECOND, Line, encode, traffic
+from service import PATIENCE
 
 
 def five_minutes(seed: int = 0) -> list[tuple[float, Line]]:
@@ -95,6 +103,36 @@ async def test_the_traffic_survives_its_server(
         nursery.cancel_scope.cancel()
 
 
+@contextmanager
+def running_demo(*arguments: str, cache: Path | None = None) -> Iterator[Popen[str]]:
+    """The command as somebody types it, ended by Ctrl-C: with status 0, and without a word."""
+    with Popen(
+        [sys.executable, "-m", "natstream", "demo", *arguments],
+        stdout=PIPE,
+        stderr=PIPE,
+        text=True,
+        env={**os.environ, "XDG_CACHE_HOME": str(cache)} if cache else None,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+def said(process: Popen[str]) -> str:
+    """What it says next."""
+    assert process.stdout is not None
+    return process.stdout.readline().removesuffix("\n")
+
+
+def events(url: str) -> Iterator[dict[str, Any]]:
+    """Lines and notices, as they come; it ends if none does for a long time."""
+    with httpx.stream("GET", f"{url}&format=ndjson", timeout=PATIENCE) as response:
+        yield from map(json.loads, filter(None, response.iter_lines()))
+
+
 def test_one_command_shows_logs_and_ends_quietly() -> None:
     """It says where, the curl line works, its ports may be taken, Ctrl-C is enough."""
     with ExitStack() as stack:
@@ -105,32 +143,61 @@ def test_one_command_shows_logs_and_ends_quietly() -> None:
                 taken.listen()
             except OSError:
                 pass  # taken already
-        process = stack.enter_context(
-            subprocess.Popen(
-                [sys.executable, "-m", "natstream", "demo"],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
+        demo = stack.enter_context(running_demo())
+        page = said(demo).split()[-1]
+        curl = said(demo)
+        assert curl == f"curl -N {page}/api/logs"
+        assert page.startswith("http://127.0.0.1:")
+        assert page != "http://127.0.0.1:8080"
+        assert httpx.get(page).status_code == 200
+        apps = set()
+        started = time.monotonic()
+        for event in events(f"{curl.split()[-1]}?"):
+            apps.add(event.get("app"))
+            if len(apps) > 3:
+                break
+        assert time.monotonic() - started < 10
+
+
+def test_with_a_journal_its_lines_are_there_the_next_time(tmp_path: Path) -> None:
+    """The same ones under the same ids, before any new one; the path is told, and holds them."""
+    shown: list[list[dict[str, Any]]] = []
+    for _ in range(2):
+        with running_demo("--journal", cache=tmp_path) as demo:
+            page = said(demo).split()[-1]
+            assert said(demo) == f"curl -N {page}/api/logs"
+            assert f" {tmp_path}/natstream/demo:" in said(demo)
+            while httpx.get(f"{page}/readyz", timeout=PATIENCE).status_code != 200:
+                time.sleep(0.05)
+            logs = (event for event in events(f"{page}/api/logs?since=1h") if "id" in event)
+            shown.append(list(itertools.islice(logs, 50)))
+    assert shown[0] == shown[1]
+    assert all(event["persistent"] for event in shown[0])
+    assert {path.name for path in (tmp_path / "natstream/demo").iterdir()} == {"jetstream", "lock"}
+
+
+def test_two_demos_do_not_share_a_journal(tmp_path: Path) -> None:
+    """Two servers on one directory would spoil it: the second is told, in one sentence."""
+    with running_demo("--journal", cache=tmp_path) as demo:
+        said(demo)
+        second = subprocess.run(
+            [sys.executable, "-m", "natstream", "demo", "--journal"],
+            env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
         )
-        try:
-            assert process.stdout is not None
-            page = process.stdout.readline().split()[-1]
-            curl = process.stdout.readline().removesuffix("\n")
-            assert curl == f"curl -N {page}/api/logs"
-            assert page.startswith("http://127.0.0.1:")
-            assert page != "http://127.0.0.1:8080"
-            assert httpx.get(page).status_code == 200
-            apps = set()
-            started = time.monotonic()
-            with httpx.stream("GET", curl.split()[-1]) as response:
-                for line in response.iter_lines():
-                    if line.startswith("data: "):
-                        apps.add(json.loads(line[6:]).get("app"))
-                    if len(apps) > 3:
-                        break
-            assert time.monotonic() - started < 10
-        finally:
-            process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=15)
-        assert (process.returncode, out, err) == (0, "", "")
+        [said(demo) for _ in range(2)]
+    sentence = rf"natstream: .* cannot be kept in {tmp_path}/\S+: another demo does\. .*\n"
+    assert (second.returncode, second.stdout) == (2, "")
+    assert re.fullmatch(sentence, second.stderr)
+
+
+def test_a_journal_without_a_place_is_one_sentence(tmp_path: Path) -> None:
+    """A directory that cannot be made is the user's to mend."""
+    (tmp_path / "file").touch()
+    done = CliRunner().invoke(
+        main, ["demo", "--journal"], env={"XDG_CACHE_HOME": str(tmp_path / "file")}
+    )
+    assert done.exit_code == 2
+    assert "Not a directory. XDG_CACHE_HOME moves it." in done.output

