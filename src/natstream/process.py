@@ -13,7 +13,7 @@ __all__ = ["prepare_process", "tune_process"]
 SPARE_FILES = 1_500
 
 # Entries and batches hold no cycles, so nothing is found among the youngest objects; looking at
-# them every 700 allocations took a third of the CPU at 1,000 readers.
+# them every 700 allocations, and at all of them now and then, holds up everybody.
 GC_THRESHOLD = (50_000, 20, 50)
 
 
