@@ -60,7 +60,8 @@ class StorageReceipt:
             JournalUnavailable: they will not be.
         """
         while self.missing and not self.failed:
-            self._settled = trio.Event()
+            if self._settled.is_set():  # by what was handed over before the rest
+                self._settled = trio.Event()
             await self._settled.wait()
         if self.failed:
             raise JournalUnavailable("The journal has not taken all of it")
@@ -112,11 +113,13 @@ class Outbox:
     def put(
         self, entry: LogEntry, message_id: str, receipt: StorageReceipt | None
     ) -> list[tuple[int, Item]]:
-        """Add a line.
+        """Add a line; but none of a receipt that has failed: it will be sent again with the rest.
 
         Returns:
             What had to go for it.
         """
+        if receipt is not None and receipt.failed:
+            return []
         cost = entry.cost + ITEM_OVERHEAD
         self._items[self._next] = Item(entry, message_id, receipt, cost)
         if receipt is not None:
