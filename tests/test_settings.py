@@ -45,6 +45,15 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         cors_origins=(),
         client_header="",
         sources=("nats", "drain"),
+        journal_servers=(),
+        journal_user="",
+        journal_password="",
+        journal_token="",
+        journal_stream="natstream",
+        journal_max_age=86_400.0,
+        journal_max_bytes=1024 * 1024 * 1024,
+        journal_replicas=1,
+        share_port=False,
         backlog_lines=50_000,
         backlog_bytes=64 * 1024 * 1024,
         max_readers=5_000,
@@ -69,6 +78,14 @@ def test_every_variable_is_read() -> None:
         NATSTREAM_CORS_ORIGINS="https://one.example, http://localhost:3000",
         NATSTREAM_CLIENT_HEADER="Fly-Client-IP",
         NATSTREAM_SOURCES="nats",
+        NATSTREAM_JOURNAL_URL="nats://one.internal:4222,tls://[fdaa::7]",
+        NATSTREAM_JOURNAL_USER="keeper",
+        NATSTREAM_JOURNAL_PASSWORD="of the keeper",
+        NATSTREAM_JOURNAL_STREAM="Logs_of-acme",
+        NATSTREAM_JOURNAL_MAX_AGE="7D",
+        NATSTREAM_JOURNAL_MAX_BYTES="10_000_000_000",
+        NATSTREAM_JOURNAL_REPLICAS="3",
+        NATSTREAM_SHARE_PORT="On",
         NATSTREAM_BACKLOG_LINES="10",
         NATSTREAM_BACKLOG_BYTES="1_000_000",
         NATSTREAM_MAX_READERS="7",
@@ -91,6 +108,15 @@ def test_every_variable_is_read() -> None:
         "cors_origins": ("https://one.example", "http://localhost:3000"),
         "client_header": "Fly-Client-IP",
         "sources": ("nats",),
+        "journal_servers": ("nats://one.internal:4222", "tls://[fdaa::7]"),
+        "journal_user": "keeper",
+        "journal_password": "of the keeper",
+        "journal_token": "",
+        "journal_stream": "Logs_of-acme",
+        "journal_max_age": 604_800.0,
+        "journal_max_bytes": 10_000_000_000,
+        "journal_replicas": 3,
+        "share_port": True,
         "backlog_lines": 10,
         "backlog_bytes": 1_000_000,
         "max_readers": 7,
@@ -234,6 +260,23 @@ def test_what_is_no_address_is_refused(text: str) -> None:
         ("NATSTREAM_CLIENT_HEADER", "X-Real-IP: 1.2.3.4"),
         ("NATSTREAM_SOURCES", "nats,kafka"),
         ("NATSTREAM_SOURCES", ","),
+        ("NATSTREAM_JOURNAL_URL", ","),
+        ("NATSTREAM_JOURNAL_URL", "journal.internal:4222"),
+        ("NATSTREAM_JOURNAL_URL", "nats://a:1 nats://b:2"),
+        ("NATSTREAM_JOURNAL_STREAM", "natstream.>"),
+        ("NATSTREAM_JOURNAL_STREAM", "two words"),
+        ("NATSTREAM_JOURNAL_STREAM", "_INBOX"),
+        ("NATSTREAM_JOURNAL_STREAM", "logs"),
+        ("NATSTREAM_JOURNAL_STREAM", "x" * 65),
+        ("NATSTREAM_JOURNAL_MAX_AGE", "0s"),
+        ("NATSTREAM_JOURNAL_MAX_AGE", "24"),
+        ("NATSTREAM_JOURNAL_MAX_AGE", "1h30m"),
+        ("NATSTREAM_JOURNAL_MAX_AGE", "1.5h"),
+        ("NATSTREAM_JOURNAL_MAX_AGE", "٢٤h"),
+        ("NATSTREAM_JOURNAL_MAX_BYTES", "1GiB"),
+        ("NATSTREAM_JOURNAL_REPLICAS", "three"),
+        ("NATSTREAM_SHARE_PORT", "yes"),
+        ("NATSTREAM_SHARE_PORT", "1"),
         ("NATSTREAM_BACKLOG_LINES", "0"),
         ("NATSTREAM_BACKLOG_LINES", "-1"),
         ("NATSTREAM_BACKLOG_LINES", "many"),
@@ -270,16 +313,53 @@ def test_a_wrong_value_is_one_sentence(variable: str, text: str) -> None:
         ("NATSTREAM_STALL", ("0.1", "86400"), ("0.09", "86400.1")),
         ("NATSTREAM_KEEPALIVE", ("0.1", "3600"), ("0.09", "3600.1")),
         ("NATSTREAM_GRACE", ("0.1", "300"), ("0.09", "300.1")),
+        ("NATSTREAM_JOURNAL_MAX_AGE", ("1s", "60m", "1h", "3650d"), ("0m", "3651d", "315360001s")),
+        ("NATSTREAM_JOURNAL_MAX_BYTES", (str(2**20), str(2**50)), (str(2**20 - 1), str(2**50 + 1))),
+        ("NATSTREAM_JOURNAL_REPLICAS", ("1", "5"), ("0", "6")),
     ],
 )
 def test_a_number_has_limits(
-    variable: str, limits: tuple[str, str], beyond: tuple[str, str]
+    variable: str, limits: tuple[str, ...], beyond: tuple[str, ...]
 ) -> None:
     """Past which it is a slip of the hand."""
     for text in limits:
         assert read(**{variable: text})
     for text in beyond:
         assert " from " in refusal(**{variable: text})
+
+
+JOURNAL = {"NATSTREAM_JOURNAL_URL": "nats://journal.internal:4222"}
+USER = {"NATSTREAM_JOURNAL_USER": "keeper"}
+PASSWORD = {"NATSTREAM_JOURNAL_PASSWORD": "hunter2"}
+TOKEN = {"NATSTREAM_JOURNAL_TOKEN": "hunter3"}
+
+
+@pytest.mark.parametrize("credentials", [{}, USER | PASSWORD, TOKEN])
+def test_the_journal_takes_a_user_or_a_token_or_neither(credentials: dict[str, str]) -> None:
+    """A user comes with a password."""
+    assert read(**JOURNAL, **credentials).journal_servers == ("nats://journal.internal:4222",)
+
+
+@pytest.mark.parametrize(
+    ("credentials", "says"),
+    [
+        (USER, "NATSTREAM_JOURNAL_USER is set and NATSTREAM_JOURNAL_PASSWORD is not: "),
+        (PASSWORD, "NATSTREAM_JOURNAL_PASSWORD is set and NATSTREAM_JOURNAL_USER is not: "),
+        (USER | PASSWORD | TOKEN, "NATSTREAM_JOURNAL_TOKEN is set, and so is a user"),
+        (USER | TOKEN, "NATSTREAM_JOURNAL_TOKEN is set, and so is a user"),
+        (PASSWORD | TOKEN, "NATSTREAM_JOURNAL_TOKEN is set, and so is a user or a password"),
+    ],
+)
+def test_credentials_of_the_journal_that_do_not_fit_together_are_refused(
+    credentials: dict[str, str], says: str
+) -> None:
+    """In one sentence that holds none of them. Without a journal nobody is shown any."""
+    said = refusal(**JOURNAL, **credentials)
+    assert said.startswith(says)
+    assert said.count(". ") == 0
+    assert "hunter" not in said
+    assert "keeper" not in said
+    assert read(**credentials).journal_servers == ()
 
 
 @pytest.mark.parametrize("text", [",", " , ,", "two words", "tökén", "a\x00b", "a\nb"])
@@ -299,7 +379,12 @@ def test_settings_are_frozen() -> None:
 
 def test_secrets_are_never_shown() -> None:
     """Neither by `repr` nor by `str`, which logs and tracebacks use."""
-    settings = read(NATSTREAM_TOKEN="reader-secret", NATSTREAM_DRAIN_TOKEN="drain-secret")
+    settings = read(
+        NATSTREAM_TOKEN="reader-secret",
+        NATSTREAM_DRAIN_TOKEN="drain-secret",
+        NATSTREAM_JOURNAL_PASSWORD="journal-secret",
+        NATSTREAM_JOURNAL_TOKEN="journal-secret",
+    )
     for shown in (repr(settings), str(settings), f"{settings}"):
         assert "secret" not in shown
 
@@ -310,6 +395,9 @@ def test_secrets_are_never_shown() -> None:
         ("NATSTREAM_NATS_URL", "nats://user:hunter2@nats.example.com:4222"),
         ("NATSTREAM_NATS_URL", "nats://hunter2@nats.example.com:4222"),
         ("NATSTREAM_NATS_URL", "nats://a:hun@ter2/hunter2@one,nats://b:hunter2@[fdaa::3]:4223"),
+        ("NATSTREAM_JOURNAL_URL", "nats://user:hunter2@journal.internal:4222"),
+        ("NATSTREAM_JOURNAL_URL", "nats://hunter2@journal.internal"),
+        ("NATSTREAM_JOURNAL_URL", "nats://one,tls://a:hunter2@[fdaa::3]:4223"),
         ("NATSTREAM_BIND", "http://user:hunter2@host:80"),
         ("FLY_ORG", "FlyV1 fm2_hunter2,fm2_hunter2"),
         ("FLY_ORG", "fo1_hunter2 x"),

@@ -134,7 +134,7 @@ def _header(text: str) -> str:
 def _count(least: int, most: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         digits = text.replace("_", "")
-        if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
+        if not (digits.isascii() and digits.isdigit() and len(digits) < 20):
             raise ValueError(f"a whole number from {least:,} to {most:,}")
         number = int(digits)
         if not least <= number <= most:
@@ -154,15 +154,19 @@ def _seconds(least: float, most: float) -> Callable[[str], float]:
 
 
 def _duration(text: str) -> float:
-    match = re.fullmatch(r"([0-9]{1,6})([smhd])", text.lower())
-    if not match or not int(match[1]):
-        raise ValueError("a duration as 90m, 24h or 7d")
-    return float(match[1]) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[match[2]]
+    match = re.fullmatch(r"([0-9]{1,9})([smhd])", text.lower())
+    seconds = int(match[1]) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[match[2]] if match else 0
+    # JetStream counts in nanoseconds, which end after 292 years.
+    if not 1 <= seconds <= 3_650 * 86_400:
+        raise ValueError("a duration from 1s to 3650d, as 90m, 24h or 7d")
+    return float(seconds)
 
 
 def _stream_name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
-        raise ValueError("a stream's name of A-Z, a-z, 0-9, _ and -")
+    # The stream takes all subjects that begin with its name. Where the journal's server is the one
+    # that lines come from, those of Fly must not be among them, nor those of answers.
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", text) or text == "logs":
+        raise ValueError("a stream's name of A-Z, a-z, 0-9, _ and -, other than logs")
     return text
 
 
@@ -410,6 +414,7 @@ class Settings:
             values["drain_bind"] = Bind("::", 8081)
         settings = cls(**values)
         settings._check_nats()
+        settings._check_journal()
         return settings
 
     @property
@@ -431,6 +436,22 @@ class Settings:
                 f"{' and '.join(missing)} {verb} not set, and the NATS source needs both: "
                 "set them, or NATSTREAM_SOURCES=drain to read drains only, "
                 "or try `natstream demo`, which needs neither."
+            )
+
+    def _check_journal(self) -> None:
+        if not self.journal_servers:  # nobody is shown any of it
+            return
+        if self.journal_token and (self.journal_user or self.journal_password):
+            raise ConfigurationError(
+                "NATSTREAM_JOURNAL_TOKEN is set, and so is a user or a password: the journal takes "
+                "either the token, or NATSTREAM_JOURNAL_USER and NATSTREAM_JOURNAL_PASSWORD."
+            )
+        if bool(self.journal_user) is not bool(self.journal_password):
+            there, missing = "NATSTREAM_JOURNAL_USER", "NATSTREAM_JOURNAL_PASSWORD"
+            if self.journal_password:
+                there, missing = missing, there
+            raise ConfigurationError(
+                f"{there} is set and {missing} is not: the journal takes both, or neither."
             )
 
 
