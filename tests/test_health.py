@@ -56,6 +56,19 @@ def test_a_repetition_is_not_told(readers: Readers) -> None:
     assert [message for message, _ in readers.told] == ["refused", "no route", "refused"]
 
 
+def test_a_reason_holds_until_the_next_change(readers: Readers) -> None:
+    """It follows what is wrong, even where readers need not be told again."""
+    journal = readers.health.add_source("journal")
+    assert journal.reason == ""
+    journal.change(LOST, "away", "unreachable")
+    assert journal.reason == "unreachable"
+    journal.change(LOST, "away", "no_leader")
+    assert journal.reason == "no_leader"
+    assert [message for message, _ in readers.told] == ["away"]
+    journal.change(UP, "up")
+    assert journal.reason == ""
+
+
 def test_since_is_when_the_state_was_entered(
     readers: Readers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import trio
@@ -15,10 +15,14 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from closed import bearer, closed_service, grant_text
+from closed import TOKEN, bearer, closed_service, grant_text
+from cluster import USER, JournalServer, until
+from conftest import authorization
 from natstream.entry import LogEntry
+from natstream.errors import JournalReason
 from natstream.health import Health, SourceState
 from natstream.hub import Hub
+from natstream.journal import outbox
 from natstream.web import metrics as metrics_module
 from natstream.web.metrics import DELAY_BUCKETS, LoopDelay, Metrics
 from service import PATIENCE, RunningService, open_service
@@ -71,7 +75,7 @@ def entry(message: str = "x") -> LogEntry:
 
 async def test_every_metric_is_documented_and_no_other() -> None:
     """In docs/operations.md, with what to do; whatever the alerts name exists, too."""
-    async with open_service() as service:
+    async with JournalServer.run() as journal, open_service(**journal.environ) as service:
         await service.state("drain", "up")
         exported = names(await scrape(service))
     documented = set(re.findall(r"`((?:natstream|process)_[a-z_]+)(?:\{[a-z,]*\})?`", OPERATIONS))
@@ -104,6 +108,9 @@ def test_the_alert_rules_are_as_prometheus_takes_them() -> None:
         assert all(re.fullmatch(r"[0-9]+[smh]", r) for r in re.findall(r"\[(.*?)\]", rule["expr"]))
     states = set(re.findall(r'state!?="([a-z]+)"', _expressions()))
     assert states <= {state.value for state in SourceState}
+    # Half of what it holds.
+    waiting = dict(re.findall(r"natstream_journal_waiting_(lines|bytes) > (\d+)", _expressions()))
+    assert waiting == {"lines": str(outbox.MAX_LINES // 2), "bytes": str(outbox.MAX_BYTES // 2)}
 
 
 async def test_the_exposition_is_valid_in_both_forms() -> None:
@@ -203,10 +210,113 @@ async def test_the_drains_answers_are_counted() -> None:
         assert figure("natstream_source_lines_total", source="drain") == 1
 
 
+# --- the journal -----------------------------------------------------------------------------
+
+
+def troubles(text: str) -> dict[str, float]:
+    """What is said to be wrong with the journal."""
+    return {
+        sample.labels["reason"]: sample.value
+        for family in parse(text)
+        for sample in family.samples
+        if family.name == "natstream_journal_trouble"
+    }
+
+
+WELL = dict.fromkeys(get_args(JournalReason), 0.0)
+
+
+async def test_the_journals_lines_are_counted(nats_server: Any) -> None:
+    """Two processes that read the same store each line once, and each knows its part."""
+    async with (
+        JournalServer.run() as journal,
+        open_service(nats_server, **journal.environ) as one,
+        open_service(nats_server, **journal.environ) as other,
+    ):
+        for service in (one, other):
+            await service.state("journal", "up")
+        payloads = [b'{"message": "%d"}' % number for number in range(50)]
+        await nats_server.publish("logs.web.iad.m1", payloads)
+        stored = duplicates = 0.0
+        for service in (one, other):
+
+            async def is_through(service: RunningService = service) -> bool:
+                figure = figures(await scrape(service))
+                return (
+                    figure("natstream_source_lines_total", source="journal") == 50
+                    and figure("natstream_journal_waiting_lines") == 0
+                )
+
+            await until(is_through)
+            text = await scrape(service)
+            figure = figures(text)
+            assert figure("natstream_journal_stored_lines_total") == 50
+            assert figure("natstream_journal_waiting_bytes") == 0
+            assert figure("natstream_journal_standing_in") == 0
+            assert figure("natstream_source_lost_lines_total", source="journal") == 0
+            assert figure("natstream_published_lines_total") == 50
+            assert troubles(text) == WELL
+            stored += figure("natstream_journal_stored_lines_total")
+            duplicates += figure("natstream_journal_duplicate_lines_total")
+        assert stored - duplicates == await journal.stored() == 50
+
+
+async def make_away(journal: JournalServer, reason: str) -> None:
+    match reason:
+        case "unreachable":
+            await journal.kill()
+        case "denied":
+            journal.settings["authorization"] = authorization({**USER, "password": "a new one"})
+            await journal.restart()
+        case "unfit":
+            del journal.settings["jetstream"]
+            await journal.restart()
+
+
+@pytest.mark.parametrize("reason", ["unreachable", "denied", "unfit"])
+async def test_what_keeps_the_journal_away_is_told_apart(reason: str, nats_server: Any) -> None:
+    """By one word, on /readyz, in the status and as a metric; lines wait and are shown meanwhile.
+
+    The holder of a link is not told the word.
+    """
+    scoped = bearer(grant_text(("app", "web")))
+    async with (
+        JournalServer.run() as journal,
+        open_service(nats_server, **journal.environ, NATSTREAM_TOKEN=TOKEN) as service,
+    ):
+        await service.state("journal", "up")
+        answer = (await service.get("/readyz", headers=bearer())).json()
+        assert "reason" not in answer["sources"]["journal"]
+
+        await make_away(journal, reason)
+        statistics = service.service.core.metrics.journal
+        assert statistics is not None
+        await until(lambda: statistics().away and statistics().reason == reason)
+        await nats_server.publish("logs.web.iad.m1", [b'{"message": "while it is away"}'])
+        await until(lambda: statistics().waiting == 1)
+        response = await service.get("/readyz", headers=bearer())
+        assert response.status_code == 503
+        assert response.json()["sources"]["journal"]["reason"] == reason
+        assert "reason" not in response.json()["sources"]["nats"]
+        answer = (await service.get("/api/status", headers=bearer())).json()
+        assert answer["sources"]["journal"]["reason"] == reason
+        answer = (await service.get("/api/status", headers=scoped)).json()
+        assert set(answer["sources"]["journal"]) == {"state", "since"}
+        text = await scrape(service, headers=bearer())
+        assert troubles(text) == WELL | {reason: 1.0}
+        figure = figures(text)
+        assert figure("natstream_journal_standing_in") == 1
+        assert figure("natstream_journal_waiting_lines") == 1
+        assert figure("natstream_journal_waiting_bytes") > 100
+        assert figure("natstream_source_state", source="journal", state="up") == 0
+
+
 async def test_without_figures_there_is_no_sample() -> None:
-    """No time of an oldest line that is not there; no drain where none runs."""
+    """No time of an oldest line that is not there; no drain or journal where none is."""
     async with open_service(NATSTREAM_DRAIN_BIND="off") as service:
-        figure = figures(await scrape(service))
+        text = await scrape(service)
+        assert "natstream_journal" not in text
+        figure = figures(text)
         with pytest.raises(KeyError):
             figure("natstream_backlog_oldest_timestamp_seconds")
         with pytest.raises(KeyError):

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+from typing import Literal
 
 __all__ = [
     "BadBody",
     "BadQuery",
     "ConfigurationError",
     "JournalDenied",
+    "JournalReason",
     "JournalUnavailable",
     "ListenError",
     "NatstreamError",
@@ -57,10 +59,16 @@ class SourceDenied(SourceError):
     retry_after = 30.0
 
 
+JournalReason = Literal["unreachable", "denied", "no_leader", "full", "deleted", "unfit", "reader"]
+"""What can be wrong with the journal, as operators are told: its server cannot be reached; refuses
+the credentials, or a permission; nobody leads the stream just now; it takes no more; it is gone;
+it, or its server, cannot serve at all; it no longer gives what it holds."""
+
+
 class JournalUnavailable(SourceUnavailable):
     """The journal's server is away, or its stream cannot take or give lines just now."""
 
-    def __init__(self, message: str, reason: str = "unreachable") -> None:
+    def __init__(self, message: str, reason: JournalReason = "unreachable") -> None:
         super().__init__(message)
         self.reason = reason
 
@@ -68,7 +76,7 @@ class JournalUnavailable(SourceUnavailable):
 class JournalDenied(SourceDenied):
     """The operator's: credentials of the journal are refused, or its stream cannot serve."""
 
-    def __init__(self, message: str, reason: str = "denied") -> None:
+    def __init__(self, message: str, reason: JournalReason = "denied") -> None:
         super().__init__(message)
         self.reason = reason
 

@@ -192,6 +192,8 @@ def make_core(settings: Settings) -> Core:
     health.add_task("hub")
     metrics = Metrics(hub, health)
     journal = _make_journal(settings, hub, health) if settings.journal_servers else None
+    if journal is not None:
+        metrics.journal = journal.statistics
     sources = _make_sources(settings, journal or hub, health, metrics)
     app = create_app(settings, hub, health, facets, metrics)
     return Core(settings, hub, health, app, metrics, sources, journal)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import version
-from typing import Protocol
+from typing import Protocol, get_args
 
 import attrs
 import trio
@@ -22,6 +22,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from natstream.errors import JournalReason
 from natstream.health import Health, SourceState
 from natstream.hub import Hub
 
@@ -44,6 +45,23 @@ class DrainFigures(Protocol):
     def answers(self) -> Mapping[int, int]: ...
     @property
     def dropped(self) -> Mapping[str, int]: ...
+
+
+class JournalFigures(Protocol):
+    """What is asked of the journal (`natstream.journal.journal.JournalStatistics`)."""
+
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def waiting_bytes(self) -> int: ...
+    @property
+    def stored(self) -> int: ...
+    @property
+    def duplicates(self) -> int: ...
+    @property
+    def away(self) -> bool: ...
+    @property
+    def reason(self) -> str: ...
 
 
 @attrs.define
@@ -93,6 +111,8 @@ class Metrics(Collector):
         self.loop_delay = LoopDelay()
         self.drain: Callable[[], DrainFigures] | None = None
         """Asked at each scrape, where there is a drain."""
+        self.journal: Callable[[], JournalFigures] | None = None
+        """The same, where there is a journal."""
         self._hub = hub
         self._health = health
         # Not the library's global registry: two services in one process are two.
@@ -117,6 +137,8 @@ class Metrics(Collector):
         yield from self._readers()
         if self.drain is not None:
             yield from _drain(self.drain())
+        if self.journal is not None:
+            yield from _journal(self.journal())
         yield _gauge(
             "natstream_tasks",
             "Tasks that live: a few for each connection, which end with it",
@@ -222,6 +244,26 @@ def _drain(figures: DrainFigures) -> Iterator[Metric]:
         [((reason,), count) for reason, count in sorted(figures.dropped.items())],
         "reason",
     )
+
+
+def _journal(figures: JournalFigures) -> Iterator[Metric]:
+    yield _gauge(
+        "natstream_journal_trouble",
+        "1 for what is wrong with the journal, 0 for all else that could be",
+        [((reason,), int(reason == figures.reason)) for reason in get_args(JournalReason)],
+        "reason",
+    )
+    for name, help, gauge in (
+        ("standing_in", "1 while readers get this process's own lines alone", figures.away),
+        ("waiting_lines", "Lines not yet known to be stored", figures.waiting),
+        ("waiting_bytes", "Memory that they take", figures.waiting_bytes),
+    ):
+        yield _gauge(f"natstream_journal_{name}", help, [((), int(gauge))])
+    for name, help, count in (
+        ("stored_lines", "Lines that the journal has acknowledged", figures.stored),
+        ("duplicate_lines", "Of them, those that it had already", figures.duplicates),
+    ):
+        yield _counter(f"natstream_journal_{name}", help, [((), count)])
 
 
 Samples = Iterable[tuple[tuple[str, ...], float]]

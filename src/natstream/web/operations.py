@@ -66,10 +66,11 @@ def add_operations(app: Quart, health: Health, metrics: Metrics) -> None:
 
 
 def statuses(of: Mapping[str, SourceStatus]) -> dict[str, dict[str, Any]]:
-    """What is known of sources or tasks, by name."""
+    """What is known of sources or tasks, by name; `reason` only where there is one."""
     return {
         name: {
             "state": status.state,
+            **({"reason": status.reason} if status.reason else {}),
             "detail": status.detail,
             "since": int(status.since * 1000),
             "lines": status.lines,
