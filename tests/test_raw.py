@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from closed import bearer, closed_service, grant_text
+from cluster import JournalServer
+from natstream.journal import journal as journal_module
 from natstream.parsing import parse_nats
 from service import open_service
 
@@ -65,3 +67,29 @@ async def test_a_link_does_not_give_it() -> None:
         shown = bearer(grant_text(("app", "web")))
         assert (await service.get(f"/api/raw?id={known}", headers=shown)).status_code == 403
         assert (await service.get(f"/api/raw?id={known}", headers=bearer())).status_code == 200
+
+
+async def test_what_is_stored_is_found_by_every_process(
+    nats_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long ago it came; while the journal is away it may be, which is said with a 503."""
+    monkeypatch.setattr(journal_module, "REACH_DEADLINE", 0.1)
+    async with (
+        JournalServer.run() as journal,
+        open_service(nats_server, **journal.environ, NATSTREAM_BACKLOG_LINES="2") as one,
+        open_service(**journal.environ, NATSTREAM_BACKLOG_LINES="2") as other,
+    ):
+        for service in (one, other):
+            await service.state("journal", "up")
+        async with other.stream() as stream:
+            payloads = [json.dumps(PAYLOAD | {"n": number}).encode() for number in range(5)]
+            await nats_server.publish("logs.web.iad.m1", payloads)
+            first, *_ = await stream.lines(5)
+        for service in (one, other):
+            response = await service.get(f"/api/raw?id={first.id}")
+            assert response.json() == PAYLOAD | {"n": 0}
+        await journal.kill()
+        await one.state("journal", "lost")
+        response = await one.get(f"/api/raw?id={first.id}")
+        assert (response.status_code, response.json()["error"]) == (503, "The journal is away")
+        assert int(response.headers["Retry-After"]) > 0

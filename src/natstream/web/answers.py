@@ -8,7 +8,7 @@ from typing import Any
 from quart import Quart, Response, jsonify
 from werkzeug.exceptions import HTTPException
 
-from natstream.errors import BadQuery, TooManyAttempts, TooManyReaders
+from natstream.errors import BadQuery, SourceUnavailable, TooManyAttempts, TooManyReaders
 
 __all__ = ["answer_errors", "nothing", "refusal"]
 
@@ -47,6 +47,12 @@ def answer_errors(app: Quart) -> None:
     @app.errorhandler(TooManyAttempts)
     async def too_many_attempts(error: TooManyAttempts) -> Response:
         return _later(429, error)
+
+    @app.errorhandler(SourceUnavailable)
+    async def away(error: SourceUnavailable) -> Response:
+        response = refusal(503, str(error))
+        response.headers["Retry-After"] = "2"  # the journal is tried again as often
+        return response
 
 
 def _later(status: int, error: TooManyReaders | TooManyAttempts) -> Response:
