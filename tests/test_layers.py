@@ -24,13 +24,13 @@ ROOMS = """
     web web.answers web.files web.guards web.attempts web.query web.grants web.metrics
     web.operations web.auth web.stream web.app
     http2 connection serving supervisor asgi
-    traffic localnats demo client options tail check link cli __main__
+    traffic localnats demo client options tail findings check link cli __main__
     natstream
 """.split()  # noqa: SIM905  # a list of words
 
 PURE = """
     entry terminal parsing bodies filtering framing unframing backlog legs sink facets health
-    settings journal.stored web.query
+    settings findings journal.stored web.query
 """.split()  # noqa: SIM905  # a list of words
 
 # Whoever waits, or talks to the outside.

@@ -2,17 +2,16 @@
 
 In: the environment that `natstream serve` would read. Out: findings, one a line: `ok`,
 `warning` or `failure`, with what to do. It tries what the service would do, with the service's
-own code: it reads the settings, listens on the addresses, connects to NATS and subscribes. It
-leaves nothing behind, and never shows a token.
+own code: it reads the settings, listens on the addresses, connects to NATS and subscribes, and
+asks the journal's servers for the stream. It leaves nothing behind, and never shows a token.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 import click
@@ -21,41 +20,28 @@ import trio
 
 from natstream.entry import Gap, LogEntry
 from natstream.errors import ConfigurationError, ListenError, SourceError, SourceUnavailable
+from natstream.findings import Finding, check_sharing, check_sources, check_tokens
 from natstream.health import SourceState, SourceStatus
-from natstream.listening import listen
-from natstream.natsclient import Login
+from natstream.journal.jetstream import JetStream
+from natstream.listening import bound
+from natstream.natsclient import Connection, Login
 from natstream.process import tune_process
 from natstream.settings import Bind, Settings
 from natstream.sources.nats import NatsSource
 from natstream.terminal import one_line
 
 __all__ = [
-    "Finding",
     "check",
     "check_addresses",
+    "check_journal",
     "check_nats",
-    "check_tokens",
     "read_settings",
 ]
 
 # An app that is in use logs every second; nobody waits longer who has not asked for it.
 DEFAULT_WAIT = 5.0
-# A random text of this length cannot be guessed over a network.
-SHORT_TOKEN = 16
 # A service that runs answers at once; whatever else listens there need not.
 ANSWER_DEADLINE = 3.0
-
-
-@attrs.frozen
-class Finding:
-    """One line of the report."""
-
-    state: Literal["ok", "warning", "failure"]
-    text: str
-    """What is so; and what to do, where it should not be."""
-
-    def __str__(self) -> str:
-        return f"{self.state:<8} {self.text.rstrip('.')}"
 
 
 @click.command()
@@ -72,7 +58,8 @@ def check(wait: float) -> None:
 
     Reads the same environment as `natstream serve`, and tries what that would do: the settings,
     the addresses to listen on, every NATS server with the credentials and permissions for it,
-    and whether a log line arrives. Where natstream runs already, it is asked how it is.
+    whether a log line arrives, and whether the journal can keep it. Where natstream runs already,
+    it is asked how it is. Nothing is created or altered.
 
     \b
     Exit status:
@@ -99,14 +86,17 @@ async def _report(settings: Settings, wait: float) -> int:
             if finding.state == "failure":
                 status = 1
 
-    show([_check_sources(settings)])
+    show([check_sources(settings)])
     show(check_tokens(settings))
     if problem := tune_process(settings.max_readers):
         show([Finding("warning", problem)])
+    show(check_sharing(settings))
     show(await check_addresses(settings))
     if "nats" in settings.sources:
         for server in settings.nats_servers:
             show(await check_nats(server, settings, wait))
+    if settings.journal_servers:
+        show(await check_journal(settings))
     return status
 
 
@@ -136,24 +126,16 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     raise ExceptionGroup("the settings are wrong", problems)
 
 
-def check_tokens(settings: Settings) -> Iterator[Finding]:
-    """Who may read the logs, and who may add to them."""
-    yield _check_token("NATSTREAM_TOKEN", settings.tokens, settings.bind, "read the logs")
-    if settings.drain_bind and "drain" in settings.sources:
-        yield _check_token(
-            *("NATSTREAM_DRAIN_TOKEN", settings.drain_tokens, settings.drain_bind),
-            "pass off whatever it likes as log lines",
-        )
-
-
 async def check_addresses(settings: Settings) -> Sequence[Finding]:
     """Whether natstream can listen where it is to listen; or else, how the one there is."""
-    page = _check_address("NATSTREAM_BIND", settings.bind)
+    shared = settings.share_port
+    page = _check_address("NATSTREAM_BIND", settings.bind, shared=shared)
     if page.state == "failure" and (running := await _ask_running(settings)):
         return [running]
     findings = [page]
     if settings.drain_bind and "drain" in settings.sources:
-        findings.append(_check_address("NATSTREAM_DRAIN_BIND", settings.drain_bind))
+        drain = _check_address("NATSTREAM_DRAIN_BIND", settings.drain_bind, shared=shared)
+        findings.append(drain)
     if settings.metrics_bind:
         findings.append(_check_address("NATSTREAM_METRICS_BIND", settings.metrics_bind))
     return findings
@@ -192,6 +174,154 @@ async def check_nats(server: str, settings: Settings, wait: float) -> Sequence[F
     return [Finding("ok", access), lines]
 
 
+async def check_journal(settings: Settings) -> Sequence[Finding]:
+    """Whether each server of the journal lets us keep lines there, and in which stream.
+
+    Nothing is created or altered: what needs a permission is asked for in words that the server
+    cannot take.
+    """
+    findings: list[Finding] = []
+    streams: set[str] = set()
+    for server in settings.journal_servers:
+        found, stream = await _check_journal_server(server, settings)
+        findings += found
+        streams |= {stream} if stream is not None else set()
+    if len(streams) > 1:
+        text = (
+            "The servers of NATSTREAM_JOURNAL_URL do not hold the same stream: "
+            "they have to be of one cluster"
+        )
+        findings.append(Finding("failure", text))
+    return findings
+
+
+async def _check_journal_server(
+    server: str, settings: Settings
+) -> tuple[Sequence[Finding], str | None]:
+    """What there is to say, and which stream it is, if that is known; empty if there is none."""
+    login = Login(
+        [server], settings.journal_user, settings.journal_password, settings.journal_token
+    )
+    name = settings.journal_stream
+    connection = Connection(login, lambda: jetstream.end())  # it is made of the connection
+    jetstream = JetStream(connection, login.place, name, lambda number, payload, headers: None)
+    access = Finding("ok", f"{server} takes the credentials, and lets us keep lines in {name}.>")
+    async with connection.connected(jetstream.subjects):
+        try:
+            if connection.end is None:
+                config, stream = await _find_stream(jetstream)
+                if config is None:
+                    return [access, await _check_creation(jetstream, settings)], stream
+                return [access, *_check_stream(jetstream, config, settings)], stream
+        except SourceError as error:
+            if connection.end is None:
+                return [Finding("failure", str(error))], None
+        failure = connection.failure()
+    if failure.kind == "denied":
+        problem = (
+            "refuses the credentials: NATSTREAM_JOURNAL_USER and NATSTREAM_JOURNAL_PASSWORD, "
+            "or NATSTREAM_JOURNAL_TOKEN, must be valid there"
+        )
+    elif failure.kind == "forbidden":
+        problem = (
+            f"does not let us use {failure.words}: its user needs $JS.API.>, {name}.> and _INBOX.>"
+        )
+    else:
+        problem = f"cannot be reached: {failure.words}; NATSTREAM_JOURNAL_URL says where it is"
+    return [Finding("failure", f"{server} {problem}")], None
+
+
+async def _find_stream(jetstream: JetStream) -> tuple[dict[str, Any] | None, str]:
+    """The stream's configuration and identity, if there is one.
+
+    Raises:
+        SourceError: there is no JetStream or no answer, or a permission is missing.
+    """
+    name = jetstream.name.encode()
+    headers = b"NATS/1.0\r\nNats-Expected-Stream: of-nobody\r\n\r\n"
+    commands = [b"HPUB %b.check %d %d\r\n%b\r\n" % (name, len(headers), len(headers), headers)]
+    commands += [
+        b"PUB $JS.API.%b 1\r\n{\r\n" % (api % name)
+        for api in (
+            b"CONSUMER.CREATE.%b.check",
+            b"CONSUMER.MSG.NEXT.%b.check",
+            b"CONSUMER.DELETE.%b.check",
+            b"STREAM.MSG.GET.%b",
+        )
+    ]
+    jetstream.connection.send(b"".join(commands))
+    # What the server objects to in them, it says before it answers this.
+    answer = await jetstream.request(f"STREAM.INFO.{jetstream.name}")
+    if "error" not in answer:
+        return answer["config"], answer["created"]
+    trouble = jetstream.trouble(answer["error"])
+    if trouble.reason != "deleted":
+        raise trouble
+    await jetstream.request(f"STREAM.CREATE.{jetstream.name}", "no stream's configuration")
+    return None, ""
+
+
+async def _check_creation(jetstream: JetStream, settings: Settings) -> Finding:
+    """Whether nothing stands in the way of a stream that is to be created."""
+    try:
+        answer = await jetstream.request("STREAM.NAMES", {"subject": f"{jetstream.name}.>"})
+    except SourceError:
+        answer = {}  # the service does without this
+    if others := answer.get("streams"):
+        text = (
+            f"The journal's stream {jetstream.name} cannot be created: "
+            f"{one_line(', '.join(others))} takes {jetstream.name}.> already; "
+            "NATSTREAM_JOURNAL_STREAM may name another"
+        )
+        return Finding("failure", text)
+    text = (
+        f"There is no stream {jetstream.name} yet: natstream will create it, "
+        f"for {_age(settings.journal_max_age)} and {settings.journal_max_bytes:,} bytes, "
+        f"on {settings.journal_replicas}; whether there is room for that shows then"
+    )
+    return Finding("ok", text)
+
+
+def _check_stream(
+    jetstream: JetStream, config: dict[str, Any], settings: Settings
+) -> Iterator[Finding]:
+    """Whether a stream that exists can serve, and keeps what is asked for."""
+    try:
+        jetstream.check(config)
+    except SourceError as error:
+        yield Finding("failure", str(error))
+        return
+    age, size, copies = config["max_age"] / 10**9, config["max_bytes"], config["num_replicas"]
+    kept = f"{_age(age)} and {f'{size:,}' if size > 0 else 'any number of'} bytes, on {copies}"
+    yield Finding(
+        "ok", f"The journal's stream {jetstream.name} can serve: it keeps lines for {kept}"
+    )
+    default = Settings()
+    different = [
+        variable
+        for variable, asked, usual, has in (
+            ("MAX_AGE", settings.journal_max_age, default.journal_max_age, age),
+            ("MAX_BYTES", settings.journal_max_bytes, default.journal_max_bytes, size),
+            ("REPLICAS", settings.journal_replicas, default.journal_replicas, copies),
+        )
+        if asked not in (usual, has)
+    ]
+    if different:
+        text = (
+            f"NATSTREAM_JOURNAL_{', _'.join(different)} will not change it, since it exists: "
+            f"`nats stream edit {jetstream.name}` does"
+        )
+        yield Finding("warning", text)
+
+
+def _age(seconds: float) -> str:
+    """As the settings have it."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:g}s" if seconds else "ever"
+
+
 @attrs.define
 class _Witness:
     """In the hub's place: sees the first line, and then has seen enough."""
@@ -221,9 +351,10 @@ class _Witness:
         """Nobody is there to be told."""
 
 
-def _check_address(variable: str, bind: Bind) -> Finding:
+def _check_address(variable: str, bind: Bind, *, shared: bool = False) -> Finding:
     try:
-        listen(bind).close()
+        # Listening there would be worse: where the address is shared, readers would come to us.
+        bound(bind, shared=shared).close()
     except ListenError as error:
         return Finding("failure", f"{variable}: {error}")
     return Finding("ok", f"{variable}: natstream can listen on {bind}")
@@ -249,38 +380,3 @@ async def _ask_running(settings: Settings) -> Finding | None:
         text = f"natstream runs already at {bind}, and is not ready: {'; '.join(problems)}"
         return Finding("failure", text)
     return Finding("ok", f"natstream runs already at {bind}, and is ready")
-
-
-def _check_token(variable: str, tokens: Sequence[str], bind: Bind, may: str) -> Finding:
-    if any(len(token) < SHORT_TOKEN for token in tokens):
-        text = f"{variable} holds a token that can be guessed: make one with `openssl rand -hex 24`"
-        return Finding("warning", text)
-    if tokens:
-        return Finding("ok", f"{variable} is set: who does not show it is turned away")
-    if _is_loopback(bind.host):
-        return Finding("ok", f"{variable} is not set, but only this machine reaches {bind}")
-    return Finding(
-        "warning",
-        f"{variable} is not set: whoever reaches {bind} can {may}. "
-        "Set it, or be sure that the network is your own",
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _check_sources(settings: Settings) -> Finding:
-    sources = []
-    if "nats" in settings.sources:
-        sources.append(f"{', '.join(settings.apps) or 'every app'} of {settings.org} from NATS")
-    if "drain" in settings.sources and settings.drain_bind:
-        sources.append(f"drains at {settings.drain_bind}")
-    if sources:
-        return Finding("ok", f"The settings are right, and ask for {'; '.join(sources)}")
-    return Finding(
-        "failure", "NATSTREAM_SOURCES=drain and NATSTREAM_DRAIN_BIND=off leave nothing to read"
-    )

@@ -8,7 +8,7 @@ import socket
 from natstream.errors import ListenError
 from natstream.settings import Bind
 
-__all__ = ["listen"]
+__all__ = ["bound", "listen"]
 
 # Connections the kernel keeps for us: many clients come back at once after a deploy.
 BACKLOG = 2_048
@@ -19,7 +19,22 @@ def listen(bind: Bind, *, shared: bool = False) -> socket.socket:
 
     Args:
         bind: where.
-        shared: other processes that say so too may listen there as well.
+        shared: other processes of this user that say so too may listen there as well.
+
+    Raises:
+        ListenError: the address is taken, not allowed or not of this machine.
+    """
+    sock = bound(bind, shared=shared)
+    try:
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise ListenError(_why_not(bind, error, shared)) from error
+    return sock
+
+
+def bound(bind: Bind, *, shared: bool = False) -> socket.socket:
+    """The same, but nobody can connect to it yet.
 
     Raises:
         ListenError: the address is taken, not allowed or not of this machine.
@@ -43,19 +58,23 @@ def listen(bind: Bind, *, shared: bool = False) -> socket.socket:
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, bind.host != "::")
             sock.bind(address)
-            sock.listen(BACKLOG)
         except BaseException:
             sock.close()
             raise
     except OSError as error:
         if bind.host == "::" and error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
-            return listen(Bind("0.0.0.0", bind.port), shared=shared)  # noqa: S104 - what "::" asks for
-        raise ListenError(_why_not(bind, error)) from error
+            return bound(Bind("0.0.0.0", bind.port), shared=shared)  # noqa: S104 - what "::" asks for
+        raise ListenError(_why_not(bind, error, shared)) from error
     return sock
 
 
-def _why_not(bind: Bind, error: OSError) -> str:
+def _why_not(bind: Bind, error: OSError, shared: bool) -> str:
     match error.errno:
+        case errno.EADDRINUSE if shared:
+            return (
+                f"{bind} is taken by a process that does not share it: stop it, start it with "
+                "NATSTREAM_SHARE_PORT=on too, or choose another port."
+            )
         case errno.EADDRINUSE:
             return f"{bind} is taken by another process: stop it, or choose another port."
         case errno.EACCES:

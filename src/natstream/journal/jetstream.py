@@ -159,7 +159,7 @@ class JetStream:
                 answer = await self.request(f"STREAM.INFO.{self.name}")
         if "error" in answer:
             self._refuse(answer["error"], config)
-        self._check(answer["config"])
+        self.check(answer["config"])
         state = answer["state"]
         return StreamInfo(answer["created"], state["first_seq"], state["last_seq"])
 
@@ -200,8 +200,12 @@ class JetStream:
             "unfit",
         )
 
-    def _check(self, config: dict[str, Any]) -> None:
-        """Whether an existing stream can serve."""
+    def check(self, config: dict[str, Any]) -> None:
+        """Whether an existing stream can serve.
+
+        Raises:
+            JournalDenied: it cannot.
+        """
         subjects = config.get("subjects") or []
         wrong = ""
         if subjects != [f"{self.name}.>"]:
