@@ -26,24 +26,30 @@ import pytest
 import structlog
 import trio
 
+from cluster import JournalServer
 from natstream.errors import ConfigurationError
 from natstream.health import Health, SourceState
 from natstream.hub import Hub
 from natstream.logs import configure_logging
-from natstream.natsclient import Login
+from natstream.natsclient import Connection, Login
 from natstream.settings import Settings
 from natstream.sources.nats import NatsSource
-from natstream.supervisor import keep_running
+from natstream.supervisor import keep_running, make_core
 from natstream.web.grants import Grant, Keyring
 from service import PATIENCE
 
 MARK = "MARKED"
 READER, OLD_READER, DRAIN, FLY = (f"{MARK}-{name}" for name in ("reader", "old", "drain", "fly"))
+JOURNAL = f"{MARK}-journal"
 WRONG = f"{MARK}-wrong"
 SECRETS = {
     "ACCESS_TOKEN": f"FlyV1 fm2_{FLY}",
     "NATSTREAM_TOKEN": f"{READER},{OLD_READER}",
     "NATSTREAM_DRAIN_TOKEN": DRAIN,
+}
+JOURNAL_SECRETS = {
+    "password": {"NATSTREAM_JOURNAL_USER": "keeper", "NATSTREAM_JOURNAL_PASSWORD": JOURNAL},
+    "token": {"NATSTREAM_JOURNAL_TOKEN": JOURNAL},
 }
 
 
@@ -116,11 +122,17 @@ def ways_to_show(secret: str) -> Iterator[dict[str, Any]]:
     yield {"params": {"q": secret, "follow": "false"}}
 
 
-async def test_no_secret_comes_out(nats_server: Any) -> None:
-    """Of a service whose NATS password is refused, too."""
+@pytest.mark.parametrize("journal_secret", JOURNAL_SECRETS)
+async def test_no_secret_comes_out(nats_server: Any, journal_secret: str) -> None:
+    """Of a service whose NATS password is refused, and what it shows its journal, too."""
     answers: list[str] = []
     async with (
-        open_process(NATSTREAM_NATS_URL=nats_server.url) as service,
+        JournalServer.run() as journal,
+        open_process(
+            NATSTREAM_NATS_URL=nats_server.url,
+            NATSTREAM_JOURNAL_URL=journal.url,
+            **JOURNAL_SECRETS[journal_secret],
+        ) as service,
         httpx.AsyncClient(timeout=PATIENCE) as client,
     ):
 
@@ -130,11 +142,12 @@ async def test_no_secret_comes_out(nats_server: Any) -> None:
             client.cookies.clear()
             return response
 
-        await service.said(rb"(refuses the credentials)")
+        await service.said(rb"(NATS at [0-9.:]+ refuses the credentials: FLY_ORG)")
+        await service.said(rb"(journal's NATS at [0-9.:]+ refuses the credentials: NATSTREAM)")
         paths = ["/", "/link", "/healthz", "/readyz", "/metrics", "/api/status", "/api/facets",
                  "/api/logs?follow=false", "/api/login", "/nowhere"]  # fmt: skip
         grant = Keyring([READER]).sign(Grant(2e9, (("app", "web"),)), READER)
-        for secret in (READER, OLD_READER, DRAIN, FLY, WRONG, grant):
+        for secret in (READER, OLD_READER, DRAIN, FLY, JOURNAL, WRONG, grant):
             async with trio.open_nursery() as nursery:
                 for path in paths:
                     for options in ways_to_show(secret):
@@ -162,6 +175,12 @@ async def test_no_secret_comes_out(nats_server: Any) -> None:
     assert grant.encode() not in service.output
 
 
+NO_JOURNAL = {
+    "NATSTREAM_JOURNAL_URL": "nats://127.0.0.1:1",
+    "NATSTREAM_NATS_URL": "nats://127.0.0.1:1",
+}
+
+
 async def test_no_secret_is_in_the_errors_and_the_help() -> None:
     """Of any command, with right and with wrong settings."""
     runs: list[tuple[list[str], Mapping[str, str]]] = [
@@ -174,6 +193,11 @@ async def test_no_secret_is_in_the_errors_and_the_help() -> None:
         (["serve"], {"NATSTREAM_TOKEN": f"{MARK} with spaces"}),
         (["serve"], {"NATSTREAM_DRAIN_TOKEN": f"{MARK}\n{MARK}"}),
         (["serve"], {"NATSTREAM_NATS_URL": f"nats://user:{MARK}@host:4222"}),
+        (["serve"], {"NATSTREAM_JOURNAL_URL": f"nats://user:{MARK}@host:4222"}),
+        (["serve"], NO_JOURNAL | {"NATSTREAM_JOURNAL_PASSWORD": JOURNAL}),
+        (["serve"], NO_JOURNAL | JOURNAL_SECRETS["password"] | JOURNAL_SECRETS["token"]),
+        (["check", "--wait", "0"], NO_JOURNAL | JOURNAL_SECRETS["password"]),
+        (["check", "--wait", "0"], NO_JOURNAL | JOURNAL_SECRETS["token"]),
         (["serve"], {"FLY_ORG": f"FlyV1 fm2_{MARK}"}),
         (["serve"], {"FLY_ORG": "not a slug"}),
         (["serve"], {"NATSTREAM_BIND": "192.0.2.1:1"}),
@@ -195,10 +219,14 @@ async def test_no_secret_is_in_the_errors_and_the_help() -> None:
         assert b"Traceback" not in said, (arguments, said)
 
 
-def test_no_secret_is_in_a_repr() -> None:
+@pytest.mark.parametrize("journal_secret", JOURNAL_SECRETS)
+def test_no_secret_is_in_a_repr(journal_secret: str) -> None:
     """Of the settings, of whatever is made with them, and of the error about a wrong one."""
-    settings = Settings.from_environ(environ())
+    settings = Settings.from_environ(environ(**NO_JOURNAL | JOURNAL_SECRETS[journal_secret]))
     assert settings.tokens == (READER, OLD_READER)
+    assert JOURNAL in (settings.journal_password, settings.journal_token)
+    core = make_core(settings)
+    assert core.journal is not None
     hub = Hub()
     health = Health(hub.announce)
     source = NatsSource(
@@ -207,7 +235,11 @@ def test_no_secret_is_in_a_repr() -> None:
         sink=hub,
         status=health.add_source("nats"),
     )
-    for shown in (settings, source, Keyring(settings.tokens), health, hub):
+    login = Login(
+        settings.journal_servers, "keeper", settings.journal_password, settings.journal_token
+    )
+    journal = (core, core.journal, core.health, login, Connection(login, lambda: None))
+    for shown in (settings, source, Keyring(settings.tokens), health, hub, *journal):
         assert MARK not in f"{shown!r} {shown}"
     with pytest.raises(ConfigurationError) as caught:
         Settings.from_environ(environ(NATSTREAM_TOKEN=f"{MARK} {MARK}"))
