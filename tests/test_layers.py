@@ -18,13 +18,13 @@ PACKAGE = Path(__file__).parent.parent / "src" / "natstream"
 # From the top down. A new module stands below all that it imports, and above all that import it.
 ROOMS = """
     errors entry terminal parsing bodies filtering framing unframing backlog legs sink
-    subscription hub facets health settings logs listening process collector
+    subscription hub facets health settings findings logs listening process collector
     natsclient sources sources.inbox sources.http1 sources.nats sources.drain
     journal journal.stored journal.jetstream journal.outbox journal.archive journal.journal
     web web.answers web.files web.guards web.attempts web.query web.grants web.metrics
     web.operations web.auth web.stream web.app
     http2 connection serving supervisor asgi
-    traffic localnats demo client options tail findings check link cli __main__
+    traffic localnats demo client options tail check link cli __main__
     natstream
 """.split()  # noqa: SIM905  # a list of words
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import resource
 
+from natstream.findings import check_sharing
 from natstream.settings import Settings
 
 __all__ = ["prepare_process", "tune_process"]
@@ -24,6 +25,7 @@ def prepare_process(settings: Settings) -> list[str]:
         warnings.append(
             "NATSTREAM_TOKEN is not set: whoever reaches this address can read the logs."
         )
+    warnings += [f"{finding.text}." for finding in check_sharing(settings)]
     return [warning for warning in warnings if warning]
 
 

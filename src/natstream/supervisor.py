@@ -120,12 +120,13 @@ async def run_service(
     Raises:
         ListenError: an address cannot be listened on. Nothing was started, if it is the page's.
     """
-    # First, so that a taken port is one sentence and nothing else has happened.
+    # First, so that a taken port is one sentence and nothing else has happened; the page's last,
+    # since readers may come to a shared one at once.
     with ExitStack() as stack:
-        page = stack.enter_context(listen(settings.bind, shared=settings.share_port))
         private = None
         if settings.metrics_bind is not None:
             private = stack.enter_context(listen(settings.metrics_bind))
+        page = stack.enter_context(listen(settings.bind, shared=settings.share_port))
         await _run_on(page, private, settings, until, task_status)
 
 
