@@ -121,6 +121,10 @@ class Model:
         if waiting is not None and waiting.receipt is not None:
             self.stored_with[waiting.receipt.key].add(number)
 
+    def send_again(self, number: int) -> None:
+        self.outbox.send_again(number)
+        self.lines[number].is_in_flight = False
+
     def rewind(self) -> None:
         self.outbox.rewind()
         for waiting in self.lines.values():
@@ -193,6 +197,7 @@ OPERATIONS = st.lists(
         st.tuples(st.just("store what was sent"), st.integers(0, 10)),
         st.tuples(st.just("store"), st.integers(0, 10)),
         st.tuples(st.just("store again"), st.integers(0, 40)),
+        st.tuples(st.just("send again"), st.integers(0, 10)),
         st.tuples(st.just("rewind"), st.just(0)),
         st.tuples(st.just("withdraw"), st.integers(0, 3)),
         st.tuples(st.just("start showing"), st.just(0)),
@@ -232,6 +237,9 @@ def test_any_interleaving_is_counted_exactly(
                 model.store(sorted(model.lines)[amount % len(model.lines)])
             case "store again":  # an answer that comes late
                 model.store(amount)
+            case "send again" if model.in_flight:
+                in_flight = [n for n, waiting in model.lines.items() if waiting.is_in_flight]
+                model.send_again(in_flight[amount % len(in_flight)])
             case "rewind":
                 model.rewind()
             case "withdraw":

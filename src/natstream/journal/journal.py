@@ -43,6 +43,11 @@ __all__ = ["Journal", "JournalStatistics"]
 PATIENCE = 2.0
 # The server acknowledges within milliseconds; a cluster without a leader never.
 ACK_DEADLINE = 3.0
+# A cluster that is storing the same line for another process says so, and takes no other until it
+# has. That is milliseconds, too.
+BUSY_PAUSE = 0.1
+# How long the server may take to say why nobody takes lines; a leader would know at once.
+EXPLAIN_DEADLINE = 0.5
 # How long a reader of what is stored waits for the journal's return.
 REACH_DEADLINE = 10.0
 # Taken from the stream, parsed and fed in one go.
@@ -61,6 +66,7 @@ SHOWN_FOR = 300.0
 _ID_HEADER = b"Nats-Msg-Id: "
 _STORED = re.compile(rb'\{"stream": ?"[^"]+", ?(?:"domain": ?"[^"]*", ?)?"seq": ?(\d+)')
 _TOO_LARGE = 10054
+_IS_STORING_IT = 10158
 
 
 @attrs.frozen
@@ -120,7 +126,10 @@ class Journal:
         self._backlog: Backlog | None = None
         self._scope = trio.CancelScope()
         self._trouble: SourceError | None = None
-        self._acked_at = 0.0
+        self._busy: list[int] = []
+        """What the server was storing for another process when it was sent."""
+        self._refused = trio.Event()
+        """Set when nobody takes what is sent."""
         self._max_payload = 1 << 20
         self._outage: Outage | None = None
         self._shown: dict[str, Outage] = {}
@@ -275,7 +284,8 @@ class Journal:
         task_status.started()
         async with trio.open_nursery() as nursery:
             follow = partial(self._follow, jetstream, consumer, backlog)
-            for task in (follow, partial(self._write, jetstream), self._watch):
+            watch = partial(self._watch, jetstream)
+            for task in (follow, partial(self._write, jetstream), watch):
                 nursery.start_soon(self._until_trouble, task)
 
     async def _until_trouble(self, task: Callable[[], Awaitable[None]]) -> None:
@@ -337,8 +347,6 @@ class Journal:
         while True:
             await self._work.wait()
             self._work = trio.Event()
-            if not self._outbox.in_flight:
-                self._acked_at = trio.current_time()
             commands = [
                 jetstream.publication(number, *_encoded(item, self._max_payload))
                 for number, item in self._outbox.unsent()
@@ -350,18 +358,20 @@ class Journal:
                 await trio.sleep(0.002)
 
     def _on_ack(self, number: int, payload: bytes, headers: bytes) -> None:
-        self._acked_at = trio.current_time()
         if match := _STORED.match(payload):
             self._newest = max(self._newest, int(match[1]))
             self._acknowledged(number, duplicate=b'"duplicate"' in payload)
             return
         if headers.startswith(b"NATS/1.0 503"):
-            self._give_up(JournalUnavailable("Nobody takes lines for the journal", "reader"))
+            self._refused.set()
             return
         try:
             error = json.loads(payload)["error"]
         except (ValueError, KeyError, TypeError):
             error = {"description": "what nobody understands"}
+        if error.get("err_code") == _IS_STORING_IT:
+            self._busy.append(number)
+            return
         if error.get("err_code") == _TOO_LARGE:
             # It never will be taken. The others must not wait for it.
             self._acknowledged(number, duplicate=False)
@@ -378,15 +388,26 @@ class Journal:
             self._duplicates += duplicate
         self._work.set()
 
-    async def _watch(self) -> None:
-        """See that what is sent is acknowledged."""
+    async def _watch(self, jetstream: JetStream) -> None:
+        """See that what is sent is acknowledged, each line of it."""
+        oldest, since = 0, 0.0
         while True:
-            await trio.sleep(ACK_DEADLINE / 5)
-            waited = trio.current_time() - self._acked_at
-            if self._outbox.in_flight and waited > ACK_DEADLINE:
+            with trio.move_on_after(BUSY_PAUSE):
+                await self._refused.wait()
+            if self._refused.is_set():
+                with trio.move_on_after(EXPLAIN_DEADLINE):
+                    await jetstream.info()  # which says why, if it knows
+                raise JournalUnavailable("Nobody takes lines for the journal", "no_leader")
+            now = trio.current_time()
+            if oldest != self._outbox.oldest_in_flight:
+                oldest, since = self._outbox.oldest_in_flight, now
+            if oldest and now > since + ACK_DEADLINE:
                 raise JournalUnavailable(
                     "The journal acknowledges nothing: it may have no leader just now", "no_leader"
                 )
+            while self._busy:
+                self._outbox.send_again(self._busy.pop())
+                self._work.set()
 
     # --- following -----------------------------------------------------------------------
 
@@ -423,7 +444,8 @@ class Journal:
         self._backlog = backlog
         self._outbox.rewind()
         self._newest = 0
-        self._acked_at = trio.current_time()
+        self._busy = []
+        self._refused = trio.Event()
         self._serving = True
         self._status.change(
             SourceState.UP, f"Following the journal {self._config.name} at {self._login.place}"

@@ -85,6 +85,8 @@ class Outbox:
         self._items: dict[int, Item] = {}
         self._next = self._unsent = self._unshown = 1
         self._in_flight = self._in_flight_bytes = 0
+        # Sent once, and to be sent again.
+        self._again: set[int] = set()
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -98,7 +100,7 @@ class Outbox:
     @property
     def is_crowded(self) -> bool:
         """Whether many have not yet been sent."""
-        return self._next - self._unsent > CROWDED
+        return self._next - self._unsent + len(self._again) > CROWDED
 
     @property
     def is_crowded_with_unshown(self) -> bool:
@@ -109,6 +111,11 @@ class Outbox:
     def in_flight(self) -> int:
         """How many were sent and are not yet acknowledged."""
         return self._in_flight
+
+    @property
+    def oldest_in_flight(self) -> int:
+        """The number of the oldest of them; 0 if there are none."""
+        return next(iter(self._items)) if self._in_flight else 0
 
     def put(
         self, entry: LogEntry, message_id: str, receipt: StorageReceipt | None
@@ -152,22 +159,30 @@ class Outbox:
 
     def unsent(self) -> Iterator[tuple[int, Item]]:
         """Lines to be sent now, as far as the window reaches; they count as sent."""
-        while (
-            self._unsent < self._next
-            and self._in_flight < WINDOW_LINES
-            and self._in_flight_bytes < WINDOW_BYTES
-        ):
-            number = self._unsent
-            self._unsent += 1
+        while self._in_flight < WINDOW_LINES and self._in_flight_bytes < WINDOW_BYTES:
+            if self._again:
+                self._again.remove(number := min(self._again))
+            elif self._unsent < self._next:
+                number = self._unsent
+                self._unsent += 1
+            else:
+                return
             if (item := self._items.get(number)) is not None:
                 self._in_flight += 1
                 self._in_flight_bytes += item.cost
                 yield number, item
 
+    def send_again(self, number: int) -> None:
+        """Count one as not sent."""
+        if number in self._items and number < self._unsent and number not in self._again:
+            self._land(self._items[number])
+            self._again.add(number)
+
     def rewind(self) -> None:
         """Count all as not sent: the connection over which they were is gone."""
         self._unsent = next(iter(self._items), self._next)
         self._in_flight = self._in_flight_bytes = 0
+        self._again.clear()
 
     def unshown(self, most: int) -> list[Item]:
         """Lines to be shown now; they count as shown."""
@@ -193,7 +208,12 @@ class Outbox:
     def _remove(self, number: int) -> Item:
         item = self._items.pop(number)
         self.bytes -= item.cost
-        if number < self._unsent and self._in_flight:
-            self._in_flight -= 1
-            self._in_flight_bytes -= item.cost
+        if number in self._again:
+            self._again.remove(number)
+        elif number < self._unsent:
+            self._land(item)
         return item
+
+    def _land(self, item: Item) -> None:
+        self._in_flight -= 1
+        self._in_flight_bytes -= item.cost
