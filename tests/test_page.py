@@ -31,6 +31,7 @@ from browser import (
     open_wire,
     publish,
 )
+from cluster import JournalServer
 
 expect.set_options(timeout=PATIENCE * 1000)
 
@@ -748,6 +749,64 @@ def test_the_state_of_nats_is_shown(
         stage.run(lambda: _sync(nats.revoke))
         expect(viewer.state).to_contain_text("NATS denied")
         expect(viewer.notes.last).to_contain_text("ACCESS_TOKEN")
+
+
+def test_an_outage_of_the_journal_is_shown_and_costs_no_line(
+    open_viewer: Callable[[str], Viewer], stage: Stage, nats: MistreatedServer
+) -> None:
+    """What is wrong, and each line once, though they are stored late, and the page was cut."""
+    with (
+        stage.have(JournalServer.run()) as journal,
+        open_service(nats, **journal.environ) as service,
+        open_wire(stage, service.port) as wire,
+    ):
+        viewer = open_viewer(f"http://127.0.0.1:{wire.port}").open()
+
+        def journal_is(state: str) -> bool:
+            return bool(service.status()["sources"]["journal"]["state"] == state)
+
+        viewer.publish("stored")
+        viewer.row("stored").click()
+        expect(viewer.drawer).to_contain_text('"persistent": true')
+        viewer.press("Escape")
+        # While it is away, and back, with the connection that there is.
+        stage.run(journal.kill)
+        expect(viewer.notes.filter(has_text="The journal is away")).to_be_visible()
+        expect(viewer.state).to_have_text("Connected · journal unreachable")
+        viewer.page.click("#state")
+        expect(viewer.page.locator("#status .source.lost")).to_have_text("unreachable")
+        expect(viewer.page.locator("#status")).to_contain_text(", epoch ")
+        viewer.page.keyboard.press("Escape")
+        viewer.publish("shown in its stead")
+        expect(viewer.row("shown in its stead")).to_be_visible()
+        stage.run(journal.restart)
+        expect(viewer.notes.last).to_contain_text("Following the journal natstream")
+        expect(viewer.state).to_have_text("Live")
+        viewer.publish("stored again")
+        expect(viewer.row("stored again")).to_be_visible()
+        # The same with a connection that is cut meanwhile, long after the first of these lines.
+        stage.run(journal.kill)
+        expect(viewer.notes.filter(has_text="The journal is away")).to_have_count(2)
+        viewer.publish("long before the cut")
+        time.sleep(6)  # beyond the margin within which the page expects repetitions
+        viewer.publish("just before the cut")
+        expect(viewer.row("just before the cut")).to_be_visible()
+        stage.run(wire.cut)
+        expect(viewer.state).to_contain_text("Disconnected")
+        stage.run(journal.restart)
+        eventually(partial(journal_is, "up"), "the journal")
+        viewer.publish("while it was cut")
+        stage.run(wire.mend)
+        expect(viewer.row("while it was cut")).to_be_visible()
+        expect(viewer.notes.filter(has_text="Reconnected")).to_contain_text(
+            re.compile(r"\b1 line replayed, 2 repeated lines left out")
+        )
+        lines = viewer.lines()
+        assert [event["message"] for event in lines] == [
+            "stored", "shown in its stead", "stored again",
+            "long before the cut", "just before the cut", "while it was cut",
+        ]  # fmt: skip
+        assert [event["persistent"] for event in lines] == [True, False, True, False, False, True]
 
 
 async def _sync(function: Callable[[], None]) -> None:

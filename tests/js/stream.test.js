@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SseParser, decode } from '../../src/natstream/web/static/js/sse.js';
 import { Doubles, parseId } from '../../src/natstream/web/static/js/resume.js';
+import { toEvent } from '../../src/natstream/web/static/js/details.js';
 import { Intake } from '../../src/natstream/web/static/js/intake.js';
 import { summarize } from '../../src/natstream/web/static/js/status.js';
 import { random } from './page.js';
@@ -77,6 +78,37 @@ test('the same process repeats nothing: lines that are alike are all shown', () 
   assert.equal(intake.take([line('9001-a-2', 'x')]).entries.length, 1);
 });
 
+test('what was shown in the stead of the journal is known again, however late that stores it', () => {
+  const intake = new Intake();
+  const stored = (id, message) => {
+    const event = line(id, message);
+    event.event.persistent = true;
+    return event;
+  };
+  intake.begin(1_000);
+  const shown = intake.take([
+    stored('2000-j1-1', 'a'), line('9000-a-1', 'b'), line('50000-a-2', 'c'), line('50001-a-3', 'c'),
+    line('50001-a-4', 'd'),
+  ]).entries;
+  const note = intake.resume('Reconnected.', '50001-a-4', 90_000, [...shown].reverse());
+  const { entries } = intake.take([
+    stored('70000-j1-2', 'b'), stored('70001-j1-3', 'c'), stored('70001-j1-4', 'of another'),
+    stored('70001-j1-5', 'c'), stored('70002-j1-6', 'c'), stored('70003-j1-7', 'a'),
+  ]);
+  assert.deepEqual(entries.map(({ message }) => message), ['of another', 'c', 'a']);
+  assert.equal(note.note.doubled, 3);
+  // Long after that, what is alike is new.
+  assert.equal(intake.take([stored('100000-j1-8', 'd')]).entries.length, 1);
+});
+
+test('an event says whether it is stored', () => {
+  const intake = new Intake();
+  intake.begin(0);
+  const event = { ...line('1-a-1', 'x').event, persistent: true };
+  const { entries } = intake.take([{ id: '1-a-1', event }, line('1-a-2', 'y')]);
+  assert.deepEqual(entries.map((entry) => toEvent(entry).persistent), [true, false]);
+});
+
 test('what is alike but later is no repetition', () => {
   const doubles = new Doubles();
   const entry = (id) => ({ id, time: 5, machine: 'm', stream: '', message: 'x' });
@@ -127,6 +159,10 @@ test('the state says the worst that is true', () => {
     [feed('live'), null, 'busy', 'Connected'],
     [feed('live'), status({ nats: { ...up, state: 'lost' }, drain: up }), 'bad', 'Connected · NATS lost'],
     [feed('live'), status({ nats: { ...up, state: 'denied' } }), 'bad', 'Connected · NATS denied'],
+    [feed('live'), status({ nats: up, journal: { ...up, state: 'lost', reason: 'full' } }), 'bad', 'Connected · journal full'],
+    [feed('live'), status({ journal: { ...up, state: 'denied', reason: 'unfit' } }), 'bad', 'Connected · journal unfit'],
+    [feed('live'), status({ journal: { ...up, state: 'denied', reason: 'denied' } }), 'bad', 'Connected · journal denied'],
+    [feed('live'), status({ journal: { ...up, state: 'lost', reason: 'reader' } }), 'bad', 'Connected · journal lost'],
     [feed('live'), status({ nats: { ...up, state: 'connecting' } }), 'busy', 'Connected · NATS connecting'],
     [feed('live'), status({ hub: { ...up, state: 'crashed' }, nats: up }), 'bad', 'Connected · hub crashed'],
     [feed('connecting'), status({ nats: up }), 'busy', 'Connecting'],

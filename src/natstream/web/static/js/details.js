@@ -123,7 +123,7 @@ function rawPart(id) {
 export function toEvent(entry) {
   const { id, time, message, app, region, machine, stream, level, type, provider, source } = entry;
   return {
-    message, timestamp: time, type, persistent: false,
+    message, timestamp: time, type, persistent: entry.persistent,
     app, region, machine, stream, level, provider, source, id,
   };
 }

@@ -42,7 +42,7 @@ export class Intake {
    * @returns {Entry} the note of it, which counts what is replayed
    */
   resume(words, lastId, time, newestFirst) {
-    this.#doubles.expect(lastId, newestFirst);
+    this.#doubles.expect(lastId, newestFirst, time);
     const note = notice(words, 'resumed', time, { missed: 0 });
     this.#cut = note;
     this.#opened = time;
@@ -108,6 +108,7 @@ export class Intake {
       type: this.#name(event.type),
       provider: this.#name(event.provider),
       source: this.#name(event.source),
+      persistent: event.persistent === true,
       kind: '',
       note: null,
     };
@@ -150,7 +151,7 @@ export class Intake {
 export function notice(message, tone, time, note = {}) {
   return {
     id: '', time, message, app: '', region: '', machine: '', stream: '', level: '',
-    type: tone === 'error' ? 'error' : 'system', provider: '', source: '', kind: '',
+    type: tone === 'error' ? 'error' : 'system', provider: '', source: '', persistent: false, kind: '',
     note: { tone, missed: null, atMost: false, since: null, replayed: 0, doubled: 0, ...note },
   };
 }

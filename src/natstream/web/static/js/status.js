@@ -5,7 +5,7 @@ import { h } from './dom.js';
 import { bytes, count, figure, perSecond, span } from './time.js';
 
 /**
- * @typedef {{state: string, since: number, detail?: string, lines?: number}} Source
+ * @typedef {{state: string, since: number, reason?: string, detail?: string, lines?: number}} Source
  * @typedef {{version: string, epoch: string, keepalive: number, authentication: boolean,
  *   sources: Record<string, Source>, subjects?: string[], readers?: number,
  *   backlog?: {lines: number, bytes: number, first_ms: number | null, reach_seconds: number},
@@ -20,12 +20,21 @@ const WORDS = {
   denied: 'denied', crashed: 'crashed', closed: 'closed',
 };
 
+/** What is wrong with a source, where the service tells it apart. @type {Record<string, string>} */
+const REASONS = {
+  unreachable: 'unreachable', no_leader: 'without a leader', full: 'full', deleted: 'deleted',
+  unfit: 'unfit',
+};
+
+/** @param {Source} source */
+const wordOf = ({ state, reason = '' }) => REASONS[reason] ?? WORDS[state] ?? state;
+
 /** @param {string} name */
 const properName = (name) => (name === 'nats' ? 'NATS' : name);
 
 /** @param {string} name @param {Source} source */
 export const describeSource = (name, source) =>
-  `${properName(name)} ${WORDS[source.state] ?? source.state}`;
+  `${properName(name)} ${wordOf(source)}`;
 
 /**
  * The one thing to say about it all: the worst.
@@ -76,7 +85,7 @@ export function statusPanel(summary, status, { rate, retry, leave }, now) {
   const rows = shown.map(([name, source]) =>
     row(
       properName(name),
-      h('span', { class: `source ${source.state}` }, WORDS[source.state] ?? source.state),
+      h('span', { class: `source ${source.state}` }, wordOf(source)),
       ` for ${span(Math.max(0, now - source.since) / 1000)}`,
       source.lines === undefined ? '' : `, ${count(source.lines, 'line')}`,
       source.detail ? h('div', { class: 'detail' }, source.detail) : '',
@@ -95,7 +104,7 @@ export function statusPanel(summary, status, { rate, retry, leave }, now) {
   if (status.readers !== undefined) rows.push(row('Readers', figure(status.readers)));
   rows.push(
     row('This page', `${perSecond(rate)}, over one connection`),
-    row('Version', `${status.version}, process ${status.epoch}`),
+    row('Version', `${status.version}, ${status.sources.journal ? 'epoch' : 'process'} ${status.epoch}`),
     row('Access', ...(status.authentication
       ? ['with a token ', h('button', { type: 'button', class: 'quiet word', onclick: leave }, 'log out')]
       : ['open to whoever can reach it'])),

@@ -14,6 +14,7 @@
  * @property {string} type      `log`, `system` or `error`
  * @property {string} provider
  * @property {string} source
+ * @property {boolean} persistent  it is stored in the service's journal
  * @property {string} kind      a marker's kind (see fly.js); empty for most lines
  * @property {Note | null} note
  */
