@@ -238,14 +238,6 @@ class Connection(Client):
     async def _on_lame_duck(self) -> None:
         self.finish(_LameDuckError())
 
-    async def _process_msg(
-        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
-    ) -> None:
-        """Hand a message that came in parts straight to its handler."""
-        if handler := self.handlers.get(b"%d" % sid):
-            handler(subject, reply, data, headers or b"")
-        self.heard()
-
     def heard(self) -> None:
         """Who talks is alive: the answer to a PING queues behind all the messages."""
         self._pings_outstanding = 0
@@ -264,31 +256,50 @@ class Connection(Client):
 
 
 class _Parser(Parser):
-    """nats-py's parser, with a short way for what nearly everything is: whole messages.
+    """nats-py's parser for all but messages.
 
-    They are handed straight to their handlers. nats-py would match each with an expression, build
+    Those are handed straight to their handlers. nats-py would match each with an expression, build
     an object of it, and pass that through a queue to a task of the subscription: 6 µs instead of
     1, and a second place to lose messages, since past its limits it drops the newest.
     """
 
     nc: Connection
+    _wanted = 0
+    """How long `buf` has to be before the message in it is whole; 0 where that is not known."""
 
     async def parse(self, data: bytes = b"") -> None:
-        if self.state == AWAITING_CONTROL_LINE:
-            if self.buf:
-                data = bytes(self.buf) + data
-                self.buf.clear()
-            try:
-                data = self._deliver(data)
-            except (ValueError, IndexError) as error:
-                raise ProtocolError("nats: malformed message") from error
-            if data.startswith((b"MSG ", b"HMSG ")):
+        try:
+            await self._parse(data)
+        except (OSError, ProtocolError):
+            raise
+        except Exception as error:
+            # Of any other nats-py would say nothing, and read no more.
+            raise ProtocolError("nats: not understood") from error
+
+    async def _parse(self, data: bytes) -> None:
+        if self.buf:
+            if len(self.buf) + len(data) < self._wanted:
+                self.buf.extend(data)
+                return
+            data = bytes(self.buf) + data
+            self.buf.clear()
+        self._wanted = 0
+        while data := self._deliver(data):
+            line, line_end, rest = data.partition(b"\r\n")
+            if not line_end or line.startswith((b"MSG ", b"HMSG ")):
                 self.buf.extend(data)  # the rest of it is on its way
                 return
-        await super().parse(data)
+            await super().parse(line + line_end)
+            if self.buf or self.state != AWAITING_CONTROL_LINE:
+                raise ValueError("a line that is none")
+            data = rest
 
     def _deliver(self, data: bytes) -> bytes:
-        """Hand over all whole messages at the beginning of `data`; what is left."""
+        """Hand over all whole messages at the beginning of `data`; what is left.
+
+        Raises:
+            ValueError, IndexError: it is no message, though it begins like one.
+        """
         handlers = self.nc.handlers
         size, position = len(data), 0
         while True:
@@ -302,17 +313,22 @@ class _Parser(Parser):
             words = data[position:line_end].split()
             start = line_end + 2
             end = start + int(words[-1])
+            if end < start:
+                raise ValueError("a size below 0")
             if end + 2 > size:
+                self._wanted = end + 2 - position
                 break
             position = end + 2
             if (handler := handlers.get(words[2])) is None:
                 continue
             if is_plain:
-                reply = words[3] if len(words) == 5 else b""
+                reply = b"" if len(words) == 4 else words[3]
                 handler(words[1], reply, data[start:end], b"")
             else:
-                reply = words[3] if len(words) == 6 else b""
+                reply = b"" if len(words) == 5 else words[3]
                 body = start + int(words[-2])
+                if not start <= body <= end or len(words) < 5:
+                    raise ValueError("headers that are none")
                 handler(words[1], reply, data[body:end], data[start:body])
         if position:
             self.nc.heard()
@@ -336,6 +352,8 @@ def _reason(error: Exception | None) -> str:
             return "the server is shutting down"
         case nats_errors.UnexpectedEOF():
             return "the server has closed it"
+        case ProtocolError():
+            return "it says what is not understood"
         case nats_errors.StaleConnectionError() | TimeoutError() | trio.TooSlowError():
             return "it does not answer"
         case nats_errors.SecureConnWantedError():
