@@ -19,7 +19,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from hashlib import blake2b
-from typing import Literal
+from itertools import islice
+from typing import Literal, NoReturn
 
 import attrs
 import trio
@@ -41,6 +42,8 @@ __all__ = ["Journal", "JournalStatistics"]
 
 # A leader is elected, and a server restarted, within a second or two: nobody needs to notice.
 PATIENCE = 2.0
+# But once it answers, reading what it has stored meanwhile may take longer.
+RETURN_PATIENCE = 10.0
 # The server acknowledges within milliseconds; a cluster without a leader never.
 ACK_DEADLINE = 3.0
 # A cluster that is storing the same line for another process says so, and takes no other until it
@@ -65,6 +68,7 @@ SHOWN_FOR = 300.0
 
 _ID_HEADER = b"Nats-Msg-Id: "
 _STORED = re.compile(rb'\{"stream": ?"[^"]+", ?(?:"domain": ?"[^"]*", ?)?"seq": ?(\d+)')
+_NO_ANSWER = "The journal acknowledges nothing: it may have no leader just now"
 _TOO_LARGE = 10054
 _IS_STORING_IT = 10158
 
@@ -114,6 +118,8 @@ class Journal:
         self._outbox = Outbox()
         self._repeats: dict[str, int] = {}
         self._serving = False
+        self._returning = False
+        """Whether the journal answers, and what it has is being read."""
         self._away = False
         self._turned = trio.Event()
         """Set, and made anew, when `_serving` changes."""
@@ -277,10 +283,13 @@ class Journal:
         self._max_payload = connection.max_payload - 1_024  # a part is the headers'
         try:
             info = await jetstream.open_stream(self._config)
+            self._returning = True
             backlog, consumer = await self._come_back(jetstream, info)
         except SourceError as error:
             self._trouble = error
             return
+        finally:
+            self._returning = False
         task_status.started()
         async with trio.open_nursery() as nursery:
             follow = partial(self._follow, jetstream, consumer, backlog)
@@ -395,19 +404,20 @@ class Journal:
             with trio.move_on_after(BUSY_PAUSE):
                 await self._refused.wait()
             if self._refused.is_set():
-                with trio.move_on_after(EXPLAIN_DEADLINE):
-                    await jetstream.info()  # which says why, if it knows
-                raise JournalUnavailable("Nobody takes lines for the journal", "no_leader")
+                await self._explain_refusal(jetstream)
             now = trio.current_time()
             if oldest != self._outbox.oldest_in_flight:
                 oldest, since = self._outbox.oldest_in_flight, now
             if oldest and now > since + ACK_DEADLINE:
-                raise JournalUnavailable(
-                    "The journal acknowledges nothing: it may have no leader just now", "no_leader"
-                )
+                raise JournalUnavailable(_NO_ANSWER, "no_leader")
             while self._busy:
                 self._outbox.send_again(self._busy.pop())
                 self._work.set()
+
+    async def _explain_refusal(self, jetstream: JetStream) -> NoReturn:
+        with trio.move_on_after(EXPLAIN_DEADLINE):
+            await jetstream.info()  # which says why, if it knows
+        raise JournalUnavailable("Nobody takes lines for the journal", "no_leader")
 
     # --- following -----------------------------------------------------------------------
 
@@ -415,16 +425,11 @@ class Journal:
         """Go on with the stream: where we were, or at the newest part of it.
 
         First comes what the stream has already; by that it is known which of our lines are
-        stored. Then the others are sent again.
+        stored. Then it has to take one of the others: a full stream does all but that.
         """
-        backlog, known = self._backlog_for(info)
+        backlog = self._backlog = self._backlog_for(info)
         consumer = Consumer(jetstream)
         await consumer.open(backlog.end.entry)
-        archive = StreamArchive(backlog.epoch, self._reach)
-        leg = Leg(backlog, backlog.end, archive=archive)
-        if known and self._away:
-            async with self._legs:
-                self._rejoin(leg, backlog.end.entry)
         expected = self._outbox.by_message_id()
         while backlog.end.entry <= info.last:
             run = await consumer.receive(RUN_LINES, wait=False)
@@ -433,20 +438,13 @@ class Journal:
             for stored in run:
                 if (number := expected.get(_message_id(stored))) is not None:
                     self._acknowledged(number, duplicate=False)
-            await self._take(run, backlog, shown=known)
-        if not known:
-            async with self._legs:
-                leg.flushed = backlog.end
-                start = backlog.end.entry
-                if self._outage is not None:
-                    start = backlog.number_at(self._outage.since)
-                self._rejoin(leg, start)
-        self._backlog = backlog
-        self._outbox.rewind()
+            await self._take(run, backlog)
         self._newest = 0
-        self._busy = []
-        self._refused = trio.Event()
-        self._serving = True
+        await self._store_one(jetstream)
+        async with self._legs:
+            if self._hub.backlog is not backlog:
+                self._rejoin(backlog)
+            self._serving = True
         self._status.change(
             SourceState.UP, f"Following the journal {self._config.name} at {self._login.place}"
         )
@@ -461,8 +459,28 @@ class Journal:
         self._room.unpark_all()
         return backlog, consumer
 
-    def _backlog_for(self, info: StreamInfo) -> tuple[Backlog, bool]:
-        """The memory of the stream, and whether its leg is one that the hub was on."""
+    async def _store_one(self, jetstream: JetStream) -> None:
+        """See that the server takes lines, if there are any.
+
+        Raises:
+            JournalUnavailable: it does not answer; what it answers ends the connection.
+        """
+        self._outbox.rewind()
+        self._busy = []
+        self._refused = trio.Event()
+        for number, item in islice(self._outbox.unsent(), 1):
+            encoded = _encoded(item, self._max_payload)
+            jetstream.connection.send(jetstream.publication(number, *encoded))
+        with trio.move_on_after(ACK_DEADLINE):
+            while self._outbox.in_flight and not self._busy:
+                await trio.sleep(0.005)
+                if self._refused.is_set():
+                    await self._explain_refusal(jetstream)
+            return
+        raise JournalUnavailable(_NO_ANSWER, "no_leader")
+
+    def _backlog_for(self, info: StreamInfo) -> Backlog:
+        """The memory of the stream, which ends where we have left it."""
         seed = f"{self._config.name}\0{info.created}"
         epoch = "j" + blake2b(seed.encode(), digest_size=5).hexdigest()
         newest = max(info.first, info.last + 1 - self._backlog_lines, 1)
@@ -471,21 +489,30 @@ class Journal:
             if info.last + 1 >= backlog.end.entry:
                 if newest > backlog.end.entry:
                     backlog.jump(newest)
-                return backlog, True
+                return backlog
             # The server has lost what it had acknowledged, and gives its numbers anew.
             epoch = f"{epoch}x{info.last}"
-        backlog = Backlog(
+        return Backlog(
             epoch,
             max_lines=self._backlog_lines,
             max_bytes=self._backlog_bytes,
             first=newest,
             persistent=True,
         )
-        return backlog, False
 
-    def _rejoin(self, leg: Leg, start: int) -> None:
+    def _rejoin(self, backlog: Backlog) -> None:
         """Hand the readers over to the journal's leg."""
-        self._hub.move_to(leg, start)
+        leg = self._hub.leg
+        last = leg if leg.backlog.persistent else leg.before
+        start = backlog.end.entry
+        if last is not None and last.backlog is backlog:
+            start = last.flushed.entry
+        elif last is not None and not _is_former(last.backlog, backlog):
+            start = backlog.first  # another stream is in its place, and nobody has seen any of it
+        elif self._outage is not None:
+            start = backlog.number_at(self._outage.since)
+        archive = StreamArchive(backlog.epoch, self._reach)
+        self._hub.move_to(Leg(backlog, backlog.end, archive=archive), start)
         self._away = False
         self._returned_at = trio.current_time()
         self._outage = None
@@ -494,14 +521,14 @@ class Journal:
         try:
             while True:
                 run = await consumer.receive(RUN_LINES, wait=True)
-                await self._take(run, backlog, shown=True)
+                await self._take(run, backlog)
         except JournalUnavailable as error:
             if error.reason == "reader":
                 await jetstream.info()  # which says better what is wrong, if it knows
             raise
 
-    async def _take(self, run: Sequence[Stored], backlog: Backlog, *, shown: bool) -> None:
-        """Give a run to the hub, or before it follows, to the backlog alone."""
+    async def _take(self, run: Sequence[Stored], backlog: Backlog) -> None:
+        """Give a run to the hub, or while that is on another leg, to the backlog alone."""
         waiting = deque(run)
         while waiting:
             if waiting[0].number < backlog.end.entry:
@@ -518,11 +545,11 @@ class Journal:
                 self._know_again(part)
             self._status.lines += len(part)
             self._status.bytes += sum(len(stored.payload) for stored in part)
-            if shown:
-                await self._hub.feed(entries, arrivals=arrivals)
-            else:
-                backlog.append(entries, [entry.cost for entry in entries], arrivals)
-                await trio.lowlevel.checkpoint()
+            async with self._legs:
+                if self._hub.backlog is backlog:
+                    await self._hub.feed(entries, arrivals=arrivals)
+                else:
+                    backlog.append(entries, [entry.cost for entry in entries], arrivals)
 
     async def _reach(self, epoch: str, patient: bool) -> JetStream:
         """The journal's connection, for who reads what is stored; the patient wait for it."""
@@ -541,14 +568,22 @@ class Journal:
         while True:
             if self._serving:
                 await self._turned.wait()
-                continue
-            with trio.move_on_after(PATIENCE):
+            elif await self._stays_away():
+                async with self._legs:
+                    if not self._serving:
+                        self._go_away()
+                await self._show()
+
+    async def _stays_away(self) -> bool:
+        """Wait for the journal's return, with patience; whether that is over."""
+        started = trio.current_time()
+        while not self._serving:
+            waited = trio.current_time() - started
+            if waited >= (RETURN_PATIENCE if self._returning else PATIENCE):
+                return True
+            with trio.move_on_after(PATIENCE / 10):
                 await self._turned.wait()
-                continue
-            async with self._legs:
-                if not self._serving:
-                    self._go_away()
-            await self._show()
+        return False
 
     def _go_away(self) -> None:
         backlog = Backlog(
@@ -575,9 +610,11 @@ class Journal:
         while self._away:
             async with self._legs:
                 items = self._outbox.unshown(SLICE_LINES) if self._away else []
-                if items and self._outage is not None:
-                    self._remember_shown(items, self._outage)
-                    await self._hub.feed([item.entry for item in items])
+                # Others were shown in an outage before, and wait ever since.
+                new = [item for item in items if item.message_id not in self._shown]
+                if new and self._outage is not None:
+                    self._remember_shown(new, self._outage)
+                    await self._hub.feed([item.entry for item in new])
             self._room.unpark_all()
             if not items:
                 await self._work.wait()
@@ -612,6 +649,11 @@ class Journal:
 def _encoded(item: Item, max_bytes: int) -> tuple[str, str, bytes]:
     subject, payload = encode(item.entry, max_bytes)
     return subject, item.message_id, payload
+
+
+def _is_former(backlog: Backlog, of: Backlog) -> bool:
+    """Whether it is of the same stream, before the server lost some of that."""
+    return of.epoch.startswith(backlog.epoch.partition("x")[0])
 
 
 def _message_id(stored: Stored) -> str:
