@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parent.parent / "src" / "natstream"
 # From the top down. A new module stands below all that it imports, and above all that import it.
 ROOMS = """
     errors entry terminal parsing bodies filtering framing unframing backlog legs sink
-    subscription hub facets health settings findings logs listening process collector
+    subscription hub facets health values settings findings logs listening process collector
     natsclient sources sources.inbox sources.http1 sources.nats sources.drain
     journal journal.stored journal.jetstream journal.outbox journal.archive journal.journal
     web web.answers web.files web.guards web.attempts web.query web.grants web.metrics
@@ -30,7 +30,7 @@ ROOMS = """
 
 PURE = """
     entry terminal parsing bodies filtering framing unframing backlog legs sink facets health
-    settings findings journal.stored web.query
+    values settings findings journal.stored web.query
 """.split()  # noqa: SIM905  # a list of words
 
 # Whoever waits, or talks to the outside.

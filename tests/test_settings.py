@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from natstream.errors import ConfigurationError
-from natstream.settings import Bind, Settings, markdown_table, parse_bind
+from natstream.settings import Bind, Settings, markdown_table
+from natstream.values import parse_bind
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "settings.md"
 NATS = {"FLY_ORG": "acme", "ACCESS_TOKEN": "FlyV1 fm2_secret"}
