@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, get_args
 
@@ -261,8 +262,20 @@ async def test_the_journals_lines_are_counted(nats_server: Any) -> None:
         assert stored - duplicates == await journal.stored() == 50
 
 
-async def make_away(journal: JournalServer, reason: str) -> None:
+# A stream that refuses what it has no room for, as natstream's own does not.
+FULL = {
+    "name": "natstream",
+    "subjects": ["natstream.>"],
+    "storage": "file",
+    "discard": "new",
+    "max_msgs": 1,
+}
+
+
+async def make_away(journal: JournalServer, nats: Any, reason: str) -> None:
     match reason:
+        case "full":
+            await nats.publish("logs.web.iad.m1", [b'{"message": "1"}', b'{"message": "2"}'])
         case "unreachable":
             await journal.kill()
         case "denied":
@@ -273,27 +286,31 @@ async def make_away(journal: JournalServer, reason: str) -> None:
             await journal.restart()
 
 
-@pytest.mark.parametrize("reason", ["unreachable", "denied", "unfit"])
+@pytest.mark.parametrize("reason", ["unreachable", "denied", "unfit", "full"])
 async def test_what_keeps_the_journal_away_is_told_apart(reason: str, nats_server: Any) -> None:
     """By one word, on /readyz, in the status and as a metric; lines wait and are shown meanwhile.
 
     The holder of a link is not told the word.
     """
     scoped = bearer(grant_text(("app", "web")))
-    async with (
-        JournalServer.run() as journal,
-        open_service(nats_server, **journal.environ, NATSTREAM_TOKEN=TOKEN) as service,
-    ):
+    async with AsyncExitStack() as stack:
+        journal = await stack.enter_async_context(JournalServer.run())
+        if reason == "full":
+            assert "error" not in await journal.ask("STREAM.CREATE.natstream", FULL)
+        service = await stack.enter_async_context(
+            open_service(nats_server, **journal.environ, NATSTREAM_TOKEN=TOKEN)
+        )
         await service.state("journal", "up")
         answer = (await service.get("/readyz", headers=bearer())).json()
         assert "reason" not in answer["sources"]["journal"]
 
-        await make_away(journal, reason)
+        await make_away(journal, nats_server, reason)
         statistics = service.service.core.metrics.journal
         assert statistics is not None
         await until(lambda: statistics().away and statistics().reason == reason)
+        waiting = statistics().waiting
         await nats_server.publish("logs.web.iad.m1", [b'{"message": "while it is away"}'])
-        await until(lambda: statistics().waiting == 1)
+        await until(lambda: statistics().waiting == waiting + 1)
         response = await service.get("/readyz", headers=bearer())
         assert response.status_code == 503
         assert response.json()["sources"]["journal"]["reason"] == reason
@@ -306,7 +323,7 @@ async def test_what_keeps_the_journal_away_is_told_apart(reason: str, nats_serve
         assert troubles(text) == WELL | {reason: 1.0}
         figure = figures(text)
         assert figure("natstream_journal_standing_in") == 1
-        assert figure("natstream_journal_waiting_lines") == 1
+        assert figure("natstream_journal_waiting_lines") == waiting + 1
         assert figure("natstream_journal_waiting_bytes") > 100
         assert figure("natstream_source_state", source="journal", state="up") == 0
 
