@@ -46,9 +46,12 @@ RUN = re.compile(r"(curl|printf) .*127\.0\.0\.1:808|natstream (tail|link)")
 
 # Options of flyctl that we name; from its source (ad0172f, August 2026).
 FLY_OPTIONS = {
-    "launch": "from copy-config yes ha flycast org env secret name no-deploy",
+    "launch": "from copy-config yes ha flycast org env secret name no-deploy detach",
     "deploy": "app flycast",
-    "secrets set": "",
+    "scale count": "yes",
+    "checks list": "",
+    "machine restart": "",
+    "secrets set": "stage",
     "proxy": "",
     "ips allocate-v6": "private",
     "ips allocate-v4": "shared",
