@@ -36,7 +36,8 @@ __all__ = ["NatsServer", "Publisher", "find_nats_server", "open_publisher"]
 HOST = "127.0.0.1"
 # It is up in 20 ms; a machine that takes this long will not do it at all.
 START_DEADLINE = 10.0
-# It ends at once unless it is stopped or hangs, and nothing of it is worth waiting for.
+# It ends at once unless it is stopped or hangs. What it stores it has written before it said so:
+# nothing of it is worth waiting for.
 STOP_DEADLINE = 2.0
 POLL = 0.01
 # Large enough that the number of system calls does not matter.
