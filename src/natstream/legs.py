@@ -7,6 +7,8 @@ then goes on to the next; so nothing is lost or out of order on the way. No I/O 
 
 from __future__ import annotations
 
+import re
+import secrets
 from typing import Protocol
 
 import attrs
@@ -14,8 +16,13 @@ import attrs
 from natstream.backlog import Backlog, Cursor, StoredBatch
 from natstream.entry import LogEntry
 from natstream.filtering import Filter
+from natstream.framing import EventId
 
-__all__ = ["Archive", "ArchiveReader", "Leg", "Outage"]
+__all__ = ["Archive", "ArchiveReader", "Leg", "Outage", "stand_in_epoch", "stood_in_for"]
+
+_STAND_IN = re.compile(r"[0-9a-f]{8}n(\d{1,18})(j[0-9a-z]+)", re.ASCII)
+# Of an epoch, in an id.
+_MOST = 32
 
 
 class ArchiveReader(Protocol):
@@ -94,3 +101,22 @@ class Leg:
     @property
     def epoch(self) -> str:
         return self.backlog.epoch
+
+
+def stand_in_epoch(journal: Leg | None) -> str:
+    """An epoch for a leg that stands in for the journal, which tells where that was left.
+
+    So a reader that comes to another process, or to this one when the journal is back, misses
+    nothing of what was stored meanwhile.
+    """
+    own = secrets.token_hex(4)
+    if journal is None:
+        return own
+    epoch = f"{own}n{journal.flushed.entry - 1}{journal.epoch}"
+    return epoch if len(epoch) <= _MOST else own
+
+
+def stood_in_for(event_id: EventId) -> EventId | None:
+    """The last place in the journal that whoever shows this id has been at, if it tells."""
+    match = _STAND_IN.fullmatch(event_id.epoch)
+    return EventId(event_id.unix_ms, match[2], int(match[1])) if match else None

@@ -21,7 +21,7 @@ from natstream.entry import Gap
 from natstream.errors import SourceUnavailable
 from natstream.filtering import Filter
 from natstream.framing import EventId
-from natstream.legs import Archive, ArchiveReader, Leg, Outage
+from natstream.legs import Archive, ArchiveReader, Leg, Outage, stood_in_for
 
 __all__ = ["CHANNEL_BATCHES", "Publisher", "Subscription"]
 
@@ -203,13 +203,23 @@ class Subscription:
             self._gap = Gap(None, None, doubles=True)
             self._start_at_time(0)
             return
+        if self._resume_at(event_id):
+            return
+        if (last := stood_in_for(event_id)) is not None:
+            # What it was shown while the journal was away may be in there by now.
+            self._gap = Gap(None, event_id.unix_ms, doubles=True)
+            event_id = last
+        if not self._resume_at(event_id):
+            self._claim = event_id
+            self._resume_by_time(event_id)
+
+    def _resume_at(self, event_id: EventId) -> bool:
+        """Go behind an entry of this leg or the one before; whether it is of one of them."""
         for leg in filter(None, (self._leg, self._leg.before)):
             if leg.epoch == event_id.epoch:
                 break
         else:
-            self._claim = event_id
-            self._resume_by_time(event_id)
-            return
+            return False
         self._leg = leg
         if event_id.number < leg.backlog.end.entry:
             # What was said after that entry may have been heard or not: better twice than never.
@@ -221,6 +231,7 @@ class Subscription:
             self._seek = partial(self._resume_ahead, leg.archive, event_id)
         else:
             self._go_to(event_id)
+        return True
 
     # --- the hub's side ------------------------------------------------------------------
 
