@@ -91,7 +91,10 @@ class Reader:
             seen = len(self.lines)
             return not wanted
 
-        await until(has_come)
+        try:
+            await until(has_come)
+        except trio.TooSlowError:
+            raise AssertionError(f"missing: {len(wanted)} such as {min(wanted)}") from None
 
 
 @asynccontextmanager

@@ -12,6 +12,9 @@ from cluster import Cluster, JournalServer, open_cluster, until
 from conftest import MistreatedServer
 from eventsource import Reader, open_readers
 from fleet import Flow, open_fleet, publish
+from service import open_service
+from test_service import payload
+from wire import Wire
 
 
 @asynccontextmanager
@@ -141,3 +144,41 @@ async def test_any_node_of_the_journal_is_killed(nats_server: MistreatedServer) 
         for reader in readers:
             assert doubled(reader) == []
             assert reader.gaps == []
+
+
+async def test_one_process_is_cut_off(
+    nats_server: MistreatedServer, journal: JournalServer
+) -> None:
+    """What the other has stored meanwhile is known again, however much and long ago it was."""
+    # The server knows a line that comes twice for so long only, in ns.
+    config = {"subjects": ["natstream.>"], "duplicate_window": 500_000_000}
+    await journal.ask("STREAM.CREATE.natstream", {"name": "natstream", **config})
+    few = {"NATSTREAM_BACKLOG_LINES": "500"}
+    async with (
+        Wire.open(journal.port) as wire,
+        open_service(nats_server, **journal.environ) as whole,
+        open_service(
+            nats_server, **journal.environ | few | {"NATSTREAM_JOURNAL_URL": wire.url}
+        ) as cut,
+    ):
+        await whole.state("journal", "up")
+        await cut.state("journal", "up")
+        staying = Reader([cut.service.bind.port])
+        moving = Reader([cut.service.bind.port])
+        flow = Flow(nats_server)
+        async with flowing(flow, [staying, moving]):
+            await trio.sleep(1)
+            wire.cut()
+            await until(lambda: False in staying.persistent)
+            # Somebody else's line, which the other process alone has got.
+            await journal.publish("natstream.logs.web.iad.m0", [payload("m0 -2")])
+            flow.published.append("m0 -2")
+            await trio.sleep(4)
+            moving.ports = [whole.service.bind.port]
+            moving.hop()
+            await trio.sleep(1)
+            wire.mend()
+            await cut.state("journal", "up")
+        await all_are_stored(journal, flow)
+        assert doubled(staying) == []
+        assert staying.gaps == []

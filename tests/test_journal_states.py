@@ -103,7 +103,7 @@ async def test_a_stream_that_is_deleted(
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(flow.run)
                 for service in (one, two):
-                    await until(lambda service=service: service.service.core.hub.epoch != epoch)  # type: ignore[misc]  # a default binds it
+                    await until(lambda service=service: service.service.core.hub.epoch != epoch)
                 nursery.cancel_scope.cancel()
             await flow.publish(100)
             for reader in readers:

@@ -306,7 +306,12 @@ class Consumer:
         self._next = f"$JS.API.CONSUMER.MSG.NEXT.{jetstream.name}.{self._name}".encode()
 
     async def open(
-        self, start: int, subjects: Sequence[str] = (), *, since_ns: int | None = None
+        self,
+        start: int,
+        subjects: Sequence[str] = (),
+        *,
+        since_ns: int | None = None,
+        headers_only: bool = False,
     ) -> None:
         """Place it before the message `start`, or before what was stored at `since_ns`.
 
@@ -320,6 +325,7 @@ class Consumer:
             "mem_storage": True,
             "num_replicas": 1,
             "inactive_threshold": int(FORGET_AFTER * _NS),
+            "headers_only": headers_only,
         }
         if since_ns is None:
             config |= {"deliver_policy": "by_start_sequence", "opt_start_seq": max(1, start)}

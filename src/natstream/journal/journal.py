@@ -16,7 +16,7 @@ import re
 import secrets
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
 from itertools import islice
@@ -32,9 +32,10 @@ from natstream.health import SourceState, SourceStatus
 from natstream.hub import Hub
 from natstream.journal.archive import StreamArchive, entry_of
 from natstream.journal.jetstream import Consumer, JetStream, Stored, StreamConfig, StreamInfo
+from natstream.journal.known import Followed, Names, Shown
 from natstream.journal.outbox import Item, Outbox, StorageReceipt
-from natstream.journal.stored import content_id, encode
-from natstream.legs import Leg, Outage
+from natstream.journal.stored import encode
+from natstream.legs import Leg, Outage, stand_in_epoch
 from natstream.natsclient import Connection, Login
 from natstream.sink import Receipt
 
@@ -59,12 +60,11 @@ RUN_LINES = 1_000
 SLICE_LINES = 200
 # Bytes that may wait for the network before more is written.
 UNSENT_BYTES = 1 << 20
-# The same message of NATS may come twice, and both are told apart by their count; of this many.
-REPEATS_KNOWN = 20_000
-# Lines shown while the journal was away are known again when it has them, up to so many...
-SHOWN_KNOWN = 200_000
-# ... and for so long after its return: by then whoever else had them has stored them.
+# Lines shown while the journal was away are known again when it has them; for so long after its
+# return: by then whoever else had them has stored them.
 SHOWN_FOR = 300.0
+# What waits may have been stored by another process before it came here, by this process's clock.
+CLOCKS = 30.0
 
 _ID_HEADER = b"Nats-Msg-Id: "
 _STORED = re.compile(rb'\{"stream": ?"[^"]+", ?(?:"domain": ?"[^"]*", ?)?"seq": ?(\d+)')
@@ -116,7 +116,9 @@ class Journal:
         self._backlog_lines, self._backlog_bytes = backlog_lines, backlog_bytes
         hub.opened = trio.Event()
         self._outbox = Outbox()
-        self._repeats: dict[str, int] = {}
+        self._names, self._followed, self._shown = Names(), Followed(), Shown()
+        self._unread = False
+        """Whether the stream holds lines between where we were and where memory begins."""
         self._serving = False
         self._returning = False
         """Whether the journal answers, and what it has is being read."""
@@ -138,7 +140,6 @@ class Journal:
         """Set when nobody takes what is sent."""
         self._max_payload = 1 << 20
         self._outage: Outage | None = None
-        self._shown: dict[str, Outage] = {}
         self._returned_at = 0.0
         self._overflow: Gap | None = None
         self._stored = self._duplicates = self._newest = 0
@@ -149,8 +150,14 @@ class Journal:
     def publish(self, entries: Sequence[LogEntry], receipt: Receipt | None = None) -> None:
         """Take a few entries. Never waits."""
         given = receipt if isinstance(receipt, StorageReceipt) else None
+        now = trio.current_time()
         for entry in entries:
-            for number, item in self._outbox.put(entry, self._name(entry, given), given):
+            name = self._name(entry, given, now)
+            if self._followed.holds(name, now):
+                self._stored += 1
+                self._duplicates += 1
+                continue
+            for number, item in self._outbox.put(entry, name, given):
                 self._overflown(number, item)
         self._work.set()
 
@@ -216,19 +223,13 @@ class Journal:
             return self._outbox.is_crowded_with_unshown
         return self._serving and self._outbox.is_crowded
 
-    def _name(self, entry: LogEntry, receipt: StorageReceipt | None) -> str:
+    def _name(self, entry: LogEntry, receipt: StorageReceipt | None, now: float) -> str:
         """The id under which the journal stores it, once."""
-        if receipt is not None:
-            receipt.entries += 1
-            seed = f"{receipt.key}\0{receipt.entries}\0{entry.message}"
-            return blake2b(seed.encode("utf-8", "replace"), digest_size=15).hexdigest()
-        name = content_id(entry)
-        # The second of two equal ones is a line of its own, in every process that sees both.
-        count = self._repeats.pop(name, 0) + 1
-        self._repeats[name] = count
-        if len(self._repeats) > REPEATS_KNOWN:
-            del self._repeats[next(iter(self._repeats))]
-        return name if count == 1 else f"{name}-{count}"
+        if receipt is None:
+            return self._names.name(entry, now)
+        receipt.entries += 1
+        seed = f"{receipt.key}\0{receipt.entries}\0{entry.message}"
+        return blake2b(seed.encode("utf-8", "replace"), digest_size=15).hexdigest()
 
     def _overflown(self, number: int, item: Item) -> None:
         """A line had to go before it was stored."""
@@ -243,7 +244,7 @@ class Journal:
         self._overflow = attrs.evolve(gap, missed=(gap.missed or 0) + 1)
         if item.receipt is not None:
             item.receipt.fail()
-        self._forget_shown(item.message_id, lost=True)
+        self._shown.lose(item.message_id)
 
     # --- one connection ------------------------------------------------------------------
 
@@ -338,6 +339,7 @@ class Journal:
     def _stop_serving(self) -> None:
         if self._serving:
             self._serving = False
+            self._acknowledge_followed()
             self._turn()
             # Their senders come again; kept, what they sent would be stored twice.
             for receipt in self._outbox.receipts():
@@ -397,6 +399,13 @@ class Journal:
             self._duplicates += duplicate
         self._work.set()
 
+    def _acknowledge_followed(self) -> None:
+        """Let go of what the stream has, though the server has not said so."""
+        now = trio.current_time()
+        for name, number in self._outbox.by_message_id().items():
+            if self._followed.holds(name, now):
+                self._acknowledged(number, duplicate=False)
+
     async def _watch(self, jetstream: JetStream) -> None:
         """See that what is sent is acknowledged, each line of it."""
         oldest, since = 0, 0.0
@@ -409,9 +418,14 @@ class Journal:
             if oldest != self._outbox.oldest_in_flight:
                 oldest, since = self._outbox.oldest_in_flight, now
             if oldest and now > since + ACK_DEADLINE:
+                self._acknowledge_followed()
+            if oldest and now > since + ACK_DEADLINE and oldest == self._outbox.oldest_in_flight:
                 raise JournalUnavailable(_NO_ANSWER, "no_leader")
-            while self._busy:
-                self._outbox.send_again(self._busy.pop())
+            if self._busy:
+                self._acknowledge_followed()
+                for number in self._busy:
+                    self._outbox.send_again(number)
+                self._busy = []
                 self._work.set()
 
     async def _explain_refusal(self, jetstream: JetStream) -> NoReturn:
@@ -431,13 +445,13 @@ class Journal:
         consumer = Consumer(jetstream)
         await consumer.open(backlog.end.entry)
         expected = self._outbox.by_message_id()
+        if self._unread:
+            await self._read_names(jetstream, backlog.end.entry, expected)
         while backlog.end.entry <= info.last:
             run = await consumer.receive(RUN_LINES, wait=False)
             if not run:
                 break
-            for stored in run:
-                if (number := expected.get(_message_id(stored))) is not None:
-                    self._acknowledged(number, duplicate=False)
+            self._know_again(run, expected)
             await self._take(run, backlog)
         self._newest = 0
         await self._store_one(jetstream)
@@ -458,6 +472,27 @@ class Journal:
         self._turn()
         self._room.unpark_all()
         return backlog, consumer
+
+    async def _read_names(
+        self, jetstream: JetStream, until: int, expected: Mapping[str, int]
+    ) -> None:
+        """Know our lines again in what is stored before `until`."""
+        since = self._outbox.oldest_since
+        if since is not None:
+            consumer = Consumer(jetstream)
+            await consumer.open(1, since_ns=int((since - CLOCKS) * 10**9), headers_only=True)
+            number = 0
+            while number < until and (run := await consumer.receive(RUN_LINES, wait=False)):
+                self._know_again(run, expected)
+                number = run[-1].number
+            consumer.close()
+        self._unread = False
+
+    def _know_again(self, run: Sequence[Stored], expected: Mapping[str, int]) -> None:
+        for stored in run:
+            if (number := expected.get(_message_id(stored))) is not None:
+                self._acknowledged(number, duplicate=False)
+                self._shown.stored(_message_id(stored), stored.number)
 
     async def _store_one(self, jetstream: JetStream) -> None:
         """See that the server takes lines, if there are any.
@@ -488,10 +523,13 @@ class Journal:
         if backlog is not None and backlog.epoch.startswith(epoch):
             if info.last + 1 >= backlog.end.entry:
                 if newest > backlog.end.entry:
+                    self._unread = True
                     backlog.jump(newest)
                 return backlog
             # The server has lost what it had acknowledged, and gives its numbers anew.
             epoch = f"{epoch}x{info.last}"
+        self._followed.clear()
+        self._unread = newest > info.first
         return Backlog(
             epoch,
             max_lines=self._backlog_lines,
@@ -541,8 +579,12 @@ class Journal:
                 part.append(waiting.popleft())
             entries = [entry_of(stored) for stored in part]
             arrivals = [stored.unix_ns // 1_000_000 for stored in part]
-            if self._shown:
-                self._know_again(part)
+            names = [_message_id(stored) for stored in part]
+            self._followed.add(names, trio.current_time())
+            if not self._shown.is_settled:
+                for name, stored in zip(names, part, strict=True):
+                    self._shown.stored(name, stored.number)
+                self._settle_shown()
             self._status.lines += len(part)
             self._status.bytes += sum(len(stored.payload) for stored in part)
             async with self._legs:
@@ -586,13 +628,13 @@ class Journal:
         return False
 
     def _go_away(self) -> None:
+        before = self._hub.leg if self._hub.leg.backlog.persistent else None
         backlog = Backlog(
-            secrets.token_hex(4),
+            stand_in_epoch(before),
             max_lines=self._backlog_lines,
             max_bytes=self._backlog_bytes,
         )
         self._outage = Outage(time.time_ns() // 1_000_000)
-        before = self._hub.leg if self._hub.leg.backlog.persistent else None
         leg = Leg(backlog, backlog.end, outage=self._outage)
         self._hub.move_to(leg, 1)
         leg.before = before
@@ -613,7 +655,7 @@ class Journal:
                 # Others were shown in an outage before, and wait ever since.
                 new = [item for item in items if item.message_id not in self._shown]
                 if new and self._outage is not None:
-                    self._remember_shown(new, self._outage)
+                    self._shown.add([item.message_id for item in new], self._outage)
                     await self._hub.feed([item.entry for item in new])
             self._room.unpark_all()
             if not items:
@@ -621,29 +663,11 @@ class Journal:
                 if not self._serving:
                     self._work = trio.Event()
 
-    def _remember_shown(self, items: Sequence[Item], outage: Outage) -> None:
-        for item in items:
-            self._shown[item.message_id] = outage
-        while len(self._shown) > SHOWN_KNOWN:
-            self._forget_shown(next(iter(self._shown)), lost=True)
-
-    def _know_again(self, run: Sequence[Stored]) -> None:
-        """Lines of the stream that readers have had while it was away."""
-        for stored in run:
-            outage = self._shown.pop(_message_id(stored), None)
-            if outage is not None:
-                outage.numbers.add(stored.number)
-                outage.is_over = not self._shown
-        all_known = self._serving and trio.current_time() - self._returned_at > SHOWN_FOR
-        if all_known and not len(self._outbox):
-            for outage in self._shown.values():
-                outage.is_over = True
-            self._shown.clear()
-
-    def _forget_shown(self, message_id: str, *, lost: bool) -> None:
-        outage = self._shown.pop(message_id, None)
-        if outage is not None and lost:
-            outage.overflowed = True
+    def _settle_shown(self) -> None:
+        """Stop looking for what was shown, once it is known or nobody will store it any more."""
+        too_late = trio.current_time() - self._returned_at > SHOWN_FOR and not len(self._outbox)
+        if self._serving and (too_late or self._shown.is_known):
+            self._shown.settle()
 
 
 def _encoded(item: Item, max_bytes: int) -> tuple[str, str, bytes]:

@@ -7,6 +7,7 @@ same lines are shown to this process's readers: how far that has come is kept he
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import attrs
@@ -75,6 +76,8 @@ class Item:
     message_id: str
     receipt: StorageReceipt | None
     cost: int
+    since: float
+    """Unix seconds."""
 
 
 class Outbox:
@@ -117,6 +120,12 @@ class Outbox:
         """The number of the oldest of them; 0 if there are none."""
         return next(iter(self._items)) if self._in_flight else 0
 
+    @property
+    def oldest_since(self) -> float | None:
+        """Since when the oldest line waits, in Unix seconds."""
+        oldest = next(iter(self._items.values()), None)
+        return None if oldest is None else oldest.since
+
     def put(
         self, entry: LogEntry, message_id: str, receipt: StorageReceipt | None
     ) -> list[tuple[int, Item]]:
@@ -128,7 +137,7 @@ class Outbox:
         if receipt is not None and receipt.failed:
             return []
         cost = entry.cost + ITEM_OVERHEAD
-        self._items[self._next] = Item(entry, message_id, receipt, cost)
+        self._items[self._next] = Item(entry, message_id, receipt, cost, time.time())
         if receipt is not None:
             receipt.missing.add(self._next)
         self._next += 1
