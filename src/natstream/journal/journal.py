@@ -60,6 +60,9 @@ RUN_LINES = 1_000
 SLICE_LINES = 200
 # Bytes that may wait for the network before more is written.
 UNSENT_BYTES = 1 << 20
+# Stored lines that have not come back: while that lags this far, the oldest of them would be shown
+# late, after an outage.
+MAX_UNSEEN = 10_000
 # Lines shown while the journal was away are known again when it has them; for so long after its
 # return: by then whoever else had them has stored them.
 SHOWN_FOR = 300.0
@@ -138,6 +141,8 @@ class Journal:
         """What the server was storing for another process when it was sent."""
         self._refused = trio.Event()
         """Set when nobody takes what is sent."""
+        self._unseen: dict[int, Item] = {}
+        """Lines by their number in the stream: stored, and not yet come back from it."""
         self._max_payload = 1 << 20
         self._outage: Outage | None = None
         self._returned_at = 0.0
@@ -370,8 +375,13 @@ class Journal:
 
     def _on_ack(self, number: int, payload: bytes, headers: bytes) -> None:
         if match := _STORED.match(payload):
-            self._newest = max(self._newest, int(match[1]))
-            self._acknowledged(number, duplicate=b'"duplicate"' in payload)
+            place = int(match[1])
+            self._newest = max(self._newest, place)
+            item = self._acknowledged(number, duplicate=b'"duplicate"' in payload)
+            if item is not None and self._backlog and place >= self._backlog.end.entry:
+                self._unseen[place] = item
+                if len(self._unseen) > MAX_UNSEEN:
+                    del self._unseen[next(iter(self._unseen))]
             return
         if headers.startswith(b"NATS/1.0 503"):
             self._refused.set()
@@ -393,11 +403,13 @@ class Journal:
         if self._jetstream is not None:
             self._give_up(self._jetstream.trouble(error))
 
-    def _acknowledged(self, number: int, *, duplicate: bool) -> None:
-        if self._outbox.stored(number) is not None:
+    def _acknowledged(self, number: int, *, duplicate: bool) -> Item | None:
+        item = self._outbox.stored(number)
+        if item is not None:
             self._stored += 1
             self._duplicates += duplicate
         self._work.set()
+        return item
 
     def _acknowledge_followed(self) -> None:
         """Let go of what the stream has, though the server has not said so."""
@@ -587,6 +599,8 @@ class Journal:
                 self._settle_shown()
             self._status.lines += len(part)
             self._status.bytes += sum(len(stored.payload) for stored in part)
+            while self._unseen and next(iter(self._unseen)) <= part[-1].number:
+                del self._unseen[next(iter(self._unseen))]
             async with self._legs:
                 if self._hub.backlog is backlog:
                     await self._hub.feed(entries, arrivals=arrivals)
@@ -649,9 +663,11 @@ class Journal:
         self._room.unpark_all()
 
     async def _show(self) -> None:
+        unseen, self._unseen = [item for _, item in sorted(self._unseen.items())], {}
         while self._away:
             async with self._legs:
                 items = self._outbox.unshown(SLICE_LINES) if self._away else []
+                items, unseen = unseen + items, []
                 # Others were shown in an outage before, and wait ever since.
                 new = [item for item in items if item.message_id not in self._shown]
                 if new and self._outage is not None:
