@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import trio
 
-from cluster import JournalServer, until
+from cluster import USER, JournalServer, open_cluster, until
 from conftest import MistreatedServer
 from eventsource import Reader, open_readers
-from fleet import Flow
+from fleet import Flow, numbered, publish
 from service import RunningService, open_service
 from wire import Wire
 
@@ -16,10 +19,25 @@ def reader_of(service: RunningService, query: str = "") -> Reader:
     return Reader([service.service.bind.port], query)
 
 
-def journal_of(service: RunningService) -> tuple[str, str, str]:
-    """What is known of the journal: its state, the reason, and the sentence."""
-    status = service.service.core.health.sources["journal"]
-    return str(status.state), status.reason, status.detail
+async def journal_of(service: RunningService) -> dict[str, Any]:
+    """What `/readyz` says of the journal."""
+    journal: dict[str, Any] = (await service.get("/readyz")).json()["sources"]["journal"]
+    return journal
+
+
+async def until_it_is(service: RunningService, state: str, reason: str) -> str:
+    """Wait until the journal is in this state, for this reason; the sentence about it."""
+    detail = ""
+
+    async def is_so() -> bool:
+        nonlocal detail
+        said = await journal_of(service)
+        detail = said["detail"]
+        return (said["state"], said.get("reason", "")) == (state, reason)
+
+    await until(is_so)
+    assert (await service.get("/readyz")).status_code == (200 if state == "up" else 503)
+    return detail
 
 
 def waiting(service: RunningService) -> int:
@@ -28,10 +46,13 @@ def waiting(service: RunningService) -> int:
     return service.service.core.journal.statistics().waiting
 
 
-async def test_a_lost_acknowledgement_is_missed(
-    nats_server: MistreatedServer, journal: JournalServer
+@pytest.mark.parametrize("lost", ["lines_to_lose", "acks_to_lose"])
+async def test_a_lost_message_is_missed(
+    nats_server: MistreatedServer, journal: JournalServer, lost: str
 ) -> None:
-    """A line that nobody answers for is sent again, though others are answered for."""
+    """A line that nobody answers for is sent again, unless it is known to be stored: though others
+    are answered for.
+    """
     async with (
         Wire.open(journal.port) as wire,
         open_service(
@@ -42,12 +63,15 @@ async def test_a_lost_acknowledgement_is_missed(
         reader = reader_of(service)
         async with open_readers(reader), trio.open_nursery() as nursery:
             flow = Flow(nats_server, rate=100)
-            wire.acks_to_lose = 1
+            setattr(wire, lost, 1)
             nursery.start_soon(flow.run)
-            await until(lambda: wire.acks_to_lose == 0)
-            await until(lambda: "acknowledges nothing" in " ".join(reader.notices))
+            await until(lambda: getattr(wire, lost) == 0 and waiting(service) > 0)
+            missed = waiting(service)
+            await until(lambda: len(flow.published) > 200)
+            await until(lambda: len(reader.lines) > 200 and waiting(service) < missed)
             nursery.cancel_scope.cancel()
         await until(lambda: waiting(service) == 0)
+        assert ("acknowledges nothing" in " ".join(reader.notices)) == (lost == "lines_to_lose")
         assert await journal.stored() == len(flow.published)
 
 
@@ -62,11 +86,9 @@ async def test_a_full_stream(nats_server: MistreatedServer, journal: JournalServ
         async with open_readers(reader):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(flow.run)
-                await until(lambda: journal_of(service)[1] == "full")
+                assert "natstream is full" in await until_it_is(service, "lost", "full")
                 await until(lambda: reader.persistent.count(False) > 1_000)
                 nursery.cancel_scope.cancel()
-            assert journal_of(service)[0] == "lost"
-            assert "natstream is full" in journal_of(service)[2]
             assert "natstream is full" in reader.notices[1]
             assert "The journal is away" in reader.notices[2]
             assert len(reader.notices) == 3
@@ -112,3 +134,136 @@ async def test_a_stream_that_is_deleted(
                 assert reader.gaps == []
                 assert "The journal's stream natstream is gone" in reader.notices
         assert one.service.core.hub.epoch == two.service.core.hub.epoch
+
+
+async def test_a_server_that_is_down(nats_server: MistreatedServer, journal: JournalServer) -> None:
+    """From the start: lines are shown all the same, and are stored when it is up."""
+    await journal.kill()
+    async with open_service(nats_server, **journal.environ) as service:
+        reader = reader_of(service)
+        async with open_readers(reader):
+            said = await until_it_is(service, "lost", "unreachable")
+            assert said == (
+                f"The journal's NATS at 127.0.0.1:{journal.port} cannot be reached: Connection "
+                "refused; NATSTREAM_JOURNAL_URL says where it is"
+            )
+            await publish(nats_server, numbered(0, 10))
+            await reader.has(*numbered(0, 10))
+            await journal.start()
+            await until_it_is(service, "up", "")
+            await publish(nats_server, numbered(10, 10))
+            await reader.has(*numbered(0, 20))
+        assert reader.lines == numbered(0, 20)
+        assert reader.persistent == [False] * 10 + [True] * 10
+        assert reader.gaps == []
+        assert await journal.stored() == 20
+
+
+async def test_wrong_credentials(nats_server: MistreatedServer, journal: JournalServer) -> None:
+    """The sentence names the variables, and not what they hold."""
+    wrong = journal.environ | {"NATSTREAM_JOURNAL_PASSWORD": "not-this-one"}
+    async with open_service(nats_server, **wrong) as service:
+        said = await until_it_is(service, "denied", "denied")
+        assert "refuses the credentials: NATSTREAM_JOURNAL_USER and NATSTREAM_JOURNAL_PASS" in said
+        assert "not-this-one" not in said
+        reader = reader_of(service)
+        async with open_readers(reader):
+            assert said in reader.notices
+
+
+async def test_a_user_that_may_not_do_all_that_is_needed(nats_server: MistreatedServer) -> None:
+    """The sentence names what the server refuses, and what is needed."""
+    users = [USER | {"permissions": {"publish": {"deny": "$JS.API.>"}}}]
+    async with (
+        JournalServer.run(authorization={"users": users}) as journal,
+        open_service(nats_server, **journal.environ) as service,
+    ):
+        said = await until_it_is(service, "denied", "denied")
+        assert "does not let us use $js.api.stream.info.natstream:" in said
+        assert "$JS.API.>, natstream.> and _INBOX.>" in said
+
+
+async def test_a_server_without_jetstream(nats_server: MistreatedServer) -> None:
+    """Somebody has to turn it on there."""
+    async with (
+        JournalServer.run(jetstream=False) as journal,
+        open_service(nats_server, **journal.environ) as service,
+    ):
+        said = await until_it_is(service, "denied", "unfit")
+        assert "has no JetStream: it has to be enabled there" in said
+
+
+@pytest.mark.parametrize(
+    ("config", "wrong"),
+    [
+        ({"subjects": ["logs.>"]}, "it has to take natstream.> alone, and takes logs.>"),
+        ({"subjects": ["natstream.a", "natstream.b"]}, "takes natstream.a, natstream.b"),
+        ({"storage": "memory"}, "it has to store in files, and stores in memory"),
+        ({"retention": "workqueue"}, "its retention has to be limits, and is workqueue"),
+        ({"no_ack": True}, "acknowledges nothing"),
+    ],
+)
+async def test_a_stream_that_cannot_serve(
+    nats_server: MistreatedServer, journal: JournalServer, config: dict[str, Any], wrong: str
+) -> None:
+    """One clear sentence; and it is left as it is."""
+    config = {"name": "natstream", "subjects": ["natstream.>"]} | config
+    created = await journal.ask("STREAM.CREATE.natstream", config)
+    async with open_service(nats_server, **journal.environ) as service:
+        said = await until_it_is(service, "denied", "unfit")
+        assert said.startswith("The journal's stream natstream cannot serve: ")
+        assert wrong in said
+        assert said.endswith("NATSTREAM_JOURNAL_STREAM may name another")
+        await publish(nats_server, numbered(0, 10))
+    stream = await journal.stream()
+    assert stream["config"] == created["config"]
+    assert stream["state"]["messages"] == 0
+
+
+async def test_a_stream_of_other_limits_serves(
+    nats_server: MistreatedServer, journal: JournalServer
+) -> None:
+    """It is used as it is, whatever the settings say, and not altered."""
+    config = {"name": "natstream", "subjects": ["natstream.>"], "max_age": 10**13}
+    created = await journal.ask("STREAM.CREATE.natstream", config | {"max_msgs": 1_000})
+    more = {"NATSTREAM_JOURNAL_MAX_AGE": "1h", "NATSTREAM_JOURNAL_MAX_BYTES": "2000000"}
+    async with open_service(nats_server, **journal.environ | more) as service:
+        await until_it_is(service, "up", "")
+        await publish(nats_server, numbered(0, 10))
+        await until(lambda: waiting(service) == 0)
+    assert (await journal.stream())["config"] == created["config"]
+    assert await journal.stored() <= 10
+
+
+async def test_a_stream_that_cannot_be_created(
+    nats_server: MistreatedServer, journal: JournalServer
+) -> None:
+    """Replicas take a cluster: the sentence says what the server says, and what to change."""
+    more = {"NATSTREAM_JOURNAL_REPLICAS": "3"}
+    async with open_service(nats_server, **journal.environ | more) as service:
+        said = await until_it_is(service, "denied", "unfit")
+        assert "replicas > 1 not supported in non-clustered mode" in said
+        assert "NATSTREAM_JOURNAL_REPLICAS 3" in said
+
+
+async def test_a_cluster_without_quorum(nats_server: MistreatedServer) -> None:
+    """Two of three are gone: nobody leads. Lines are shown, and stored when one is back."""
+    async with open_cluster() as cluster, open_service(nats_server, **cluster.environ) as service:
+        await service.state("journal", "up")
+        reader = reader_of(service)
+        async with open_readers(reader):
+            await publish(nats_server, numbered(0, 10))
+            await reader.has(*numbered(0, 10))
+            for node in cluster.nodes[1:]:
+                await node.kill()
+            await publish(nats_server, numbered(10, 10))
+            await reader.has(*numbered(10, 10))
+            said = await until_it_is(service, "lost", "no_leader")
+            assert "leader" in said or "temporarily unavailable" in said, said
+            await cluster.nodes[1].start()
+            await until_it_is(service, "up", "")
+            await publish(nats_server, numbered(20, 10))
+            await reader.has(*numbered(20, 10))
+            await until(lambda: waiting(service) == 0)
+        assert reader.lines == numbered(0, 30)
+        assert await cluster.stored() == 30

@@ -12,7 +12,8 @@ from benchmarks.processes import free_port
 
 __all__ = ["Wire"]
 
-ACK = re.compile(rb"MSG _INBOX\.\w+\.a\.\d+ \d+ \d+\r\n[^\r]*\r\n")
+ACK = re.compile(rb"MSG _INBOX\.\w+\.a\.\d+ \d+ (\d+)\r\n")
+PUBLICATION = re.compile(rb"HPUB \S+ _INBOX\.\w+\.a\.\d+ \d+ (\d+)\r\n")
 
 
 @attrs.define
@@ -25,6 +26,8 @@ class Wire:
     """Nobody gets through, nor stays connected."""
     acks_to_lose: int = 0
     """So many of the next acknowledgements do not arrive."""
+    lines_to_lose: int = 0
+    """So many of the next lines do not arrive at the journal."""
     _connections: set[trio.CancelScope] = attrs.field(factory=set)
 
     @classmethod
@@ -68,14 +71,23 @@ class Wire:
     ) -> None:
         with suppress(trio.BrokenResourceError):
             async for data in client:
-                await server.send_all(data)
+                kept, lost = without(PUBLICATION, bytes(data), self.lines_to_lose)
+                self.lines_to_lose -= lost
+                await server.send_all(kept)
         scope.cancel()
 
     async def _down(self, server: trio.SocketStream, client: trio.SocketStream) -> None:
         with suppress(trio.BrokenResourceError):
             async for data in server:
-                kept = bytes(data)
-                while self.acks_to_lose and (ack := ACK.search(kept)):
-                    kept = kept[: ack.start()] + kept[ack.end() :]
-                    self.acks_to_lose -= 1
+                kept, lost = without(ACK, bytes(data), self.acks_to_lose)
+                self.acks_to_lose -= lost
                 await client.send_all(kept)
+
+
+def without(what: re.Pattern[bytes], data: bytes, most: int) -> tuple[bytes, int]:
+    """What is left of some commands without those that begin so, and how many were left out."""
+    lost = 0
+    while lost < most and (match := what.search(data)):
+        data = data[: match.start()] + data[match.end() + int(match[1]) + 2 :]
+        lost += 1
+    return data, lost

@@ -443,7 +443,9 @@ class Journal:
     async def _explain_refusal(self, jetstream: JetStream) -> NoReturn:
         with trio.move_on_after(EXPLAIN_DEADLINE):
             await jetstream.info()  # which says why, if it knows
-        raise JournalUnavailable("Nobody takes lines for the journal", "no_leader")
+        raise JournalUnavailable(
+            "Nobody takes lines for the journal: it may have no leader just now", "no_leader"
+        )
 
     # --- following -----------------------------------------------------------------------
 
@@ -496,6 +498,8 @@ class Journal:
             number = 0
             while number < until and (run := await consumer.receive(RUN_LINES, wait=False)):
                 self._know_again(run, expected)
+                for stored in run:
+                    self._shown.stored(_message_id(stored), stored.number)
                 number = run[-1].number
             consumer.close()
         self._unread = False
@@ -504,7 +508,6 @@ class Journal:
         for stored in run:
             if (number := expected.get(_message_id(stored))) is not None:
                 self._acknowledged(number, duplicate=False)
-                self._shown.stored(_message_id(stored), stored.number)
 
     async def _store_one(self, jetstream: JetStream) -> None:
         """See that the server takes lines, if there are any.
@@ -593,9 +596,13 @@ class Journal:
             arrivals = [stored.unix_ns // 1_000_000 for stored in part]
             names = [_message_id(stored) for stored in part]
             self._followed.add(names, trio.current_time())
+            new = entries
             if not self._shown.is_settled:
-                for name, stored in zip(names, part, strict=True):
-                    self._shown.stored(name, stored.number)
+                new = [
+                    entry
+                    for name, stored, entry in zip(names, part, entries, strict=True)
+                    if not self._shown.stored(name, stored.number)
+                ]
                 self._settle_shown()
             self._status.lines += len(part)
             self._status.bytes += sum(len(stored.payload) for stored in part)
@@ -603,9 +610,12 @@ class Journal:
                 del self._unseen[next(iter(self._unseen))]
             async with self._legs:
                 if self._hub.backlog is backlog:
+                    self._hub.count(new)
                     await self._hub.feed(entries, arrivals=arrivals)
                 else:
                     backlog.append(entries, [entry.cost for entry in entries], arrivals)
+                    if (outage := self._outage) is not None:
+                        self._hub.count(new if arrivals[-1] >= outage.since else [])
 
     async def _reach(self, epoch: str, patient: bool) -> JetStream:
         """The journal's connection, for who reads what is stored; the patient wait for it."""
