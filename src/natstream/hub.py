@@ -122,6 +122,7 @@ class Hub:
         At most a quarter of the backlog at once, with checkpoints between; `feed` does that.
         """
         if entries:
+            self.count(entries)
             now_ms = time.time_ns() // 1_000_000
             self._publish(entries, [entry.cost for entry in entries], [now_ms] * len(entries))
 
@@ -129,10 +130,7 @@ class Hub:
         self, entries: Sequence[LogEntry], costs: Sequence[int], arrivals: Sequence[int]
     ) -> None:
         self.leg.backlog.append(entries, costs, arrivals)
-        self._published += len(entries)
         self._published_bytes += sum(costs)
-        if self._observe is not None:
-            self._observe(entries)
         self._work.set()
         if self._is_urgent():
             self._urgent.set()
@@ -153,7 +151,8 @@ class Hub:
         Args:
             entries: in order.
             receipt: this hub gives none.
-            arrivals: Unix ms of each; now, unless it is given.
+            arrivals: Unix ms of each; unless it is given, now. Where it is given, they are known
+                from elsewhere, and whoever knows them counts those that are new.
         """
         start = 0
         while start < len(entries):
@@ -163,6 +162,7 @@ class Hub:
             costs = [entry.cost for entry in run]
             count = fitting(costs, self._slice_bytes)
             if arrivals is None:
+                self.count(run[:count])
                 times: Sequence[int] = [time.time_ns() // 1_000_000] * count
             else:
                 times = arrivals[start : start + count]
@@ -172,6 +172,12 @@ class Hub:
             await trio.lowlevel.checkpoint()
             if start < len(entries):
                 await trio.lowlevel.checkpoint()
+
+    def count(self, entries: Sequence[LogEntry]) -> None:
+        """Count entries as published, and tell whoever observes."""
+        self._published += len(entries)
+        if self._observe is not None:
+            self._observe(entries)
 
     def open_receipt(self, key: str) -> None:
         """Nothing to wait for: what this hub is given, it has (see `sink.Sink`)."""

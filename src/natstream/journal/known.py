@@ -98,10 +98,12 @@ class Shown:
         while len(self._outages) > SHOWN_KNOWN:
             self.lose(next(iter(self._outages)))
 
-    def stored(self, name: str, number: int) -> None:
-        """The stream has this one, under this number."""
-        if (outage := self._outages.pop(name, None)) is not None:
-            outage.numbers.add(number)
+    def stored(self, name: str, number: int) -> bool:
+        """The stream has this one, under this number; whether it was shown."""
+        if (outage := self._outages.pop(name, None)) is None:
+            return False
+        outage.numbers.add(number)
+        return True
 
     def lose(self, name: str) -> None:
         """Nobody will know this one again, if another process has stored it."""
