@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 __all__ = ["KINDS", "MARK", "PAYLOAD_SIZE", "STAMP", "now_ns", "stamp_all", "templates"]
@@ -17,8 +17,8 @@ __all__ = ["KINDS", "MARK", "PAYLOAD_SIZE", "STAMP", "now_ns", "stamp_all", "tem
 MARK = ord("~")
 STAMP = re.compile(rb"~(\d+)\.(\d+);")
 
-# Lines take turns to be of one of this many kinds, each with a machine and a user of its own,
-# so that a thousand readers can each filter for something else.
+# Lines take turns to be of one of so many kinds, each with a machine and a user of its own, so
+# that a thousand readers can each filter for something else.
 KINDS = 1_000
 APPS = 20
 # What a line of a web application comes to, envelope included.
@@ -28,20 +28,22 @@ PAYLOAD_SIZE = 350
 now_ns = time.monotonic_ns
 
 
-def templates(wrap: Callable[[str, int, bytes], bytes]) -> list[bytes]:
+def templates(
+    wrap: Callable[[str, int, bytes], bytes], kinds: Iterable[int] = range(KINDS)
+) -> list[bytes]:
     """One template a kind, ready for `stamp_all`.
 
     `wrap(subject, size, payload)` puts a payload of that size into what goes over the wire; it
     must leave the payload's `%b` placeholders (stamp and time) as they are, in that order.
     """
-    return [_template(kind, wrap) for kind in range(KINDS)]
+    return [_template(kind, wrap) for kind in kinds]
 
 
 def stamp_all(kinds: list[bytes], first: int, end: int) -> bytes:
     """The lines numbered from `first` up to `end`, stamped with the present moment, as one run."""
     sent = now_ns()
     moment = _time(datetime.now(UTC))
-    return b"".join([kinds[n % KINDS] % (_stamp(n, sent), moment) for n in range(first, end)])
+    return b"".join([kinds[n % len(kinds)] % (_stamp(n, sent), moment) for n in range(first, end)])
 
 
 def _template(kind: int, wrap: Callable[[str, int, bytes], bytes]) -> bytes:

@@ -1,0 +1,72 @@
+"""Reading far back in what is stored, beside readers of what is new."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from benchmarks.lines import KINDS, STAMP
+from benchmarks.stored import MACHINES, fill, message, message_templates
+
+from cluster import JournalServer, until
+from conftest import MistreatedServer
+from eventsource import Reader, open_readers
+from fleet import open_fleet
+
+STORED = 50_000
+# The lines that come meanwhile are of the first of the machines that have stored some.
+TALKING = 10
+# The first of all is read.
+MACHINE, WORD = f"{KINDS:014x}", f"user=u{KINDS}"
+# All but this has to come from the journal.
+BACKLOG = "1000"
+
+
+def numbers(reader: Reader) -> list[int]:
+    """The lines' own numbers, from their messages."""
+    stamps = [STAMP.search(line.encode()) for line in reader.lines]
+    return [int(stamp[1]) for stamp in stamps if stamp]
+
+
+@pytest.mark.parametrize("query", [f"machine={MACHINE}", f"q={WORD}", f"q=/{WORD[:-1]}[0]/"])
+async def test_an_hour_is_read_back_while_lines_come(
+    query: str, nats_server: MistreatedServer, journal: JournalServer
+) -> None:
+    """`since` gives the lines that match, in order, once; readers of what is new lose nothing."""
+    await fill(journal, STORED)
+    end, enough, ended = STORED, trio.Event(), trio.Event()
+
+    async def flow() -> None:
+        nonlocal end
+        wires = message_templates(range(TALKING))
+        async with nats_server.publisher() as publisher:
+            while not enough.is_set():
+                run = range(end, end + 50)
+                await publisher.publish(message(wires, number) for number in run)
+                end = run.stop
+                await trio.sleep(0.02)
+        ended.set()
+
+    async with open_fleet(journal, nats_server, NATSTREAM_BACKLOG_LINES=BACKLOG) as [service]:
+        live = [Reader([service.port]) for _ in range(3)]
+        far = Reader([service.port], f"?since=1h&{query}")
+        async with trio.open_nursery() as nursery, open_readers(*live):
+            nursery.start_soon(flow)
+            await until(lambda: live[0].lines)
+            async with open_readers(far):
+                meanwhile = end
+                await until(lambda: far.lines and numbers(far)[-1] > meanwhile)
+                enough.set()
+                await ended.wait()
+                wanted = [*range(0, STORED, MACHINES), *range(STORED, end, TALKING)]
+                await until(lambda: all(len(reader.lines) >= end - STORED for reader in live))
+                await until(lambda: len(far.lines) >= len(wanted))
+        assert numbers(far) == wanted
+        # The ids are the journal's, in which the n-th line has the number n.
+        of_line = dict(zip(numbers(live[0]), live[0].numbers, strict=True))
+        assert far.numbers == [of_line.get(number, number + 1) for number in wanted]
+        assert all(far.persistent)
+        for reader in live:
+            assert numbers(reader) == [*range(STORED, end)]
+        for reader in (far, *live):
+            assert reader.gaps == []
+            assert reader.connections == 1
