@@ -9,14 +9,13 @@ from collections.abc import Iterator
 
 import trio
 
-from benchmarks.measurements import MEASUREMENTS, Bench
+from benchmarks.bench import Bench
+from benchmarks.measurements import MEASUREMENTS
 from benchmarks.peers import PEERS
 from benchmarks.processes import BenchmarkError, isolate
 from benchmarks.report import conditions, write
 from natstream.errors import NatstreamError
 from natstream.localnats import NatsServer
-
-LOADS = "1x200,100x200,100x500,100x2000,1000x20,1000x100,1000x500,1000x1000"
 
 
 def _loads(text: str) -> list[tuple[int, int]]:
@@ -36,11 +35,21 @@ def _arguments() -> argparse.ArgumentParser:
         help=f"what to measure: {', '.join(MEASUREMENTS)}; all of them if none is named",
     )
     parser.add_argument(
-        "--loads", type=_loads, default=LOADS, help="readers x lines/s (%(default)s)"
+        "--loads",
+        type=_loads,
+        default=(),
+        help="readers x lines/s: 1x200,100x500; of loads, journal and processes, which have each "
+        "their own",
     )
     parser.add_argument("--peers", type=_words, default=",".join(PEERS), help="%(default)s")
     parser.add_argument("--seconds", type=float, default=10.0, help="timed seconds (%(default)s)")
-    parser.add_argument("--write", action="store_true", help="keep them in docs/performance.md")
+    parser.add_argument(
+        "--stored",
+        type=int,
+        default=1_000_000,
+        help="lines stored before archive reads them (%(default)s)",
+    )
+    parser.add_argument("--write", action="store_true", help="keep them in docs/")
     return parser
 
 
@@ -48,7 +57,7 @@ async def _measure(options: argparse.Namespace) -> None:
     peers = [peer for name in options.peers if not (peer := PEERS[name]).missing()]
     versions = [peer.version() for peer in peers]
     async with NatsServer.open(user="bench") as nats:
-        bench = Bench(nats, peers, options.loads, options.seconds, _say)
+        bench = Bench(nats, peers, options.loads, options.seconds, options.stored, _say)
         for name in options.measurements or MEASUREMENTS:
             table = await MEASUREMENTS[name](bench)
             text = f"{table}\n\n{conditions(sys.argv[1:], versions)}"

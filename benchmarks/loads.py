@@ -7,17 +7,17 @@ warming up included. What is timed (latency, CPU): the seconds after warming up.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import attrs
 import trio
 
 from benchmarks.peers import Peer
-from benchmarks.processes import HOST, Server, Usage, Worker, open_worker
+from benchmarks.processes import CPUS, HOST, Server, Usage, Worker, open_worker, others_idle
 from natstream.localnats import NatsServer
 
-__all__ = ["Load", "Result", "apply", "measure", "open_readers"]
+__all__ = ["Load", "Part", "Result", "apply", "measure", "open_readers"]
 
 # Some servers answer a reader before it is subscribed.
 SETTLE = 0.5
@@ -53,6 +53,15 @@ class Load:
         return -(-least // self.share) * self.share
 
 
+@attrs.frozen
+class Part:
+    """One process among those that a load kept busy."""
+
+    cpu: float
+    """As a share of one core."""
+    resident: int
+
+
 @attrs.frozen(kw_only=True)
 class Result:
     """What a load did. Times are seconds, sizes bytes."""
@@ -77,6 +86,10 @@ class Result:
     """The share of a core that the readers' process took: at 1, it is what is measured."""
     waited: float
     """The share of time that the server waited for its core, as something else ran on it."""
+    busy: float
+    """The share of time that the other cores had something to do: at 1, they are the limit."""
+    parts: Sequence[Part] = ()
+    """What was to be told apart, in the order in which it was asked for."""
 
     @property
     def complete(self) -> bool:
@@ -114,16 +127,25 @@ async def measure(
         return await apply(load, server, readers, peer.target(nats, server))
 
 
-async def apply(load: Load, server: Server, readers: Worker, target: str) -> Result:
-    """Put a load on a server and readers that are there already."""
+async def apply(
+    load: Load, server: Server, readers: Worker, target: str, parts: Sequence[int] = ()
+) -> Result:
+    """Put a load on a server and readers that are there already.
+
+    Args:
+        parts: the pids of processes that are to be told apart in the result.
+    """
     async with open_worker("publisher", target, load.rate, load.lines) as publisher:
         await publisher.hear()
         await trio.sleep(load.warm_up)
         await readers.ask("begin")
         before, client, since = server.usage, Usage.of(readers.pid), trio.current_time()
+        idle, started = others_idle(), [Usage.of(pid) for pid in parts]
         await trio.sleep(load.seconds)
         after, client = server.usage, Usage.of(readers.pid) - client
         lasted = trio.current_time() - since
+        idle = others_idle() - idle
+        ended = [Usage.of(pid) for pid in parts]
         timed = await readers.ask("end")
         published = await publisher.hear()
     lines = load.lines // load.share
@@ -141,5 +163,10 @@ async def apply(load: Load, server: Server, readers: Worker, target: str) -> Res
         resident=after.resident,
         late=published["late"],
         client=client.cpu / lasted,
-        waited=used.waited / lasted,
+        waited=used.waited / lasted / len(server.pids),
+        busy=1 - idle / lasted / max(1, len(CPUS) - 1),
+        parts=[
+            Part((end - start).cpu / lasted, end.resident)
+            for start, end in zip(started, ended, strict=True)
+        ],
     )

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-import math
 import statistics
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
-import attrs
 import trio
 
-from benchmarks.loads import Load, Result, apply, measure, open_readers
+from benchmarks.bench import COLUMNS, SUSTAINED, Bench, Watch, harness, row_of
+from benchmarks.loads import Load, Result, apply, open_readers
 from benchmarks.path import steps
-from benchmarks.peers import PEERS, Peer
-from benchmarks.processes import Server
-from benchmarks.report import Table, decimals, megabytes, milliseconds
-from natstream.localnats import NatsServer
+from benchmarks.peers import NATSTREAM, Peer
+from benchmarks.report import Table, decimals, megabytes
+from benchmarks.shared import archive, journal, processes
 
-__all__ = ["MEASUREMENTS", "Bench"]
+__all__ = ["MEASUREMENTS"]
 
-NATSTREAM = PEERS["natstream"]
+# Readers, lines a second.
+LOADS = (
+    (1, 200),
+    (100, 200),
+    (100, 500),
+    (100, 2_000),
+    (1_000, 20),
+    (1_000, 100),
+    (1_000, 500),
+    (1_000, 1_000),
+)
 # Where natstream was not measured, the bare broadcaster gets what it is designed to use.
 FLUSH_RATE = 20.0
 
 # Lines a second to one reader, each tried on a server of its own until one is too much.
 THROUGHPUTS = (50_000, 75_000, 100_000, 125_000, 150_000, 200_000)
-# What is late by more than this is not sustained, it only has not ended yet.
-SUSTAINED = 1.0
 
 # Each reader another filter: what it is called, its query, and how many lines pass for one that
 # is for the reader.
@@ -43,68 +49,21 @@ REST = 3.0
 
 SLOW = Load(100, 1_000, seconds=40)
 DEAF = 100
-GLANCE = 0.25
-
-
-@attrs.frozen
-class Bench:
-    """What the measurements share, and what was chosen on the command line."""
-
-    nats: NatsServer
-    peers: Sequence[Peer]
-    loads: Sequence[tuple[int, int]]
-    """Readers, lines a second."""
-    seconds: float
-    say: Callable[[str], None]
-    """Told about each result as soon as it is there."""
-
-    async def measure(
-        self, peer: Peer, load: Load, *, flush_rate: float = 0.0, path: str = ""
-    ) -> Result:
-        result = await measure(peer, self.nats, load, flush_rate=flush_rate, path=path)
-        self.say(f"{load}, {peer.name}{path}: {', '.join(_row(result))}. {_harness([result])}")
-        return result
-
-
-COLUMNS = ("delivered", "p50 ms", "p99 ms", "CPU µs/event", "of a core", "sends/s", "MB")
-
-
-def _row(result: Result) -> tuple[str, ...]:
-    share = math.floor(10_000 * result.delivered / result.expected) / 100
-    return (
-        "all" if result.complete else f"{share} %",
-        milliseconds(result.p50),
-        milliseconds(result.p99),
-        decimals(result.cpu_per_event * 1e6),
-        f"{result.cpu:.0%}",
-        decimals(result.sends) if result.sends else "–",
-        megabytes(result.resident),
-    )
 
 
 async def loads(bench: Bench) -> Table:
     """Every load on every peer, natstream first: the bare broadcaster then sends as often."""
     rows, results = [], []
-    for readers, rate in bench.loads:
+    for readers, rate in bench.loads or LOADS:
         load = Load(readers, rate, bench.seconds)
         flush_rate = FLUSH_RATE
         for peer in bench.peers:
             result = await bench.measure(peer, load, flush_rate=flush_rate)
             if peer is NATSTREAM:
                 flush_rate = result.sends
-            rows.append((str(load), peer.title, *_row(result)))
+            rows.append((str(load), peer.title, *row_of(result)))
             results.append(result)
-    return Table(("readers × lines/s", "server", *COLUMNS), rows, (_harness(results),))
-
-
-def _harness(results: Sequence[Result]) -> str:
-    late = max(result.late for result in results)
-    client = max(result.client for result in results)
-    waited = max(result.waited for result in results)
-    return (
-        f"At most, the publisher was {milliseconds(late)} ms late (p99), the readers' process took "
-        f"{client:.0%} of the other core, and a server waited {waited:.0%} of the time for its own."
-    )
+    return Table(("readers × lines/s", "server", *COLUMNS), rows, (harness(results),))
 
 
 async def path(bench: Bench) -> Table:
@@ -119,11 +78,11 @@ async def throughput(bench: Bench) -> Table:
     for rate in THROUGHPUTS:
         result = await bench.measure(NATSTREAM, Load(1, rate, bench.seconds))
         sustained = result.complete and result.p99 < SUSTAINED
-        rows.append((f"{rate:,}", "yes" if sustained else "no", *_row(result)))
+        rows.append((f"{rate:,}", "yes" if sustained else "no", *row_of(result)))
         results.append(result)
         if not sustained:
             break
-    return Table(("lines/s", "sustained", *COLUMNS), rows, (_harness(results),))
+    return Table(("lines/s", "sustained", *COLUMNS), rows, (harness(results),))
 
 
 async def filters(bench: Bench) -> Table:
@@ -132,9 +91,9 @@ async def filters(bench: Bench) -> Table:
     for name, query, share in FILTERS:
         load = Load(1_000, 200, bench.seconds, share=share)
         result = await bench.measure(NATSTREAM, load, path=NATSTREAM.path + query)
-        rows.append((name, f"{result.delivered:,} of {result.expected:,}", *_row(result)[1:]))
+        rows.append((name, f"{result.delivered:,} of {result.expected:,}", *row_of(result)[1:]))
         results.append(result)
-    return Table(("each reader's filter", *COLUMNS), rows, (_harness(results),))
+    return Table(("each reader's filter", *COLUMNS), rows, (harness(results),))
 
 
 async def idle(bench: Bench) -> Table:
@@ -166,12 +125,12 @@ async def slow(bench: Bench) -> Table:
         for deaf in (0, DEAF):
             result, watch = await _slow(bench, peer, deaf)
             cut = f"{min(watch.cuts):.0f}–{max(watch.cuts):.0f}" if watch.cuts else "–"
-            row = (f"{SLOW.readers} + {deaf}", *_row(result), megabytes(watch.resident), cut)
+            row = (f"{SLOW.readers} + {deaf}", *row_of(result), megabytes(watch.resident), cut)
             rows.append((peer.title, *row))
             results.append(result)
-            bench.say(f"{peer.name}, {', '.join(row)}. {_harness([result])}")
+            bench.say(f"{peer.name}, {', '.join(row)}. {harness([result])}")
     columns = ("server", "readers + deaf ones", *COLUMNS, "most MB", "cut after s")
-    return Table(columns, rows, (_harness(results),))
+    return Table(columns, rows, (harness(results),))
 
 
 async def _slow(bench: Bench, peer: Peer, deaf: int) -> tuple[Result, Watch]:
@@ -188,26 +147,7 @@ async def _slow(bench: Bench, peer: Peer, deaf: int) -> tuple[Result, Watch]:
     return result, watch
 
 
-@attrs.define
-class Watch:
-    """Keeps an eye on a server while something else is going on."""
-
-    _server: Server
-    resident: int = 0
-    """The most that it took at any glance."""
-    cuts: list[float] = attrs.field(factory=list)
-    """When it closed each connection that it has closed, in seconds since the start."""
-
-    async def run(self) -> None:
-        started, all_of_them = trio.current_time(), self._server.connections
-        while True:
-            self.resident = max(self.resident, self._server.usage.resident)
-            new = all_of_them - self._server.connections - len(self.cuts)
-            self.cuts += [trio.current_time() - started] * new
-            await trio.sleep(GLANCE)
-
-
 MEASUREMENTS: dict[str, Callable[[Bench], Awaitable[Table]]] = {
     measurement.__name__: measurement
-    for measurement in (loads, path, throughput, filters, slow, idle)
+    for measurement in (loads, path, throughput, filters, slow, idle, journal, processes, archive)
 }

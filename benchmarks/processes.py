@@ -21,7 +21,16 @@ from typing import Any
 import attrs
 import trio
 
-__all__ = ["BenchmarkError", "Server", "Usage", "Worker", "free_port", "isolate", "open_worker"]
+__all__ = [
+    "BenchmarkError",
+    "Server",
+    "Usage",
+    "Worker",
+    "free_port",
+    "isolate",
+    "open_worker",
+    "others_idle",
+]
 
 HOST = "127.0.0.1"
 # A server that is not ready by then is broken; a thousand readers have connected long before.
@@ -55,7 +64,7 @@ def free_port() -> int:
 
 @attrs.frozen
 class Usage:
-    """What a process and its children have used so far."""
+    """What processes and their children have used so far."""
 
     cpu: float
     """Seconds, in user and system mode."""
@@ -70,9 +79,9 @@ class Usage:
         )
 
     @classmethod
-    def of(cls, pid: int) -> Usage:
+    def of(cls, *pids: int) -> Usage:
         cpu = resident = waited = 0
-        for one in _family(pid):
+        for one in (member for pid in pids for member in _family(pid)):
             fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
             cpu += int(fields[11]) + int(fields[12])  # user and system mode: proc(5), 14 and 15
             resident += int(fields[21])
@@ -86,6 +95,13 @@ def _family(pid: int) -> Iterator[int]:
         yield from _family(int(child))
 
 
+def others_idle() -> float:
+    """Seconds for which the cores that are not the first server's have had nothing to do."""
+    lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
+    idle = {words[0]: int(words[4]) + int(words[5]) for words in lines if "cpu" in words[0]}
+    return sum(idle[f"cpu{cpu}"] for cpu in CPUS[1:]) / TICKS
+
+
 @attrs.frozen
 class Server:
     """A server that runs and is ready."""
@@ -94,10 +110,16 @@ class Server:
     port: int
     startup: float
     """Seconds from the start of its process until it said that it is ready."""
+    others: Sequence[int] = ()
+    """More processes that share the port."""
+
+    @property
+    def pids(self) -> Sequence[int]:
+        return (self.pid, *self.others)
 
     @property
     def usage(self) -> Usage:
-        return Usage.of(self.pid)
+        return Usage.of(*self.pids)
 
     @property
     def connections(self) -> int:
@@ -109,14 +131,20 @@ class Server:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, command: Sequence[str], environ: Mapping[str, str], port: int, ready: str
+        cls,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        port: int,
+        ready: str,
+        *,
+        cpus: Sequence[int] = CPUS[:1],
     ) -> AsyncIterator[Server]:
         """Run it on the server's core; it is ready once it answers GET `ready` with 200.
 
         Raises:
             BenchmarkError: it ends, or is not ready in time; with the last it said.
         """
-        with tempfile.TemporaryFile() as log, _process(command, environ, log, CPUS[:1]) as process:
+        with tempfile.TemporaryFile() as log, _process(command, environ, log, cpus) as process:
             started = trio.current_time()
             with trio.move_on_after(READY_DEADLINE) as deadline:
                 while process.poll() is None and not await _answers(port, ready):  # noqa: ASYNC110 - only asking tells

@@ -1,4 +1,4 @@
-"""Measurements as tables in Markdown, and their place in docs/performance.md."""
+"""Measurements as tables in Markdown, and their place in docs/."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from natstream.localnats import find_nats_server
 
 __all__ = ["Table", "conditions", "decimals", "megabytes", "milliseconds", "write"]
 
-PAGE = Path(__file__).parent.parent / "docs/performance.md"
+PAGES = Path(__file__).parent.parent / "docs"
 
 
 @attrs.frozen
@@ -70,11 +70,14 @@ def _processor() -> str:
 
 
 def write(name: str, text: str) -> None:
-    """Replace the measurement `name` in the page, between its two comments."""
-    page = PAGE.read_text()
+    """Replace the measurement `name`, between its two comments, in each page that has it."""
     begin, end = f"<!-- measured: {name} -->", f"<!-- end: {name} -->"
-    before, found, rest = page.partition(begin)
-    _, closed, after = rest.partition(end)
-    if not (found and closed):
-        raise SystemExit(f"{PAGE} has no place for the measurement {name!r}")
-    PAGE.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
+    written = False
+    for page in sorted(PAGES.glob("*.md")):
+        before, found, rest = page.read_text().partition(begin)
+        _, closed, after = rest.partition(end)
+        if found and closed:
+            page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
+            written = True
+    if not written:
+        raise SystemExit(f"No page in {PAGES} has a place for the measurement {name!r}")

@@ -9,16 +9,50 @@ import trio
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("peer", ["natstream", "bare"])
-async def test_a_short_load_loses_nothing(peer: str) -> None:
-    """Every line that the harness publishes reaches every one of its readers."""
-    options = ["--loads", "3x200", "--seconds", "0.5", "--peers", peer]
-    with trio.fail_after(60):
+# A service starts in half a second; some of these start six, one after the other.
+PATIENCE = 120
+
+
+async def table_of(*arguments: str) -> list[dict[str, str]]:
+    """What a measurement prints: its rows, by column."""
+    with trio.fail_after(PATIENCE):
         run = await trio.run_process(
-            [sys.executable, "-m", "benchmarks", "loads", *options],
+            [sys.executable, "-m", "benchmarks", "--seconds", "0.5", *arguments],
             cwd=ROOT,
             capture_stdout=True,
         )
-    row = run.stdout.decode().splitlines()[2].split(" | ")
-    assert row[0] == "| 3 × 200"
-    assert row[2] == "all"
+    lines = run.stdout.decode().splitlines()
+    head, _, *rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
+@pytest.mark.parametrize("peer", ["natstream", "bare"])
+async def test_a_short_load_loses_nothing(peer: str) -> None:
+    """Every line that the harness publishes reaches every one of its readers."""
+    [row] = await table_of("loads", "--loads", "3x200", "--peers", peer)
+    assert row["readers × lines/s"] == "3 × 200"
+    assert row["delivered"] == "all"
+
+
+async def test_a_short_load_through_the_journal_loses_nothing() -> None:
+    """The same by way of a stream."""
+    rows = await table_of("journal", "--loads", "3x200")
+    assert [row["natstream"] for row in rows] == ["embedded", "with the journal"]
+    assert [row["delivered"] for row in rows] == ["all", "all"]
+
+
+async def test_a_short_load_on_two_processes_loses_nothing() -> None:
+    """The same where two processes share a port, and each serves some of the readers."""
+    rows = await table_of("processes", "--loads", "20x100")
+    assert [row["processes"][0] for row in rows] == ["1", "1", "2"]
+    assert [row["delivered"] for row in rows] == ["all"] * 3
+
+
+async def test_reading_a_little_that_is_stored_finds_all_of_it() -> None:
+    """Readers of one machine, or one word, get its lines; those of what is new lose nothing."""
+    nothing, *rows = await table_of("archive", "--stored", "20000", "--seconds", "0.2")
+    assert nothing["readings"] == "–"
+    for row in rows:
+        assert int(row["readings"]) > 0
+        assert row["lines of each"] == "10"
+    assert [row["live: delivered"] for row in (nothing, *rows)] == ["all"] * 3

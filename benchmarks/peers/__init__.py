@@ -6,17 +6,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import attrs
 
-from benchmarks.processes import HOST, Server, free_port
+from benchmarks.processes import CPUS, HOST, Server, free_port
 from natstream.localnats import NatsServer
 
-__all__ = ["PEERS", "Peer"]
+__all__ = ["NATSTREAM", "PEERS", "Peer", "open_sharing"]
 
 HERE = Path(__file__).parent
 # The peers' own virtual environment; `make bench` makes it from benchmarks/requirements.txt.
@@ -174,3 +174,36 @@ PEERS = {
         ),
     )
 }
+NATSTREAM = PEERS["natstream"]
+
+
+@asynccontextmanager
+async def open_sharing(
+    nats: NatsServer, count: int, settings: Mapping[str, str]
+) -> AsyncIterator[Server]:
+    """So many processes of natstream that share one port, each on a core of its own if there is.
+
+    Raises:
+        BenchmarkError: one does not start.
+    """
+    launch = Launch(nats, free_port(), 0.0, HERE)
+    environ = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        **NATSTREAM.environ(launch),
+        "NATSTREAM_SHARE_PORT": "on",
+        **settings,
+    }
+    servers: list[Server] = []
+    async with AsyncExitStack() as stack:
+        for index in range(count):
+            # Whether it is ready can be asked of each only where the others do not answer.
+            own = free_port()
+            environ["NATSTREAM_METRICS_BIND"] = f"{HOST}:{own}"
+            core = CPUS[index % len(CPUS)]
+            opening = Server.open(
+                NATSTREAM.command(launch), environ, own, NATSTREAM.ready, cpus=[core]
+            )
+            servers.append(await stack.enter_async_context(opening))
+        first, *others = [server.pid for server in servers]
+        startup = max(server.startup for server in servers)
+        yield Server(first, launch.port, startup, others)
