@@ -24,6 +24,8 @@ class Wire:
     port: int = attrs.field(factory=free_port)
     is_cut: bool = False
     """Nobody gets through, nor stays connected."""
+    is_slow: bool = False
+    """What the server sends waits on its way."""
     acks_to_lose: int = 0
     """So many of the next acknowledgements do not arrive."""
     lines_to_lose: int = 0
@@ -81,6 +83,8 @@ class Wire:
             async for data in server:
                 kept, lost = without(ACK, bytes(data), self.acks_to_lose)
                 self.acks_to_lose -= lost
+                while self.is_slow:
+                    await trio.sleep(0.01)
                 await client.send_all(kept)
 
 
