@@ -341,7 +341,7 @@ class LogDrainServer:
                 receipt = self._hub.open_receipt(_idempotency_key(request))
             accepted = await self._deliver(body, dropped, _app_name(request.target), receipt)
         except JournalUnavailable as error:
-            return _busy(str(error))
+            return _busy(str(error), taken="a part of it may be stored")
         except UnknownFormat as error:
             return _refusal(415, str(error), (b"accept-encoding", b"gzip, deflate"))
         except BodyTooLarge as error:
@@ -391,10 +391,10 @@ def _refusal(status: int, what_to_change: str, *headers: tuple[bytes, bytes]) ->
     return _json(status, {"error": what_to_change}, *headers)
 
 
-def _busy(why: str) -> Answer:
+def _busy(why: str, *, taken: str = "nothing of it was taken") -> Answer:
     return _refusal(
         503,
-        f"{why}; send the same again in {RETRY_AFTER} s, nothing of it was taken.",
+        f"{why}; send the same again in {RETRY_AFTER} s, {taken}.",
         (b"retry-after", b"%d" % RETRY_AFTER),
     )
 
