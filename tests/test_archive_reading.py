@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import trio
+import trio.testing
 from benchmarks.lines import KINDS, STAMP
 from benchmarks.stored import MACHINES, fill, message, message_templates
 
@@ -11,6 +15,10 @@ from cluster import JournalServer, until
 from conftest import MistreatedServer
 from eventsource import Reader, open_readers
 from fleet import open_fleet
+from natstream.backlog import Selection, StoredBatch
+from natstream.filtering import Filter
+from natstream.hub import open_hub
+from natstream.parsing import parse_text
 
 STORED = 50_000
 # The lines that come meanwhile are of the first of the machines that have stored some.
@@ -70,3 +78,27 @@ async def test_an_hour_is_read_back_while_lines_come(
         for reader in (far, *live):
             assert reader.gaps == []
             assert reader.connections == 1
+
+
+async def test_what_one_reader_catches_up_with_leaves_memory_with_it() -> None:
+    """A batch that nobody shares holds no cycle, and so does not wait for the collector."""
+    entries = [parse_text(b"a line")] * 1_000
+    stored = StoredBatch("e", 1, entries, [1] * 1_000, 0, numbers=range(1, 1_001), until=1_001)
+    stored.select(Filter(q=("line",)))
+    gc.collect()
+    gc.disable()
+    try:
+        gone = weakref.ref(stored)
+        del stored
+        assert gone() is None
+        async with open_hub() as hub:
+            hub.publish(entries)
+            await trio.testing.wait_all_tasks_blocked()  # until all has been handed out
+            with hub.subscribe(Filter(q=("line",)), since=0) as reader:
+                item = await reader.receive()
+                assert isinstance(item, Selection)
+                caught_up = weakref.ref(item.batch)
+                del item
+                assert caught_up() is None
+    finally:
+        gc.enable()

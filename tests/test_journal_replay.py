@@ -238,3 +238,21 @@ async def test_an_id_of_elsewhere(
         # From that time on, and a little before.
         assert set(lines) >= {f"{ids[n]} {n}" for n in range(3_001, STORED)}
         assert lines == sorted(set(lines), key=lines.index)
+
+
+async def test_a_search_that_takes_longer_than_the_keep_alive(journal: JournalServer) -> None:
+    """It goes on where it was, each time; and whoever waits for it gets the lines."""
+    count = 30_000
+    more = FEW | {"NATSTREAM_KEEPALIVE": "0.1"}
+    async with open_service(NATSTREAM_SOURCES="drain", **journal.environ | more) as service:
+        await service.state("journal", "up")
+        async with journal.publisher() as publisher:
+            await publisher.publish(
+                ("natstream.logs.web.iad.m1", payload(f"{'rare' * (n < 5)} {n}"))
+                for n in range(count)
+            )
+        await until(lambda: service.service.core.hub.statistics().published == count)
+        reader = reader_of(service, "?tail=3&q=rare")
+        async with open_readers(reader):
+            await reader.has("rare 2", "rare 3", "rare 4")
+        assert reader.lines == ["rare 2", "rare 3", "rare 4"]

@@ -111,7 +111,11 @@ class Batch:
         return Selection(self, filter.select(self.entries), notices)
 
     def release(self) -> None:
-        """Stop keeping selections: the round of readers that shared them is over."""
+        """Stop keeping selections: nobody shares them any more.
+
+        A selection that is kept with its batch is a cycle: both stay in memory until the collector
+        comes by, which for a reader of much that is stored was 50 MB, and pauses for everybody.
+        """
         self._selections = None
 
     def frame(self, index: int, format: Format) -> bytes:
@@ -137,6 +141,8 @@ class StoredBatch(Batch):
     def __attrs_post_init__(self) -> None:
         self.start = Cursor(self.first, self.first_notice)
         self.end = Cursor(self.until, self.first_notice)
+        # Nobody shares it.
+        self.release()
 
     def number(self, index: int) -> int:
         return self.numbers[index]

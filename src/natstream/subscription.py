@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
@@ -67,6 +67,18 @@ class _Tail:
     step: int = SEEK_STORED
     lowest: int | None = None
     """The oldest number of what is stored that comes into question, once it is known."""
+    slice: _Slice | None = None
+    """Of what is stored; kept when the search is interrupted, as it is by each keep-alive."""
+
+
+@attrs.define
+class _Slice:
+    """A part of what is stored that is looked through from front to back."""
+
+    start: int
+    place: int
+    found: deque[int]
+    """The numbers of its last matching entries."""
 
 
 class Subscription:
@@ -302,7 +314,9 @@ class Subscription:
         backlog = self._leg.backlog
         if self.cursor.entry < (oldest := min(backlog.first, until)):
             return self._lose(oldest)
-        return self._take(backlog.read(self.cursor, until, CATCH_UP_LINES, CATCH_UP_BYTES))
+        batch = backlog.read(self.cursor, until, CATCH_UP_LINES, CATCH_UP_BYTES)
+        batch.release()  # it is this reader's alone
+        return self._take(batch)
 
     def _take(self, batch: Batch) -> Selection:
         self.cursor = batch.end
@@ -479,22 +493,27 @@ class Subscription:
         """The same in what is stored, one slice further; whether there is more of it."""
         if (archive := tail.leg.archive) is None:
             return False
-        numbers: deque[int] = deque(maxlen=tail.wanted)
         try:
             if tail.lowest is None:
                 tail.lowest = await archive.number_at(tail.since or 0)
-            start = place = max(tail.lowest, tail.end - tail.step)
-            if place >= tail.end:
-                return False
-            with closing(archive.open(start, self.filter)) as stored:
-                while place < tail.end:
-                    batch = await stored.read(tail.end)
-                    found = self.filter.select(batch.entries)
-                    numbers.extend(batch.number(index) for index in found)
-                    place = batch.end.entry
+            if tail.slice is None:
+                start = max(tail.lowest, tail.end - tail.step)
+                if start >= tail.end:
+                    return False
+                tail.slice = _Slice(start, start, deque(maxlen=tail.wanted))
+                self._stored = archive.open(start, self.filter)
+            slice = tail.slice
+            while slice.place < tail.end and self._stored is not None:
+                batch = await self._stored.read(tail.end)
+                found = self.filter.select(batch.entries)
+                slice.found.extend(batch.number(index) for index in found)
+                slice.place = batch.end.entry
         except SourceUnavailable:
+            self._close_stored()
             return False
-        tail.wanted -= len(numbers)
-        tail.end = start if tail.wanted else numbers[0]
+        self._close_stored()
+        tail.slice = None
+        tail.wanted -= len(slice.found)
+        tail.end = slice.start if tail.wanted else slice.found[0]
         tail.step = min(tail.step * 4, SEEK_STORED_MOST)
         return True
