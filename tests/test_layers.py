@@ -20,8 +20,8 @@ ROOMS = """
     errors entry terminal parsing bodies filtering framing unframing backlog legs sink
     subscription hub facets health values settings findings logs listening process collector
     natsclient sources sources.inbox sources.http1 sources.nats sources.drain
-    journal journal.stored journal.jetstream journal.known journal.outbox journal.archive
-    journal.journal
+    journal journal.stored journal.jetstream journal.consumer journal.outbox journal.known
+    journal.archive journal.writer journal.standin journal.journal
     web web.answers web.files web.guards web.attempts web.query web.grants web.metrics
     web.operations web.auth web.stream web.app
     http2 connection serving supervisor asgi

@@ -15,7 +15,8 @@ from natstream.backlog import StoredBatch
 from natstream.entry import LogEntry
 from natstream.errors import JournalUnavailable
 from natstream.filtering import Filter
-from natstream.journal.jetstream import Consumer, JetStream, Stored
+from natstream.journal.consumer import Consumer
+from natstream.journal.jetstream import JetStream, Stored
 from natstream.journal.stored import decode, wanted_subjects
 from natstream.parsing import parse_text
 

@@ -11,16 +11,13 @@ acknowledges. `stand_in` runs beside them, and shows lines while there is no con
 
 from __future__ import annotations
 
-import json
-import re
 import secrets
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
-from itertools import islice
-from typing import Literal, NoReturn
+from typing import Any, Literal
 
 import attrs
 import trio
@@ -31,11 +28,12 @@ from natstream.errors import JournalDenied, JournalUnavailable, SourceError
 from natstream.health import SourceState, SourceStatus
 from natstream.hub import Hub
 from natstream.journal.archive import StreamArchive, entry_of
-from natstream.journal.jetstream import Consumer, JetStream, Stored, StreamConfig, StreamInfo
-from natstream.journal.known import Followed, Names, Shown
-from natstream.journal.outbox import Item, Outbox, StorageReceipt
-from natstream.journal.stored import encode
-from natstream.legs import Leg, Outage, stand_in_epoch
+from natstream.journal.consumer import Consumer
+from natstream.journal.jetstream import JetStream, Stored, StreamConfig, StreamInfo
+from natstream.journal.outbox import Item, StorageReceipt
+from natstream.journal.standin import StandIn
+from natstream.journal.writer import Writer
+from natstream.legs import Leg
 from natstream.natsclient import Connection, Login
 from natstream.sink import Receipt
 
@@ -45,35 +43,16 @@ __all__ = ["Journal", "JournalStatistics"]
 PATIENCE = 2.0
 # But once it answers, reading what it has stored meanwhile may take longer.
 RETURN_PATIENCE = 10.0
-# The server acknowledges within milliseconds; a cluster without a leader never.
-ACK_DEADLINE = 3.0
-# A cluster that is storing the same line for another process says so, and takes no other until it
-# has. That is milliseconds, too.
-BUSY_PAUSE = 0.1
-# How long the server may take to say why nobody takes lines; a leader would know at once.
-EXPLAIN_DEADLINE = 0.5
 # How long a reader of what is stored waits for the journal's return.
 REACH_DEADLINE = 10.0
 # Taken from the stream, parsed and fed in one go.
 RUN_LINES = 1_000
-# Lines in hand for the readers, or for the outbox, between two turns of everybody else.
+# Taken from a source, between two turns of everybody else.
 SLICE_LINES = 200
-# Bytes that may wait for the network before more is written.
-UNSENT_BYTES = 1 << 20
-# Stored lines that have not come back: while that lags this far, the oldest of them would be shown
-# late, after an outage.
-MAX_UNSEEN = 10_000
-# Lines shown while the journal was away are known again when it has them; for so long after its
-# return: by then whoever else had them has stored them.
-SHOWN_FOR = 300.0
 # What waits may have been stored by another process before it came here, by this process's clock.
 CLOCKS = 30.0
 
 _ID_HEADER = b"Nats-Msg-Id: "
-_STORED = re.compile(rb'\{"stream": ?"[^"]+", ?(?:"domain": ?"[^"]*", ?)?"seq": ?(\d+)')
-_NO_ANSWER = "The journal acknowledges nothing: it may have no leader just now"
-_TOO_LARGE = 10054
-_IS_STORING_IT = 10158
 
 
 @attrs.frozen
@@ -118,59 +97,38 @@ class Journal:
         self._hub, self._status = hub, status
         self._backlog_lines, self._backlog_bytes = backlog_lines, backlog_bytes
         hub.opened = trio.Event()
-        self._outbox = Outbox()
-        self._names, self._followed, self._shown = Names(), Followed(), Shown()
+        self._writer = Writer(
+            on_overflow=self._overflown, on_too_large=self._refused, on_error=self._object
+        )
+        self._outbox = self._writer.outbox
+        self._stand_in = StandIn(
+            hub, self._writer, backlog_lines=backlog_lines, backlog_bytes=backlog_bytes
+        )
         self._unread = False
         """Whether the stream holds lines between where we were and where memory begins."""
         self._serving = False
         self._returning = False
         """Whether the journal answers, and what it has is being read."""
-        self._away = False
         self._turned = trio.Event()
         """Set, and made anew, when `_serving` changes."""
-        self._work = trio.Event()
-        """Set when there is something to write or to show."""
-        self._room = trio.lowlevel.ParkingLot()
-        self._legs = trio.Lock()
-        """Held while own lines are shown, and while the hub goes from leg to leg."""
         self._jetstream: JetStream | None = None
         self._backlog: Backlog | None = None
         self._scope = trio.CancelScope()
         self._trouble: SourceError | None = None
-        self._busy: list[int] = []
-        """What the server was storing for another process when it was sent."""
-        self._refused = trio.Event()
-        """Set when nobody takes what is sent."""
-        self._unseen: dict[int, Item] = {}
-        """Lines by their number in the stream: stored, and not yet come back from it."""
-        self._max_payload = 1 << 20
-        self._outage: Outage | None = None
-        self._returned_at = 0.0
         self._overflow: Gap | None = None
-        self._stored = self._duplicates = self._newest = 0
         self._closing = False
 
     # --- sources -------------------------------------------------------------------------
 
     def publish(self, entries: Sequence[LogEntry], receipt: Receipt | None = None) -> None:
         """Take a few entries. Never waits."""
-        given = receipt if isinstance(receipt, StorageReceipt) else None
-        now = trio.current_time()
-        for entry in entries:
-            name = self._name(entry, given, now)
-            if self._followed.holds(name, now):
-                self._stored += 1
-                self._duplicates += 1
-                continue
-            for number, item in self._outbox.put(entry, name, given):
-                self._overflown(number, item)
-        self._work.set()
+        self._writer.take(entries, receipt if isinstance(receipt, StorageReceipt) else None)
 
     async def feed(self, entries: Sequence[LogEntry], receipt: Receipt | None = None) -> None:
         """Take any number of entries, at the pace at which they are stored, or shown."""
         for start in range(0, len(entries), SLICE_LINES):
             while self._is_crowded:
-                await self._room.park()
+                await self._writer.room.park()
             self.publish(entries[start : start + SLICE_LINES], receipt)
             await trio.lowlevel.checkpoint()
 
@@ -198,25 +156,21 @@ class Journal:
     def hurry(self) -> None:
         """From now on let no source wait: they are closing."""
         self._closing = True
-        self._room.unpark_all()
+        self._writer.room.unpark_all()
 
     async def settle(self) -> None:
         """Wait until all that was taken is stored, and has come back; not while it is away."""
-        while self._serving and (len(self._outbox) or not self._has_come_back):  # noqa: ASYNC110 - once
+        while self._serving and not self._writer.is_settled:  # noqa: ASYNC110 - once, at the end
             await trio.sleep(0.01)
-
-    @property
-    def _has_come_back(self) -> bool:
-        return self._backlog is None or self._backlog.end.entry > self._newest
 
     def statistics(self) -> JournalStatistics:
         """What it holds and has done."""
         return JournalStatistics(
             waiting=len(self._outbox),
             waiting_bytes=self._outbox.bytes,
-            stored=self._stored,
-            duplicates=self._duplicates,
-            away=self._away,
+            stored=self._writer.stored,
+            duplicates=self._writer.duplicates,
+            away=self._stand_in.is_showing,
             reason=self._status.reason,
         )
 
@@ -224,19 +178,11 @@ class Journal:
     def _is_crowded(self) -> bool:
         if self._closing:
             return False
-        if self._away:
+        if self._stand_in.is_showing:
             return self._outbox.is_crowded_with_unshown
         return self._serving and self._outbox.is_crowded
 
-    def _name(self, entry: LogEntry, receipt: StorageReceipt | None, now: float) -> str:
-        """The id under which the journal stores it, once."""
-        if receipt is None:
-            return self._names.name(entry, now)
-        receipt.entries += 1
-        seed = f"{receipt.key}\0{receipt.entries}\0{entry.message}"
-        return blake2b(seed.encode("utf-8", "replace"), digest_size=15).hexdigest()
-
-    def _overflown(self, number: int, item: Item) -> None:
+    def _overflown(self, item: Item) -> None:
         """A line had to go before it was stored."""
         self._status.lost += 1
         now_ms = time.time_ns() // 1_000_000
@@ -249,7 +195,17 @@ class Journal:
         self._overflow = attrs.evolve(gap, missed=(gap.missed or 0) + 1)
         if item.receipt is not None:
             item.receipt.fail()
-        self._shown.lose(item.message_id)
+        self._stand_in.lose(item.message_id)
+
+    def _refused(self) -> None:
+        """A line will never be stored."""
+        self._status.lost += 1
+        self.announce("A line is larger than the journal takes: it is not stored", "error")
+
+    def _object(self, error: dict[str, Any]) -> None:
+        """The server does not take a line, and says why."""
+        if self._jetstream is not None:
+            self._give_up(self._jetstream.trouble(error))
 
     # --- one connection ------------------------------------------------------------------
 
@@ -261,7 +217,7 @@ class Journal:
             JournalDenied: credentials are refused, or the stream cannot serve.
         """
         connection = Connection(self._login, self._on_end)
-        jetstream = JetStream(connection, self._login.place, self._config.name, self._on_ack)
+        jetstream = JetStream(connection, self._login.place, self._config.name, self._writer.on_ack)
         self._trouble = None
         self._jetstream = jetstream
         if self._status.state is SourceState.STARTING:
@@ -286,7 +242,6 @@ class Journal:
     ) -> None:
         if connection.end is not None:
             return
-        self._max_payload = connection.max_payload - 1_024  # a part is the headers'
         try:
             info = await jetstream.open_stream(self._config)
             self._returning = True
@@ -299,8 +254,9 @@ class Journal:
         task_status.started()
         async with trio.open_nursery() as nursery:
             follow = partial(self._follow, jetstream, consumer, backlog)
-            watch = partial(self._watch, jetstream)
-            for task in (follow, partial(self._write, jetstream), watch):
+            write = partial(self._writer.write, jetstream)
+            watch = partial(self._writer.watch, jetstream)
+            for task in (follow, write, watch):
                 nursery.start_soon(self._until_trouble, task)
 
     async def _until_trouble(self, task: Callable[[], Awaitable[None]]) -> None:
@@ -344,108 +300,17 @@ class Journal:
     def _stop_serving(self) -> None:
         if self._serving:
             self._serving = False
-            self._acknowledge_followed()
+            self._writer.acknowledge_followed()
             self._turn()
             # Their senders come again; kept, what they sent would be stored twice.
             for receipt in self._outbox.receipts():
                 self._outbox.withdraw(receipt)
-            self._room.unpark_all()
+            self._writer.room.unpark_all()
 
     def _turn(self) -> None:
         turned, self._turned = self._turned, trio.Event()
         turned.set()
-        self._work.set()
-
-    # --- writing -------------------------------------------------------------------------
-
-    async def _write(self, jetstream: JetStream) -> None:
-        """Publish what waits, as far as the window reaches, in one piece each time."""
-        while True:
-            await self._work.wait()
-            self._work = trio.Event()
-            commands = [
-                jetstream.publication(number, *_encoded(item, self._max_payload))
-                for number, item in self._outbox.unsent()
-            ]
-            if commands:
-                jetstream.connection.send(b"".join(commands))
-                self._room.unpark_all()
-            while jetstream.connection.unsent > UNSENT_BYTES:  # noqa: ASYNC110 - nats-py tells nobody
-                await trio.sleep(0.002)
-
-    def _on_ack(self, number: int, payload: bytes, headers: bytes) -> None:
-        if match := _STORED.match(payload):
-            place = int(match[1])
-            self._newest = max(self._newest, place)
-            item = self._acknowledged(number, duplicate=b'"duplicate"' in payload)
-            if item is not None and self._backlog and place >= self._backlog.end.entry:
-                self._unseen[place] = item
-                if len(self._unseen) > MAX_UNSEEN:
-                    del self._unseen[next(iter(self._unseen))]
-            return
-        if headers.startswith(b"NATS/1.0 503"):
-            self._refused.set()
-            return
-        try:
-            error = json.loads(payload)["error"]
-        except (ValueError, KeyError, TypeError):
-            error = {"description": "what nobody understands"}
-        if error.get("err_code") == _IS_STORING_IT:
-            self._busy.append(number)
-            return
-        if error.get("err_code") == _TOO_LARGE:
-            # It never will be taken. The others must not wait for it.
-            self._acknowledged(number, duplicate=False)
-            self._stored -= 1
-            self._status.lost += 1
-            self.announce("A line is larger than the journal takes: it is not stored", "error")
-            return
-        if self._jetstream is not None:
-            self._give_up(self._jetstream.trouble(error))
-
-    def _acknowledged(self, number: int, *, duplicate: bool) -> Item | None:
-        item = self._outbox.stored(number)
-        if item is not None:
-            self._stored += 1
-            self._duplicates += duplicate
-        self._work.set()
-        return item
-
-    def _acknowledge_followed(self) -> None:
-        """Let go of what the stream has, though the server has not said so."""
-        now = trio.current_time()
-        for name, number in self._outbox.by_message_id().items():
-            if self._followed.holds(name, now):
-                self._acknowledged(number, duplicate=False)
-
-    async def _watch(self, jetstream: JetStream) -> None:
-        """See that what is sent is acknowledged, each line of it."""
-        oldest, since = 0, 0.0
-        while True:
-            with trio.move_on_after(BUSY_PAUSE):
-                await self._refused.wait()
-            if self._refused.is_set():
-                await self._explain_refusal(jetstream)
-            now = trio.current_time()
-            if oldest != self._outbox.oldest_in_flight:
-                oldest, since = self._outbox.oldest_in_flight, now
-            if oldest and now > since + ACK_DEADLINE:
-                self._acknowledge_followed()
-            if oldest and now > since + ACK_DEADLINE and oldest == self._outbox.oldest_in_flight:
-                raise JournalUnavailable(_NO_ANSWER, "no_leader")
-            if self._busy:
-                self._acknowledge_followed()
-                for number in self._busy:
-                    self._outbox.send_again(number)
-                self._busy = []
-                self._work.set()
-
-    async def _explain_refusal(self, jetstream: JetStream) -> NoReturn:
-        with trio.move_on_after(EXPLAIN_DEADLINE):
-            await jetstream.info()  # which says why, if it knows
-        raise JournalUnavailable(
-            "Nobody takes lines for the journal: it may have no leader just now", "no_leader"
-        )
+        self._writer.work.set()
 
     # --- following -----------------------------------------------------------------------
 
@@ -465,11 +330,10 @@ class Journal:
             run = await consumer.receive(RUN_LINES, wait=False)
             if not run:
                 break
-            self._know_again(run, expected)
+            self._writer.know_again(map(_message_id, run), expected)
             await self._take(run, backlog)
-        self._newest = 0
-        await self._store_one(jetstream)
-        async with self._legs:
+        await self._writer.begin(jetstream)
+        async with self._stand_in.legs:
             if self._hub.backlog is not backlog:
                 self._rejoin(backlog)
             self._serving = True
@@ -484,7 +348,7 @@ class Journal:
             )
         self._hub.opened.set()
         self._turn()
-        self._room.unpark_all()
+        self._writer.room.unpark_all()
         return backlog, consumer
 
     async def _read_names(
@@ -497,37 +361,12 @@ class Journal:
             await consumer.open(1, since_ns=int((since - CLOCKS) * 10**9), headers_only=True)
             number = 0
             while number < until and (run := await consumer.receive(RUN_LINES, wait=False)):
-                self._know_again(run, expected)
+                self._writer.know_again(map(_message_id, run), expected)
                 for stored in run:
-                    self._shown.stored(_message_id(stored), stored.number)
+                    self._stand_in.stored(_message_id(stored), stored.number)
                 number = run[-1].number
             consumer.close()
         self._unread = False
-
-    def _know_again(self, run: Sequence[Stored], expected: Mapping[str, int]) -> None:
-        for stored in run:
-            if (number := expected.get(_message_id(stored))) is not None:
-                self._acknowledged(number, duplicate=False)
-
-    async def _store_one(self, jetstream: JetStream) -> None:
-        """See that the server takes lines, if there are any.
-
-        Raises:
-            JournalUnavailable: it does not answer; what it answers ends the connection.
-        """
-        self._outbox.rewind()
-        self._busy = []
-        self._refused = trio.Event()
-        for number, item in islice(self._outbox.unsent(), 1):
-            encoded = _encoded(item, self._max_payload)
-            jetstream.connection.send(jetstream.publication(number, *encoded))
-        with trio.move_on_after(ACK_DEADLINE):
-            while self._outbox.in_flight and not self._busy:
-                await trio.sleep(0.005)
-                if self._refused.is_set():
-                    await self._explain_refusal(jetstream)
-            return
-        raise JournalUnavailable(_NO_ANSWER, "no_leader")
 
     def _backlog_for(self, info: StreamInfo) -> Backlog:
         """The memory of the stream, which ends where we have left it."""
@@ -543,7 +382,7 @@ class Journal:
                 return backlog
             # The server has lost what it had acknowledged, and gives its numbers anew.
             epoch = f"{epoch}x{info.last}"
-        self._followed.clear()
+        self._writer.forget_followed(newest)
         self._unread = newest > info.first
         return Backlog(
             epoch,
@@ -562,13 +401,10 @@ class Journal:
             start = last.flushed.entry
         elif last is not None and not _is_former(last.backlog, backlog):
             start = backlog.first  # another stream is in its place, and nobody has seen any of it
-        elif self._outage is not None:
-            start = backlog.number_at(self._outage.since)
+        elif self._stand_in.outage is not None:
+            start = backlog.number_at(self._stand_in.outage.since)
         archive = StreamArchive(backlog.epoch, self._reach)
-        self._hub.move_to(Leg(backlog, backlog.end, archive=archive), start)
-        self._away = False
-        self._returned_at = trio.current_time()
-        self._outage = None
+        self._stand_in.end(Leg(backlog, backlog.end, archive=archive), start)
 
     async def _follow(self, jetstream: JetStream, consumer: Consumer, backlog: Backlog) -> None:
         try:
@@ -595,27 +431,20 @@ class Journal:
             entries = [entry_of(stored) for stored in part]
             arrivals = [stored.unix_ns // 1_000_000 for stored in part]
             names = [_message_id(stored) for stored in part]
-            self._followed.add(names, trio.current_time())
-            new = entries
-            if not self._shown.is_settled:
-                new = [
-                    entry
-                    for name, stored, entry in zip(names, part, entries, strict=True)
-                    if not self._shown.stored(name, stored.number)
-                ]
-                self._settle_shown()
+            numbers = [stored.number for stored in part]
+            new = self._stand_in.not_shown(entries, names, numbers)
             self._status.lines += len(part)
             self._status.bytes += sum(len(stored.payload) for stored in part)
-            while self._unseen and next(iter(self._unseen)) <= part[-1].number:
-                del self._unseen[next(iter(self._unseen))]
-            async with self._legs:
+            async with self._stand_in.legs:
                 if self._hub.backlog is backlog:
                     self._hub.count(new)
                     await self._hub.feed(entries, arrivals=arrivals)
                 else:
                     backlog.append(entries, [entry.cost for entry in entries], arrivals)
-                    if (outage := self._outage) is not None:
-                        self._hub.count(new if arrivals[-1] >= outage.since else [])
+                    outage = self._stand_in.outage
+                    if outage is not None and arrivals[-1] >= outage.since:
+                        self._hub.count(new)
+            self._writer.came_back(names, numbers[-1] + 1)
 
     async def _reach(self, epoch: str, patient: bool) -> JetStream:
         """The journal's connection, for who reads what is stored; the patient wait for it."""
@@ -635,10 +464,10 @@ class Journal:
             if self._serving:
                 await self._turned.wait()
             elif await self._stays_away():
-                async with self._legs:
+                async with self._stand_in.legs:
                     if not self._serving:
-                        self._go_away()
-                await self._show()
+                        self._stand_in.begin()
+                await self._stand_in.show()
 
     async def _stays_away(self) -> bool:
         """Wait for the journal's return, with patience; whether that is over."""
@@ -650,55 +479,6 @@ class Journal:
             with trio.move_on_after(PATIENCE / 10):
                 await self._turned.wait()
         return False
-
-    def _go_away(self) -> None:
-        before = self._hub.leg if self._hub.leg.backlog.persistent else None
-        backlog = Backlog(
-            stand_in_epoch(before),
-            max_lines=self._backlog_lines,
-            max_bytes=self._backlog_bytes,
-        )
-        self._outage = Outage(time.time_ns() // 1_000_000)
-        leg = Leg(backlog, backlog.end, outage=self._outage)
-        self._hub.move_to(leg, 1)
-        leg.before = before
-        self._away = True
-        self._outbox.start_showing()
-        self.announce(
-            "The journal is away: until it is back, only what this process reads itself is shown",
-            "error",
-            public=True,
-        )
-        self._hub.opened.set()
-        self._room.unpark_all()
-
-    async def _show(self) -> None:
-        unseen, self._unseen = [item for _, item in sorted(self._unseen.items())], {}
-        while self._away:
-            async with self._legs:
-                items = self._outbox.unshown(SLICE_LINES) if self._away else []
-                items, unseen = unseen + items, []
-                # Others were shown in an outage before, and wait ever since.
-                new = [item for item in items if item.message_id not in self._shown]
-                if new and self._outage is not None:
-                    self._shown.add([item.message_id for item in new], self._outage)
-                    await self._hub.feed([item.entry for item in new])
-            self._room.unpark_all()
-            if not items:
-                await self._work.wait()
-                if not self._serving:
-                    self._work = trio.Event()
-
-    def _settle_shown(self) -> None:
-        """Stop looking for what was shown, once it is known or nobody will store it any more."""
-        too_late = trio.current_time() - self._returned_at > SHOWN_FOR and not len(self._outbox)
-        if self._serving and (too_late or self._shown.is_known):
-            self._shown.settle()
-
-
-def _encoded(item: Item, max_bytes: int) -> tuple[str, str, bytes]:
-    subject, payload = encode(item.entry, max_bytes)
-    return subject, item.message_id, payload
 
 
 def _is_former(backlog: Backlog, of: Backlog) -> bool:
