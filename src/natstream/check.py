@@ -216,19 +216,8 @@ async def _check_journal_server(
         except SourceError as error:
             if connection.end is None:
                 return [Finding("failure", str(error))], None
-        failure = connection.failure()
-    if failure.kind == "denied":
-        problem = (
-            "refuses the credentials: NATSTREAM_JOURNAL_USER and NATSTREAM_JOURNAL_PASSWORD, "
-            "or NATSTREAM_JOURNAL_TOKEN, must be valid there"
-        )
-    elif failure.kind == "forbidden":
-        problem = (
-            f"does not let us use {failure.words}: its user needs $JS.API.>, {name}.> and _INBOX.>"
-        )
-    else:
-        problem = f"cannot be reached: {failure.words}; NATSTREAM_JOURNAL_URL says where it is"
-    return [Finding("failure", f"{server} {problem}")], None
+        error = jetstream.connection_error(was_up=False)
+    return [Finding("failure", str(error))], None
 
 
 async def _find_stream(jetstream: JetStream) -> tuple[dict[str, Any] | None, str]:

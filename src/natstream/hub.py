@@ -301,9 +301,11 @@ class Hub:
 
     def _is_urgent(self) -> bool:
         """Whether waiting for the pace could cost even a fast reader lines."""
-        lines = self.backlog.end.entry - self.leg.flushed.entry
+        backlog = self.backlog
+        # What has been forgotten, or was never there, is late already: the flush would not help.
+        lines = backlog.end.entry - max(self.leg.flushed.entry, backlog.first)
         size = self._published_bytes - self._flushed_bytes
-        return lines * 4 > self.backlog.max_lines or size * 4 > self.backlog.max_bytes
+        return lines * 4 > backlog.max_lines or size * 4 > backlog.max_bytes
 
     def _pace(self) -> float:
         cost = self._round_seconds

@@ -74,10 +74,19 @@ class Outage:
     """There were too many lines to know them all again."""
     is_over: bool = False
     """No more numbers will come."""
+    _newest: int = attrs.field(default=0, init=False)
+    _counted: int = attrs.field(default=0, init=False)
+
+    @property
+    def newest(self) -> int:
+        """The greatest of the numbers; every reader asks, with every batch."""
+        if self._counted != len(self.numbers):
+            self._newest, self._counted = max(self.numbers), len(self.numbers)
+        return self._newest
 
     def matters_at(self, number: int) -> bool:
-        """Whether it has shown entries of this number or later ones."""
-        return not self.is_over or number <= max(self.numbers, default=0)
+        """Whether it has shown entries of this number or later ones, or may have."""
+        return not self.is_over or number <= self.newest
 
 
 @attrs.define(eq=False)

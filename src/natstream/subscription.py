@@ -62,6 +62,8 @@ class _Tail:
     since: int | None
     """Unix ms: none that arrived before."""
     leg: Leg
+    before: Leg | None
+    """Where to go on looking; the leg itself forgets it once the journal is back."""
     end: int
     """The number down to which it has looked."""
     step: int = SEEK_STORED
@@ -202,7 +204,7 @@ class Subscription:
         """Start at the last `tail` matching entries, and at those that arrived at `since`."""
         self._replaying = True
         if tail is not None:
-            tail_seek = _Tail(tail, since, self._leg, self.cursor.entry)
+            tail_seek = _Tail(tail, since, self._leg, self._leg.before, self.cursor.entry)
             self._seek = partial(self._seek_tail, tail_seek)
         else:
             self._start_at_time(since or 0)
@@ -337,11 +339,16 @@ class Subscription:
 
     def _lose(self, until: int) -> Gap:
         """Give up what stands before the entry `until`."""
-        missed = until - self.cursor.entry
-        gap = Gap(missed, self._place_ms, at_most=not self.filter.is_everything)
+        gap = self._gap_before(until)
         self.cursor = Cursor(until, self.cursor.notice)
         self._close_stored()
         return self._tell(gap)
+
+    def _gap_before(self, number: int) -> Gap:
+        # Some of it may have been shown while the journal was away, or be what is not wanted.
+        shown = self._leg.backlog.persistent and bool(self._outages)
+        at_most = shown or not self.filter.is_everything
+        return Gap(number - self.cursor.entry, self._place_ms, at_most=at_most)
 
     def _tell(self, gap: Gap) -> Gap:
         backlog = self._leg.backlog
@@ -384,7 +391,8 @@ class Subscription:
         place = selection.batch.start.entry
         self._outages = [outage for outage in self._outages if outage.matters_at(place)]
         for outage in self._outages:
-            selection = selection.without(outage.numbers)
+            if place <= outage.newest:
+                selection = selection.without(outage.numbers)
         return selection
 
     # --- what is stored ------------------------------------------------------------------
@@ -410,8 +418,7 @@ class Subscription:
                 return self._lose(until)
         batch = self._fetched
         if self.cursor.entry < batch.start.entry:
-            missed = batch.start.entry - self.cursor.entry
-            gap = Gap(missed, self._place_ms, at_most=not self.filter.is_everything)
+            gap = self._gap_before(batch.start.entry)
             self.cursor = Cursor(batch.start.entry, self.cursor.notice)
             return self._tell(gap)
         self._fetched = None
@@ -482,9 +489,9 @@ class Subscription:
                 tail.end = batch.number(found[-tail.wanted]) if enough else batch.first
                 tail.wanted = max(0, tail.wanted - len(found))
                 await trio.lowlevel.checkpoint()
-            elif tail.leg.before is not None:
-                tail.leg = tail.leg.before
-                tail.end = tail.leg.backlog.end.entry
+            elif tail.before is not None:
+                tail.leg, tail.before = tail.before, None
+                tail.end = tail.leg.flushed.entry
             elif not await self._seek_tail_stored(tail):
                 break
         self._start_at(tail.leg, tail.end)

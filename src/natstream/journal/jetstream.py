@@ -165,6 +165,29 @@ class JetStream:
         state = answer["state"]
         return StreamInfo(answer["created"], state["first_seq"], state["last_seq"])
 
+    def connection_error(self, *, was_up: bool) -> JournalDenied | JournalUnavailable:
+        """Why the connection has ended, and which setting to look at."""
+        failure = self.connection.failure()
+        if failure.kind == "denied":
+            return JournalDenied(
+                f"The journal's {self.place} refuses the credentials: "
+                "NATSTREAM_JOURNAL_USER and NATSTREAM_JOURNAL_PASSWORD, or "
+                "NATSTREAM_JOURNAL_TOKEN, must be valid there"
+            )
+        if failure.kind == "forbidden":
+            return JournalDenied(
+                f"The journal's {self.place} does not let us use {failure.words}: its user "
+                f"needs $JS.API.>, {self.name}.> and _INBOX.>"
+            )
+        if was_up:
+            return JournalUnavailable(
+                f"The connection to the journal's {self.place} is lost: {failure.words}"
+            )
+        return JournalUnavailable(
+            f"The journal's {self.place} cannot be reached: {failure.words}; "
+            "NATSTREAM_JOURNAL_URL says where it is"
+        )
+
     def trouble(self, error: dict[str, Any]) -> JournalUnavailable:
         """What an error of the server's means."""
         code = error.get("err_code")

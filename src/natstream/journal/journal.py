@@ -24,7 +24,7 @@ import trio
 
 from natstream.backlog import Backlog
 from natstream.entry import Gap, LogEntry
-from natstream.errors import JournalDenied, JournalUnavailable, SourceError
+from natstream.errors import JournalUnavailable, SourceError
 from natstream.health import SourceState, SourceStatus
 from natstream.hub import Hub
 from natstream.journal.archive import StreamArchive, entry_of
@@ -229,7 +229,11 @@ class Journal:
                 with trio.CancelScope() as self._scope:
                     await self._attempt(connection, jetstream, task_status)
                 self._stop_serving()
-                error = self._explain(connection)  # before we end it ourselves
+                error: SourceError
+                if connection.end is not None:  # not yet by ourselves
+                    error = jetstream.connection_error(was_up=self._status.state is SourceState.UP)
+                else:
+                    error = self._trouble or JournalUnavailable("The journal is left")
         finally:
             self._stop_serving()
         raise error
@@ -273,29 +277,6 @@ class Journal:
         if self._jetstream is not None:
             self._jetstream.end()
         self._scope.cancel()
-
-    def _explain(self, connection: Connection) -> SourceError:
-        place = f"the journal's {self._login.place}"
-        if connection.end is None:
-            return self._trouble or JournalUnavailable(f"The connection to {place} is over")
-        failure = connection.failure()
-        if failure.kind == "denied":
-            return JournalDenied(
-                f"{place[0].upper()}{place[1:]} refuses the credentials: "
-                "NATSTREAM_JOURNAL_USER and NATSTREAM_JOURNAL_PASSWORD, or "
-                "NATSTREAM_JOURNAL_TOKEN, must be valid there"
-            )
-        if failure.kind == "forbidden":
-            return JournalDenied(
-                f"{place[0].upper()}{place[1:]} does not let us use {failure.words}: its user "
-                f"needs $JS.API.>, {self._config.name}.> and _INBOX.>"
-            )
-        if self._status.state is SourceState.UP:
-            return JournalUnavailable(f"The connection to {place} is lost: {failure.words}")
-        return JournalUnavailable(
-            f"{place[0].upper()}{place[1:]} cannot be reached: {failure.words}; "
-            "NATSTREAM_JOURNAL_URL says where it is"
-        )
 
     def _stop_serving(self) -> None:
         if self._serving:
