@@ -216,8 +216,8 @@ async def _check_journal_server(
         except SourceError as error:
             if connection.end is None:
                 return [Finding("failure", str(error))], None
-        error = jetstream.connection_error(was_up=False)
-    return [Finding("failure", str(error))], None
+        lost = jetstream.connection_error(was_up=False)
+    return [Finding("failure", str(lost))], None
 
 
 async def _find_stream(jetstream: JetStream) -> tuple[dict[str, Any] | None, str]:
