@@ -27,7 +27,9 @@ async def test_more_waits_than_is_kept(
     nats_server: MistreatedServer, journal: JournalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The oldest lines are lost to the journal, counted and announced; not to who looks on."""
-    monkeypatch.setitem(outbox.Outbox.__init__.__kwdefaults__, "max_lines", 500)
+    monkeypatch.setattr(
+        outbox.Outbox.__init__, "__kwdefaults__", {"max_lines": 500, "max_bytes": 10**9}
+    )
     monkeypatch.setattr(outbox, "CROWDED", 100)
     monkeypatch.setattr(outbox, "WINDOW_LINES", 50)
     async with open_service(nats_server, **journal.environ) as service:
