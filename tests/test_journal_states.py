@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -271,3 +273,32 @@ async def test_a_cluster_without_quorum(nats_server: MistreatedServer) -> None:
             await until(lambda: waiting(service) == 0)
         assert reader.lines == numbered(0, 30)
         assert await cluster.stored() == 30
+
+
+async def test_a_stream_that_has_lost_its_end(
+    nats_server: MistreatedServer, journal: JournalServer, tmp_path: Path
+) -> None:
+    """The server is back with an older copy of it, and gives numbers anew: under another epoch."""
+    store = Path(journal.settings["jetstream"]["store_dir"])
+    async with open_service(nats_server, **journal.environ) as service:
+        await service.state("journal", "up")
+        reader = reader_of(service)
+        async with open_readers(reader):
+            await publish(nats_server, numbered(0, 100))
+            await reader.has(*numbered(0, 100))
+            await journal.stop()
+            shutil.copytree(store, tmp_path / "copy")
+            await journal.start()
+            await service.state("journal", "up")
+            await publish(nats_server, numbered(100, 100))
+            await reader.has(*numbered(100, 100))
+            await journal.kill()
+            shutil.rmtree(store)
+            shutil.copytree(tmp_path / "copy", store)
+            await journal.start()
+            await service.state("journal", "up")
+            await publish(nats_server, numbered(200, 100))
+            await reader.has(*numbered(200, 100))
+        assert reader.lines == numbered(0, 300)
+        assert reader.numbers == [*range(1, 201), *range(101, 201)]
+        assert len({id.split("-")[1] for id in reader.ids}) == 2
