@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import trio
 from benchmarks.soak.mistreated import MistreatedServer
 
 from cluster import JournalServer, until
@@ -139,3 +140,37 @@ async def test_an_outage_after_the_other(
         assert sum("The journal is away" in notice for notice in reader.notices) == 2
         assert reader.lines == numbered(0, 601)
         assert await journal.stored() == 601
+
+
+async def test_an_outage_in_the_midst_of_a_run(
+    nats_server: MistreatedServer, journal: JournalServer
+) -> None:
+    """Of the lines that came at once, some were shown: the others are shown next, and only they.
+
+    Nor does a reader have to look up what it was shown, when that is more than is remembered.
+    """
+    few = {"NATSTREAM_BACKLOG_LINES": "1000"}
+    async with (
+        Wire.open(journal.port) as wire,
+        open_service(nats_server, **through(wire, journal) | few) as service,
+    ):
+        await service.state("journal", "up")
+        reader = reader_of(service)
+        count = 0
+        async with open_readers(reader):
+            for _ in range(3):
+                before = service.service.core.hub.statistics().published
+                await publish(nats_server, numbered(count, 2_000))
+                count += 2_000
+                while service.service.core.hub.statistics().published <= before:
+                    await trio.lowlevel.checkpoint()
+                wire.cut()
+                await reader.has(*numbered(0, count))
+                wire.mend()
+                await service.state("journal", "up")
+            await publish(nats_server, numbered(count, 1))
+            await reader.has(*numbered(count, 1))
+            await until(lambda: waiting(service) == 0)
+        assert reader.lines == numbered(0, count + 1)
+        assert reader.gaps == []
+        assert await journal.stored() == count + 1

@@ -104,11 +104,15 @@ class StoredReader:
                 if not self._rest:
                     self._rest = await consumer.receive(self._wish, wait=False)
                     self._wish = self._next_wish()
-                break
+                if self._rest or subjects or not self._first <= self._place < until:
+                    break
+                # It is gone; or this server of a cluster has not caught up, and another has it.
+                self.close()
             except JournalUnavailable:
                 self.close()
                 if attempt == TRIES - 1:
                     raise
+            if attempt < TRIES - 1:
                 await trio.sleep(0.2)
         start = max(self._place, self._first) if subjects else 0
         return self._batch(start, until, sparse=bool(subjects))

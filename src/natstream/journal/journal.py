@@ -416,16 +416,20 @@ class Journal:
             new = self._stand_in.not_shown(entries, names, numbers)
             self._status.lines += len(part)
             self._status.bytes += sum(len(stored.payload) for stored in part)
-            async with self._stand_in.legs:
-                if self._hub.backlog is backlog:
-                    self._hub.count(new)
-                    await self._hub.feed(entries, arrivals=arrivals)
-                else:
-                    backlog.append(entries, [entry.cost for entry in entries], arrivals)
-                    outage = self._stand_in.outage
-                    if outage is not None and arrivals[-1] >= outage.since:
+            try:
+                async with self._stand_in.legs:
+                    if self._hub.backlog is backlog:
                         self._hub.count(new)
-            self._writer.came_back(names, numbers[-1] + 1)
+                        await self._hub.feed(entries, arrivals=arrivals)
+                    else:
+                        backlog.append(entries, [entry.cost for entry in entries], arrivals)
+                        outage = self._stand_in.outage
+                        if outage is not None and arrivals[-1] >= outage.since:
+                            self._hub.count(new)
+            finally:
+                # Cancelled, it has fed the first of them: those will not be shown in another way.
+                end = backlog.end.entry
+                self._writer.came_back(names[: end - numbers[0]], end)
 
     async def _reach(self, epoch: str, patient: bool) -> JetStream:
         """The journal's connection, for who reads what is stored; the patient wait for it."""

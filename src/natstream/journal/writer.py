@@ -230,6 +230,9 @@ class Writer:
         """The stream is another one now; it goes on with the number `end`."""
         self._followed.clear()
         self._end = end
+        for item in self.take_unseen():  # nobody has seen it, and it may be gone with the other
+            for _, gone in self.outbox.put(item.entry, item.message_id, None):
+                self._on_overflow(gone)
 
     def take_unseen(self) -> list[Item]:
         """What is stored, and had not come back; to be shown in another way."""
