@@ -40,6 +40,8 @@ OTHER_PROCESS_MARGIN_MS = 2_000
 # Looking back for the last matching entries goes in such steps: a fifth of a millisecond each, and
 # a tenth of a second with the dearest expression on lines of ordinary length.
 SEEK_LINES = 200
+# Entries that it was shown are passed over in such steps, of half a millisecond.
+SKIP_LINES = 5_000
 # In what is stored, first in a step that a common filter is content with, then in larger ones.
 SEEK_STORED = 4_000
 SEEK_STORED_MOST = 256_000
@@ -407,9 +409,12 @@ class Subscription:
 
     async def _read_stored(self, archive: Archive) -> Selection | Gap:
         """A chunk of what the backlog has forgotten, or the word that it is gone there too."""
+        until = min(self._leg.backlog.first, self._goal)
+        if (place := self._shown_until(until)) > self.cursor.entry:
+            self._close_stored()
+            return self._take(Batch(self._leg.epoch, place, (), (), self.cursor.notice))
         if self._stored is None:
             self._stored = archive.open(self.cursor.entry, self.filter)
-        until = min(self._leg.backlog.first, self._goal)
         if self._fetched is None:
             try:
                 self._fetched = await self._stored.read(until)
@@ -425,6 +430,17 @@ class Subscription:
         if batch.end.entry >= until:
             self._close_stored()
         return self._take(attrs.evolve(batch, first_notice=self.cursor.notice))
+
+    def _shown_until(self, until: int) -> int:
+        """Where the next entry is that it has not had while the journal was away.
+
+        After a long outage, all readers would read there, at once, what none of them needs.
+        """
+        number = self.cursor.entry
+        until = min(until, number + SKIP_LINES)
+        while number < until and any(number in outage.numbers for outage in self._outages):
+            number += 1
+        return number
 
     def _close_stored(self) -> None:
         if self._stored is not None:
