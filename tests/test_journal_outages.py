@@ -134,8 +134,9 @@ async def test_any_node_of_the_journal_is_killed(nats_server: MistreatedServer) 
             await until(lambda: len(readers[0].lines) > 1_000)
             for reader in readers:
                 assert reader.notices == ["Connected to log stream"]
-            for node in cluster.nodes:
-                await trio.sleep(0.5)
+            # The one that leads, and one of the others.
+            leader = await cluster.leader()
+            for node in (leader, next(node for node in cluster.nodes if node is not leader)):
                 await node.kill()
                 await trio.sleep(3)
                 await node.start()
