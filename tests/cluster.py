@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import attrs
@@ -16,7 +16,7 @@ from natstream.errors import SourceError
 from natstream.journal.jetstream import JetStream
 from natstream.natsclient import Connection, Login
 
-__all__ = ["PATIENCE", "Cluster", "JournalServer", "open_cluster", "until"]
+__all__ = ["PATIENCE", "Cluster", "JournalServer", "open_cluster", "run_node", "until"]
 
 PATIENCE = 30.0
 """Seconds to wait for what should come in far less: a cluster elects leaders on a busy machine."""
@@ -125,24 +125,25 @@ class Cluster:
         return len(replicas) == 2 and all(replica.get("current") for replica in replicas)
 
 
+def run_node(number: int, ports: Sequence[int]) -> AbstractAsyncContextManager[JournalServer]:
+    """One server of a cluster that has these ports for its own talk, until the end of a block."""
+    others = [port for port in ports if port != ports[number]]
+    return JournalServer.run(
+        server_name=f"n{number}",
+        cluster={
+            "name": "journal",
+            "listen": f"127.0.0.1:{ports[number]}",
+            "routes": [f"nats://127.0.0.1:{port}" for port in others],
+        },
+    )
+
+
 @asynccontextmanager
 async def open_cluster() -> AsyncIterator[Cluster]:
     """Run three servers until the end of the block, with a leader."""
     ports = [free_port() for _ in range(3)]
     async with AsyncExitStack() as stack:
-        nodes = [
-            await stack.enter_async_context(
-                JournalServer.run(
-                    server_name=f"n{number}",
-                    cluster={
-                        "name": "journal",
-                        "listen": f"127.0.0.1:{port}",
-                        "routes": [f"nats://127.0.0.1:{other}" for other in ports if other != port],
-                    },
-                )
-            )
-            for number, port in enumerate(ports)
-        ]
+        nodes = [await stack.enter_async_context(run_node(number, ports)) for number in range(3)]
         cluster = Cluster(nodes)
 
         async def is_led() -> bool:

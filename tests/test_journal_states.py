@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import trio
+from benchmarks.processes import free_port
 
-from cluster import USER, JournalServer, open_cluster, until
+from cluster import USER, Cluster, JournalServer, open_cluster, run_node, until
 from conftest import MistreatedServer
 from eventsource import Reader, open_readers
 from fleet import Flow, numbered, publish
@@ -273,6 +274,25 @@ async def test_a_cluster_without_quorum(nats_server: MistreatedServer) -> None:
             await until(lambda: waiting(service) == 0)
         assert reader.lines == numbered(0, 30)
         assert await cluster.stored() == 30
+
+
+async def test_a_cluster_that_is_not_yet_whole(nats_server: MistreatedServer) -> None:
+    """Its servers start one by one: the stream is created as soon as there are enough of them."""
+    ports = [free_port() for _ in range(3)]
+    async with (
+        run_node(0, ports) as one,
+        run_node(1, ports) as two,
+        open_service(nats_server, **Cluster([one, two]).environ) as service,
+    ):
+
+        async def cannot_be_created() -> bool:
+            return "no suitable peers" in (await journal_of(service))["detail"]
+
+        await until(cannot_be_created)
+        said = await until_it_is(service, "lost", "no_leader")
+        assert "NATSTREAM_JOURNAL_REPLICAS 3" in said
+        async with run_node(2, ports):
+            await until_it_is(service, "up", "")
 
 
 async def test_a_stream_that_has_lost_its_end(

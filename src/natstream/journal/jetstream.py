@@ -29,6 +29,7 @@ DUPLICATE_WINDOW = 120.0
 _STREAM_NOT_FOUND = 10059
 _NAME_IN_USE = 10058
 _NOT_ENABLED = (10039, 10076)
+_NO_PEERS = 10005
 _FULL = (10077, 10047, 10023, 10028)
 
 _NS = 10**9
@@ -206,12 +207,14 @@ class JetStream:
         if error.get("code") == 503:
             raise self.trouble(error)
         said = "".join(char for char in str(error.get("description"))[:200] if char.isprintable())
-        raise JournalDenied(
+        sentence = (
             f"The journal's stream {self.name} cannot be created at {self.place}: {said} "
             f"(NATSTREAM_JOURNAL_MAX_BYTES is {config.max_bytes:,}, "
-            f"NATSTREAM_JOURNAL_REPLICAS {config.replicas})",
-            "unfit",
+            f"NATSTREAM_JOURNAL_REPLICAS {config.replicas})"
         )
+        if error.get("err_code") == _NO_PEERS:  # not yet: a cluster's servers start one by one
+            raise JournalUnavailable(sentence, "no_leader")
+        raise JournalDenied(sentence, "unfit")
 
     def check(self, config: dict[str, Any]) -> None:
         """Whether an existing stream can serve.
