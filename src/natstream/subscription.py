@@ -272,6 +272,7 @@ class Subscription:
 
     def _step(self) -> Selection | Gap:
         """Move on by one batch, chunk or gap; what it gives may be empty."""
+        self._close_stored()  # who reads there again begins anew, at the place reached by then
         if self._gap is not None:
             gap, self._gap = self._gap, None
             return self._tell(gap)
@@ -375,7 +376,6 @@ class Subscription:
         """Leave the leg, which is over, for the next one."""
         last = self._leg
         self._left[last.epoch] = self.cursor
-        self._close_stored()
         self._leg = leg
         backlog = leg.backlog
         start = last.next_start
