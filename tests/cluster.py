@@ -16,7 +16,7 @@ from natstream.errors import SourceError
 from natstream.journal.jetstream import JetStream
 from natstream.natsclient import Connection, Login
 
-__all__ = ["PATIENCE", "Cluster", "JournalServer", "open_cluster", "run_node", "until"]
+__all__ = ["PATIENCE", "USER", "Cluster", "JournalServer", "open_cluster", "run_node", "until"]
 
 PATIENCE = 30.0
 """Seconds to wait for what should come in far less: a cluster elects leaders on a busy machine."""

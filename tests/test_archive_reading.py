@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from functools import partial
 
 import pytest
 import trio
@@ -11,13 +12,16 @@ import trio.testing
 from benchmarks.lines import KINDS, STAMP
 from benchmarks.stored import MACHINES, fill, message, message_templates
 
-from cluster import JournalServer, until
+from cluster import USER, JournalServer, until
 from conftest import MistreatedServer
 from eventsource import Reader, open_readers
 from fleet import open_fleet
 from natstream.backlog import Selection, StoredBatch
 from natstream.filtering import Filter
 from natstream.hub import open_hub
+from natstream.journal.archive import StreamArchive
+from natstream.journal.jetstream import JetStream
+from natstream.natsclient import Connection, Login
 from natstream.parsing import parse_text
 
 STORED = 50_000
@@ -25,6 +29,7 @@ STORED = 50_000
 TALKING = 10
 # The first of all is read.
 MACHINE, WORD = f"{KINDS:014x}", f"user=u{KINDS}"
+WEB = Filter.from_query([("app", "web")])
 # All but this has to come from the journal.
 BACKLOG = "1000"
 
@@ -78,6 +83,44 @@ async def test_an_hour_is_read_back_while_lines_come(
         for reader in (far, *live):
             assert reader.gaps == []
             assert reader.connections == 1
+
+
+async def test_what_is_stored_while_it_reads_is_found(journal: JournalServer) -> None:
+    """A filter's last lines come after the server had nothing more for it for the time being."""
+    config = {"name": "natstream", "subjects": ["natstream.>"]}
+    await journal.ask("STREAM.CREATE.natstream", config)
+
+    async def store(*apps: str) -> None:
+        async with journal.publisher() as publisher:
+            await publisher.publish((f"natstream.logs.{app}.iad.m1", b"a line") for app in apps)
+
+    login = Login([journal.url], USER["user"], USER["password"])
+    connection = Connection(login, lambda: jetstream.end())
+    jetstream = JetStream(connection, "test", "natstream", lambda *of_what: None)
+
+    async def reach(epoch: str, patient: bool) -> JetStream:
+        return jetstream
+
+    async with connection.connected(jetstream.subjects):
+        await store("web", "api")
+        await until(partial(holds, journal, 2))
+        reader = StreamArchive("e", reach).open(1, WEB)
+        batch = await reader.read(2)
+        assert [batch.number(index) for index in range(len(batch.entries))] == [1]
+        assert batch.end.entry == 2
+        await store(*["web", "api"] * 100)
+        await until(partial(holds, journal, 202))
+        numbers: list[int] = []
+        while batch.end.entry < 203:
+            batch = await reader.read(203)
+            numbers += [batch.number(index) for index in range(len(batch.entries))]
+        assert numbers == [*range(3, 203, 2)]
+        reader.close()
+
+
+async def holds(journal: JournalServer, count: int) -> bool:
+    """Whether so many lines are stored."""
+    return await journal.stored() >= count
 
 
 async def test_what_one_reader_catches_up_with_leaves_memory_with_it() -> None:

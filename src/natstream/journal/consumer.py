@@ -48,8 +48,8 @@ class Consumer:
         self._broken = ""
         self._prefix = len(jetstream.name) + 1
         self._heard = trio.current_time()
-        self.exhausted = False
-        """Whether the server had nothing more when it was last asked."""
+        self._exhausted = False
+        """Whether the server had nothing more for the last pull."""
         self._sid, self._reply = jetstream.listen_for_pulls(self._name, self._on_message)
         self._pulls = 0
         self._next = f"$JS.API.CONSUMER.MSG.NEXT.{jetstream.name}.{self._name}".encode()
@@ -107,14 +107,15 @@ class Consumer:
         Raises:
             JournalUnavailable: the server has lost the consumer, or says nothing.
         """
+        asked = False  # what an earlier pull did not find may be there by now
         while not self._waiting:
             if self._broken:
                 raise JournalUnavailable(f"The journal's reader is lost: {self._broken}", "reader")
             if not self._outstanding:
-                if self.exhausted and not wait:
-                    self.exhausted = False
+                if self._exhausted and asked and not wait:
                     return []
                 self._pull(most if not wait else PULL_LINES, wait=wait)
+                asked = True
             self._arrived = trio.Event()
             with trio.move_on_at(self._heard + SILENCE):
                 await self._arrived.wait()
@@ -126,7 +127,7 @@ class Consumer:
     def _pull(self, most: int, *, wait: bool) -> None:
         self._outstanding = most
         self._heard = trio.current_time()
-        self.exhausted = False
+        self._exhausted = False
         wish: dict[str, Any] = {"batch": most, "max_bytes": PULL_BYTES}
         if wait:
             wish |= {"expires": 60 * _NS, "idle_heartbeat": int(SILENCE / 3 * _NS)}
@@ -172,7 +173,7 @@ class Consumer:
             return
         self._outstanding = 0
         if code in (b"404", b"408"):
-            self.exhausted = True
+            self._exhausted = True
         elif code != b"409" or (b"MaxBytes" not in status and b"Completed" not in status):
             # But of those two: then as much as may be has come.
             self._broken = status[9:].decode("ascii", "replace").strip()
