@@ -208,6 +208,13 @@ async def test_a_server_without_jetstream(nats_server: MistreatedServer) -> None
         ({"storage": "memory"}, "it has to store in files, and stores in memory"),
         ({"retention": "workqueue"}, "its retention has to be limits, and is workqueue"),
         ({"no_ack": True}, "acknowledges nothing"),
+        (
+            {"subject_transform": {"src": "natstream.>", "dest": "natstream.x.>"}},
+            "it has to keep subjects as they are, and transforms them",
+        ),
+        ({"max_msgs_per_subject": 9}, "it has to keep all lines, and keeps 9 of a machine"),
+        ({"max_msg_size": 999}, "it has to take messages of 4,096 bytes, and takes smaller"),
+        ({"duplicate_window": 30 * 10**9}, "stores nothing twice, and knows 30 s of it"),
     ],
 )
 async def test_a_stream_that_cannot_serve(
@@ -240,6 +247,23 @@ async def test_a_stream_of_other_limits_serves(
         await until(lambda: waiting(service) == 0)
     assert (await journal.stream())["config"] == created["config"]
     assert await journal.stored() <= 10
+
+
+async def test_a_stream_that_takes_only_small_messages(
+    nats_server: MistreatedServer, journal: JournalServer
+) -> None:
+    """What is larger is cut as if the server took no more, and stored."""
+    config = {"name": "natstream", "subjects": ["natstream.>"], "max_msg_size": 4_096}
+    await journal.ask("STREAM.CREATE.natstream", config)
+    async with open_service(nats_server, **journal.environ) as service:
+        await service.state("journal", "up")
+        reader = reader_of(service)
+        async with open_readers(reader):
+            await publish(nats_server, ["m1 " + "x" * 10_000, "m1 end"])
+            await reader.has("m1 end")
+        assert "x" * 2_000 in reader.lines[0]
+        assert all(reader.persistent)
+    assert await journal.stored() == 2
 
 
 async def test_a_stream_that_cannot_be_created(

@@ -24,6 +24,8 @@ __all__ = ["JetStream", "Stored", "StreamConfig", "StreamInfo"]
 REQUEST_DEADLINE = 5.0
 # Within this time two processes may store the same line, and it is stored once.
 DUPLICATE_WINDOW = 120.0
+# Of a stream that takes no larger messages, many lines would keep nothing but their beginning.
+MIN_MESSAGE = 4_096
 
 # The server's numbers for what went wrong.
 _STREAM_NOT_FOUND = 10059
@@ -95,7 +97,14 @@ class JetStream:
         self._ack_prefix = self._acks.encode()
         self._waiting: dict[bytes, _Answer] = {}
         self._requests = 0
+        self._max_stored = -1
         self.subjects = {f"{self._answers}*": self._answered, f"{self._acks}*": self._acked}
+
+    @property
+    def max_message(self) -> int:
+        """Bytes that the server and the stream take as one message, headers included."""
+        payload = self.connection.max_payload
+        return min(payload, self._max_stored) if self._max_stored > 0 else payload
 
     # --- requests ------------------------------------------------------------------------
 
@@ -151,6 +160,7 @@ class JetStream:
         if "error" in answer:
             self._refuse(answer["error"], config)
         self.check(answer["config"])
+        self._max_stored = answer["config"].get("max_msg_size", -1)
         state = answer["state"]
         return StreamInfo(answer["created"], state["first_seq"], state["last_seq"])
 
@@ -223,6 +233,9 @@ class JetStream:
             JournalDenied: it cannot.
         """
         subjects = config.get("subjects") or []
+        max_age = config.get("max_age") or DUPLICATE_WINDOW * _NS
+        knows_for = config.get("duplicate_window", 0) / _NS
+        per_subject = config.get("max_msgs_per_subject", -1)
         wrong = ""
         if subjects != [f"{self.name}.>"]:
             wrong = f"it has to take {self.name}.> alone, and takes {', '.join(subjects) or 'none'}"
@@ -232,6 +245,17 @@ class JetStream:
             wrong = f"its retention has to be limits, and is {config.get('retention')}"
         elif config.get("sealed") or config.get("no_ack"):
             wrong = "it is sealed, or acknowledges nothing"
+        elif config.get("subject_transform"):
+            wrong = "it has to keep subjects as they are, and transforms them"
+        elif per_subject > 0:
+            wrong = f"it has to keep all lines, and keeps {per_subject:,} of a machine"
+        elif 0 < config.get("max_msg_size", -1) < MIN_MESSAGE:
+            wrong = f"it has to take messages of {MIN_MESSAGE:,} bytes, and takes smaller ones only"
+        elif knows_for < (needed := min(DUPLICATE_WINDOW, max_age / _NS)):
+            wrong = (
+                f"it has to know what was stored in the last {needed:g} s (duplicate_window), so "
+                f"that it stores nothing twice, and knows {knows_for:g} s of it"
+            )
         if wrong:
             raise JournalDenied(
                 f"The journal's stream {self.name} cannot serve: {wrong}; "
