@@ -94,6 +94,21 @@ async def test_a_batch_that_is_sent_again(journal: JournalServer, header: str) -
         assert await journal.stored() == 7
 
 
+async def test_two_senders_that_name_their_batches_alike(journal: JournalServer) -> None:
+    """Whatever differs in anything but the name is a line of its own."""
+    port = free_port()
+    async with open_service(**drain(port, journal)) as service, httpx.AsyncClient() as client:
+        await service.state("journal", "up")
+        for app in ("backup", "web", "web"):
+            answer = await client.post(
+                f"http://127.0.0.1:{port}/?app={app}",
+                content="done",
+                headers={"Idempotency-Key": "1"},
+            )
+            assert answer.status_code == 200
+    assert await journal.stored() == 2
+
+
 async def test_without_a_name_equal_lines_are_several(journal: JournalServer) -> None:
     """Nobody can know whether they were sent twice, or happened twice."""
     port = free_port()

@@ -38,6 +38,9 @@ UNSENT_BYTES = 1 << 20
 # late, after an outage.
 MAX_UNSEEN = 10_000
 
+# What a message's headers take at the most.
+HEADER_BYTES = 1_024
+
 _STORED = re.compile(rb'\{"stream": ?"[^"]+", ?(?:"domain": ?"[^"]*", ?)?"seq": ?(\d+)')
 _NO_ANSWER = "The journal acknowledges nothing: it may have no leader just now"
 _TOO_LARGE = 10054
@@ -99,7 +102,10 @@ class Writer:
         if receipt is None:
             return self._names.name(entry, now)
         receipt.entries += 1
-        seed = f"{receipt.key}\0{receipt.entries}\0{entry.message}"
+        place = (entry.app_name, entry.region, entry.machine_id)
+        # Two senders may give their batches the same names: what differs at all is stored.
+        what = (entry.stream, entry.level, entry.timestamp, entry.message)
+        seed = "\0".join((receipt.key, str(receipt.entries), *place, *what))
         return blake2b(seed.encode("utf-8", "replace"), digest_size=15).hexdigest()
 
     # --- out -----------------------------------------------------------------------------
@@ -111,7 +117,7 @@ class Writer:
             JournalUnavailable: it does not answer; what it answers ends the connection.
         """
         self.outbox.rewind()
-        self._max_payload = jetstream.connection.max_payload - 1_024  # a part is the headers'
+        self._max_payload = jetstream.max_message - HEADER_BYTES
         self._busy = []
         self._newest = 0
         self._refused = trio.Event()
