@@ -182,3 +182,18 @@ async def test_a_process_that_is_told_to_end_has_stored_what_it_took(
         assert service.complaints == []
         assert accepted > 0
         assert await journal.stored() >= 20_000 + accepted
+
+
+async def test_a_process_that_is_told_to_end_does_not_wait_for_a_frozen_journal(
+    journal: JournalServer, nats_server: Any
+) -> None:
+    """What it has read and cannot store is counted as such, within the time it has for closing."""
+    async with Service.open(nats_server, **journal.environ) as service:
+        assert await service.ready() < 30
+        journal.pause()
+        await nats_server.publish("logs.web.iad.m1", (b"%d" % n for n in range(20_000)))
+        status, seconds = await service.stop(signal.SIGTERM)
+        assert (status, seconds < 5) == (0, True)
+        said = [row for row in service.log.read_text().splitlines() if "not known to be" in row]
+        assert [json.loads(row)["lines"] for row in said] == [20_000]
+        journal.resume()

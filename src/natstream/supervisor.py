@@ -71,6 +71,8 @@ class Core:
                 for run, status in self.sources:
                     sources.start_soon(keep_running, run, status)
                 await until()
+                if self.journal is not None:
+                    self.journal.hurry()
                 sources.cancel_scope.cancel()
             self.hub.announce("natstream is closing", public=True)
             self.hub.close()
