@@ -533,6 +533,7 @@ class Subscription:
                 slice.place = batch.end.entry
         except SourceUnavailable:
             self._close_stored()
+            self._gap = self._gap or Gap(None, tail.since)
             return False
         self._close_stored()
         tail.slice = None
