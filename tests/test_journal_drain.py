@@ -13,9 +13,12 @@ import trio
 from benchmarks.processes import free_port
 from benchmarks.soak.service import Service
 
-from cluster import JournalServer
+from cluster import JournalServer, until
 from eventsource import Reader, open_readers
+from natstream.entry import LogEntry
+from natstream.errors import JournalUnavailable
 from service import RunningService, open_service
+from wire import Wire
 
 
 @attrs.define
@@ -151,6 +154,52 @@ async def test_while_the_journal_is_away_senders_have_to_come_again(journal: Jou
         assert await journal.stored() == 4
 
 
+async def test_a_full_stream_is_told_as_such_between_batches_too(journal: JournalServer) -> None:
+    """Not only when a line is refused, of which none waits: senders keep them."""
+    config = {"name": "natstream", "subjects": ["natstream.>"], "discard": "new"}
+    await journal.ask("STREAM.CREATE.natstream", config | {"max_msgs": 3})
+    port = free_port()
+    async with open_service(**drain(port, journal)) as service, httpx.AsyncClient() as client:
+        await service.state("journal", "up")
+        sender = Sender(port, client)
+        assert (await sender.post("one", "two", "three")).status_code == 200
+        assert (await sender.post("four")).status_code == 503
+        await service.state("journal", "lost")
+        status = service.service.core.health.sources["journal"]
+        restarts = status.restarts
+        await until(lambda: status.restarts > restarts + 1)
+        assert (str(status.state), status.reason, status.connects) == ("lost", "full", 1)
+        assert (await sender.post("four")).status_code == 503
+        await journal.ask("STREAM.UPDATE.natstream", config | {"max_msgs": 10})
+        await service.state("journal", "up")
+        assert (await sender.post("four")).status_code == 200
+    assert await journal.stored() == 4
+
+
+async def test_a_batch_in_the_making_does_not_outlive_the_journal(journal: JournalServer) -> None:
+    """A part of it is stored before, and none after: its sender comes again with all of it."""
+    entry = LogEntry("m1", "a line", "stdout", "", "web")
+    async with (
+        Wire.open(journal.port) as wire,
+        open_service(**journal.environ | {"NATSTREAM_JOURNAL_URL": wire.url}) as service,
+    ):
+        await service.state("journal", "up")
+        sink = service.service.core.journal
+        assert sink is not None
+        receipt = sink.open_receipt("")
+        sink.publish([entry], receipt)
+        await receipt.confirmed()
+        wire.cut()
+        await service.state("journal", "lost")
+        wire.mend()
+        await service.state("journal", "up")
+        sink.publish([entry], receipt)
+        with pytest.raises(JournalUnavailable):
+            await receipt.confirmed()
+        assert sink.statistics().waiting == 0
+    assert await journal.stored() == 1
+
+
 async def test_a_process_that_is_told_to_end_has_stored_what_it_took(
     journal: JournalServer, nats_server: Any
 ) -> None:
@@ -164,19 +213,21 @@ async def test_a_process_that_is_told_to_end_has_stored_what_it_took(
         accepted = 0
 
         async def post(number: int) -> None:
+            """Send batch after batch, until the process is gone."""
             nonlocal accepted
-            try:
-                answer = await sender.post(*(f"{number} {line}" for line in range(2_000)))
-            except httpx.TransportError:
-                return
-            if answer.status_code == 200:
-                accepted += answer.json()["accepted"]
+            while True:
+                try:
+                    answer = await sender.post(*(f"{number} {line}" for line in range(2_000)))
+                except httpx.TransportError:
+                    return
+                if answer.status_code == 200:
+                    accepted += answer.json()["accepted"]
 
         await nats_server.publish("logs.web.iad.m1", (b"%d" % n for n in range(20_000)))
         async with trio.open_nursery() as nursery:
             for number in range(10):
                 nursery.start_soon(post, number)
-            await trio.sleep(0.1)
+            await until(lambda: accepted)
             status, seconds = await service.stop(signal.SIGTERM)
         assert (status, seconds < 5) == (0, True)
         assert service.complaints == []

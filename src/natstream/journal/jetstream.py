@@ -26,6 +26,8 @@ REQUEST_DEADLINE = 5.0
 DUPLICATE_WINDOW = 120.0
 # Of a stream that takes no larger messages, many lines would keep nothing but their beginning.
 MIN_MESSAGE = 4_096
+# Where there is not even room for one line of ordinary length, a stream is full.
+LINE_BYTES = 512
 
 # The server's numbers for what went wrong.
 _STREAM_NOT_FOUND = 10059
@@ -57,6 +59,8 @@ class StreamInfo:
     """The number of the oldest message."""
     last: int
     """The number of the newest one; 0 if there never was any."""
+    is_full: bool
+    """Whether it takes no more until some of it is gone, as far as its limits tell."""
 
 
 class Stored(NamedTuple):
@@ -161,8 +165,7 @@ class JetStream:
             self._refuse(answer["error"], config)
         self.check(answer["config"])
         self._max_stored = answer["config"].get("max_msg_size", -1)
-        state = answer["state"]
-        return StreamInfo(answer["created"], state["first_seq"], state["last_seq"])
+        return _stream_info(answer)
 
     async def info(self) -> StreamInfo:
         """The stream as it is now.
@@ -173,8 +176,7 @@ class JetStream:
         answer = await self.request(f"STREAM.INFO.{self.name}")
         if "error" in answer:
             raise self.trouble(answer["error"])
-        state = answer["state"]
-        return StreamInfo(answer["created"], state["first_seq"], state["last_seq"])
+        return _stream_info(answer)
 
     def connection_error(self, *, was_up: bool) -> JournalDenied | JournalUnavailable:
         """Why the connection has ended, and which setting to look at."""
@@ -206,8 +208,12 @@ class JetStream:
             return JournalUnavailable(f"The journal's stream {self.name} is gone", "deleted")
         said = "".join(char for char in str(error.get("description"))[:200] if char.isprintable())
         if code in _FULL:
-            return JournalUnavailable(f"The journal's stream {self.name} is full: {said}", "full")
+            return self.full(said)
         return JournalUnavailable(f"The journal's {self.place} says: {said}", "no_leader")
+
+    def full(self, said: str) -> JournalUnavailable:
+        """The stream takes no more; `said` is the limit."""
+        return JournalUnavailable(f"The journal's stream {self.name} is full: {said}", "full")
 
     def _refuse(self, error: dict[str, Any], config: StreamConfig) -> NoReturn:
         if error.get("err_code") in _NOT_ENABLED:
@@ -336,6 +342,15 @@ def _creation(config: StreamConfig) -> dict[str, Any]:
         "duplicate_window": int(min(DUPLICATE_WINDOW, config.max_age) * _NS),
         "allow_direct": True,
     }
+
+
+def _stream_info(answer: dict[str, Any]) -> StreamInfo:
+    config, state = answer["config"], answer["state"]
+    is_full = config["discard"] == "new" and (
+        0 < config["max_msgs"] <= state["messages"]
+        or 0 < config["max_bytes"] < state["bytes"] + LINE_BYTES
+    )
+    return StreamInfo(answer["created"], state["first_seq"], state["last_seq"], is_full)
 
 
 def _error(answer: dict[str, Any]) -> int:

@@ -122,7 +122,11 @@ class Journal:
 
     def publish(self, entries: Sequence[LogEntry], receipt: Receipt | None = None) -> None:
         """Take a few entries. Never waits."""
-        self._writer.take(entries, receipt if isinstance(receipt, StorageReceipt) else None)
+        receipt = receipt if isinstance(receipt, StorageReceipt) else None
+        if receipt is not None and receipt.turn is not self._turned:
+            receipt.fail()  # the journal was away since: its sender has to come again with all
+            return
+        self._writer.take(entries, receipt)
 
     async def feed(self, entries: Sequence[LogEntry], receipt: Receipt | None = None) -> None:
         """Take any number of entries, at the pace at which they are stored, or shown."""
@@ -140,7 +144,7 @@ class Journal:
         """
         if not self._serving:
             raise JournalUnavailable("The journal is away")
-        return StorageReceipt(key or secrets.token_hex(12))
+        return StorageReceipt(key or secrets.token_hex(12), self._turned)
 
     def announce(
         self,
@@ -313,6 +317,8 @@ class Journal:
                 break
             self._writer.know_again(map(_message_id, run), expected)
             await self._take(run, backlog)
+        if info.is_full and not len(self._outbox):  # there is nothing to try it with
+            raise jetstream.full("it keeps what it has, and takes no more")
         await self._writer.begin(jetstream)
         async with self._stand_in.legs:
             if self._hub.backlog is not backlog:

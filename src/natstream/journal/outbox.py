@@ -33,9 +33,11 @@ ITEM_OVERHEAD = 400
 class StorageReceipt:
     """Says when all that was handed over with it is stored, or that it will not be."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, turn: object = None) -> None:
         self.key = key
         """What the ids of its entries are derived from."""
+        self.turn = turn
+        """While which the journal serves: what is handed over later is not taken any more."""
         self.entries = 0
         """How many it has been handed over with."""
         self.missing: set[int] = set()
