@@ -81,7 +81,7 @@ class JetStream:
     Args:
         connection: not yet connected; `subjects` are what it has to listen to.
         place: where that is, for people.
-        on_ack: told of each message that was published: its number, and the error, if any.
+        on_ack: told of each message that was published: its number, and the server's answer.
     """
 
     def __init__(

@@ -3,7 +3,8 @@
 In: HTTP/1.1 on one port, any path. Out: every entry to the hub, if there is one, and the messages
 of stdout to the readers of their machine. Each answer says what was done with the body, or what
 to change. A batch is taken whole or not at all: a sender that is told anything but 200, and comes
-back, neither loses nor doubles a line.
+back, neither loses nor doubles a line. (With a journal, a 503 may have stored a part of it; under
+the same name, `Idempotency-Key`, that is stored once.)
 
 What a sender does never ends more than its own connection. `ListenError` if the port cannot be
 had.
