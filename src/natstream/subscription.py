@@ -7,7 +7,6 @@ backlog no longer has is told as a `Gap`. On trio; no sockets.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -22,6 +21,7 @@ from natstream.errors import SourceUnavailable
 from natstream.filtering import Filter
 from natstream.framing import EventId
 from natstream.legs import Archive, ArchiveReader, Leg, Outage, stood_in_for
+from natstream.seeking import TailSearch
 
 __all__ = ["CHANNEL_BATCHES", "Publisher", "Subscription"]
 
@@ -37,14 +37,8 @@ CATCH_UP_BYTES = 1 << 18
 # Another process's clock and flush may differ by this from ours; better doubled than lost.
 OTHER_PROCESS_MARGIN_MS = 2_000
 
-# Looking back for the last matching entries goes in such steps: a fifth of a millisecond each, and
-# a tenth of a second with the dearest expression on lines of ordinary length.
-SEEK_LINES = 200
 # Entries that it was shown are passed over in such steps, of half a millisecond.
 SKIP_LINES = 5_000
-# In what is stored, first in a step that a common filter is content with, then in larger ones.
-SEEK_STORED = 4_000
-SEEK_STORED_MOST = 256_000
 
 
 class Publisher(Protocol):
@@ -54,35 +48,6 @@ class Publisher(Protocol):
     max_lag: float
 
     def count_gap(self, gap: Gap) -> None: ...
-
-
-@attrs.define
-class _Tail:
-    """How far the search for the last matching entries has come."""
-
-    wanted: int
-    since: int | None
-    """Unix ms: none that arrived before."""
-    leg: Leg
-    before: Leg | None
-    """Where to go on looking; the leg itself forgets it once the journal is back."""
-    end: int
-    """The number down to which it has looked."""
-    step: int = SEEK_STORED
-    lowest: int | None = None
-    """The oldest number of what is stored that comes into question, once it is known."""
-    slice: _Slice | None = None
-    """Of what is stored; kept when the search is interrupted, as it is by each keep-alive."""
-
-
-@attrs.define
-class _Slice:
-    """A part of what is stored that is looked through from front to back."""
-
-    start: int
-    place: int
-    found: deque[int]
-    """The numbers of its last matching entries."""
 
 
 class Subscription:
@@ -106,6 +71,7 @@ class Subscription:
         self._gap: Gap | None = None
         # What has to be looked up before the first item, slice by slice.
         self._seek: Callable[[], Awaitable[None]] | None = None
+        self._search: TailSearch | None = None
         # A replay that was asked for may take its time; how long it lags is counted from its end.
         self._replaying = False
         self._behind_since: float | None = None
@@ -120,6 +86,8 @@ class Subscription:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        if self._search is not None:
+            self._search.close()
         self._close_stored()
         self._receive.close()
         self._hub_receive.close()
@@ -206,8 +174,9 @@ class Subscription:
         """Start at the last `tail` matching entries, and at those that arrived at `since`."""
         self._replaying = True
         if tail is not None:
-            tail_seek = _Tail(tail, since, self._leg, self._leg.before, self.cursor.entry)
-            self._seek = partial(self._seek_tail, tail_seek)
+            search = TailSearch(self.filter, tail, since, self._leg, self.cursor.entry)
+            self._search = search
+            self._seek = partial(self._seek_tail, search, since)
         else:
             self._start_at_time(since or 0)
 
@@ -493,51 +462,9 @@ class Subscription:
             self._gap = self._gap or Gap(None, unix_ms)
         self._start_at(leg, number)
 
-    async def _seek_tail(self, tail: _Tail) -> None:
-        """Go back to the last matching entries, in slices: it may be a long way."""
-        while tail.wanted:
-            backlog = tail.leg.backlog
-            lowest = backlog.first if tail.since is None else backlog.number_at(tail.since)
-            if (start := max(lowest, tail.end - SEEK_LINES)) < tail.end:
-                batch = backlog.read(Cursor(start, 0), tail.end, SEEK_LINES, backlog.max_bytes)
-                found = self.filter.select(batch.entries)
-                enough = len(found) >= tail.wanted
-                tail.end = batch.number(found[-tail.wanted]) if enough else batch.first
-                tail.wanted = max(0, tail.wanted - len(found))
-                await trio.lowlevel.checkpoint()
-            elif tail.before is not None:
-                tail.leg, tail.before = tail.before, None
-                tail.end = tail.leg.flushed.entry
-            elif not await self._seek_tail_stored(tail):
-                break
-        self._start_at(tail.leg, tail.end)
-
-    async def _seek_tail_stored(self, tail: _Tail) -> bool:
-        """The same in what is stored, one slice further; whether there is more of it."""
-        if (archive := tail.leg.archive) is None:
-            return False
+    async def _seek_tail(self, search: TailSearch, since: int | None) -> None:
         try:
-            if tail.lowest is None:
-                tail.lowest = await archive.number_at(tail.since or 0)
-            if tail.slice is None:
-                start = max(tail.lowest, tail.end - tail.step)
-                if start >= tail.end:
-                    return False
-                tail.slice = _Slice(start, start, deque(maxlen=tail.wanted))
-                self._stored = archive.open(start, self.filter)
-            slice = tail.slice
-            while slice.place < tail.end and self._stored is not None:
-                batch = await self._stored.read(tail.end)
-                found = self.filter.select(batch.entries)
-                slice.found.extend(batch.number(index) for index in found)
-                slice.place = batch.end.entry
+            await search.run()
         except SourceUnavailable:
-            self._close_stored()
-            self._gap = self._gap or Gap(None, tail.since)
-            return False
-        self._close_stored()
-        tail.slice = None
-        tail.wanted -= len(slice.found)
-        tail.end = slice.start if tail.wanted else slice.found[0]
-        tail.step = min(tail.step * 4, SEEK_STORED_MOST)
-        return True
+            self._gap = Gap(None, since)
+        self._start_at(search.leg, search.place)
