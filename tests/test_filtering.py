@@ -159,6 +159,17 @@ def test_texts_beyond_ascii() -> None:
     assert lets(query(("q", "/日本/")), message="日本語")
 
 
+@pytest.mark.parametrize("length", [0, 2_000])
+def test_texts_in_a_coloured_message(length: int) -> None:
+    """What people see is what they look for, and what they do not see is not there."""
+    message = "status \x1b[31m500\x1b[0m in \x1b]8;;http://hidden\x1b\\12 ms" + "." * length
+    for text in ("status 500 in 12", "/s 5\\d+ in/"):
+        assert lets(query(("q", text)), message=message), text
+        assert not lets(query(("not", text)), message=message), text
+    assert not lets(query(("q", "31m")), message=message)
+    assert lets(query(("not", "/hidden/")), message=message)
+
+
 @pytest.mark.parametrize("text", ["/a.*b/", "a", "/a\ud800/", "\ud800"])
 def test_half_a_surrogate_pair_never_raises(text: str) -> None:
     """In a message that a library's user made, or in the query."""

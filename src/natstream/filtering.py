@@ -8,6 +8,7 @@ Two filters joined with `&` let through what both do: a filter can be narrowed, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -16,6 +17,7 @@ import re2
 from natstream.entry import LogEntry
 from natstream.errors import BadQuery
 from natstream.parsing import LEVEL_ALIASES
+from natstream.terminal import sanitize
 
 __all__ = ["EVERYTHING", "FILTER_PARAMETERS", "Filter"]
 
@@ -46,6 +48,9 @@ MAX_INSTRUCTIONS = 1_500
 # 256 KiB at 15 instructions. This is 80 ms at the worst.
 MAX_INSTRUCTIONS_TIMES_BYTES = 4_000_000
 
+# Coloured messages of this length are remembered without their colours; a thousand of them.
+PLAIN_LENGTH = 1_000
+
 _REGEX_MEMORY = 1 << 20  # bytes one compiled expression may take; re2 refuses what needs more
 
 Check = Callable[[LogEntry], bool]
@@ -59,7 +64,7 @@ class Filter:
     """(field of the entry or `type`, values it may have); several of one field must all hold."""
     min_level: str = ""
     q: tuple[str, ...] = ()
-    """Texts or `/regular expressions/` that the message must hold, in any case."""
+    """Texts or `/regular expressions/` that the message must hold as it is seen, in any case."""
     not_: tuple[str, ...] = ()
     scoped: bool = attrs.field(default=False, kw_only=True)
     """Its reader may see nothing else: notices are reduced, and gaps have no counts."""
@@ -160,15 +165,34 @@ def _text_checks(q: Iterable[str], not_: Iterable[str]) -> list[Check]:
 def _substring_check(text: str, wanted: bool) -> Check:
     needle = text.casefold()
     if wanted:
-        return lambda entry: needle in entry.message.casefold()
-    return lambda entry: needle not in entry.message.casefold()
+        return lambda entry: needle in _seen(entry.message).casefold()
+    return lambda entry: needle not in _seen(entry.message).casefold()
 
 
 def _search_check(expression: Any, reach: int, wanted: bool) -> Check:
     match = expression.Match
+
+    def text(entry: LogEntry) -> bytes:
+        return _seen(entry.message).encode("utf-8", "replace")[:reach]
+
     if wanted:
-        return lambda entry: match(entry.message.encode("utf-8", "replace")[:reach]) is not None
-    return lambda entry: match(entry.message.encode("utf-8", "replace")[:reach]) is None
+        return lambda entry: match(text(entry)) is not None
+    return lambda entry: match(text(entry)) is None
+
+
+def _seen(message: str) -> str:
+    """What people see of a message: its colours are not in the words that they look for."""
+    if "\x1b" not in message:
+        return message
+    return (
+        _plain(message) if len(message) <= PLAIN_LENGTH else sanitize(message, keep_colours=False)
+    )
+
+
+# Many filters look at the same lines, one after the other, a batch at a time.
+@lru_cache(maxsize=1_000)
+def _plain(message: str) -> str:
+    return sanitize(message, keep_colours=False)
 
 
 def _compile(pattern: str, parameter: str) -> tuple[Any, int]:
