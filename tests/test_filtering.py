@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from natstream.entry import LogEntry
-from natstream.errors import BadQuery
+from natstream.errors import BadQuery, ExpressionTooSlow
 from natstream.filtering import (
     EVERYTHING,
     MAX_TEXT_LENGTH,
@@ -167,7 +167,32 @@ def test_texts_in_a_coloured_message(length: int) -> None:
         assert lets(query(("q", text)), message=message), text
         assert not lets(query(("not", text)), message=message), text
     assert not lets(query(("q", "31m")), message=message)
-    assert lets(query(("not", "/hidden/")), message=message)
+    # Who must not see a text must not get it hidden either.
+    assert not lets(query(("not", "hidden")), message=message)
+    assert not lets(query(("not", "/hidden/")), message=message)
+
+
+def test_a_scope_hides_what_it_cannot_search() -> None:
+    """A dear expression does not reach the end of a long line; no wish makes a secret visible."""
+    scope = attrs.evolve(query(("not", "/password/")), scoped=True)
+    for length, wish in ((6_000, query(("q", "/[ab]{700}|x/"))), (255_000, EVERYTHING)):
+        message = "x" * length + " password=SECRET"
+        assert not lets(scope & wish, message=message)
+    assert lets(scope & query(("q", "x")), message="x" * 6_000)
+    # For others that is no secret, and better than nothing.
+    assert lets(query(("not", "/password/"), ("q", "/[ab]{700}|x/")), message="x" * 6_000)
+
+
+@pytest.mark.parametrize("parameter", ["q", "not"])
+def test_an_expression_that_would_hold_up_others(parameter: str) -> None:
+    """It is within the limits, and takes milliseconds for each of these lines."""
+    draw = random.Random(2)
+    texts = ["".join(draw.choices("aei ", k=2_000)) for _ in range(200)]
+    lines = [attrs.evolve(ENTRY, message=text) for text in texts]
+    with pytest.raises(ExpressionTooSlow) as caught:
+        query((parameter, "/e.{120}zq/")).select(lines)
+    assert caught.value.parameter == parameter
+    assert query((parameter, "/e.{12}zq/")).select(lines) is not None
 
 
 @pytest.mark.parametrize("text", ["/a.*b/", "a", "/a\ud800/", "\ud800"])

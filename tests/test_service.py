@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from pathlib import Path
 from typing import Any
 
@@ -382,6 +383,26 @@ async def test_a_gap_is_counted_and_not_announced_twice(nats_server: Any) -> Non
         place = line.id.rpartition("-")[0] + f"-{number - 1}"
         async with service.stream(headers={"Last-Event-ID": place}) as stream:
             assert (await stream.next()).message == "95"
+
+
+async def test_an_expression_that_is_too_slow_ends_its_stream(
+    nats_server: Any,
+) -> None:
+    """With a word for why, live and in what is remembered; the others get their lines."""
+    draw = random.Random(2)
+    lines = ["".join(draw.choices("aei ", k=2_000)) for _ in range(400)]
+    async with open_service(nats_server) as service:
+        await service.state("nats", "up")
+        async with service.stream() as other, service.stream("?q=/e.{120}zq/") as slow:
+            await nats_server.publish(SUBJECT, [payload(line) for line in lines])
+            assert len(await other.lines(len(lines))) == len(lines)
+            said = await slow.next()
+            assert said.data["type"] == "error"
+            assert said.message.startswith("q is too slow a regular expression")
+            with pytest.raises(StopAsyncIteration):
+                await slow.next()
+        async with service.stream("?q=/e.{120}zq/&tail=5") as slow:
+            assert (await slow.next()).message == said.message
 
 
 async def test_hostile_payloads_cost_nobody_a_line(nats_server: Any) -> None:

@@ -103,6 +103,10 @@ class BadQuery(NatstreamError):
         self.parameter = parameter
 
 
+class ExpressionTooSlow(BadQuery):
+    """A regular expression of the reader's takes so long that all others would wait for it."""
+
+
 class BadBody(NatstreamError):
     """The drain sender's: a body that cannot be read. Nothing of it was delivered."""
 

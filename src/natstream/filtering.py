@@ -7,6 +7,7 @@ Two filters joined with `&` let through what both do: a filter can be narrowed, 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -15,7 +16,7 @@ import attrs
 import re2
 
 from natstream.entry import LogEntry
-from natstream.errors import BadQuery
+from natstream.errors import BadQuery, ExpressionTooSlow
 from natstream.parsing import LEVEL_ALIASES
 from natstream.terminal import sanitize
 
@@ -51,6 +52,11 @@ MAX_INSTRUCTIONS_TIMES_BYTES = 4_000_000
 # Coloured messages of this length are remembered without their colours; a thousand of them.
 PLAIN_LENGTH = 1_000
 
+# And all together: one batch of lines may take so many seconds of this thread, asked each so many
+# bytes. Most expressions take a thousandth of it.
+MAX_SECONDS = 0.1
+MEASURED_BYTES = 2_000
+
 _REGEX_MEMORY = 1 << 20  # bytes one compiled expression may take; re2 refuses what needs more
 
 Check = Callable[[LogEntry], bool]
@@ -69,13 +75,16 @@ class Filter:
     scoped: bool = attrs.field(default=False, kw_only=True)
     """Its reader may see nothing else: notices are reduced, and gaps have no counts."""
     _checks: tuple[Check, ...] = attrs.field(init=False, eq=False, repr=False)
+    _searches: tuple[_Search, ...] = attrs.field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         checks = [_exact_check(field, values) for field, values in sorted(self.exact, key=str)]
         if self.min_level:
             checks.append(_level_check(LEVELS[self.min_level]))
-        checks += _text_checks(self.q, self.not_)
+        for texts, wanted in ((self.q, True), (self.not_, False)):
+            checks += [_text_check(text, wanted) for text in texts if not _is_expression(text)]
         object.__setattr__(self, "_checks", tuple(checks))
+        object.__setattr__(self, "_searches", _searches(self.q, self.not_, self.scoped))
 
     @classmethod
     def from_query(cls, query: Iterable[tuple[str, str]]) -> Filter:
@@ -115,17 +124,25 @@ class Filter:
     @property
     def is_everything(self) -> bool:
         """Whether it lets every entry through."""
-        return not self._checks
+        return not (self._checks or self._searches)
 
     def matches(self, entry: LogEntry) -> bool:
         """Whether the reader sees this entry."""
-        return all(check(entry) for check in self._checks)
+        return all(check(entry) for check in self._checks) and all(
+            search.matches(entry.message) for search in self._searches
+        )
 
     def select(self, entries: Sequence[LogEntry]) -> Sequence[int]:
-        """The indices of the entries that it lets through, ascending."""
+        """The indices of the entries that it lets through, ascending.
+
+        Raises:
+            ExpressionTooSlow: a regular expression takes too long on these.
+        """
         indices: Sequence[int] = range(len(entries))
         for check in self._checks:
             indices = [index for index in indices if check(entries[index])]
+        for search in self._searches:
+            indices = search.select(entries, indices)
         return indices
 
 
@@ -140,18 +157,25 @@ def _level_check(least: int) -> Check:
     return lambda entry: LEVELS.get(entry.level, least) >= least
 
 
-def _text_checks(q: Iterable[str], not_: Iterable[str]) -> list[Check]:
+def _text_check(text: str, wanted: bool) -> Check:
+    needle = text.casefold()
+    if wanted:
+        return lambda entry: needle in _seen(entry.message).casefold()
+    return lambda entry: all(needle not in face.casefold() for face in _faces(entry.message))
+
+
+def _is_expression(text: str) -> bool:
+    return len(text) > 2 and text.startswith("/") and text.endswith("/")
+
+
+def _searches(q: Iterable[str], not_: Iterable[str], scoped: bool) -> tuple[_Search, ...]:
     """In bounded time: a stranger's expressions run on every line and must not hang it."""
-    checks: list[Check] = []
-    expressions: list[tuple[Any, bool]] = []
+    compiled: list[tuple[str, Any]] = []
     instructions = 0
-    for parameter, texts, wanted in (("q", q, True), ("not", not_, False)):
-        for text in texts:
-            if not (len(text) > 2 and text.startswith("/") and text.endswith("/")):
-                checks.append(_substring_check(text, wanted))
-                continue
+    for parameter, texts in (("q", q), ("not", not_)):
+        for text in filter(_is_expression, texts):
             expression, size = _compile(text[1:-1], parameter)
-            expressions.append((expression, wanted))
+            compiled.append((parameter, expression))
             instructions += size
             if instructions > MAX_INSTRUCTIONS:
                 together = "" if size == instructions else ", with the others"
@@ -159,25 +183,51 @@ def _text_checks(q: Iterable[str], not_: Iterable[str]) -> list[Check]:
                     f"{parameter} is too large a regular expression{together}", parameter
                 )
     reach = MAX_INSTRUCTIONS_TIMES_BYTES // max(1, instructions)
-    return checks + [_search_check(expression, reach, wanted) for expression, wanted in expressions]
+    return tuple(_Search(parameter, match.Match, reach, scoped) for parameter, match in compiled)
 
 
-def _substring_check(text: str, wanted: bool) -> Check:
-    needle = text.casefold()
-    if wanted:
-        return lambda entry: needle in _seen(entry.message).casefold()
-    return lambda entry: needle not in _seen(entry.message).casefold()
+@attrs.frozen
+class _Search:
+    """A regular expression that the message must, or must not, match."""
+
+    parameter: str
+    match: Callable[[bytes], Any]
+    reach: int
+    """Bytes of a message that it searches."""
+    strict: bool
+    """What it must not match and cannot search to its end, it does not let through."""
+
+    def matches(self, message: str) -> bool:
+        if self.parameter == "q":
+            return self.match(_encode(_seen(message))[: self.reach]) is not None
+        texts = [_encode(face) for face in _faces(message)]
+        if self.strict and any(len(text) > self.reach for text in texts):
+            return False
+        return all(self.match(text[: self.reach]) is None for text in texts)
+
+    def select(self, entries: Sequence[LogEntry], indices: Iterable[int]) -> Sequence[int]:
+        """Those of the indices whose entries it lets through."""
+        started = time.thread_time()
+        size = 0
+        found: list[int] = []
+        for index in indices:
+            message = entries[index].message
+            if self.matches(message):
+                found.append(index)
+            size += len(message)
+            if size > MEASURED_BYTES:
+                size = 0
+                if time.thread_time() - started > MAX_SECONDS:
+                    raise ExpressionTooSlow(
+                        f"{self.parameter} is too slow a regular expression for these lines, and "
+                        "would hold up all others: a simpler one, or fewer lines, can be followed",
+                        self.parameter,
+                    )
+        return found
 
 
-def _search_check(expression: Any, reach: int, wanted: bool) -> Check:
-    match = expression.Match
-
-    def text(entry: LogEntry) -> bytes:
-        return _seen(entry.message).encode("utf-8", "replace")[:reach]
-
-    if wanted:
-        return lambda entry: match(text(entry)) is not None
-    return lambda entry: match(text(entry)) is None
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
 
 
 def _seen(message: str) -> str:
@@ -187,6 +237,11 @@ def _seen(message: str) -> str:
     return (
         _plain(message) if len(message) <= PLAIN_LENGTH else sanitize(message, keep_colours=False)
     )
+
+
+def _faces(message: str) -> tuple[str, ...]:
+    """A message as it is seen, and as it is: whoever must not see a text gets neither."""
+    return (message,) if "\x1b" not in message else (message, _seen(message))
 
 
 # Many filters look at the same lines, one after the other, a batch at a time.

@@ -129,6 +129,7 @@ class Subscription:
 
         Raises:
             trio.EndOfChannel: the hub was closed, or the replay without `follow` is over.
+            ExpressionTooSlow: of the filter, for these entries.
         """
         rested = False  # whether the others have had their turn
         while True:
@@ -293,6 +294,7 @@ class Subscription:
         return self._take(batch)
 
     def _take(self, batch: Batch) -> Selection:
+        selection = batch.select(self.filter)  # if it raises, nothing has been taken
         self.cursor = batch.end
         if batch.entries:
             self._place_ms = batch.arrivals[-1]
@@ -304,7 +306,6 @@ class Subscription:
         ):
             self._replaying = False
             self._behind_since = trio.current_time()
-        selection = batch.select(self.filter)
         if self._outages and batch.persistent:
             selection = self._without_shown(selection)
         return selection
@@ -395,10 +396,11 @@ class Subscription:
             gap = self._gap_before(batch.start.entry)
             self.cursor = Cursor(batch.start.entry, self.cursor.notice)
             return self._tell(gap)
+        selection = self._take(attrs.evolve(batch, first_notice=self.cursor.notice))
         self._fetched = None
         if batch.end.entry >= until:
             self._close_stored()
-        return self._take(attrs.evolve(batch, first_notice=self.cursor.notice))
+        return selection
 
     def _shown_until(self, until: int) -> int:
         """Where the next entry is that it has not had while the journal was away.

@@ -16,7 +16,7 @@ from quart.wrappers.response import ResponseBody
 
 from natstream.backlog import PIECE_BYTES, Selection
 from natstream.entry import Gap, Notice
-from natstream.errors import TooManyReaders
+from natstream.errors import ExpressionTooSlow, TooManyReaders
 from natstream.framing import gap_notice
 from natstream.hub import Hub
 from natstream.subscription import Subscription
@@ -113,6 +113,9 @@ class LogStreamBody(ResponseBody):
                     item = await subscription.receive()
             except trio.EndOfChannel:
                 return
+            except ExpressionTooSlow as error:
+                yield format.notice(Notice(str(error), "error"))
+                return
             if patience.cancelled_caught:
                 place = subscription.place
                 yield format.keep_alive(place if place != told else "")
@@ -131,8 +134,8 @@ class LogStreamBody(ResponseBody):
         while size < PIECE_BYTES and not subscription.is_current:
             try:
                 item = subscription.receive_nowait()
-            except (trio.WouldBlock, trio.EndOfChannel):
-                break
+            except (trio.WouldBlock, trio.EndOfChannel, ExpressionTooSlow):
+                break  # the last two come again
             frames = self._frames(item, subscription)
             pieces += frames
             size += sum(map(len, frames))
