@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
@@ -17,9 +19,9 @@ from conftest import MistreatedServer
 from eventsource import Reader, open_readers
 from fleet import open_fleet
 from natstream.backlog import Selection, StoredBatch
-from natstream.filtering import Filter
+from natstream.filtering import EVERYTHING, Filter
 from natstream.hub import open_hub
-from natstream.journal.archive import StreamArchive
+from natstream.journal.archive import CHUNK_BYTES, StreamArchive
 from natstream.journal.jetstream import JetStream
 from natstream.natsclient import Connection, Login
 from natstream.parsing import parse_text
@@ -87,24 +89,15 @@ async def test_an_hour_is_read_back_while_lines_come(
 
 async def test_what_is_stored_while_it_reads_is_found(journal: JournalServer) -> None:
     """A filter's last lines come after the server had nothing more for it for the time being."""
-    config = {"name": "natstream", "subjects": ["natstream.>"]}
-    await journal.ask("STREAM.CREATE.natstream", config)
 
     async def store(*apps: str) -> None:
         async with journal.publisher() as publisher:
             await publisher.publish((f"natstream.logs.{app}.iad.m1", b"a line") for app in apps)
 
-    login = Login([journal.url], USER["user"], USER["password"])
-    connection = Connection(login, lambda: jetstream.end())
-    jetstream = JetStream(connection, "test", "natstream", lambda *of_what: None)
-
-    async def reach(epoch: str, patient: bool) -> JetStream:
-        return jetstream
-
-    async with connection.connected(jetstream.subjects):
+    async with open_archive(journal) as archive:
         await store("web", "api")
         await until(partial(holds, journal, 2))
-        reader = StreamArchive("e", reach).open(1, WEB)
+        reader = archive.open(1, WEB)
         batch = await reader.read(2)
         assert [batch.number(index) for index in range(len(batch.entries))] == [1]
         assert batch.end.entry == 2
@@ -116,6 +109,63 @@ async def test_what_is_stored_while_it_reads_is_found(journal: JournalServer) ->
             numbers += [batch.number(index) for index in range(len(batch.entries))]
         assert numbers == [*range(3, 203, 2)]
         reader.close()
+
+
+@asynccontextmanager
+async def open_archive(journal: JournalServer) -> AsyncIterator[StreamArchive]:
+    """The stream of a server, which is created, without a service."""
+    config = {"name": "natstream", "subjects": ["natstream.>"]}
+    await journal.ask("STREAM.CREATE.natstream", config)
+    login = Login([journal.url], USER["user"], USER["password"])
+    connection = Connection(login, lambda: jetstream.end())
+    jetstream = JetStream(connection, "test", "natstream", lambda *of_what: None)
+
+    async def reach(epoch: str, deadline: float) -> JetStream:
+        return jetstream
+
+    async with connection.connected(jetstream.subjects):
+        yield StreamArchive("e", reach, trio.CapacityLimiter(1))
+
+
+@pytest.mark.parametrize("filter", [EVERYTHING, WEB])
+async def test_what_expires_while_it_is_read_is_told(
+    journal: JournalServer, filter: Filter
+) -> None:
+    """By where the next chunk starts, whether the filter is the server's work or not."""
+    async with open_archive(journal) as archive:
+        async with journal.publisher() as publisher:
+            await publisher.publish(("natstream.logs.web.iad.m1", b"a line") for _ in range(5_000))
+        await until(partial(holds, journal, 5_000))
+        reader = archive.open(1, filter)
+        place, told, got = 1, 0, 0
+        for _ in range(3):
+            batch = await reader.read(5_001)
+            told += batch.start.entry - place
+            got += len(batch.entries)
+            place = batch.end.entry
+            await journal.ask("STREAM.PURGE.natstream", {"seq": place + 800})
+        reader.close()
+        assert told > 0
+        assert told + got >= place - 1
+
+
+async def test_a_line_larger_than_a_chunk_is_read(journal: JournalServer) -> None:
+    """And the small ones around it."""
+    large = b"x" * (CHUNK_BYTES + 1_000)
+    async with open_archive(journal) as archive:
+        async with journal.publisher() as publisher:
+            for text in (b"before", large, b"after"):
+                await publisher.publish([("natstream.logs.web.iad.m1", text)])
+        await until(partial(holds, journal, 3))
+        reader = archive.open(1, EVERYTHING)
+        read: list[int] = []
+        end = 1
+        while end < 4:
+            batch = await reader.read(4)
+            read += [len(entry.message) for entry in batch.entries]
+            end = batch.end.entry
+        reader.close()
+        assert read == [6, len(parse_text(large).message), 5]
 
 
 async def holds(journal: JournalServer, count: int) -> bool:

@@ -176,6 +176,21 @@ async def test_a_full_stream_is_told_as_such_between_batches_too(journal: Journa
     assert await journal.stored() == 4
 
 
+async def test_a_line_that_the_stream_does_not_take_any_more(journal: JournalServer) -> None:
+    """Its limit was lowered: that one is not answered for, and the next is cut to fit."""
+    config = {"name": "natstream", "subjects": ["natstream.>"]}
+    await journal.ask("STREAM.CREATE.natstream", config)
+    port = free_port()
+    async with open_service(**drain(port, journal)) as service, httpx.AsyncClient() as client:
+        await service.state("journal", "up")
+        sender = Sender(port, client)
+        await journal.ask("STREAM.UPDATE.natstream", config | {"max_msg_size": 5_000})
+        assert (await sender.post("y" * 20_000)).status_code == 503
+        assert await journal.stored() == 0
+        assert (await sender.post("y" * 20_000)).status_code == 200
+    assert await journal.stored() == 1
+
+
 async def test_a_batch_in_the_making_does_not_outlive_the_journal(journal: JournalServer) -> None:
     """A part of it is stored before, and none after: its sender comes again with all of it."""
     entry = LogEntry("m1", "a line", "stdout", "", "web")

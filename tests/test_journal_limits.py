@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import trio
 from benchmarks.soak.lines import EventStream
@@ -10,8 +13,8 @@ from benchmarks.soak.mistreated import MistreatedServer
 from cluster import JournalServer, until
 from eventsource import Reader, open_readers
 from fleet import numbered, publish
-from natstream.journal import journal as journal_module
 from natstream.journal import outbox
+from natstream.legs import Leg
 from service import RunningService, open_service
 from test_service import payload
 from wire import Wire
@@ -55,6 +58,68 @@ async def test_more_waits_than_is_kept(
         assert reader.lines == numbered(0, 2_200)
 
 
+async def test_a_reader_that_stays_does_not_hold_what_was_shown_in_each_outage(
+    nats_server: MistreatedServer, journal: JournalServer
+) -> None:
+    """A page is open all day: what it has read is nobody's any more."""
+    async with (
+        Wire.open(journal.port) as wire,
+        open_service(
+            nats_server, **journal.environ | {"NATSTREAM_JOURNAL_URL": wire.url}
+        ) as service,
+    ):
+        await service.state("journal", "up")
+        reader = reader_of(service)
+        gone: list[weakref.ref[Leg]] = []
+        async with open_readers(reader):
+            for outage in range(3):
+                wire.cut()
+                hub = service.service.core.hub
+                await until(lambda hub=hub: hub.leg.outage is not None)
+                gone.append(weakref.ref(hub.leg))
+                await publish(nats_server, numbered(20 * outage, 10))
+                await reader.has(*numbered(20 * outage, 10))
+                wire.mend()
+                await service.state("journal", "up")
+                await publish(nats_server, numbered(20 * outage + 10, 10))
+                await reader.has(*numbered(20 * outage + 10, 10))
+            gc.collect()
+            # The newest may be needed by those who were on it.
+            assert [leg() for leg in gone[:-1]] == [None, None]
+
+
+async def test_a_keep_alive_does_not_prolong_the_wait_for_a_dead_journal(
+    nats_server: MistreatedServer, journal: JournalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader far back goes on without, though it was told many times that the stream lives."""
+    monkeypatch.setattr("natstream.journal.archive.DEADLINE", 4.0)
+    more = {"NATSTREAM_BACKLOG_LINES": "1000", "NATSTREAM_KEEPALIVE": "1"}
+    async with (
+        Wire.open(journal.port) as wire,
+        open_service(
+            nats_server, **journal.environ | more | {"NATSTREAM_JOURNAL_URL": wire.url}
+        ) as service,
+    ):
+        await service.state("journal", "up")
+        await far_back(journal)
+        hub = service.service.core.hub
+        await until(lambda: hub.backlog.end.entry == FAR + 1)
+        async with EventStream.open(service.service.bind.port, "?since=1h") as events:
+            await events.receive()
+            await trio.sleep(0.5)  # as much is sent as fits
+            wire.cut()
+            await until(lambda: hub.leg.outage is not None)
+            await publish(nats_server, numbered(FAR, 1))
+            gaps = 0
+            with trio.fail_after(30):
+                last = ""
+                while last != numbered(FAR, 1)[0]:
+                    for event in await events.receive():
+                        gaps += "gap" in event.data
+                        last = event.data["message"]
+        assert gaps == 1
+
+
 async def far_back(journal: JournalServer) -> None:
     """Store more than one response holds on its way."""
     async with journal.publisher() as publisher:
@@ -75,7 +140,7 @@ async def test_a_reader_far_back_when_the_journal_goes(
     what it misses. Those who are not back see live lines meanwhile.
     """
     if not comes_back:
-        monkeypatch.setattr(journal_module, "REACH_DEADLINE", 4.0)
+        monkeypatch.setattr("natstream.journal.archive.DEADLINE", 4.0)
     few = {"NATSTREAM_BACKLOG_LINES": "1000"}
     async with (
         Wire.open(journal.port) as wire,

@@ -256,3 +256,30 @@ async def test_a_search_that_takes_longer_than_the_keep_alive(journal: JournalSe
         async with open_readers(reader):
             await reader.has("rare 2", "rare 3", "rare 4")
         assert reader.lines == ["rare 2", "rare 3", "rare 4"]
+
+
+async def test_an_id_from_the_future_given_in_an_outage(
+    nats_server: MistreatedServer, journal: JournalServer
+) -> None:
+    """Nobody has such a number: the reader is told so, and is not left without lines."""
+    async with (
+        Wire.open(journal.port) as wire,
+        open_service(
+            nats_server, **journal.environ | {"NATSTREAM_JOURNAL_URL": wire.url}
+        ) as service,
+    ):
+        await service.state("journal", "up")
+        epoch = service.service.core.hub.epoch
+        await store(nats_server, 0, 10)
+        await stored(journal, 10)
+        wire.cut()
+        await until(lambda: service.service.core.hub.leg.outage is not None)
+        ahead = Reader([service.service.bind.port], id=f"1-{epoch}-999999")
+        async with open_readers(ahead):
+            await store(nats_server, 10, 5)
+            await ahead.has(*map(str, range(10, 15)))
+            wire.mend()
+            await service.state("journal", "up")
+            await store(nats_server, 15, 50)
+            await ahead.has(*map(str, range(15, 65)))
+        assert [gap["missed"] for gap in ahead.gaps] == [None]

@@ -346,3 +346,11 @@ async def test_a_stream_that_has_lost_its_end(
         assert reader.lines == numbered(0, 300)
         assert reader.numbers == [*range(1, 201), *range(101, 201)]
         assert len({id.split("-")[1] for id in reader.ids}) == 2
+        former = reader.ids[149]
+    # Who was started since has only the stream's word; but the id tells a time as well.
+    async with open_service(nats_server, **journal.environ) as service:
+        await service.state("journal", "up")
+        resumed = Reader([service.service.bind.port], id=former)
+        async with open_readers(resumed):
+            await resumed.has(*numbered(200, 100))
+        assert [gap["missed"] for gap in resumed.gaps] == [None]

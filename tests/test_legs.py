@@ -628,7 +628,8 @@ async def interleave(
                 case "resume ahead":
                     number = max(0, stream.next - 1 - amount)
                     client = Client(process, filter)
-                    client.connect(last_event_id=f"{now_ms()}-{stream.epoch}-{number}")
+                    unix_ms = stream.times[number - 1] if number else now_ms()
+                    client.connect(last_event_id=f"{unix_ms}-{stream.epoch}-{number}")
                     clients.append(client)
                 case "resume as a stranger":
                     join(filter, last_event_id=f"{now_ms() - 100 * amount}-00ff00ff-7")

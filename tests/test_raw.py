@@ -9,7 +9,6 @@ import pytest
 
 from closed import bearer, closed_service, grant_text
 from cluster import JournalServer
-from natstream.journal import journal as journal_module
 from natstream.parsing import parse_nats
 from service import open_service
 
@@ -73,7 +72,7 @@ async def test_what_is_stored_is_found_by_every_process(
     nats_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long ago it came; while the journal is away it may be, which is said with a 503."""
-    monkeypatch.setattr(journal_module, "REACH_DEADLINE", 0.1)
+    monkeypatch.setattr("natstream.journal.archive.DEADLINE", 0.1)
     async with (
         JournalServer.run() as journal,
         open_service(nats_server, **journal.environ, NATSTREAM_BACKLOG_LINES="2") as one,

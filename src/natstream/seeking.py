@@ -12,7 +12,7 @@ import attrs
 import trio
 
 from natstream.backlog import Cursor
-from natstream.errors import SourceUnavailable
+from natstream.errors import SourceError
 from natstream.filtering import Filter
 from natstream.legs import Archive, ArchiveReader, Leg
 
@@ -66,7 +66,7 @@ class TailSearch:
         """Search. Cancelled, it goes on when it is called again.
 
         Raises:
-            SourceUnavailable: what is stored cannot be looked through; `place` is as far as it got.
+            SourceError: what is stored cannot be looked through; `place` is as far as it got.
         """
         while self._wanted:
             backlog = self.leg.backlog
@@ -111,7 +111,7 @@ class TailSearch:
                 matching = self._filter.select(batch.entries)
                 slice.found.extend(batch.number(index) for index in matching)
                 slice.place = batch.end.entry
-        except SourceUnavailable:
+        except SourceError:
             self.close()
             raise
         self.close()

@@ -17,7 +17,7 @@ import trio
 
 from natstream.backlog import Batch, Cursor, Selection, StoredBatch
 from natstream.entry import Gap
-from natstream.errors import SourceUnavailable
+from natstream.errors import SourceError
 from natstream.filtering import Filter
 from natstream.framing import EventId
 from natstream.legs import Archive, ArchiveReader, Leg, Outage, stood_in_for
@@ -105,7 +105,10 @@ class Subscription:
     @property
     def place(self) -> str:
         """The event id to resume from: of the last entry that it has seen or passed over."""
-        return str(EventId(self._place_ms, self._leg.epoch, self.cursor.entry - 1))
+        number, backlog = self.cursor.entry - 1, self._leg.backlog
+        if backlog.first <= number < backlog.end.entry:
+            self._place_ms = backlog.arrival(number)
+        return str(EventId(self._place_ms, backlog.epoch, number))
 
     @property
     def lag(self) -> int:
@@ -189,6 +192,9 @@ class Subscription:
             self._gap = Gap(None, None, doubles=True)
             self._start_at_time(0)
             return
+        if self._is_given_anew(event_id):
+            self._resume_by_time(event_id)
+            return
         if self._resume_at(event_id):
             return
         if (last := stood_in_for(event_id)) is not None:
@@ -198,6 +204,14 @@ class Subscription:
         if not self._resume_at(event_id):
             self._claim = event_id
             self._resume_by_time(event_id)
+
+    def _is_given_anew(self, event_id: EventId) -> bool:
+        """Whether its number is another entry's now: the journal has lost its end since."""
+        for leg in filter(None, (self._leg, self._leg.before)):
+            backlog = leg.backlog
+            if leg.epoch == event_id.epoch and backlog.first <= event_id.number < backlog.end.entry:
+                return backlog.arrival(event_id.number) != event_id.unix_ms
+        return False
 
     def _resume_at(self, event_id: EventId) -> bool:
         """Go behind an entry of this leg or the one before; whether it is of one of them."""
@@ -348,6 +362,8 @@ class Subscription:
         self._left[last.epoch] = self.cursor
         self._leg = leg
         backlog = leg.backlog
+        if last is self._joined_leg:  # a reader that stays all day must not hold each outage
+            self._joined_leg, self._joined = leg, backlog.end
         start = last.next_start
         if self._claim is not None and self._claim.epoch == leg.epoch:
             start = self._claim.number + 1
@@ -356,6 +372,10 @@ class Subscription:
             self._outages.append(last.outage)
             if last.outage.overflowed:
                 self._gap = Gap(None, last.outage.since, doubles=True)
+        if leg.archive is not None and self.cursor.entry > backlog.end.entry:
+            # By an id that it was given: see whether that is of what is still on its way.
+            event_id = EventId(self._place_ms, leg.epoch, self.cursor.entry - 1)
+            self._seek = partial(self._resume_ahead, leg.archive, event_id)
         return self._take(Batch(leg.epoch, self.cursor.entry, (), (), self.cursor.notice))
 
     def _without_shown(self, selection: Selection) -> Selection:
@@ -388,7 +408,7 @@ class Subscription:
         if self._fetched is None:
             try:
                 self._fetched = await self._stored.read(until)
-            except SourceUnavailable:
+            except SourceError:
                 # It does not come back. What is remembered is better than nothing.
                 return self._lose(until)
         batch = self._fetched
@@ -450,7 +470,7 @@ class Subscription:
         self._start_at_time(min(event_id.unix_ms, now_ms) - OTHER_PROCESS_MARGIN_MS)
 
     async def _resume_ahead(self, archive: Archive, event_id: EventId) -> None:
-        with suppress(SourceUnavailable):
+        with suppress(SourceError):
             if event_id.number < await archive.end():
                 self._go_to(event_id)
                 return
@@ -459,7 +479,7 @@ class Subscription:
     async def _seek_time(self, leg: Leg, archive: Archive, unix_ms: int) -> None:
         try:
             number = await archive.number_at(unix_ms)
-        except SourceUnavailable:
+        except SourceError:
             number = leg.backlog.first
             self._gap = self._gap or Gap(None, unix_ms)
         self._start_at(leg, number)
@@ -467,6 +487,7 @@ class Subscription:
     async def _seek_tail(self, search: TailSearch, since: int | None) -> None:
         try:
             await search.run()
-        except SourceUnavailable:
+        except SourceError:
             self._gap = Gap(None, since)
+        self._search = None
         self._start_at(search.leg, search.place)

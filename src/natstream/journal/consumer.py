@@ -22,9 +22,11 @@ __all__ = ["Consumer"]
 
 # Without a word for this long, a consumer is taken for dead; the server speaks thrice as often.
 SILENCE = 3.0
+# After that, what came while this machine stood still has so long to be read.
+GRACE = 0.3
 # One pull: enough to share its round trip, little enough to wait in memory.
 PULL_LINES = 2_000
-PULL_BYTES = 16 * 2**20
+PULL_BYTES = 4 * 2**20
 # The server forgets a consumer that nobody has pulled from for this long.
 FORGET_AFTER = 60.0
 
@@ -36,10 +38,17 @@ class Consumer:
 
     The server keeps its place in memory only, and forgets it when nobody pulls any more; whoever
     loses it opens another one behind the last message that it has had.
+
+    Args:
+        jetstream: of a connection; it is of no use after that.
+        pull_bytes: how much one pull may bring, unless a single message is larger.
     """
 
-    def __init__(self, jetstream: JetStream) -> None:
+    def __init__(self, jetstream: JetStream, *, pull_bytes: int = PULL_BYTES) -> None:
         self._jetstream = jetstream
+        self._pull_bytes = pull_bytes
+        self.server = ""
+        """Where it lives, in a cluster."""
         self._name = secrets.token_hex(8)
         self._waiting: deque[Stored] = deque()
         self._arrived = trio.Event()
@@ -90,6 +99,7 @@ class Consumer:
         )
         if "error" in answer:
             raise self._jetstream.trouble(answer["error"])
+        self.server = answer.get("cluster", {}).get("leader", "")
 
     def close(self) -> None:
         """Let the server forget it. At once."""
@@ -114,21 +124,28 @@ class Consumer:
             if not self._outstanding:
                 if self._exhausted and asked and not wait:
                     return []
-                self._pull(most if not wait else PULL_LINES, wait=wait)
+                # What a pull could not bring, since it is larger than all of one, comes alone.
+                alone = asked and not self._exhausted
+                self._pull(1 if alone else PULL_LINES if wait else most, wait=wait, alone=alone)
                 asked = True
             self._arrived = trio.Event()
             with trio.move_on_at(self._heard + SILENCE):
                 await self._arrived.wait()
             if not self._arrived.is_set() and trio.current_time() >= self._heard + SILENCE:
-                self._broken = "the server says nothing"
+                with trio.move_on_after(GRACE):
+                    await self._arrived.wait()
+                if not self._arrived.is_set() and trio.current_time() >= self._heard + SILENCE:
+                    self._broken = "the server says nothing"
         take = min(most, len(self._waiting))
         return [self._waiting.popleft() for _ in range(take)]
 
-    def _pull(self, most: int, *, wait: bool) -> None:
+    def _pull(self, most: int, *, wait: bool, alone: bool) -> None:
         self._outstanding = most
         self._heard = trio.current_time()
         self._exhausted = False
-        wish: dict[str, Any] = {"batch": most, "max_bytes": PULL_BYTES}
+        wish: dict[str, Any] = {"batch": most}
+        if not alone:
+            wish["max_bytes"] = self._pull_bytes
         if wait:
             wish |= {"expires": 60 * _NS, "idle_heartbeat": int(SILENCE / 3 * _NS)}
         else:

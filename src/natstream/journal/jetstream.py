@@ -34,6 +34,7 @@ _STREAM_NOT_FOUND = 10059
 _NAME_IN_USE = 10058
 _NOT_ENABLED = (10039, 10076)
 _NO_PEERS = 10005
+_TOO_FEW_READERS = (10026, 10153)
 _FULL = (10077, 10047, 10023, 10028)
 
 _NS = 10**9
@@ -61,6 +62,8 @@ class StreamInfo:
     """The number of the newest one; 0 if there never was any."""
     is_full: bool
     """Whether it takes no more until some of it is gone, as far as its limits tell."""
+    current: frozenset[str] | None
+    """The servers of a cluster that have all of it; `None` where there is but one server."""
 
 
 class Stored(NamedTuple):
@@ -176,6 +179,7 @@ class JetStream:
         answer = await self.request(f"STREAM.INFO.{self.name}")
         if "error" in answer:
             raise self.trouble(answer["error"])
+        self._max_stored = answer["config"].get("max_msg_size", -1)
         return _stream_info(answer)
 
     def connection_error(self, *, was_up: bool) -> JournalDenied | JournalUnavailable:
@@ -209,6 +213,10 @@ class JetStream:
         said = "".join(char for char in str(error.get("description"))[:200] if char.isprintable())
         if code in _FULL:
             return self.full(said)
+        if code in _TOO_FEW_READERS:
+            return JournalUnavailable(
+                f"The journal's stream {self.name} does not let enough of us read: {said}", "unfit"
+            )
         return JournalUnavailable(f"The journal's {self.place} says: {said}", "no_leader")
 
     def full(self, said: str) -> JournalUnavailable:
@@ -350,7 +358,11 @@ def _stream_info(answer: dict[str, Any]) -> StreamInfo:
         0 < config["max_msgs"] <= state["messages"]
         or 0 < config["max_bytes"] < state["bytes"] + LINE_BYTES
     )
-    return StreamInfo(answer["created"], state["first_seq"], state["last_seq"], is_full)
+    current = None
+    if (cluster := answer.get("cluster")) and cluster.get("replicas"):
+        replicas = [each for each in cluster["replicas"] if each["current"] and not each.get("lag")]
+        current = frozenset([cluster.get("leader", ""), *(each["name"] for each in replicas)])
+    return StreamInfo(answer["created"], state["first_seq"], state["last_seq"], is_full, current)
 
 
 def _error(answer: dict[str, Any]) -> int:

@@ -27,7 +27,7 @@ from natstream.entry import Gap, LogEntry
 from natstream.errors import JournalUnavailable, SourceError
 from natstream.health import SourceState, SourceStatus
 from natstream.hub import Hub
-from natstream.journal.archive import StreamArchive, entry_of
+from natstream.journal.archive import READERS_AT_ONCE, StreamArchive, entry_of
 from natstream.journal.consumer import Consumer
 from natstream.journal.jetstream import JetStream, Stored, StreamConfig, StreamInfo
 from natstream.journal.outbox import Item, StorageReceipt
@@ -43,8 +43,6 @@ __all__ = ["Journal", "JournalStatistics"]
 PATIENCE = 2.0
 # But once it answers, reading what it has stored meanwhile may take longer.
 RETURN_PATIENCE = 10.0
-# How long a reader of what is stored waits for the journal's return.
-REACH_DEADLINE = 10.0
 # Taken from the stream, parsed and fed in one go.
 RUN_LINES = 1_000
 # Taken from a source, between two turns of everybody else.
@@ -113,6 +111,7 @@ class Journal:
         """Set, and made anew, when `_serving` changes."""
         self._jetstream: JetStream | None = None
         self._backlog: Backlog | None = None
+        self._archive_turns = trio.CapacityLimiter(READERS_AT_ONCE)
         self._scope = trio.CancelScope()
         self._trouble: SourceError | None = None
         self._overflow: Gap | None = None
@@ -220,17 +219,24 @@ class Journal:
             JournalUnavailable: it is away; `reason` says how.
             JournalDenied: credentials are refused, or the stream cannot serve.
         """
-        connection = Connection(self._login, self._on_end)
+        scope = trio.CancelScope()
+
+        def on_end() -> None:
+            # Of this connection: nats-py may come with the end of one when the next is tried.
+            jetstream.end()
+            scope.cancel()
+
+        connection = Connection(self._login, on_end)
         jetstream = JetStream(connection, self._login.place, self._config.name, self._writer.on_ack)
         self._trouble = None
-        self._jetstream = jetstream
+        self._jetstream, self._scope = jetstream, scope
         if self._status.state is SourceState.STARTING:
             self._status.change(
                 SourceState.CONNECTING, f"Connecting to the journal's {self._login.place}"
             )
         try:
             async with connection.connected(jetstream.subjects):
-                with trio.CancelScope() as self._scope:
+                with scope:
                     await self._attempt(connection, jetstream, task_status)
                 self._stop_serving()
                 error: SourceError
@@ -260,12 +266,15 @@ class Journal:
         finally:
             self._returning = False
         task_status.started()
-        async with trio.open_nursery() as nursery:
-            follow = partial(self._follow, jetstream, consumer, backlog)
-            write = partial(self._writer.write, jetstream)
-            watch = partial(self._writer.watch, jetstream)
-            for task in (follow, write, watch):
-                nursery.start_soon(self._until_trouble, task)
+        try:
+            async with trio.open_nursery() as nursery:
+                follow = partial(self._follow, jetstream, consumer, backlog)
+                write = partial(self._writer.write, jetstream)
+                watch = partial(self._writer.watch, jetstream)
+                for task in (follow, write, watch):
+                    nursery.start_soon(self._until_trouble, task)
+        finally:
+            consumer.close()
 
     async def _until_trouble(self, task: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -275,11 +284,6 @@ class Journal:
 
     def _give_up(self, error: SourceError) -> None:
         self._trouble = self._trouble or error
-        self._scope.cancel()
-
-    def _on_end(self) -> None:
-        if self._jetstream is not None:
-            self._jetstream.end()
         self._scope.cancel()
 
     def _stop_serving(self) -> None:
@@ -307,19 +311,11 @@ class Journal:
         """
         backlog = self._backlog = self._backlog_for(info)
         consumer = Consumer(jetstream)
-        await consumer.open(backlog.end.entry)
-        expected = self._outbox.by_message_id()
-        if self._unread:
-            await self._read_names(jetstream, backlog.end.entry, expected)
-        while backlog.end.entry <= info.last:
-            run = await consumer.receive(RUN_LINES, wait=False)
-            if not run:
-                break
-            self._writer.know_again(map(_message_id, run), expected)
-            await self._take(run, backlog)
-        if info.is_full and not len(self._outbox):  # there is nothing to try it with
-            raise jetstream.full("it keeps what it has, and takes no more")
-        await self._writer.begin(jetstream)
+        try:
+            await self._read_up_to(jetstream, info, backlog, consumer)
+        except BaseException:
+            consumer.close()
+            raise
         async with self._stand_in.legs:
             if self._hub.backlog is not backlog:
                 self._rejoin(backlog)
@@ -338,6 +334,24 @@ class Journal:
         self._writer.room.unpark_all()
         return backlog, consumer
 
+    async def _read_up_to(
+        self, jetstream: JetStream, info: StreamInfo, backlog: Backlog, consumer: Consumer
+    ) -> None:
+        """Read what the stream has; then see that it takes more."""
+        await consumer.open(backlog.end.entry)
+        expected = self._outbox.by_message_id()
+        if self._unread:
+            await self._read_names(jetstream, backlog.end.entry, expected)
+        while backlog.end.entry <= info.last:
+            run = await consumer.receive(RUN_LINES, wait=False)
+            if not run:
+                break
+            self._writer.know_again(map(_message_id, run), expected)
+            await self._take(run, backlog)
+        if info.is_full and not len(self._outbox):  # there is nothing to try it with
+            raise jetstream.full("it keeps what it has, and takes no more")
+        await self._writer.begin(jetstream)
+
     async def _read_names(
         self, jetstream: JetStream, until: int, expected: Mapping[str, int]
     ) -> None:
@@ -345,14 +359,16 @@ class Journal:
         since = self._outbox.oldest_since
         if since is not None:
             consumer = Consumer(jetstream)
-            await consumer.open(1, since_ns=int((since - CLOCKS) * 10**9), headers_only=True)
-            number = 0
-            while number < until and (run := await consumer.receive(RUN_LINES, wait=False)):
-                self._writer.know_again(map(_message_id, run), expected)
-                for stored in run:
-                    self._stand_in.stored(_message_id(stored), stored.number)
-                number = run[-1].number
-            consumer.close()
+            try:
+                await consumer.open(1, since_ns=int((since - CLOCKS) * 10**9), headers_only=True)
+                number = 0
+                while number < until and (run := await consumer.receive(RUN_LINES, wait=False)):
+                    self._writer.know_again(map(_message_id, run), expected)
+                    for stored in run:
+                        self._stand_in.stored(_message_id(stored), stored.number)
+                    number = run[-1].number
+            finally:
+                consumer.close()
         self._unread = False
 
     def _backlog_for(self, info: StreamInfo) -> Backlog:
@@ -390,7 +406,7 @@ class Journal:
             start = backlog.first  # another stream is in its place, and nobody has seen any of it
         elif self._stand_in.outage is not None:
             start = backlog.number_at(self._stand_in.outage.since)
-        archive = StreamArchive(backlog.epoch, self._reach)
+        archive = StreamArchive(backlog.epoch, self._reach, self._archive_turns)
         self._stand_in.end(Leg(backlog, backlog.end, archive=archive), start)
 
     async def _follow(self, jetstream: JetStream, consumer: Consumer, backlog: Backlog) -> None:
@@ -437,9 +453,9 @@ class Journal:
                 end = backlog.end.entry
                 self._writer.came_back(names[: end - numbers[0]], end)
 
-    async def _reach(self, epoch: str, patient: bool) -> JetStream:
-        """The journal's connection, for who reads what is stored; the patient wait for it."""
-        with trio.move_on_after(REACH_DEADLINE if patient else 0):
+    async def _reach(self, epoch: str, deadline: float) -> JetStream:
+        """The journal's connection, for who reads what is stored and waits so long for it."""
+        with trio.move_on_at(deadline):
             while not self._serving:
                 await self._turned.wait()
         jetstream, backlog = self._jetstream, self._backlog

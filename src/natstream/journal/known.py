@@ -7,6 +7,7 @@ readers have had while that was away.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 
 from natstream.entry import LogEntry
@@ -32,7 +33,8 @@ class Names:
     """Names that every process gives to the same lines of NATS."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, tuple[int, float]] = {}
+        # Of a plain dict, the way to the first one passes all that were deleted before it.
+        self._seen: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def name(self, entry: LogEntry, now: float) -> str:
         """The next line's. `now` is in seconds."""
@@ -42,7 +44,7 @@ class Names:
         count = 1 if now - at > REPEATS_FOR else count + 1
         self._seen[name] = count, now
         if len(self._seen) > REPEATS_KNOWN:
-            del self._seen[next(iter(self._seen))]
+            self._seen.popitem(last=False)
         return name if count == 1 else f"{name}-{count}"
 
 
@@ -50,7 +52,7 @@ class Followed:
     """Names that the stream was seen to hold, lately."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, float] = {}
+        self._seen: OrderedDict[str, float] = OrderedDict()
 
     def add(self, names: Iterable[str], now: float) -> None:
         """These were just seen, at `now` in seconds."""
@@ -59,7 +61,7 @@ class Followed:
         while len(seen) > FOLLOWED_KNOWN or (
             seen and next(iter(seen.values())) < now - FOLLOWED_FOR
         ):
-            del seen[next(iter(seen))]
+            seen.popitem(last=False)
 
     def holds(self, name: str, now: float) -> bool:
         """Whether one was."""
@@ -74,7 +76,7 @@ class Shown:
     """Names of what readers have had while the journal was away, until it is known to be stored."""
 
     def __init__(self) -> None:
-        self._outages: dict[str, Outage] = {}
+        self._outages: OrderedDict[str, Outage] = OrderedDict()
         self._unsettled: set[Outage] = set()
 
     def __contains__(self, name: str) -> bool:

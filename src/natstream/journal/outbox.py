@@ -8,6 +8,7 @@ same lines are shown to this process's readers: how far that has come is kept he
 from __future__ import annotations
 
 import time
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 
 import attrs
@@ -87,7 +88,8 @@ class Outbox:
 
     def __init__(self, *, max_lines: int = MAX_LINES, max_bytes: int = MAX_BYTES) -> None:
         self._max_lines, self._max_bytes = max_lines, max_bytes
-        self._items: dict[int, Item] = {}
+        # Of a plain dict, the way to the first one passes all that were deleted before it.
+        self._items: OrderedDict[int, Item] = OrderedDict()
         self._next = self._unsent = self._unshown = 1
         self._in_flight = self._in_flight_bytes = 0
         # Sent once, and to be sent again.
@@ -161,6 +163,15 @@ class Outbox:
             item.receipt.stored(number)
         return item
 
+    def refuse(self, number: int) -> None:
+        """Let go of a line that will never be stored."""
+        if number in self._items and (receipt := self._remove(number).receipt) is not None:
+            receipt.fail()
+
+    def get(self, number: int) -> Item | None:
+        """One that waits."""
+        return self._items.get(number)
+
     def withdraw(self, receipt: StorageReceipt) -> None:
         """Let go of what was handed over with a receipt: whoever sent it will send it again."""
         for number in receipt.missing:
@@ -170,9 +181,10 @@ class Outbox:
 
     def unsent(self) -> Iterator[tuple[int, Item]]:
         """Lines to be sent now, as far as the window reaches; they count as sent."""
+        again = deque(sorted(self._again))
         while self._in_flight < WINDOW_LINES and self._in_flight_bytes < WINDOW_BYTES:
-            if self._again:
-                self._again.remove(number := min(self._again))
+            if again:
+                self._again.remove(number := again.popleft())
             elif self._unsent < self._next:
                 number = self._unsent
                 self._unsent += 1

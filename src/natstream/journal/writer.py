@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from itertools import islice
@@ -77,7 +78,7 @@ class Writer:
         """Set when nobody takes what is sent."""
         self._end = 0
         """The number after the last one that has come back from the stream."""
-        self._unseen: dict[int, Item] = {}
+        self._unseen: OrderedDict[int, Item] = OrderedDict()
         """Lines by their number in the stream: stored, and not yet come back from it."""
         self._max_payload = 1 << 20
         self.stored = self.duplicates = self._newest = 0
@@ -136,6 +137,9 @@ class Writer:
         while True:
             await self.work.wait()
             self.work = trio.Event()
+            if not self._max_payload:
+                await jetstream.info()
+                self._max_payload = jetstream.max_message - HEADER_BYTES
             commands = [
                 self._publication(jetstream, number, item) for number, item in self.outbox.unsent()
             ]
@@ -151,22 +155,26 @@ class Writer:
         Raises:
             JournalUnavailable: one is not.
         """
-        oldest, since = 0, 0.0
+        oldest, waited, now = 0, 0.0, trio.current_time()
         while True:
             with trio.move_on_after(BUSY_PAUSE):
                 await self._refused.wait()
             if self._refused.is_set():
                 await self._explain_refusal(jetstream)
-            now = trio.current_time()
+            last, now = now, trio.current_time()
+            # While this machine stood still, the answer may have come.
+            waited += min(now - last, 2 * BUSY_PAUSE)
             if oldest != self.outbox.oldest_in_flight:
-                oldest, since = self.outbox.oldest_in_flight, now
-            if oldest and now > since + ACK_DEADLINE:
+                oldest, waited = self.outbox.oldest_in_flight, 0.0
+            if oldest and waited > ACK_DEADLINE:
                 self.acknowledge_followed()
                 if oldest == self.outbox.oldest_in_flight:
                     raise JournalUnavailable(_NO_ANSWER, "no_leader")
             if self._busy:
-                self.acknowledge_followed()
                 for number in self._busy:
+                    item = self.outbox.get(number)
+                    if item is not None and self._followed.holds(item.message_id, now):
+                        self._acknowledge(number, duplicate=False)
                     self.outbox.send_again(number)
                 self._busy = []
                 self.work.set()
@@ -193,7 +201,7 @@ class Writer:
             if item is not None and place >= self._end:
                 self._unseen[place] = item
                 if len(self._unseen) > MAX_UNSEEN:
-                    del self._unseen[next(iter(self._unseen))]
+                    self._unseen.popitem(last=False)
             return
         if headers.startswith(b"NATS/1.0 503"):
             self._refused.set()
@@ -205,9 +213,11 @@ class Writer:
         if error.get("err_code") == _IS_STORING_IT:
             self._busy.append(number)
         elif error.get("err_code") == _TOO_LARGE:
-            # It never will be taken. The others must not wait for it.
-            self._acknowledge(number, duplicate=False)
-            self.stored -= 1
+            # It never will be taken, and the others must not wait for it. The stream takes less
+            # than it did: those to come will be cut.
+            self.outbox.refuse(number)
+            self._max_payload = 0
+            self.work.set()
             self._on_too_large()
         else:
             self._on_error(error)
@@ -217,7 +227,7 @@ class Writer:
         self._end = end
         self._followed.add(names, trio.current_time())
         while self._unseen and next(iter(self._unseen)) < end:
-            del self._unseen[next(iter(self._unseen))]
+            self._unseen.popitem(last=False)
 
     def know_again(self, names: Iterable[str], expected: Mapping[str, int]) -> None:
         """Let go of those that are among these, which are stored: `expected` of `by_message_id`."""
