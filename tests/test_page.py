@@ -6,7 +6,10 @@ Each test publishes under an app of its own and looks at that app only, so they 
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -1015,13 +1018,7 @@ def test_choices_are_remembered(viewer: Viewer) -> None:
 def test_the_empty_page_explains_itself(
     open_viewer: Callable[[str], Viewer], service: ServiceProcess
 ) -> None:
-    """What is listened to and how to send a first line; with a filter, how to get out of it."""
-    with open_service(None) as drain_only:
-        viewer = open_viewer(drain_only.url)
-        viewer.page.goto(drain_only.url)
-        empty = viewer.page.locator("#empty")
-        expect(empty).to_contain_text("No lines yet")
-        expect(empty).to_contain_text("curl -d")
+    """What is listened to; with a filter, how to get out of it."""
     viewer = open_viewer(service.url).open("&q=nothing-is-like-this")
     empty = viewer.page.locator("#empty")
     expect(empty).to_contain_text("No line matches")
@@ -1031,6 +1028,42 @@ def test_the_empty_page_explains_itself(
     empty.get_by_role("button", name="Show all lines").click()
     expect(viewer.page.locator("#query")).to_have_value("")
     expect(viewer.row("at last")).to_be_visible()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+@pytest.mark.parametrize("token", ["", "drains-only"])
+def test_the_command_for_a_first_line_works(
+    open_viewer: Callable[[str], Viewer], token: str
+) -> None:
+    """As it stands there, whole, with the address of this drain, and the token if it needs one."""
+    with open_service(None, NATSTREAM_DRAIN_TOKEN=token) as drain_only:
+        viewer = open_viewer(drain_only.url)
+        viewer.page.goto(drain_only.url)
+        expect(viewer.page.locator("#empty")).to_contain_text("No lines yet")
+        command = viewer.page.locator("#empty code", has_text="curl")
+        expect(command).to_be_visible()
+        assert command.evaluate("e => e.scrollWidth <= e.clientWidth")
+        text = command.inner_text()
+        assert ("Authorization" in text) is bool(token)
+        subprocess.run(
+            ["bash", "-c", text],
+            env={"PATH": os.environ["PATH"], "NATSTREAM_DRAIN_TOKEN": token},
+            check=True,
+            timeout=PATIENCE,
+        )
+        expect(viewer.row("hello")).to_be_visible()
+
+
+def test_without_a_drain_none_is_spoken_of(
+    open_viewer: Callable[[str], Viewer], nats: MistreatedServer
+) -> None:
+    """The empty page names what there is to send a first line to, and nothing else."""
+    with open_service(nats) as service:
+        viewer = open_viewer(service.url)
+        viewer.page.goto(service.url)
+        empty = viewer.page.locator("#empty")
+        expect(empty).to_contain_text("fly apps restart")
+        expect(empty).not_to_contain_text("curl")
 
 
 def test_it_is_readable_on_a_telephone(viewer: Viewer) -> None:

@@ -37,11 +37,13 @@ export function emptyState(status, filtered, showAll) {
       h('dd', {}, h('code', {}, 'fly apps restart your-app')),
     );
   }
-  if (status?.sources.drain && status.scope === undefined) {
+  if (status?.drain) {
+    const { url, authentication } = status.drain;
+    const token = authentication ? '-H "Authorization: Bearer $NATSTREAM_DRAIN_TOKEN" ' : '';
     const body = '{"instance": "m1", "message": "hello"}';
     steps.push(
       h('dt', {}, 'Through the log drain, on the machine that runs this service'),
-      h('dd', {}, h('code', {}, `curl -d '${body}' http://localhost:8081/`)),
+      h('dd', {}, h('code', {}, `curl ${token}-d '${body}' '${url}/'`)),
     );
   }
   if (steps.length) parts.push(h('p', {}, 'To send a first line:'), h('dl', {}, ...steps));

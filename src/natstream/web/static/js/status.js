@@ -8,6 +8,7 @@ import { bytes, count, figure, perSecond, span } from './time.js';
  * @typedef {{state: string, since: number, reason?: string, detail?: string, lines?: number}} Source
  * @typedef {{version: string, epoch: string, keepalive: number, authentication: boolean,
  *   sources: Record<string, Source>, subjects?: string[], readers?: number,
+ *   drain?: {url: string, authentication: boolean} | null,
  *   backlog?: {lines: number, bytes: number, first_ms: number | null, reach_seconds: number},
  *   scope?: string, expires?: number}} Status  whoever may see but a part is told `scope` and
  *   `expires` instead of the figures
