@@ -155,6 +155,8 @@ test('what Fly says of machines is a marker; what an app says never is', () => {
   assert.equal(kind('Health check on port 8080 is now passing.', 'health'), 'health');
   assert.equal(kind('[PC01] instance refused connection', 'proxy'), 'proxy');
   assert.equal(kind('could not finish reading', 'proxy', { level: 'error' }), 'proxy');
+  assert.equal(kind('invoked oom-killer: gfp_mask=0xcc0'), 'restart');
+  for (const word of ['the waiting room', 'zoom 3', 'oomph']) assert.equal(kind(word), '', word);
   assert.equal(kind('GET /'), '');
   assert.equal(kind('[PC01] x', 'app', { type: 'log' }), '');
 });
