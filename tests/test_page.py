@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import attrs
+import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # no types
 from benchmarks.soak.mistreated import MistreatedServer
@@ -389,6 +390,17 @@ def test_a_click_opens_the_details(viewer: Viewer) -> None:
     expect(viewer.drawer).to_contain_text("first")
     viewer.press("Escape")
     expect(viewer.drawer).to_be_hidden()
+
+
+def test_what_is_copied_is_said_for_a_moment(viewer: Viewer) -> None:
+    """The hint goes away by itself."""
+    viewer.publish("one")
+    viewer.open()
+    viewer.row("one").click()
+    viewer.drawer.get_by_role("button", name="Copy message").click()
+    hint = viewer.page.locator("#hint")
+    expect(hint).to_have_text("Message copied")
+    expect(hint).to_have_text("")
 
 
 def test_only_this_machine_and_hide_lines_like_this(viewer: Viewer) -> None:
@@ -913,7 +925,7 @@ def test_a_long_pause_releases_the_connection_and_resumes(
     expect(viewer.row("before")).to_be_visible()
     viewer.page.click("#pause")
     viewer.publish(*(f"x{number}" for number in range(24_000)))
-    expect(viewer.state).to_contain_text("released")
+    expect(viewer.state).to_have_text("Paused · new lines wait in the service")
     viewer.page.click("#newest")
     expect(viewer.row("x23999")).to_be_visible()
     messages = [event["message"] for event in viewer.lines()]
@@ -956,9 +968,37 @@ def test_what_is_filtered_can_be_downloaded(viewer: Viewer) -> None:
     assert "three red" in viewer.download("#download-all-text")
 
 
+def test_a_download_is_named_after_its_moment(viewer: Viewer) -> None:
+    """And not after that of the last change of the filter."""
+    viewer.publish("one")
+    viewer.page.clock.install()
+    viewer.open()
+    expect(viewer.row("one")).to_be_visible()
+    viewer.page.clock.fast_forward("02:00:00")
+    before = viewer.page.evaluate("new Date(Date.now() - 60_000).toISOString()")
+    viewer.page.click("#download-button")
+    with viewer.page.expect_download() as info:
+        viewer.page.click("#download-all-text")
+    name = info.value.suggested_filename
+    assert name.endswith(".txt")
+    assert re.findall(r"\d+", name)[-1] > re.sub(r"\D", "", before)[:14]
+
+
+def test_a_line_without_an_app_shows_its_source(open_viewer: Callable[[str], Viewer]) -> None:
+    """Whole, in the app's column."""
+    with open_service(None) as service:
+        viewer = open_viewer(service.url)
+        viewer.page.goto(service.url)
+        expect(viewer.state).to_have_text("Live")
+        httpx.post(service.status()["drain"]["url"], json={"instance": "m1", "message": "hello"})
+        origin = viewer.row("hello").locator(".a")
+        expect(origin).to_have_text("drain")
+        eventually(lambda: origin.evaluate("e => e.scrollWidth <= e.clientWidth"), "its width")
+
+
 def test_the_keyboard_does_everything(viewer: Viewer) -> None:
     """`/`, `g`, `G`, arrows, Enter, `?` and Escape; keys typed into a field are text."""
-    viewer.publish(*(f"line {number}" for number in range(300)))
+    viewer.publish(*(f"\x1b[3{number % 8}mline {number}" for number in range(300)))
     viewer.publish('{"a": 1}')
     viewer.open()
     expect(viewer.row('{"a": 1}')).to_be_visible()
@@ -968,7 +1008,7 @@ def test_the_keyboard_does_everything(viewer: Viewer) -> None:
     viewer.press("ArrowDown")
     viewer.press("j")
     expect(viewer.page.locator(".chosen")).to_contain_text("line 1")
-    expect(viewer.page.locator("#announcer")).to_contain_text("line 1")
+    expect(viewer.page.locator("#announcer")).to_have_text(f"info {viewer.app} iad: line 1")
     viewer.press("Enter")
     expect(viewer.drawer).to_contain_text("line 1")
     viewer.press("Escape")

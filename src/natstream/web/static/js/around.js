@@ -37,6 +37,10 @@ export class Around {
     this.parts = parts;
     this.now = now;
     this.showAll = showAll;
+    for (const [format, ending] of [['ndjson', 'ndjson'], ['text', 'txt']]) {
+      const link = byId(`download-all-${format}`, HTMLAnchorElement);
+      link.addEventListener('click', () => { link.download = `${this.fileName()}.${ending}`; });
+    }
   }
 
   /** The lines are others, or seen from elsewhere. */
@@ -90,9 +94,7 @@ export class Around {
       const params = toParams(query, { texts: !marking });
       params.set('follow', 'false');
       params.set('format', format);
-      const link = byId(`download-all-${format}`, HTMLAnchorElement);
-      link.href = `api/logs?${params}`;
-      link.download = `${this.fileName()}.${format === 'ndjson' ? 'ndjson' : 'txt'}`;
+      byId(`download-all-${format}`, HTMLAnchorElement).href = `api/logs?${params}`;
     }
   }
 

@@ -1,6 +1,6 @@
 // The drawer with all there is to know of one line, and what can be done with it.
 
-import { announce, h, icon } from './dom.js';
+import { h, hint, icon } from './dom.js';
 import { parseAnsi, stripAnsi } from './ansi.js';
 import { isJson, pretty, tokens } from './json.js';
 import { noticeText, paint } from './row.js';
@@ -183,7 +183,5 @@ async function copy(text, what) {
     document.execCommand('copy');
     area.remove();
   }
-  announce(`${what} copied`);
-  const hint = document.getElementById('hint');
-  if (hint) hint.textContent = `${what} copied`;
+  hint(`${what} copied`);
 }

@@ -103,7 +103,8 @@ export class Lines {
         if (entry.kind) {
           this.bins.mark({ time: entry.time, kind: entry.kind, seq, text: entry.message });
         }
-        if (entry.app.length > widest) widest = entry.app.length;
+        const origin = entry.app || entry.source; // as the column has it
+        if (origin.length > widest) widest = origin.length;
       }
       if (this.wanted && entry.id === this.wanted) found = seq;
       seq += 1;

@@ -8,7 +8,7 @@ import { Bins, groupOf } from './bins.js';
 import { Chips } from './chips.js';
 import { startChoices } from './choices.js';
 import { Details } from './details.js';
-import { announce, byId, placeMenu } from './dom.js';
+import { announce, byId, hint, placeMenu } from './dom.js';
 import { downloadLines } from './download.js';
 import { Feed } from './feed.js';
 import { Intake } from './intake.js';
@@ -295,15 +295,6 @@ function jumpTo(first) {
   }
 }
 
-/** @param {string} text */
-function hint(text) {
-  byId('hint', HTMLElement).textContent = text;
-  announce(text);
-  setTimeout(() => {
-    if (byId('hint', HTMLElement).textContent === text) byId('hint', HTMLElement).textContent = '';
-  }, 4_000);
-}
-
 function chosenEntry() {
   return view.selected === null ? undefined : view.ring.at(view.selected);
 }
@@ -312,7 +303,7 @@ function sayChosen() {
   const entry = chosenEntry();
   if (!entry) return;
   const origin = `${entry.level} ${entry.app} ${entry.region}`;
-  announce(entry.note ? noticeText(entry) : `${origin}: ${entry.message.slice(0, 200)}`);
+  announce(entry.note ? noticeText(entry) : `${origin}: ${stripAnsi(entry.message).slice(0, 200)}`);
 }
 
 function openDetails() {

@@ -53,8 +53,13 @@ export function summarize(feed, status, released, now) {
   }
   if (feed.name === 'denied') return { tone: 'bad', text: 'Token needed', detail: feed.detail };
   if (feed.name === 'refused') return { tone: 'bad', text: 'Not understood', detail: feed.detail };
-  if (feed.name === 'idle') return { tone: 'idle', text: 'Released', detail: released };
-  if (feed.name === 'connecting') return { tone: 'busy', text: 'Connecting', detail: feed.detail };
+  if (feed.name === 'idle' && released) {
+    const detail = `The connection was let go of (${released}). The newest line takes it up again.`;
+    return { tone: 'idle', text: 'New lines wait in the service', detail };
+  }
+  if (feed.name === 'idle' || feed.name === 'connecting') {
+    return { tone: 'busy', text: 'Connecting', detail: feed.detail };
+  }
   if (!status) {
     return { tone: 'busy', text: 'Connected', detail: 'The state of the sources is not known.' };
   }
