@@ -944,6 +944,22 @@ def test_clear_empties_the_list_and_the_stream_goes_on(viewer: Viewer) -> None:
     assert viewer.messages() == ["new"]
 
 
+def test_what_was_cleared_can_be_shown_again(viewer: Viewer) -> None:
+    """The empty list says that it was cleared, not that there is nothing, and how to undo it."""
+    viewer.open()
+    viewer.publish("one", "two")
+    expect(viewer.row("two")).to_be_visible()
+    viewer.page.click("#clear")
+    empty = viewer.page.locator("#empty")
+    expect(empty).to_contain_text("The list was cleared")
+    expect(empty).not_to_contain_text("No line matches")
+    empty.get_by_role("button", name="Show them again").click()
+    expect(viewer.row("two")).to_be_visible()
+    assert viewer.messages() == ["one", "two"]
+    viewer.search(f"app:{viewer.app} three")
+    expect(empty).to_contain_text("No line matches")
+
+
 def test_what_is_filtered_can_be_downloaded(viewer: Viewer) -> None:
     """The page's lines or all of the backlog's, as NDJSON or as text."""
     viewer.publish("one \x1b[31mred\x1b[0m", "two blue", "three red\nand more", level="warn")

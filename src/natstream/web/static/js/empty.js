@@ -5,9 +5,17 @@ import { describeSource } from './status.js';
 
 /**
  * @param {import('./status.js').Status | null} status
- * @param {boolean} filtered @param {() => void} showAll
+ * @param {{filtered: boolean, cleared: boolean}} why
+ * @param {{showAll: () => void, showAgain: () => void}} ways out of it
  */
-export function emptyState(status, filtered, showAll) {
+export function emptyState(status, { filtered, cleared }, { showAll, showAgain }) {
+  if (cleared) {
+    return [
+      h('h2', {}, 'The list was cleared'),
+      h('p', {}, 'New lines will appear here. Those that were here are gone from this page alone.'),
+      h('p', {}, h('button', { type: 'button', onclick: showAgain }, 'Show them again')),
+    ];
+  }
   if (filtered) {
     return [
       h('h2', {}, 'No line matches, so far'),

@@ -14,6 +14,8 @@ const WIDEST_APP = 20;
 
 export class Lines {
   paused = false;
+  /** Whether there were lines that the reader has cleared away. */
+  cleared = false;
   /** The id of a line to go to as soon as it comes; empty if there is none. */
   wanted = '';
   /** @type {Entry[]} */
@@ -44,12 +46,14 @@ export class Lines {
   begin() {
     this.#held = [];
     this.#heldCharacters = 0;
+    this.cleared = false;
     this.bins.clear();
     this.view.clear();
   }
 
   /** Forget what is shown and what waits; the histogram stays. */
   clear() {
+    this.cleared ||= this.view.ring.length + this.#held.length > 0;
     this.#held = [];
     this.#heldCharacters = 0;
     this.view.clear();

@@ -174,6 +174,10 @@ const around = new Around({ view, lines, feed, service }, {
     query = queries.emptyQuery();
     applyQuery();
   },
+  showAgain: () => {
+    asked = '';
+    applyQuery();
+  },
 });
 
 const login = startLogin(() => {
