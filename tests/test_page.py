@@ -392,6 +392,27 @@ def test_a_click_opens_the_details(viewer: Viewer) -> None:
     expect(viewer.drawer).to_be_hidden()
 
 
+def test_the_details_are_those_of_the_chosen_line(viewer: Viewer) -> None:
+    """With another filter too: it stays chosen where it is shown, and else they are closed."""
+    viewer.publish("red one", "blue two", "red three")
+    viewer.publish("broken red", level="error")
+    viewer.open()
+    viewer.row("red one").click()
+    chosen, query = viewer.page.locator(".chosen"), viewer.page.locator("#query")
+    for key, text in (("j", "blue two"), ("j", "red three"), ("n", "broken red"), ("k", "red three")):
+        viewer.press(key)
+        expect(chosen).to_contain_text(text)
+        expect(viewer.drawer.locator(".message")).to_have_text(text)
+    viewer.search(f"app:{viewer.app} red")
+    expect(viewer.rows).to_have_count(3)
+    expect(chosen).to_contain_text("red three")
+    expect(viewer.drawer.locator(".message")).to_have_text("red three")
+    viewer.search(f"app:{viewer.app} blue")
+    expect(viewer.drawer).to_be_hidden()
+    expect(query).to_be_focused()
+    expect(viewer.page.locator("#hint")).to_have_text("")
+
+
 def test_what_is_copied_is_said_for_a_moment(viewer: Viewer) -> None:
     """The hint goes away by itself."""
     viewer.publish("one")
@@ -579,6 +600,25 @@ def test_a_line_can_be_linked_to(viewer: Viewer, open_viewer: Callable[[str], Vi
     expect(other.drawer).to_contain_text("this one")
 
 
+def test_a_link_to_a_forgotten_line_says_so(viewer: Viewer) -> None:
+    """Once the replay is through: in silence, or with the first line that has just happened."""
+    viewer.publish("still there")
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 60))
+    link = f"&since={since}#line={int(time.time() * 1000)}-anotherprocess-7"
+    hint = viewer.page.locator("#hint")
+    viewer.open(link)
+    expect(hint).to_have_text("That line is no longer remembered")
+    expect(viewer.row("still there")).to_be_visible()
+    viewer.page.clock.install()
+    viewer.page.clock.pause_at(time.time() + 3_600)  # no silence is long enough
+    viewer.page.goto("about:blank")
+    viewer.open(link)
+    expect(viewer.row("still there")).to_be_visible()
+    expect(hint).to_have_text("")
+    viewer.publish("live")
+    expect(hint).to_have_text("That line is no longer remembered")
+
+
 # --- seeing -----------------------------------------------------------------------------------
 
 
@@ -612,6 +652,11 @@ def test_the_histogram_jumps_in_time(viewer: Viewer) -> None:
     index = int(slider.get_attribute("aria-valuenow") or 0)
     slider.click(position={"x": index * 5 + 2, "y": 30})
     expect(viewer.page.locator(".chosen")).to_contain_text("two minutes ago")
+    viewer.press("G")
+    viewer.row("now 199").click()
+    expect(viewer.drawer).to_contain_text("now 199")
+    slider.click(position={"x": index * 5 + 2, "y": 30})
+    expect(viewer.drawer).to_contain_text("two minutes ago")
     assert bars > index > 0
     painted = viewer.page.evaluate(
         "() => { const c = document.getElementById('strip-canvas');"

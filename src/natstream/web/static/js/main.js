@@ -79,6 +79,10 @@ const lines = new Lines({ view, bins }, {
     view.show(seq);
     openDetails();
   },
+  missing: (id) => {
+    if (id === details.id) details.close();
+    else hint('That line is no longer remembered');
+  },
 });
 
 const details = new Details(byId('details', HTMLElement), {
@@ -96,7 +100,10 @@ const details = new Details(byId('details', HTMLElement), {
     openDetails();
   },
   link: (id) => linkTo({ query, marking }, id),
-  closed: () => list.focus({ preventScroll: true }),
+  closed: (id, hadFocus) => {
+    if (lines.wanted === id) lines.wanted = '';
+    if (hadFocus) list.focus({ preventScroll: true });
+  },
 });
 
 const strip = new Strip(
@@ -117,6 +124,7 @@ const feed = new Feed({
   state: (state) => {
     if (state.name === 'waiting' && !cutAt) cutAt = Date.now();
     if (state.name === 'waiting' || state.name === 'idle') service.forget();
+    if (state.name === 'waiting') lines.awaitWanted('cut');
     if (state.name === 'denied') login.ask();
     if (state.name === 'refused') search.complain(state.detail);
     around.updateState();
@@ -124,9 +132,13 @@ const feed = new Feed({
   opened: ({ resumedFrom, time }) => {
     if (resumedFrom) noteResumption(resumedFrom, time);
     else {
+      // The line whose details are shown is looked for among the new ones; so is that of a link.
+      if (view.selected !== null) lines.wanted ||= details.id;
+      if (!lines.wanted || lines.wanted !== details.id) details.close();
       lines.begin();
       intake.begin(time);
     }
+    lines.awaitWanted('replay');
     cutAt = 0;
     released = { why: '', since: 0 };
     service.ask();
@@ -135,6 +147,7 @@ const feed = new Feed({
     const { entries, noted, live } = intake.take(events);
     received[received.length - 1] += live;
     lines.accept(entries);
+    lines.awaitWanted(live ? 'live' : 'replay');
     if (lines.waiting) around.update(); // else the list does, when it is drawn
     strip.soon();
     if (noted) view.refresh(noted);
@@ -296,6 +309,7 @@ function jumpTo(first) {
   else {
     if (first < view.ring.first) hint('The page no longer holds those lines: this is its oldest');
     view.show(first);
+    if (details.isOpen) openDetails();
   }
 }
 
@@ -312,7 +326,9 @@ function sayChosen() {
 
 function openDetails() {
   const entry = chosenEntry();
-  if (entry) details.open(entry);
+  if (!entry) return;
+  lines.wanted = '';
+  details.open(entry);
 }
 
 // --- controls ----------------------------------------------------------------------------------
