@@ -399,7 +399,12 @@ def test_the_details_are_those_of_the_chosen_line(viewer: Viewer) -> None:
     viewer.open()
     viewer.row("red one").click()
     chosen, query = viewer.page.locator(".chosen"), viewer.page.locator("#query")
-    for key, text in (("j", "blue two"), ("j", "red three"), ("n", "broken red"), ("k", "red three")):
+    for key, text in (
+        ("j", "blue two"),
+        ("j", "red three"),
+        ("n", "broken red"),
+        ("k", "red three"),
+    ):
         viewer.press(key)
         expect(chosen).to_contain_text(text)
         expect(viewer.drawer.locator(".message")).to_have_text(text)
@@ -411,6 +416,48 @@ def test_the_details_are_those_of_the_chosen_line(viewer: Viewer) -> None:
     expect(viewer.drawer).to_be_hidden()
     expect(query).to_be_focused()
     expect(viewer.page.locator("#hint")).to_have_text("")
+
+
+def select(viewer: Viewer, start: tuple[str, str], end: tuple[str, str]) -> None:
+    """Drag from the start of a cell (`row`, `cell`) to the end of another."""
+    viewer.page.evaluate("getSelection().removeAllRanges()")  # which would be dragged itself
+    ends = [viewer.row(row).locator(cell).bounding_box() for row, cell in (start, end)]
+    assert ends[0] is not None
+    assert ends[1] is not None
+    viewer.page.mouse.move(ends[0]["x"] + 1, ends[0]["y"] + 8)
+    viewer.page.mouse.down()
+    viewer.page.mouse.move(ends[1]["x"] + ends[1]["width"] - 1, ends[1]["y"] + 8, steps=5)
+    viewer.page.mouse.up()
+
+
+def test_selected_rows_are_copied_as_lines(viewer: Viewer) -> None:
+    """A line each, as in a download; a part of a message as it is."""
+    at = 1_709_210_096.007
+    viewer.publish("one \x1b[31mred\x1b[0m", '{"two": 2}', "three", at=at, level="warn")
+    viewer.open()
+    expect(viewer.rows).to_have_count(3)
+
+    def copy() -> Any:
+        viewer.page.evaluate("navigator.clipboard.writeText('')")
+        viewer.page.keyboard.press("Control+c")
+        return eventually(lambda: viewer.page.evaluate("navigator.clipboard.readText()"), "a copy")
+
+    origin = f"2024-02-29T12:34:56.007Z {viewer.app}[0e286551c30586] iad [warn]"
+    lines = [f"{origin} one red", f'{origin} {{"two": 2}}', f"{origin} three"]
+    select(viewer, ("one", ".l"), ("three", ".m"))
+    assert copy() == "\n".join(lines)
+    select(viewer, ("two", ".t"), ("two", ".m"))
+    assert copy() == lines[1]
+    select(viewer, ("three", ".m"), ("three", ".m"))
+    assert copy() == "three"
+    # As after three clicks: up to where the next row begins.
+    viewer.message("one red").evaluate(
+        "e => getSelection().setBaseAndExtent(e, 0, e.parentElement.nextElementSibling.firstChild, 0)"
+    )
+    assert copy() == "one red"
+    viewer.search(f"app:{viewer.app} red")
+    viewer.page.locator("#query").select_text()
+    assert copy() == f"app:{viewer.app} red"
 
 
 def test_what_is_copied_is_said_for_a_moment(viewer: Viewer) -> None:

@@ -6,6 +6,7 @@ import { linkTo, readAddress, writeAddress } from './address.js';
 import { Around } from './around.js';
 import { Bins, groupOf } from './bins.js';
 import { Chips } from './chips.js';
+import { copiedText } from './copying.js';
 import { startChoices } from './choices.js';
 import { Details } from './details.js';
 import { announce, byId, hint, placeMenu } from './dom.js';
@@ -382,6 +383,15 @@ document.addEventListener('selectionchange', () => {
   const selection = document.getSelection();
   // Rows that move away take the selection with them.
   if (selection && !selection.isCollapsed && list.contains(selection.anchorNode)) view.leaveEnd();
+});
+
+document.addEventListener('copy', (event) => {
+  const selection = document.getSelection();
+  if (!selection || selection.isCollapsed || !list.contains(selection.anchorNode)) return;
+  const text = copiedText(selection.getRangeAt(0), byId('rows', HTMLElement), (seq) => view.ring.at(seq));
+  if (!text || !event.clipboardData) return;
+  event.clipboardData.setData('text/plain', text);
+  event.preventDefault();
 });
 
 startKeyboard({
