@@ -271,6 +271,17 @@ def test_the_view_follows_until_somebody_scrolls_up(viewer: Viewer) -> None:
     assert viewer.is_at_end()
 
 
+def test_who_selects_text_is_left_alone(viewer: Viewer) -> None:
+    """The list stops following, since a row that moves away takes its selection with it."""
+    viewer.publish(*(f"line {number}" for number in range(200)))
+    viewer.open()
+    expect(viewer.row("line 199")).to_be_visible()
+    select(viewer, ("line 195", ".m"), ("line 197", ".m"))
+    viewer.publish(*(f"later {number}" for number in range(100)))
+    expect(viewer.page.locator("#newest")).to_have_text("100 new lines")
+    assert "line 196" in viewer.page.evaluate("getSelection().toString()")
+
+
 def test_rows_of_every_height_keep_their_place(viewer: Viewer) -> None:
     """Scrolling up through wrapped and multi-line rows never skips, repeats or moves a line."""
     viewer.publish(*(f"n{number} " + "x" * (number * 37 % 900) for number in range(400)))
@@ -452,7 +463,8 @@ def test_selected_rows_are_copied_as_lines(viewer: Viewer) -> None:
     assert copy() == "three"
     # As after three clicks: up to where the next row begins.
     viewer.message("one red").evaluate(
-        "e => getSelection().setBaseAndExtent(e, 0, e.parentElement.nextElementSibling.firstChild, 0)"
+        "e => getSelection().setBaseAndExtent("
+        "e, 0, e.parentElement.nextElementSibling.firstChild, 0)"
     )
     assert copy() == "one red"
     viewer.search(f"app:{viewer.app} red")
@@ -788,6 +800,22 @@ def test_a_cut_network_is_resumed_from(
         expect(viewer.state).to_contain_text("Disconnected")
         stage.run(wire.mend)
         expect(viewer.notes.last).to_contain_text("nothing missed")
+
+
+def test_a_network_that_is_back_is_used_at_once(
+    open_viewer: Callable[[str], Viewer], stage: Stage, service: ServiceProcess
+) -> None:
+    """The browser says that it is online again: the next try does not wait for its time."""
+    with open_wire(stage, service.port) as wire:
+        viewer = open_viewer(f"http://127.0.0.1:{wire.port}")
+        viewer.page.clock.install()
+        viewer.open()
+        viewer.page.clock.pause_at(time.time() + 3_600)  # no time passes: no try is due
+        stage.run(wire.cut)
+        expect(viewer.state).to_contain_text("Disconnected · again in")
+        stage.run(wire.mend)
+        viewer.page.evaluate("dispatchEvent(new Event('online'))")
+        expect(viewer.state).to_have_text("Live")
 
 
 def test_missed_lines_are_drawn_where_they_are_missing(
@@ -1161,6 +1189,19 @@ def test_choices_are_remembered(viewer: Viewer) -> None:
     viewer.page.click("#view-button")
     viewer.page.get_by_role("radio", name="Relative").check()
     expect(viewer.row("a line").locator(".t")).to_have_text(re.compile(r"^\d+ d ago$"))
+
+
+def test_relative_times_move_on(viewer: Viewer) -> None:
+    """Without a new line, and without a hand."""
+    viewer.page.clock.install()
+    viewer.publish("a line")
+    viewer.open()
+    viewer.page.click("#view-button")
+    viewer.page.get_by_role("radio", name="Relative").check()
+    shown = viewer.row("a line").locator(".t")
+    expect(shown).to_have_text(re.compile("^(now|.* s ago)$"))
+    viewer.page.clock.run_for(125_000)
+    expect(shown).to_have_text("2 min ago")
 
 
 def test_the_empty_page_explains_itself(
