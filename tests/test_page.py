@@ -243,7 +243,7 @@ def test_lines_appear_with_all_that_is_known_of_them(viewer: Viewer) -> None:
     expect(row.locator(".r")).to_have_text("ams")
     expect(row.locator(".c")).to_have_text("m1")
     old = viewer.row("before the page").locator(".t")
-    expect(old).to_have_text("13:34:56.007")
+    expect(old).to_have_text("2024-02-29 13:34:56.007")
     expect(old).to_have_attribute("title", re.compile(r"29 February 2024.*\n2024-02-29T12:34:56"))
 
 
@@ -1182,13 +1182,31 @@ def test_choices_are_remembered(viewer: Viewer) -> None:
     viewer.page.get_by_role("checkbox", name="Wrap").uncheck()
     viewer.page.get_by_role("checkbox", name="Region").uncheck()
     viewer.page.reload()
-    expect(viewer.row("a line").locator(".t")).to_have_text("12:34:56.007")
+    expect(viewer.row("a line").locator(".t")).to_have_text("2024-02-29 12:34:56.007")
     expect(viewer.row("a line").locator(".r")).to_be_hidden()
     assert viewer.page.evaluate(ground) == dark
     expect(viewer.page.locator("#rows.wrap")).to_have_count(0)
     viewer.page.click("#view-button")
     viewer.page.get_by_role("radio", name="Relative").check()
     expect(viewer.row("a line").locator(".t")).to_have_text(re.compile(r"^\d+ d ago$"))
+
+
+def test_lines_of_other_days_say_which(viewer: Viewer) -> None:
+    """Today's stand where they always do, and say it, too, once midnight has passed."""
+    viewer.page.clock.install(time=1_709_164_790)  # 28 February, 23:59:50 in UTC
+    viewer.page.add_init_script("localStorage.natstream = JSON.stringify({ clock: 'utc' })")
+    viewer.publish("of today", at=1_709_161_200.25)
+    viewer.open()
+    today = viewer.row("of today")
+    expect(today.locator(".t")).to_have_text("23:00:00.250")
+    before = today.locator(".m").bounding_box()
+    viewer.publish("of the day before yesterday", at=1_708_930_923.123)
+    old = viewer.row("of the day before").locator(".t")
+    expect(old).to_have_text("02-26 07:02:03.123")
+    assert old.evaluate("e => e.scrollWidth <= e.clientWidth")
+    assert today.locator(".m").bounding_box() == before
+    viewer.page.clock.run_for(20_000)
+    expect(today.locator(".t")).to_have_text("02-28 23:00:00.250")
 
 
 def test_relative_times_move_on(viewer: Viewer) -> None:

@@ -169,7 +169,14 @@ test('error codes lead to the documentation of Fly', () => {
 
 test('times and figures', () => {
   const noon = Date.UTC(2024, 1, 29, 12, 34, 56, 7);
-  assert.equal(clockTime(noon, 'utc', 0), '12:34:56.007');
+  assert.equal(clockTime(noon, 'utc', noon + 3_600_000), '12:34:56.007');
+  assert.equal(clockTime(noon, 'utc', noon + 86_400_000), '02-29 12:34:56.007');
+  assert.equal(clockTime(noon, 'utc', 0), '2024-02-29 12:34:56.007');
+  const local = new Date(2024, 0, 1, 23, 59, 59, 1).getTime();
+  assert.equal(clockTime(local, 'local', local - 86_000_000), '23:59:59.001');
+  assert.equal(clockTime(local, 'local', local + 2_000), '01-01 23:59:59.001');
+  assert.equal(clockTime(local, 'local', local - 86_400_000), '2024-01-01 23:59:59.001');
+  assert.equal(clockTime(noon, 'relative', noon + 86_400_000 * 3), '3 d ago');
   assert.equal(clockTime(NaN, 'local', 0), '--:--:--.---');
   assert.equal(clockTime(1e300, 'utc', 0), '--:--:--.---');
   assert.equal(ago(0, 500), 'now');

@@ -22,7 +22,7 @@ import { noticeText } from './row.js';
 import { Search } from './search.js';
 import { Service } from './service.js';
 import { Strip } from './strip.js';
-import { span } from './time.js';
+import { dayOf, span } from './time.js';
 import { View } from './view.js';
 
 /** @typedef {import('./types.js').Entry} Entry */
@@ -432,10 +432,15 @@ document.addEventListener('visibilitychange', () => {
   }
 });
 
+let today = dayOf(Date.now(), prefs.clock);
 setInterval(() => {
   received.push(0);
   if (received.length > 5) received.shift();
   if (prefs.clock === 'relative') view.tick();
+  else if (today !== dayOf(Date.now(), prefs.clock)) {
+    today = dayOf(Date.now(), prefs.clock);
+    view.relayout(); // the rows that say no day would be of the new one
+  }
   if (feed.state.name === 'waiting' || around.isPanelOpen) around.updateState();
   around.update();
 }, 1_000);
