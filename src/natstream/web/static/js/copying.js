@@ -4,11 +4,23 @@ import { lineOf } from './download.js';
 
 /** @typedef {import('./types.js').Entry} Entry */
 
+/** @param {HTMLElement} rows @param {(seq: number) => Entry | undefined} entry */
+export function startCopying(rows, entry) {
+  document.addEventListener('copy', (event) => {
+    const selection = document.getSelection();
+    if (!selection || selection.isCollapsed || !rows.contains(selection.anchorNode)) return;
+    const text = copiedText(selection.getRangeAt(0), rows, entry);
+    if (!text || !event.clipboardData) return;
+    event.clipboardData.setData('text/plain', text);
+    event.preventDefault();
+  });
+}
+
 /**
  * What to copy: a part of one message as it is, else the selected lines, whole.
  * @param {Range} range @param {HTMLElement} rows @param {(seq: number) => Entry | undefined} entry
  */
-export function copiedText(range, rows, entry) {
+function copiedText(range, rows, entry) {
   // One that ends before another row's first letter, as after three clicks, has none of that row.
   const selected = [...rows.children].filter((row) => textWithin(range, row) !== '');
   if (selected.length === 1) {

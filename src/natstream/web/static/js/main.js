@@ -6,7 +6,7 @@ import { linkTo, readAddress, writeAddress } from './address.js';
 import { Around } from './around.js';
 import { Bins, groupOf } from './bins.js';
 import { Chips } from './chips.js';
-import { copiedText } from './copying.js';
+import { startCopying } from './copying.js';
 import { startChoices } from './choices.js';
 import { Details } from './details.js';
 import { announce, byId, hint, placeMenu } from './dom.js';
@@ -131,11 +131,9 @@ const feed = new Feed({
     around.updateState();
   },
   opened: ({ resumedFrom, time }) => {
+    if (!resumedFrom) takeDetailsAlong();
     if (resumedFrom) noteResumption(resumedFrom, time);
     else {
-      // The line whose details are shown is looked for among the new ones; so is that of a link.
-      if (view.selected !== null) lines.wanted ||= details.id;
-      if (!lines.wanted || lines.wanted !== details.id) details.close();
       lines.begin();
       intake.begin(time);
     }
@@ -221,6 +219,12 @@ const choices = startChoices(prefs, () => {
 function goOn() {
   lines.flush();
   if (released.why === HELD) feed.resume();
+}
+
+/** Look for the line whose details are shown among those that begin now, as for that of a link. */
+function takeDetailsAlong() {
+  if (view.selected !== null) lines.wanted ||= details.id;
+  if (!lines.wanted || lines.wanted !== details.id) details.close();
 }
 
 /** @param {string} resumedFrom @param {number} time */
@@ -385,14 +389,7 @@ document.addEventListener('selectionchange', () => {
   if (selection && !selection.isCollapsed && list.contains(selection.anchorNode)) view.leaveEnd();
 });
 
-document.addEventListener('copy', (event) => {
-  const selection = document.getSelection();
-  if (!selection || selection.isCollapsed || !list.contains(selection.anchorNode)) return;
-  const text = copiedText(selection.getRangeAt(0), byId('rows', HTMLElement), (seq) => view.ring.at(seq));
-  if (!text || !event.clipboardData) return;
-  event.clipboardData.setData('text/plain', text);
-  event.preventDefault();
-});
+startCopying(byId('rows', HTMLElement), (seq) => view.ring.at(seq));
 
 startKeyboard({
   search: () => search.focus(),
