@@ -6,7 +6,10 @@ Each test publishes under an app of its own and looks at that app only, so they 
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -15,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import attrs
+import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # no types
 from benchmarks.soak.mistreated import MistreatedServer
@@ -239,7 +243,7 @@ def test_lines_appear_with_all_that_is_known_of_them(viewer: Viewer) -> None:
     expect(row.locator(".r")).to_have_text("ams")
     expect(row.locator(".c")).to_have_text("m1")
     old = viewer.row("before the page").locator(".t")
-    expect(old).to_have_text("13:34:56.007")
+    expect(old).to_have_text("2024-02-29 13:34:56.007")
     expect(old).to_have_attribute("title", re.compile(r"29 February 2024.*\n2024-02-29T12:34:56"))
 
 
@@ -265,6 +269,17 @@ def test_the_view_follows_until_somebody_scrolls_up(viewer: Viewer) -> None:
     viewer.publish("the very newest")
     expect(viewer.row("the very newest")).to_be_visible()
     assert viewer.is_at_end()
+
+
+def test_who_selects_text_is_left_alone(viewer: Viewer) -> None:
+    """The list stops following, since a row that moves away takes its selection with it."""
+    viewer.publish(*(f"line {number}" for number in range(200)))
+    viewer.open()
+    expect(viewer.row("line 199")).to_be_visible()
+    select(viewer, ("line 195", ".m"), ("line 197", ".m"))
+    viewer.publish(*(f"later {number}" for number in range(100)))
+    expect(viewer.page.locator("#newest")).to_have_text("100 new lines")
+    assert "line 196" in viewer.page.evaluate("getSelection().toString()")
 
 
 def test_rows_of_every_height_keep_their_place(viewer: Viewer) -> None:
@@ -386,6 +401,86 @@ def test_a_click_opens_the_details(viewer: Viewer) -> None:
     expect(viewer.drawer).to_contain_text("first")
     viewer.press("Escape")
     expect(viewer.drawer).to_be_hidden()
+
+
+def test_the_details_are_those_of_the_chosen_line(viewer: Viewer) -> None:
+    """With another filter too: it stays chosen where it is shown, and else they are closed."""
+    viewer.publish("red one", "blue two", "red three")
+    viewer.publish("broken red", level="error")
+    viewer.open()
+    viewer.row("red one").click()
+    chosen, query = viewer.page.locator(".chosen"), viewer.page.locator("#query")
+    for key, text in (
+        ("j", "blue two"),
+        ("j", "red three"),
+        ("n", "broken red"),
+        ("k", "red three"),
+    ):
+        viewer.press(key)
+        expect(chosen).to_contain_text(text)
+        expect(viewer.drawer.locator(".message")).to_have_text(text)
+    viewer.search(f"app:{viewer.app} red")
+    expect(viewer.rows).to_have_count(3)
+    expect(chosen).to_contain_text("red three")
+    expect(viewer.drawer.locator(".message")).to_have_text("red three")
+    viewer.search(f"app:{viewer.app} blue")
+    expect(viewer.drawer).to_be_hidden()
+    expect(query).to_be_focused()
+    expect(viewer.page.locator("#hint")).to_have_text("")
+
+
+def select(viewer: Viewer, start: tuple[str, str], end: tuple[str, str]) -> None:
+    """Drag from the start of a cell (`row`, `cell`) to the end of another."""
+    viewer.page.evaluate("getSelection().removeAllRanges()")  # which would be dragged itself
+    ends = [viewer.row(row).locator(cell).bounding_box() for row, cell in (start, end)]
+    assert ends[0] is not None
+    assert ends[1] is not None
+    viewer.page.mouse.move(ends[0]["x"] + 1, ends[0]["y"] + 8)
+    viewer.page.mouse.down()
+    viewer.page.mouse.move(ends[1]["x"] + ends[1]["width"] - 1, ends[1]["y"] + 8, steps=5)
+    viewer.page.mouse.up()
+
+
+def test_selected_rows_are_copied_as_lines(viewer: Viewer) -> None:
+    """A line each, as in a download; a part of a message as it is."""
+    at = 1_709_210_096.007
+    viewer.publish("one \x1b[31mred\x1b[0m", '{"two": 2}', "three", at=at, level="warn")
+    viewer.open()
+    expect(viewer.rows).to_have_count(3)
+
+    def copy() -> Any:
+        viewer.page.evaluate("navigator.clipboard.writeText('')")
+        viewer.page.keyboard.press("Control+c")
+        return eventually(lambda: viewer.page.evaluate("navigator.clipboard.readText()"), "a copy")
+
+    origin = f"2024-02-29T12:34:56.007Z {viewer.app}[0e286551c30586] iad [warn]"
+    lines = [f"{origin} one red", f'{origin} {{"two": 2}}', f"{origin} three"]
+    select(viewer, ("one", ".l"), ("three", ".m"))
+    assert copy() == "\n".join(lines)
+    select(viewer, ("two", ".t"), ("two", ".m"))
+    assert copy() == lines[1]
+    select(viewer, ("three", ".m"), ("three", ".m"))
+    assert copy() == "three"
+    # As after three clicks: up to where the next row begins.
+    viewer.message("one red").evaluate(
+        "e => getSelection().setBaseAndExtent("
+        "e, 0, e.parentElement.nextElementSibling.firstChild, 0)"
+    )
+    assert copy() == "one red"
+    viewer.search(f"app:{viewer.app} red")
+    viewer.page.locator("#query").select_text()
+    assert copy() == f"app:{viewer.app} red"
+
+
+def test_what_is_copied_is_said_for_a_moment(viewer: Viewer) -> None:
+    """The hint goes away by itself."""
+    viewer.publish("one")
+    viewer.open()
+    viewer.row("one").click()
+    viewer.drawer.get_by_role("button", name="Copy message").click()
+    hint = viewer.page.locator("#hint")
+    expect(hint).to_have_text("Message copied")
+    expect(hint).to_have_text("")
 
 
 def test_only_this_machine_and_hide_lines_like_this(viewer: Viewer) -> None:
@@ -564,6 +659,25 @@ def test_a_line_can_be_linked_to(viewer: Viewer, open_viewer: Callable[[str], Vi
     expect(other.drawer).to_contain_text("this one")
 
 
+def test_a_link_to_a_forgotten_line_says_so(viewer: Viewer) -> None:
+    """Once the replay is through: in silence, or with the first line that has just happened."""
+    viewer.publish("still there")
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 60))
+    link = f"&since={since}#line={int(time.time() * 1000)}-anotherprocess-7"
+    hint = viewer.page.locator("#hint")
+    viewer.open(link)
+    expect(hint).to_have_text("That line is no longer remembered")
+    expect(viewer.row("still there")).to_be_visible()
+    viewer.page.clock.install()
+    viewer.page.clock.pause_at(time.time() + 3_600)  # no silence is long enough
+    viewer.page.goto("about:blank")
+    viewer.open(link)
+    expect(viewer.row("still there")).to_be_visible()
+    expect(hint).to_have_text("")
+    viewer.publish("live")
+    expect(hint).to_have_text("That line is no longer remembered")
+
+
 # --- seeing -----------------------------------------------------------------------------------
 
 
@@ -597,6 +711,11 @@ def test_the_histogram_jumps_in_time(viewer: Viewer) -> None:
     index = int(slider.get_attribute("aria-valuenow") or 0)
     slider.click(position={"x": index * 5 + 2, "y": 30})
     expect(viewer.page.locator(".chosen")).to_contain_text("two minutes ago")
+    viewer.press("G")
+    viewer.row("now 199").click()
+    expect(viewer.drawer).to_contain_text("now 199")
+    slider.click(position={"x": index * 5 + 2, "y": 30})
+    expect(viewer.drawer).to_contain_text("two minutes ago")
     assert bars > index > 0
     painted = viewer.page.evaluate(
         "() => { const c = document.getElementById('strip-canvas');"
@@ -681,6 +800,22 @@ def test_a_cut_network_is_resumed_from(
         expect(viewer.state).to_contain_text("Disconnected")
         stage.run(wire.mend)
         expect(viewer.notes.last).to_contain_text("nothing missed")
+
+
+def test_a_network_that_is_back_is_used_at_once(
+    open_viewer: Callable[[str], Viewer], stage: Stage, service: ServiceProcess
+) -> None:
+    """The browser says that it is online again: the next try does not wait for its time."""
+    with open_wire(stage, service.port) as wire:
+        viewer = open_viewer(f"http://127.0.0.1:{wire.port}")
+        viewer.page.clock.install()
+        viewer.open()
+        viewer.page.clock.pause_at(time.time() + 3_600)  # no time passes: no try is due
+        stage.run(wire.cut)
+        expect(viewer.state).to_contain_text("Disconnected · again in")
+        stage.run(wire.mend)
+        viewer.page.evaluate("dispatchEvent(new Event('online'))")
+        expect(viewer.state).to_have_text("Live")
 
 
 def test_missed_lines_are_drawn_where_they_are_missing(
@@ -910,7 +1045,7 @@ def test_a_long_pause_releases_the_connection_and_resumes(
     expect(viewer.row("before")).to_be_visible()
     viewer.page.click("#pause")
     viewer.publish(*(f"x{number}" for number in range(24_000)))
-    expect(viewer.state).to_contain_text("released")
+    expect(viewer.state).to_have_text("Paused · new lines wait in the service")
     viewer.page.click("#newest")
     expect(viewer.row("x23999")).to_be_visible()
     messages = [event["message"] for event in viewer.lines()]
@@ -927,6 +1062,22 @@ def test_clear_empties_the_list_and_the_stream_goes_on(viewer: Viewer) -> None:
     viewer.publish("new")
     expect(viewer.row("new")).to_be_visible()
     assert viewer.messages() == ["new"]
+
+
+def test_what_was_cleared_can_be_shown_again(viewer: Viewer) -> None:
+    """The empty list says that it was cleared, not that there is nothing, and how to undo it."""
+    viewer.open()
+    viewer.publish("one", "two")
+    expect(viewer.row("two")).to_be_visible()
+    viewer.page.click("#clear")
+    empty = viewer.page.locator("#empty")
+    expect(empty).to_contain_text("The list was cleared")
+    expect(empty).not_to_contain_text("No line matches")
+    empty.get_by_role("button", name="Show them again").click()
+    expect(viewer.row("two")).to_be_visible()
+    assert viewer.messages() == ["one", "two"]
+    viewer.search(f"app:{viewer.app} three")
+    expect(empty).to_contain_text("No line matches")
 
 
 def test_what_is_filtered_can_be_downloaded(viewer: Viewer) -> None:
@@ -953,9 +1104,37 @@ def test_what_is_filtered_can_be_downloaded(viewer: Viewer) -> None:
     assert "three red" in viewer.download("#download-all-text")
 
 
+def test_a_download_is_named_after_its_moment(viewer: Viewer) -> None:
+    """And not after that of the last change of the filter."""
+    viewer.publish("one")
+    viewer.page.clock.install()
+    viewer.open()
+    expect(viewer.row("one")).to_be_visible()
+    viewer.page.clock.fast_forward("02:00:00")
+    before = viewer.page.evaluate("new Date(Date.now() - 60_000).toISOString()")
+    viewer.page.click("#download-button")
+    with viewer.page.expect_download() as info:
+        viewer.page.click("#download-all-text")
+    name = info.value.suggested_filename
+    assert name.endswith(".txt")
+    assert re.findall(r"\d+", name)[-1] > re.sub(r"\D", "", before)[:14]
+
+
+def test_a_line_without_an_app_shows_its_source(open_viewer: Callable[[str], Viewer]) -> None:
+    """Whole, in the app's column."""
+    with open_service(None) as service:
+        viewer = open_viewer(service.url)
+        viewer.page.goto(service.url)
+        expect(viewer.state).to_have_text("Live")
+        httpx.post(service.status()["drain"]["url"], json={"instance": "m1", "message": "hello"})
+        origin = viewer.row("hello").locator(".a")
+        expect(origin).to_have_text("drain")
+        eventually(lambda: origin.evaluate("e => e.scrollWidth <= e.clientWidth"), "its width")
+
+
 def test_the_keyboard_does_everything(viewer: Viewer) -> None:
     """`/`, `g`, `G`, arrows, Enter, `?` and Escape; keys typed into a field are text."""
-    viewer.publish(*(f"line {number}" for number in range(300)))
+    viewer.publish(*(f"\x1b[3{number % 8}mline {number}" for number in range(300)))
     viewer.publish('{"a": 1}')
     viewer.open()
     expect(viewer.row('{"a": 1}')).to_be_visible()
@@ -965,7 +1144,7 @@ def test_the_keyboard_does_everything(viewer: Viewer) -> None:
     viewer.press("ArrowDown")
     viewer.press("j")
     expect(viewer.page.locator(".chosen")).to_contain_text("line 1")
-    expect(viewer.page.locator("#announcer")).to_contain_text("line 1")
+    expect(viewer.page.locator("#announcer")).to_have_text(f"info {viewer.app} iad: line 1")
     viewer.press("Enter")
     expect(viewer.drawer).to_contain_text("line 1")
     viewer.press("Escape")
@@ -1003,7 +1182,7 @@ def test_choices_are_remembered(viewer: Viewer) -> None:
     viewer.page.get_by_role("checkbox", name="Wrap").uncheck()
     viewer.page.get_by_role("checkbox", name="Region").uncheck()
     viewer.page.reload()
-    expect(viewer.row("a line").locator(".t")).to_have_text("12:34:56.007")
+    expect(viewer.row("a line").locator(".t")).to_have_text("2024-02-29 12:34:56.007")
     expect(viewer.row("a line").locator(".r")).to_be_hidden()
     assert viewer.page.evaluate(ground) == dark
     expect(viewer.page.locator("#rows.wrap")).to_have_count(0)
@@ -1012,16 +1191,41 @@ def test_choices_are_remembered(viewer: Viewer) -> None:
     expect(viewer.row("a line").locator(".t")).to_have_text(re.compile(r"^\d+ d ago$"))
 
 
+def test_lines_of_other_days_say_which(viewer: Viewer) -> None:
+    """Today's stand where they always do, and say it, too, once midnight has passed."""
+    viewer.page.clock.install(time=1_709_164_790)  # 28 February, 23:59:50 in UTC
+    viewer.page.add_init_script("localStorage.natstream = JSON.stringify({ clock: 'utc' })")
+    viewer.publish("of today", at=1_709_161_200.25)
+    viewer.open()
+    today = viewer.row("of today")
+    expect(today.locator(".t")).to_have_text("23:00:00.250")
+    before = today.locator(".m").bounding_box()
+    viewer.publish("of the day before yesterday", at=1_708_930_923.123)
+    old = viewer.row("of the day before").locator(".t")
+    expect(old).to_have_text("02-26 07:02:03.123")
+    assert old.evaluate("e => e.scrollWidth <= e.clientWidth")
+    assert today.locator(".m").bounding_box() == before
+    viewer.page.clock.run_for(20_000)
+    expect(today.locator(".t")).to_have_text("02-28 23:00:00.250")
+
+
+def test_relative_times_move_on(viewer: Viewer) -> None:
+    """Without a new line, and without a hand."""
+    viewer.page.clock.install()
+    viewer.publish("a line")
+    viewer.open()
+    viewer.page.click("#view-button")
+    viewer.page.get_by_role("radio", name="Relative").check()
+    shown = viewer.row("a line").locator(".t")
+    expect(shown).to_have_text(re.compile("^(now|.* s ago)$"))
+    viewer.page.clock.run_for(125_000)
+    expect(shown).to_have_text("2 min ago")
+
+
 def test_the_empty_page_explains_itself(
     open_viewer: Callable[[str], Viewer], service: ServiceProcess
 ) -> None:
-    """What is listened to and how to send a first line; with a filter, how to get out of it."""
-    with open_service(None) as drain_only:
-        viewer = open_viewer(drain_only.url)
-        viewer.page.goto(drain_only.url)
-        empty = viewer.page.locator("#empty")
-        expect(empty).to_contain_text("No lines yet")
-        expect(empty).to_contain_text("curl -d")
+    """What is listened to; with a filter, how to get out of it."""
     viewer = open_viewer(service.url).open("&q=nothing-is-like-this")
     empty = viewer.page.locator("#empty")
     expect(empty).to_contain_text("No line matches")
@@ -1031,6 +1235,42 @@ def test_the_empty_page_explains_itself(
     empty.get_by_role("button", name="Show all lines").click()
     expect(viewer.page.locator("#query")).to_have_value("")
     expect(viewer.row("at last")).to_be_visible()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+@pytest.mark.parametrize("token", ["", "drains-only"])
+def test_the_command_for_a_first_line_works(
+    open_viewer: Callable[[str], Viewer], token: str
+) -> None:
+    """As it stands there, whole, with the address of this drain, and the token if it needs one."""
+    with open_service(None, NATSTREAM_DRAIN_TOKEN=token) as drain_only:
+        viewer = open_viewer(drain_only.url)
+        viewer.page.goto(drain_only.url)
+        expect(viewer.page.locator("#empty")).to_contain_text("No lines yet")
+        command = viewer.page.locator("#empty code", has_text="curl")
+        expect(command).to_be_visible()
+        assert command.evaluate("e => e.scrollWidth <= e.clientWidth")
+        text = command.inner_text()
+        assert ("Authorization" in text) is bool(token)
+        subprocess.run(
+            ["bash", "-c", text],
+            env={"PATH": os.environ["PATH"], "NATSTREAM_DRAIN_TOKEN": token},
+            check=True,
+            timeout=PATIENCE,
+        )
+        expect(viewer.row("hello")).to_be_visible()
+
+
+def test_without_a_drain_none_is_spoken_of(
+    open_viewer: Callable[[str], Viewer], nats: MistreatedServer
+) -> None:
+    """The empty page names what there is to send a first line to, and nothing else."""
+    with open_service(nats) as service:
+        viewer = open_viewer(service.url)
+        viewer.page.goto(service.url)
+        empty = viewer.page.locator("#empty")
+        expect(empty).to_contain_text("fly apps restart")
+        expect(empty).not_to_contain_text("curl")
 
 
 def test_it_is_readable_on_a_telephone(viewer: Viewer) -> None:

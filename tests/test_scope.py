@@ -241,7 +241,9 @@ async def test_the_state_of_a_source_is_told_without_names() -> None:
         assert status["sources"]["drain"]["state"] == "lost"
         assert status["scope"] == "app=web&min_level=warn&not=crimson"
         assert time.time() * 1000 < status["expires"] < (time.time() + 61) * 1000
-        assert not {"readers", "backlog", "subjects"} & set(status)
+        assert not {"readers", "backlog", "subjects", "drain"} & set(status)
+        whole = (await service.get("/api/status", headers=bearer())).json()
+        assert whole["drain"]["url"].startswith("http://127.0.0.1:")
 
 
 async def test_a_link_for_everything_hides_nothing() -> None:

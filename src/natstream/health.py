@@ -56,6 +56,8 @@ class SourceStatus:
     restarts: int = 0
     """Times that the supervisor had to start its task anew, for whatever reason."""
 
+    url: str = ""
+    """Where senders on this machine reach it, while it listens; empty for what listens nowhere."""
     reason: str = ""
     """One word for what is wrong, where several things are told apart."""
 

@@ -170,10 +170,12 @@ test('the state says the worst that is true', () => {
     [feed('waiting', { until: 900 }), null, 'bad', 'Disconnected · trying again'],
     [feed('denied'), null, 'bad', 'Token needed'],
     [feed('refused'), null, 'bad', 'Not understood'],
-    [feed('idle'), null, 'idle', 'Released'],
+    [feed('idle'), null, 'idle', 'New lines wait in the service'],
   ];
   for (const [state, known, tone, text] of all) {
     const summary = summarize(state, known, 'the page was hidden', 1_000);
     assert.deepEqual([summary.tone, summary.text], [tone, text]);
   }
+  // Before the first connection, nothing waits anywhere.
+  assert.equal(summarize(feed('idle'), null, '', 1_000).text, 'Connecting');
 });

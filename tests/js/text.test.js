@@ -155,6 +155,8 @@ test('what Fly says of machines is a marker; what an app says never is', () => {
   assert.equal(kind('Health check on port 8080 is now passing.', 'health'), 'health');
   assert.equal(kind('[PC01] instance refused connection', 'proxy'), 'proxy');
   assert.equal(kind('could not finish reading', 'proxy', { level: 'error' }), 'proxy');
+  assert.equal(kind('invoked oom-killer: gfp_mask=0xcc0'), 'restart');
+  for (const word of ['the waiting room', 'zoom 3', 'oomph']) assert.equal(kind(word), '', word);
   assert.equal(kind('GET /'), '');
   assert.equal(kind('[PC01] x', 'app', { type: 'log' }), '');
 });
@@ -167,7 +169,14 @@ test('error codes lead to the documentation of Fly', () => {
 
 test('times and figures', () => {
   const noon = Date.UTC(2024, 1, 29, 12, 34, 56, 7);
-  assert.equal(clockTime(noon, 'utc', 0), '12:34:56.007');
+  assert.equal(clockTime(noon, 'utc', noon + 3_600_000), '12:34:56.007');
+  assert.equal(clockTime(noon, 'utc', noon + 86_400_000), '02-29 12:34:56.007');
+  assert.equal(clockTime(noon, 'utc', 0), '2024-02-29 12:34:56.007');
+  const local = new Date(2024, 0, 1, 23, 59, 59, 1).getTime();
+  assert.equal(clockTime(local, 'local', local - 86_000_000), '23:59:59.001');
+  assert.equal(clockTime(local, 'local', local + 2_000), '01-01 23:59:59.001');
+  assert.equal(clockTime(local, 'local', local - 86_400_000), '2024-01-01 23:59:59.001');
+  assert.equal(clockTime(noon, 'relative', noon + 86_400_000 * 3), '3 d ago');
   assert.equal(clockTime(NaN, 'local', 0), '--:--:--.---');
   assert.equal(clockTime(1e300, 'utc', 0), '--:--:--.---');
   assert.equal(ago(0, 500), 'now');

@@ -225,6 +225,7 @@ class LogDrainServer:
         finally:
             sock.close()
             self._actual_port = None
+            self._status.url = ""
             self.collector.finish_all()
 
     async def _close_connections(self) -> None:
@@ -245,6 +246,7 @@ class LogDrainServer:
         else:
             where += ", from anybody who reaches it"
             log.warning("%s: there is no drain token", where)
+        self._status.url = self.url or ""
         self._status.change(SourceState.UP, where)
 
     # --- connections ---------------------------------------------------------------------

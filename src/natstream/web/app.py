@@ -133,9 +133,13 @@ def create_app(
 def _status(settings: Settings, hub: Hub, health: Health) -> dict[str, Any]:
     statistics = hub.statistics()
     oldest = statistics.oldest_ms
+    drain = health.sources.get("drain")
     return {
         "sources": statuses(health.sources),
         "subjects": settings.subjects if "nats" in settings.sources else [],
+        "drain": {"url": drain.url, "authentication": bool(settings.drain_tokens)}
+        if drain is not None and drain.url
+        else None,
         "readers": statistics.readers,
         "backlog": {
             "lines": statistics.backlog_lines,

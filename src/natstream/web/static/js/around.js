@@ -31,12 +31,16 @@ export class Around {
   /**
    * @param {{view: import('./view.js').View, lines: import('./lines.js').Lines,
    *   feed: import('./feed.js').Feed, service: import('./service.js').Service}} parts
-   * @param {{now: () => Now, showAll: () => void}} ask
+   * @param {{now: () => Now, showAll: () => void, showAgain: () => void}} ask
    */
-  constructor(parts, { now, showAll }) {
+  constructor(parts, { now, ...waysOut }) {
     this.parts = parts;
     this.now = now;
-    this.showAll = showAll;
+    this.waysOut = waysOut;
+    for (const [format, ending] of [['ndjson', 'ndjson'], ['text', 'txt']]) {
+      const link = byId(`download-all-${format}`, HTMLAnchorElement);
+      link.addEventListener('click', () => { link.download = `${this.fileName()}.${ending}`; });
+    }
   }
 
   /** The lines are others, or seen from elsewhere. */
@@ -90,9 +94,7 @@ export class Around {
       const params = toParams(query, { texts: !marking });
       params.set('follow', 'false');
       params.set('format', format);
-      const link = byId(`download-all-${format}`, HTMLAnchorElement);
-      link.href = `api/logs?${params}`;
-      link.download = `${this.fileName()}.${format === 'ndjson' ? 'ndjson' : 'txt'}`;
+      byId(`download-all-${format}`, HTMLAnchorElement).href = `api/logs?${params}`;
     }
   }
 
@@ -120,9 +122,10 @@ export class Around {
   }
 
   #fillEmpty() {
+    const { lines, service } = this.parts;
     const filtered = !isEmpty(this.now().query);
     this.#empty.replaceChildren(
-      ...emptyState(this.parts.service.status, filtered, this.showAll),
+      ...emptyState(service.status, { filtered, cleared: lines.cleared }, this.waysOut),
     );
   }
 }

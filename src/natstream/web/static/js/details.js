@@ -1,6 +1,6 @@
 // The drawer with all there is to know of one line, and what can be done with it.
 
-import { announce, h, icon } from './dom.js';
+import { h, hint, icon } from './dom.js';
 import { parseAnsi, stripAnsi } from './ansi.js';
 import { isJson, pretty, tokens } from './json.js';
 import { noticeText, paint } from './row.js';
@@ -22,10 +22,13 @@ const MOST_SPANS = 5_000;
  * @property {(text: import('./query.js').Text) => void} hide
  * @property {(step: 1 | -1) => void} step   choose the next or previous line
  * @property {(id: string) => string} link   an address that shows the line
- * @property {() => void} closed
+ * @property {(id: string, hadFocus: boolean) => void} closed
  */
 
 export class Details {
+  /** The id of the line that is shown; empty if there is none, or it has none. */
+  id = '';
+
   /** @param {HTMLElement} drawer @param {Actions} actions */
   constructor(drawer, actions) {
     this.drawer = drawer;
@@ -39,6 +42,7 @@ export class Details {
   /** @param {Entry} entry */
   open(entry) {
     const { drawer, actions } = this;
+    this.id = entry.id;
     drawer.replaceChildren(
       h('div', { class: 'top' },
         h('h2', {}, entry.note ? 'A word of the service' : 'Line'),
@@ -55,9 +59,12 @@ export class Details {
 
   close() {
     if (!this.isOpen) return;
+    const { id } = this;
+    const hadFocus = this.drawer.contains(document.activeElement);
+    this.id = '';
     this.drawer.hidden = true;
     this.drawer.replaceChildren();
-    this.actions.closed();
+    this.actions.closed(id, hadFocus);
   }
 }
 
@@ -183,7 +190,5 @@ async function copy(text, what) {
     document.execCommand('copy');
     area.remove();
   }
-  announce(`${what} copied`);
-  const hint = document.getElementById('hint');
-  if (hint) hint.textContent = `${what} copied`;
+  hint(`${what} copied`);
 }

@@ -1,6 +1,9 @@
 // A few short words for the DOM. Text only ever goes in as text: there is no innerHTML here, and
 // no style attribute, since the Content-Security-Policy forbids both to work.
 
+// Long enough to be read.
+const HINT_MS = 4_000;
+
 /**
  * @template {keyof HTMLElementTagNameMap} T
  * @param {T} tag
@@ -42,6 +45,16 @@ export function icon(name) {
  * @param {string} text */
 export function announce(text) {
   byId('announcer', HTMLElement).textContent = text;
+}
+
+let hintTimer = 0;
+/** The same, to everybody; it goes away by itself. @param {string} text */
+export function hint(text) {
+  const element = byId('hint', HTMLElement);
+  element.textContent = text;
+  announce(text);
+  clearTimeout(hintTimer);
+  hintTimer = Number(setTimeout(() => { element.textContent = ''; }, HINT_MS));
 }
 
 /** Put an open menu under its button, on the screen. @param {HTMLElement} menu @param {HTMLElement} button */

@@ -5,9 +5,17 @@ import { describeSource } from './status.js';
 
 /**
  * @param {import('./status.js').Status | null} status
- * @param {boolean} filtered @param {() => void} showAll
+ * @param {{filtered: boolean, cleared: boolean}} why
+ * @param {{showAll: () => void, showAgain: () => void}} ways out of it
  */
-export function emptyState(status, filtered, showAll) {
+export function emptyState(status, { filtered, cleared }, { showAll, showAgain }) {
+  if (cleared) {
+    return [
+      h('h2', {}, 'The list was cleared'),
+      h('p', {}, 'New lines will appear here. Those that were here are gone from this page alone.'),
+      h('p', {}, h('button', { type: 'button', onclick: showAgain }, 'Show them again')),
+    ];
+  }
   if (filtered) {
     return [
       h('h2', {}, 'No line matches, so far'),
@@ -37,11 +45,13 @@ export function emptyState(status, filtered, showAll) {
       h('dd', {}, h('code', {}, 'fly apps restart your-app')),
     );
   }
-  if (status?.sources.drain && status.scope === undefined) {
+  if (status?.drain) {
+    const { url, authentication } = status.drain;
+    const token = authentication ? '-H "Authorization: Bearer $NATSTREAM_DRAIN_TOKEN" ' : '';
     const body = '{"instance": "m1", "message": "hello"}';
     steps.push(
       h('dt', {}, 'Through the log drain, on the machine that runs this service'),
-      h('dd', {}, h('code', {}, `curl -d '${body}' http://localhost:8081/`)),
+      h('dd', {}, h('code', {}, `curl ${token}-d '${body}' '${url}/'`)),
     );
   }
   if (steps.length) parts.push(h('p', {}, 'To send a first line:'), h('dl', {}, ...steps));

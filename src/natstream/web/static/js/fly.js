@@ -13,7 +13,7 @@ export const KINDS = {
 };
 
 const DEPLOY = /pulling container image|successfully prepared image|configuring firecracker|machine (?:created|updated)|new (?:release|deployment)/i;
-const RESTART = /machine (?:exited|started|stopped|restart|became reachable|has reached its max restart|did not have a restart)|starting (?:machine|init|instance)|main child exited|sending signal|out of memory|oom|reboot:|(?:shutting|virtual machine exited) ?(?:down)?|auto(?:matically)? ?stop|downscaling|machine started in/i;
+const RESTART = /machine (?:exited|started|stopped|restart|became reachable|has reached its max restart|did not have a restart)|starting (?:machine|init|instance)|main child exited|sending signal|out of memory|\boom(?![a-z])|reboot:|(?:shutting|virtual machine exited) ?(?:down)?|auto(?:matically)? ?stop|downscaling|machine started in/i;
 const HEALTH = /health ?check|servicecheck/i;
 
 // https://fly.io/docs/reference/error-codes/ : two letters, the first P, and two digits.

@@ -9,31 +9,40 @@
 // Beyond that the connection is better released: the service's backlog remembers for us.
 const MOST_HELD = 20_000;
 const MOST_HELD_CHARACTERS = 20_000_000;
+// A replay that brings nothing for so long is through.
+const QUIET_MS = 2_000;
 // Wider names of apps are cut, and whole in the tooltip.
 const WIDEST_APP = 20;
 
 export class Lines {
   paused = false;
+  /** Whether there were lines that the reader has cleared away. */
+  cleared = false;
   /** The id of a line to go to as soon as it comes; empty if there is none. */
   wanted = '';
   /** @type {Entry[]} */
   #held = [];
   #heldCharacters = 0;
   #appWidth = 3;
+  #quietTimer = 0;
 
   /**
    * @param {{view: import('./view.js').View, bins: import('./bins.js').Bins}} targets
-   * @param {{full: () => void, found: (seq: number) => void}} handlers `found`: the wanted line is there
+   * @param {{full: () => void, found: (seq: number) => void,
+   *   missing: (id: string) => void}} handlers
+   *   `found`: the wanted line is there; `missing`: it is not, and will not come
    */
-  constructor({ view, bins }, { full, found }) {
+  constructor({ view, bins }, { full, found, missing }) {
     this.view = view;
     this.bins = bins;
     this.#full = full;
     this.#found = found;
+    this.#missing = missing;
   }
 
   #full;
   #found;
+  #missing;
 
   /** How many lines wait. */
   get waiting() {
@@ -44,12 +53,14 @@ export class Lines {
   begin() {
     this.#held = [];
     this.#heldCharacters = 0;
+    this.cleared = false;
     this.bins.clear();
     this.view.clear();
   }
 
   /** Forget what is shown and what waits; the histogram stays. */
   clear() {
+    this.cleared ||= this.view.ring.length + this.#held.length > 0;
     this.#held = [];
     this.#heldCharacters = 0;
     this.view.clear();
@@ -67,6 +78,20 @@ export class Lines {
       this.#heldCharacters += entry.message.length;
     }
     if (this.#held.length > MOST_HELD || this.#heldCharacters > MOST_HELD_CHARACTERS) this.#full();
+  }
+
+  /** Wait for the wanted line, until the replay is through.
+   * @param {'replay' | 'live' | 'cut'} stream what comes just now: `live` is what has just happened */
+  awaitWanted(stream) {
+    clearTimeout(this.#quietTimer);
+    if (!this.wanted || stream === 'cut') return;
+    if (stream === 'replay') {
+      this.#quietTimer = Number(setTimeout(() => this.awaitWanted('live'), QUIET_MS));
+    } else if (!this.#held.length) {
+      const id = this.wanted;
+      this.wanted = '';
+      this.#missing(id);
+    }
   }
 
   /** Show what waits. */
@@ -103,7 +128,8 @@ export class Lines {
         if (entry.kind) {
           this.bins.mark({ time: entry.time, kind: entry.kind, seq, text: entry.message });
         }
-        if (entry.app.length > widest) widest = entry.app.length;
+        const origin = entry.app || entry.source; // as the column has it
+        if (origin.length > widest) widest = origin.length;
       }
       if (this.wanted && entry.id === this.wanted) found = seq;
       seq += 1;

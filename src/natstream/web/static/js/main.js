@@ -6,9 +6,10 @@ import { linkTo, readAddress, writeAddress } from './address.js';
 import { Around } from './around.js';
 import { Bins, groupOf } from './bins.js';
 import { Chips } from './chips.js';
+import { startCopying } from './copying.js';
 import { startChoices } from './choices.js';
 import { Details } from './details.js';
-import { announce, byId, placeMenu } from './dom.js';
+import { announce, byId, hint, placeMenu } from './dom.js';
 import { downloadLines } from './download.js';
 import { Feed } from './feed.js';
 import { Intake } from './intake.js';
@@ -21,7 +22,7 @@ import { noticeText } from './row.js';
 import { Search } from './search.js';
 import { Service } from './service.js';
 import { Strip } from './strip.js';
-import { span } from './time.js';
+import { dayOf, span } from './time.js';
 import { View } from './view.js';
 
 /** @typedef {import('./types.js').Entry} Entry */
@@ -79,6 +80,10 @@ const lines = new Lines({ view, bins }, {
     view.show(seq);
     openDetails();
   },
+  missing: (id) => {
+    if (id === details.id) details.close();
+    else hint('That line is no longer remembered');
+  },
 });
 
 const details = new Details(byId('details', HTMLElement), {
@@ -96,7 +101,10 @@ const details = new Details(byId('details', HTMLElement), {
     openDetails();
   },
   link: (id) => linkTo({ query, marking }, id),
-  closed: () => list.focus({ preventScroll: true }),
+  closed: (id, hadFocus) => {
+    if (lines.wanted === id) lines.wanted = '';
+    if (hadFocus) list.focus({ preventScroll: true });
+  },
 });
 
 const strip = new Strip(
@@ -117,16 +125,19 @@ const feed = new Feed({
   state: (state) => {
     if (state.name === 'waiting' && !cutAt) cutAt = Date.now();
     if (state.name === 'waiting' || state.name === 'idle') service.forget();
+    if (state.name === 'waiting') lines.awaitWanted('cut');
     if (state.name === 'denied') login.ask();
     if (state.name === 'refused') search.complain(state.detail);
     around.updateState();
   },
   opened: ({ resumedFrom, time }) => {
+    if (!resumedFrom) takeDetailsAlong();
     if (resumedFrom) noteResumption(resumedFrom, time);
     else {
       lines.begin();
       intake.begin(time);
     }
+    lines.awaitWanted('replay');
     cutAt = 0;
     released = { why: '', since: 0 };
     service.ask();
@@ -135,6 +146,7 @@ const feed = new Feed({
     const { entries, noted, live } = intake.take(events);
     received[received.length - 1] += live;
     lines.accept(entries);
+    lines.awaitWanted(live ? 'live' : 'replay');
     if (lines.waiting) around.update(); // else the list does, when it is drawn
     strip.soon();
     if (noted) view.refresh(noted);
@@ -174,6 +186,10 @@ const around = new Around({ view, lines, feed, service }, {
     query = queries.emptyQuery();
     applyQuery();
   },
+  showAgain: () => {
+    asked = '';
+    applyQuery();
+  },
 });
 
 const login = startLogin(() => {
@@ -203,6 +219,12 @@ const choices = startChoices(prefs, () => {
 function goOn() {
   lines.flush();
   if (released.why === HELD) feed.resume();
+}
+
+/** Look for the line whose details are shown among those that begin now, as for that of a link. */
+function takeDetailsAlong() {
+  if (view.selected !== null) lines.wanted ||= details.id;
+  if (!lines.wanted || lines.wanted !== details.id) details.close();
 }
 
 /** @param {string} resumedFrom @param {number} time */
@@ -292,16 +314,8 @@ function jumpTo(first) {
   else {
     if (first < view.ring.first) hint('The page no longer holds those lines: this is its oldest');
     view.show(first);
+    if (details.isOpen) openDetails();
   }
-}
-
-/** @param {string} text */
-function hint(text) {
-  byId('hint', HTMLElement).textContent = text;
-  announce(text);
-  setTimeout(() => {
-    if (byId('hint', HTMLElement).textContent === text) byId('hint', HTMLElement).textContent = '';
-  }, 4_000);
 }
 
 function chosenEntry() {
@@ -312,12 +326,14 @@ function sayChosen() {
   const entry = chosenEntry();
   if (!entry) return;
   const origin = `${entry.level} ${entry.app} ${entry.region}`;
-  announce(entry.note ? noticeText(entry) : `${origin}: ${entry.message.slice(0, 200)}`);
+  announce(entry.note ? noticeText(entry) : `${origin}: ${stripAnsi(entry.message).slice(0, 200)}`);
 }
 
 function openDetails() {
   const entry = chosenEntry();
-  if (entry) details.open(entry);
+  if (!entry) return;
+  lines.wanted = '';
+  details.open(entry);
 }
 
 // --- controls ----------------------------------------------------------------------------------
@@ -373,6 +389,8 @@ document.addEventListener('selectionchange', () => {
   if (selection && !selection.isCollapsed && list.contains(selection.anchorNode)) view.leaveEnd();
 });
 
+startCopying(byId('rows', HTMLElement), (seq) => view.ring.at(seq));
+
 startKeyboard({
   search: () => search.focus(),
   pause: togglePause,
@@ -411,10 +429,15 @@ document.addEventListener('visibilitychange', () => {
   }
 });
 
+let today = dayOf(Date.now(), prefs.clock);
 setInterval(() => {
   received.push(0);
   if (received.length > 5) received.shift();
   if (prefs.clock === 'relative') view.tick();
+  else if (today !== dayOf(Date.now(), prefs.clock)) {
+    today = dayOf(Date.now(), prefs.clock);
+    view.relayout(); // the rows that say no day would be of the new one
+  }
   if (feed.state.name === 'waiting' || around.isPanelOpen) around.updateState();
   around.update();
 }, 1_000);

@@ -32,6 +32,8 @@ const LONGEST_LINE = 2_000;
 // An opened line, too, is a row and not a document.
 const OPENED_LINES = 400;
 const OPENED_CHARACTERS = 40_000;
+// "12:34:56.789"; more is a date.
+const CLOCK_LENGTH = 12;
 // Elements that one line may cost: more is no log line but a bomb, and shown without colours.
 const MOST_SPANS = 300;
 const MOST_SPANS_OPENED = 3_000;
@@ -50,7 +52,7 @@ export function buildRow(entry, look, opened) {
   row.className = `row lv-${GROUPS[groupOf(entry.level)]}`;
   if (entry.type === 'system') row.classList.add('system');
   const time = cell('t', '');
-  setTime(time, entry.time, look.clock);
+  row.classList.toggle('dated', setTime(time, entry.time, look.clock));
   const level = cell('l', (entry.level || '·').slice(0, 8).toUpperCase());
   if (entry.level.length > 5) level.title = entry.level;
   const app = cell('a', entry.app || entry.source);
@@ -60,11 +62,13 @@ export function buildRow(entry, look, opened) {
   return row;
 }
 
-/** @param {HTMLElement} cell @param {number} ms @param {import('./time.js').Clock} clock */
+/** @param {HTMLElement} cell @param {number} ms @param {import('./time.js').Clock} clock
+ * @returns {boolean} whether it says the day as well */
 export function setTime(cell, ms, clock) {
   const now = Date.now();
   cell.textContent = clockTime(ms, clock, now);
   cell.title = fullTime(ms, now);
+  return clock !== 'relative' && cell.textContent.length > CLOCK_LENGTH;
 }
 
 /** @param {string} className @param {string} text */
@@ -212,9 +216,9 @@ function visible(text) {
 function noticeRow(entry, look) {
   const note = /** @type {import('./types.js').Note} */ (entry.note);
   const time = cell('t', '');
-  setTime(time, entry.time, look.clock);
+  const dated = setTime(time, entry.time, look.clock) ? ' dated' : '';
   const words = cell('w', noticeText(entry));
-  return h('div', { class: `row note ${note.tone}` }, time, words);
+  return h('div', { class: `row note ${note.tone}${dated}` }, time, words);
 }
 
 /** @param {Entry} entry */

@@ -8,6 +8,7 @@ import { bytes, count, figure, perSecond, span } from './time.js';
  * @typedef {{state: string, since: number, reason?: string, detail?: string, lines?: number}} Source
  * @typedef {{version: string, epoch: string, keepalive: number, authentication: boolean,
  *   sources: Record<string, Source>, subjects?: string[], readers?: number,
+ *   drain?: {url: string, authentication: boolean} | null,
  *   backlog?: {lines: number, bytes: number, first_ms: number | null, reach_seconds: number},
  *   scope?: string, expires?: number}} Status  whoever may see but a part is told `scope` and
  *   `expires` instead of the figures
@@ -52,8 +53,13 @@ export function summarize(feed, status, released, now) {
   }
   if (feed.name === 'denied') return { tone: 'bad', text: 'Token needed', detail: feed.detail };
   if (feed.name === 'refused') return { tone: 'bad', text: 'Not understood', detail: feed.detail };
-  if (feed.name === 'idle') return { tone: 'idle', text: 'Released', detail: released };
-  if (feed.name === 'connecting') return { tone: 'busy', text: 'Connecting', detail: feed.detail };
+  if (feed.name === 'idle' && released) {
+    const detail = `The connection was let go of (${released}). The newest line takes it up again.`;
+    return { tone: 'idle', text: 'New lines wait in the service', detail };
+  }
+  if (feed.name === 'idle' || feed.name === 'connecting') {
+    return { tone: 'busy', text: 'Connecting', detail: feed.detail };
+  }
   if (!status) {
     return { tone: 'busy', text: 'Connected', detail: 'The state of the sources is not known.' };
   }

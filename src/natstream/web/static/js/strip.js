@@ -157,7 +157,7 @@ export class Strip {
         .filter(Boolean);
       const clock = this.prefs.clock === 'utc' ? 'utc' : 'local';
       const text = [
-        clockTime(bar.start, clock, 0).slice(0, 8),
+        clockTime(bar.start, clock, bar.start).slice(0, 8),
         count(bar.total, 'line') + (levels.length ? ` (${levels.join(', ')})` : ''),
         ...marks.slice(0, 3).map(({ kind, text: words }) => `${KINDS[kind].sign} ${words.slice(0, 80)}`),
       ].join(' · ');

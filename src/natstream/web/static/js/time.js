@@ -5,14 +5,29 @@
 /** @param {number} n @param {number} [width] */
 const pad = (n, width = 2) => String(n).padStart(width, '0');
 
-/** A line's time for its column. @param {number} ms @param {Clock} clock @param {number} now */
+/**
+ * A line's time for its column; with its day if that is not today's.
+ * @param {number} ms @param {Clock} clock @param {number} now
+ */
 export function clockTime(ms, clock, now) {
   if (clock === 'relative') return ago(ms, now);
   const date = new Date(ms);
   if (Number.isNaN(date.getTime())) return '--:--:--.---';
-  return clock === 'utc'
+  const day = dayOf(ms, clock);
+  const today = dayOf(now, clock);
+  const time = clock === 'utc'
     ? date.toISOString().slice(-13, -1)
     : `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}.${pad(date.getMilliseconds(), 3)}`;
+  if (day === today) return time;
+  const sameYear = day.slice(0, -6) === today.slice(0, -6);
+  return `${sameYear ? day.slice(-5) : day} ${time}`;
+}
+
+/** "2024-02-29". @param {number} ms @param {Clock} clock */
+export function dayOf(ms, clock) {
+  const date = new Date(ms);
+  if (clock === 'utc') return date.toISOString().slice(0, -14);
+  return `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
 }
 
 /** "12 s", "3 min", "2 h", "5 d" before now; "in …" after it. @param {number} ms @param {number} now */
