@@ -8,6 +8,8 @@
 // A query can be written back as text and as parameters, and both read again: what stands in
 // the field, in the address and in the request always says the same.
 
+import { reachOf } from './expression.js';
+
 export const FIELDS = /** @type {const} */ ([
   'app', 'region', 'machine', 'stream', 'level', 'type', 'source',
 ]);
@@ -216,53 +218,65 @@ export function likenessOf(message) {
  * @property {(text: string) => [number, number][]} ranges  what to mark, ascending
  */
 
-// A quantified group that holds a quantifier or an alternative can take exponential time in the
-// browser's engine (the service's is linear). A link may come from anyone: such an expression
-// still filters, on the service, but is not marked.
-const RISKY = /\((?:[^()\\]|\\.)*(?:[*+?|]|\{\d)(?:[^()\\]|\\.)*\)(?:[*+]|\{\d)|\\[1-9]/;
-// The rest can take quadratic time: this bounds it.
-const MOST_SEARCHED = 10_000;
+// Many lines are searched in one go, and all of them may be of the worst kind: an expression that
+// has held up the page for this long is not searched for any more.
+const MOST_MS = 2_000;
+// What is longer ago was another go: the page has been drawn since.
+const PAUSE_MS = 30;
+// In a text, for each expression.
+const MOST_MARKS = 200;
 
 /** @param {Query} query @returns {Matcher | null} null if there is nothing to search for */
 export function matcherOf(query) {
   const wanted = query.texts.filter((text) => !text.not).map(compile);
   const unwanted = query.texts.filter((text) => text.not).map(compile);
   if (!wanted.length && !unwanted.length) return null;
-  /** @param {RegExp | null} regex @param {string} text */
-  const holds = (regex, text) => {
-    if (!regex) return true;
-    regex.lastIndex = 0;
-    return regex.test(text);
-  };
   return {
-    test: (text) => {
-      const part = text.slice(0, MOST_SEARCHED);
-      return (
-        wanted.every((regex) => holds(regex, part)) &&
-        !unwanted.some((regex) => regex && holds(regex, part))
-      );
-    },
-    ranges: (text) => {
-      /** @type {[number, number][]} */
-      const found = [];
-      const part = text.slice(0, MOST_SEARCHED);
-      for (const regex of wanted) {
-        if (!regex) continue;
-        regex.lastIndex = 0;
-        for (let match; found.length < 200 && (match = regex.exec(part)); ) {
-          if (match[0]) found.push([match.index, match.index + match[0].length]);
-          else regex.lastIndex += 1;
-        }
-      }
-      return merged(found);
-    },
+    // What cannot be searched for here (null) still filters, on the service.
+    test: (text) =>
+      wanted.every((search) => search(text, holds) !== false) &&
+      !unwanted.some((search) => search(text, holds)),
+    ranges: (text) => merged(wanted.flatMap((search) => search(text, marksOf) ?? [])),
   };
 }
 
+/** @param {RegExp} regex @param {string} text */
+const holds = (regex, text) => regex.test(text);
+
+/** @param {RegExp} regex @param {string} text */
+function marksOf(regex, text) {
+  /** @type {[number, number][]} */
+  const found = [];
+  for (let match; found.length < MOST_MARKS && (match = regex.exec(text)); ) {
+    if (match[0]) found.push([match.index, match.index + match[0].length]);
+    else regex.lastIndex += 1;
+  }
+  return found;
+}
+
 /** @param {Text} text */
-function compile({ text, regex }) {
-  if (regex && RISKY.test(text)) return null;
-  const source = regex ? text : escapeRegex(text);
+function compile({ text: pattern, regex: isRegex }) {
+  const source = isRegex ? pattern : escapeRegex(pattern);
+  const reach = reachOf(source);
+  const regex = reach ? regexOf(source) : null;
+  let spent = 0;
+  let ended = 0;
+  /** @template T @param {string} text @param {(regex: RegExp, text: string) => T} search
+   * @returns {T | null} null if it cannot be searched for */
+  return (text, search) => {
+    if (!regex || spent > MOST_MS) return null;
+    const started = performance.now();
+    if (started - ended > PAUSE_MS) spent = 0;
+    regex.lastIndex = 0;
+    const found = search(regex, text.slice(0, reach));
+    ended = performance.now();
+    spent += ended - started;
+    return found;
+  };
+}
+
+/** @param {string} source */
+function regexOf(source) {
   for (const flags of ['giu', 'gi']) {
     try {
       return new RegExp(source, flags);
