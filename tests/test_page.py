@@ -583,6 +583,59 @@ def test_chips_count_and_filter(viewer: Viewer) -> None:
     expect(viewer.page.locator("#query")).to_have_value(f"app:{viewer.app} level>=warn")
 
 
+def test_a_press_on_a_chip_outlives_new_counts(viewer: Viewer) -> None:
+    """Counts change every few seconds: the chips under a finger, or with the focus, stay."""
+    viewer.publish("a", "b", region="iad")
+    viewer.publish("c", region="ams")
+    viewer.open()
+    viewer.page.reload()
+    chip = viewer.page.locator("[data-chip='region:ams']")
+    expect(chip).to_be_visible()
+    chip.focus()
+    chip.hover()
+    viewer.page.mouse.down()
+    viewer.publish("d", region="ams")
+    viewer.publish("e", region="fra")
+    expect(viewer.page.locator("[data-chip='region:fra']")).to_be_visible()
+    expect(chip).to_have_attribute("title", re.compile("2 lines in the last half hour"))
+    expect(chip).to_be_focused()
+    viewer.page.mouse.up()
+    expect(chip).to_have_attribute("aria-pressed", "true")
+    expect(viewer.rows).to_have_count(2)
+
+
+def test_every_group_of_chips_can_be_seen_or_is_hinted_at(viewer: Viewer) -> None:
+    """In two rows on a desk; in one that fades on a telephone. Levels: the worst first, odd last."""
+    for number in range(12):
+        viewer.publish("x", machine=f"machine{number:07}", region=f"r{number:02}")
+    for level in ("debug", "warn", "error", "fatal", "notice", "audit"):
+        viewer.publish(*("x" * (1 + (level == "notice"))), level=level)
+    more = viewer.page.locator("[data-chip='machine more']")
+    viewer.page.set_viewport_size({"width": 1440, "height": 800})
+    viewer.open()
+    expect(more).to_be_in_viewport(ratio=1)
+    expect(viewer.page.locator("[data-chip='type:log']")).to_be_in_viewport(ratio=1)
+    viewer.page.set_viewport_size({"width": 1024, "height": 800})
+    expect(more).to_be_in_viewport(ratio=0.3)  # the names of apps are long here
+    levels = viewer.page.locator("[data-chip^='level:'] .value").all_inner_texts()
+    known = ["fatal", "error", "warn", "info", "debug"]
+    assert levels[:-1] == [level for level in known if level in levels]
+    assert levels[-1] == "notice"
+    viewer.page.set_viewport_size({"width": 390, "height": 800})
+    viewer.open("&q=x")
+    expect(viewer.page.locator("[data-chip='type:log']")).to_be_attached()
+    chips = viewer.page.locator("#chips")
+    assert chips.evaluate("c => c.scrollWidth > c.clientWidth")
+    expect(chips).to_have_css("mask-image", re.compile("gradient"))
+    last = viewer.page.locator("[data-chip='type:log']")
+    last.scroll_into_view_if_needed()
+    chips.evaluate("c => { c.scrollLeft = c.scrollWidth; }")
+    box = last.bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= 390 - 31  # clear of what fades
+    assert viewer.page.locator("#query").evaluate("field => field.clientWidth") > 250
+
+
 def test_the_address_is_the_view(viewer: Viewer, open_viewer: Callable[[str], Viewer]) -> None:
     """A link shows the same lines elsewhere, and "back" returns to the view before."""
     viewer.publish("one red", "two blue", "three red")
