@@ -23,6 +23,8 @@ export class Chips {
   #query = null;
   /** Groups and chips by their names: they stay the same elements. @type {Map<string, HTMLElement>} */
   #elements = new Map();
+  /** Whether a finger or a button is down: nothing moves away from under it. */
+  #pressed = false;
 
   /** @param {HTMLElement} element @param {(field: ChipField | 'warn', value: string) => void} toggle */
   constructor(element, toggle) {
@@ -32,6 +34,16 @@ export class Chips {
     element.addEventListener('wheel', (event) => {
       if (!event.deltaX) element.scrollLeft += event.deltaY;
     }, { passive: true });
+    element.addEventListener('pointerdown', () => {
+      this.#pressed = true;
+    });
+    for (const end of ['pointerup', 'pointercancel']) {
+      addEventListener(end, () => {
+        if (!this.#pressed) return;
+        this.#pressed = false;
+        setTimeout(() => this.#draw()); // after the click
+      });
+    }
   }
 
   /** @param {Record<string, any>} facets the answer of /api/facets */
@@ -48,7 +60,7 @@ export class Chips {
 
   #draw() {
     const query = this.#query;
-    if (!query) return;
+    if (!query || this.#pressed) return;
     const shown = new Map();
     arrange(
       this.element,
