@@ -484,7 +484,10 @@ def test_what_is_copied_is_said_for_a_moment(viewer: Viewer) -> None:
 
 
 def test_only_this_machine_and_hide_lines_like_this(viewer: Viewer) -> None:
-    """Two clicks from a line to its machine's lines, and to all lines but its like."""
+    """Two clicks from a line to its machine's lines, and to all lines but its like.
+
+    A comma in its name cannot be asked for: that is said, and nothing is changed.
+    """
     viewer.open()
     viewer.publish("GET /health 200 in 12ms", "GET /cart 200 in 3ms", machine="m1")
     viewer.publish("GET /health 200 in 7ms", "boot", machine="m2")
@@ -498,6 +501,12 @@ def test_only_this_machine_and_hide_lines_like_this(viewer: Viewer) -> None:
     viewer.search(viewer.page.input_value("#query").replace("machine:m2", ""))
     expect(viewer.rows).to_have_count(2)
     assert viewer.messages() == ["GET /cart 200 in 3ms", "boot"]
+    viewer.publish("odd", machine="m,1")
+    viewer.row("odd").click()
+    before = viewer.page.input_value("#query")
+    viewer.drawer.get_by_role("button", name="Only this machine").click()
+    expect(viewer.page.locator("#hint")).to_contain_text('machine "m,1" cannot be asked for')
+    assert viewer.page.input_value("#query") == before
 
 
 # --- finding ----------------------------------------------------------------------------------
@@ -546,8 +555,12 @@ def test_typing_asks_once_the_fingers_rest(viewer: Viewer) -> None:
     expect(viewer.rows).to_have_count(1)
     assert len(viewer.requests) == asked + 1
     viewer.page.keyboard.type(" level:")
-    viewer.page.wait_for_timeout(600)
+    viewer.page.wait_for_timeout(900)
     assert len(viewer.requests) == asked + 1
+    # One slow finger is no reason to ask for each letter.
+    viewer.page.keyboard.type(" in here", delay=400)
+    viewer.page.wait_for_timeout(900)
+    assert len(viewer.requests) == asked + 2
 
 
 def test_what_cannot_be_asked_is_said(viewer: Viewer) -> None:
@@ -564,6 +577,46 @@ def test_what_cannot_be_asked_is_said(viewer: Viewer) -> None:
     expect(error).to_be_hidden()
     expect(viewer.rows).to_have_count(1)
     expect(viewer.state).to_have_text("Live")
+
+
+def test_what_is_not_understood_leaves_the_stream_as_it_is(viewer: Viewer) -> None:
+    """The lines before go on under the query before; the next that is understood replaces it."""
+    viewer.publish("first fine", "first other")
+    viewer.open("&q=fine")
+    expect(viewer.rows).to_have_count(1)
+    address = viewer.page.url
+    error = viewer.page.locator("#query-error")
+    for number, (text, said) in enumerate((("/[/", "regular expression"), ("since:banana", "10m"))):
+        viewer.search(f"app:{viewer.app} {text}")
+        expect(error).to_contain_text(said)
+        expect(viewer.page.locator("#query")).to_have_value(f"app:{viewer.app} {text}")
+        expect(viewer.state).to_have_text("Live")
+        assert viewer.page.url == address
+        viewer.publish(f"still fine {number}", "still other")
+        expect(viewer.row(f"still fine {number}")).to_be_visible()
+    assert viewer.messages() == ["first fine", "still fine 0", "still fine 1"]
+    viewer.search(f"app:{viewer.app} other")
+    expect(error).to_be_hidden()
+    expect(viewer.message("still other")).to_have_count(2)
+    assert viewer.messages() == ["first other", "still other", "still other"]
+
+
+def test_lines_can_be_hidden_again_and_again(viewer: Viewer) -> None:
+    """The service takes a dozen of what "Hide lines like this" makes, however long the lines."""
+    words = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
+    for word in words:
+        viewer.publish(f"12:00:01.5 [{word}] task 77 of 90 for {word} at x9 " + "then 4 " * 30)
+    viewer.publish("the last")
+    viewer.open()
+    held = viewer.page.locator("#held")
+    expect(held).to_contain_text("11 lines")
+    for left in range(10, 0, -1):
+        viewer.press("g")
+        viewer.rows.first.click()
+        viewer.drawer.get_by_role("button", name="Hide lines like this").click()
+        expect(held).to_contain_text(re.compile(rf"^{left} line"))
+        expect(viewer.page.locator("#query-error")).to_be_hidden()
+    assert viewer.messages() == ["the last"]
 
 
 def test_matches_can_be_visited_among_all_lines(viewer: Viewer) -> None:
@@ -623,6 +676,70 @@ def test_chips_count_and_filter(viewer: Viewer) -> None:
     chip("warn").click()
     expect(viewer.rows).to_have_count(1)
     expect(viewer.page.locator("#query")).to_have_value(f"app:{viewer.app} level>=warn")
+
+
+def test_a_press_on_a_chip_outlives_new_counts(viewer: Viewer) -> None:
+    """Counts change every few seconds: the chip under a finger, or with the focus, stays."""
+    viewer.publish("a", "b", region="iad")
+    viewer.publish("c", region="ams")
+    viewer.open()
+    viewer.page.reload()
+
+    def chip(region: str) -> Locator:
+        return viewer.page.locator(f"[data-chip='region:{region}']")
+
+    expect(chip("ams")).to_be_visible()
+    chip("ams").evaluate("chip => { window.chip = chip; chip.focus(); }")
+    viewer.publish("d", region="ams")
+    viewer.publish("e", region="fra")
+    expect(chip("fra")).to_be_visible()
+    expect(chip("ams")).to_have_attribute("title", re.compile("2 lines in the last half hour"))
+    assert chip("ams").evaluate("chip => chip === window.chip && chip === document.activeElement")
+    chip("ams").hover()
+    viewer.page.mouse.down()
+    viewer.publish("f", region="aaa")
+    for _ in range(2):  # the first may have been asked for before the line came
+        with viewer.page.expect_response("**/api/facets?*") as answer:
+            pass
+        answer.value.finished()
+    viewer.page.wait_for_timeout(100)
+    expect(chip("aaa")).to_have_count(0)
+    viewer.page.mouse.up()
+    expect(chip("ams")).to_have_attribute("aria-pressed", "true")
+    expect(viewer.rows).to_have_count(2)
+    expect(chip("aaa")).to_be_visible()
+
+
+def test_every_group_of_chips_can_be_seen_or_is_hinted_at(viewer: Viewer) -> None:
+    """In two rows on a desk; in one that fades on a telephone. Levels: worst first, odd last."""
+    for number in range(12):
+        viewer.publish("x", machine=f"machine{number:07}", region=f"r{number:02}")
+    for level in ("debug", "warn", "error", "fatal", "notice", "audit"):
+        viewer.publish(*("x" * (1 + (level == "notice"))), level=level)
+    more = viewer.page.locator("[data-chip='machine more']")
+    viewer.page.set_viewport_size({"width": 1440, "height": 800})
+    viewer.open()
+    expect(more).to_be_in_viewport(ratio=1)
+    expect(viewer.page.locator("[data-chip='type:log']")).to_be_in_viewport(ratio=1)
+    viewer.page.set_viewport_size({"width": 1024, "height": 800})
+    expect(more).to_be_in_viewport(ratio=0.3)  # the names of apps are long here
+    levels = viewer.page.locator("[data-chip^='level:'] .value").all_inner_texts()
+    known = ["fatal", "error", "warn", "info", "debug"]
+    assert levels[:-1] == [level for level in known if level in levels]
+    assert levels[-1] == "notice"
+    viewer.page.set_viewport_size({"width": 390, "height": 800})
+    viewer.open("&q=x")
+    expect(viewer.page.locator("[data-chip='type:log']")).to_be_attached()
+    chips = viewer.page.locator("#chips")
+    assert chips.evaluate("c => c.scrollWidth > c.clientWidth")
+    expect(chips).to_have_css("mask-image", re.compile("gradient"))
+    last = viewer.page.locator("[data-chip='type:log']")
+    last.scroll_into_view_if_needed()
+    chips.evaluate("c => { c.scrollLeft = c.scrollWidth; }")
+    box = last.bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= 390 - 31  # clear of what fades
+    assert viewer.page.locator("#query").evaluate("field => field.clientWidth") > 250
 
 
 def test_the_address_is_the_view(viewer: Viewer, open_viewer: Callable[[str], Viewer]) -> None:
@@ -1406,11 +1523,35 @@ def test_hostile_lines_are_text(viewer: Viewer) -> None:
 def test_a_hostile_address_is_only_a_query(viewer: Viewer) -> None:
     """Markup and expressions that hang a browser, in a link from a stranger, do nothing."""
     viewer.publish("a" * 60 + "!", "<img src=x onerror=window.hacked=1>")
-    viewer.open("&q=/(a%2B)%2B%24/&not=%3Cimg&show=all&x=%3Cscript%3E#line=<img src=x>")
+    viewer.open("&q=/(a%2B)%2B%24/&not=%3Cimg&show=all&format=%3Cscript%3E#line=<img src=x>")
     expect(viewer.rows).to_have_count(2)
     viewer.press("n")
     expect(viewer.page.locator("#query")).to_have_value(re.compile(r"/\(a\+\)\+\$/ -<img"))
     assert viewer.page.evaluate("window.hacked") is None
+
+
+def test_a_wrong_address_shows_nothing_rather_than_everything(viewer: Viewer) -> None:
+    """What is wrong is said, and stays in the address, until something else is asked."""
+    viewer.publish("needle", "hay")
+    error = viewer.page.locator("#query-error")
+    for query, said in (
+        ("appp=x", "appp"), ("min_level=loud", "one of debug"), ("q=needle&foo=bar", "foo"),
+    ):  # fmt: skip
+        viewer.page.goto(f"{viewer.url}/?{query}")
+        expect(error).to_contain_text(said)
+        expect(viewer.state).to_have_text("Not understood")
+        assert viewer.page.url.endswith(f"/?{query}")
+        viewer.page.locator("#query").focus()
+        viewer.page.locator("#lines").focus()
+        expect(error).to_be_visible()
+    assert viewer.requests == []
+    assert viewer.rows.count() == 0
+    viewer.search(f"app:{viewer.app} needle")
+    expect(error).to_be_hidden()
+    expect(viewer.rows).to_have_count(1)
+    viewer.page.go_back()
+    expect(error).to_contain_text("foo")
+    expect(viewer.rows).to_have_count(0)
 
 
 def test_a_flood_is_shown_without_loss(

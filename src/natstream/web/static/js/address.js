@@ -37,7 +37,7 @@ export function writeAddress(asked) {
 export function readAddress() {
   const params = new URLSearchParams(location.search);
   return {
-    query: fromParams(params),
+    query: fromParams(params, ['show']),
     marking: params.get('show') === 'all',
     line: /^#line=([\w-]+)$/.exec(location.hash)?.[1] ?? '',
   };

@@ -1,7 +1,7 @@
 // The chips under the search field: values seen, how many lines a second they bring, one click
 // to have only them. Counts come from /api/facets; a field's own filter does not change them.
 
-import { byId, h, placeMenu } from './dom.js';
+import { arrange, byId, h, placeMenu } from './dom.js';
 import { count, perSecond, short } from './time.js';
 import { LEVELS } from './query.js';
 import { revealed } from './text.js';
@@ -10,14 +10,21 @@ import { revealed } from './text.js';
 /** @typedef {'app' | 'level' | 'region' | 'machine' | 'type'} ChipField */
 /** @typedef {{lines: number, rate: number}} Figures */
 
-/** Which fields, and how many of their values stand in the row. @type {[ChipField, number][]} */
-const GROUPS = [['app', 6], ['level', 5], ['region', 5], ['machine', 3], ['type', 2]];
+/** Which fields, and how many of their values stand in the row: on a telephone, fewer.
+ * @type {[ChipField, number][]} */
+const GROUPS = matchMedia('(max-width: 700px)').matches
+  ? [['app', 2], ['level', 2], ['region', 2], ['machine', 1], ['type', 2]]
+  : [['app', 4], ['level', 5], ['region', 4], ['machine', 2], ['type', 2]];
 
 export class Chips {
   /** @type {Record<string, Record<string, Figures>>} */
   #facets = {};
   /** @type {Query | null} */
   #query = null;
+  /** Groups and chips by their names: they stay the same elements. @type {Map<string, HTMLElement>} */
+  #elements = new Map();
+  /** Whether a finger or a button is down: nothing moves away from under it. */
+  #pressed = false;
 
   /** @param {HTMLElement} element @param {(field: ChipField | 'warn', value: string) => void} toggle */
   constructor(element, toggle) {
@@ -27,6 +34,16 @@ export class Chips {
     element.addEventListener('wheel', (event) => {
       if (!event.deltaX) element.scrollLeft += event.deltaY;
     }, { passive: true });
+    element.addEventListener('pointerdown', () => {
+      this.#pressed = true;
+    });
+    for (const end of ['pointerup', 'pointercancel']) {
+      addEventListener(end, () => {
+        if (!this.#pressed) return;
+        this.#pressed = false;
+        setTimeout(() => this.#draw()); // after the click
+      });
+    }
   }
 
   /** @param {Record<string, any>} facets the answer of /api/facets */
@@ -43,51 +60,62 @@ export class Chips {
 
   #draw() {
     const query = this.#query;
-    if (!query) return;
-    const active = document.activeElement;
-    const focused = active instanceof HTMLElement ? active.dataset.chip : undefined;
-    this.element.replaceChildren(
-      ...GROUPS.flatMap(([field, most]) => {
-        const group = this.#group(query, field, most);
-        return group ? [group] : [];
-      }),
+    if (!query || this.#pressed) return;
+    const shown = new Map();
+    arrange(
+      this.element,
+      GROUPS.flatMap(([field, most]) => this.#group(query, field, most, shown)),
     );
-    if (!focused) return;
-    for (const chip of this.element.querySelectorAll('[data-chip]')) {
-      if (chip instanceof HTMLElement && chip.dataset.chip === focused) chip.focus();
-    }
+    this.#elements = shown;
   }
 
-  /** @param {Query} query @param {ChipField} field @param {number} most */
-  #group(query, field, most) {
+  /** @param {Query} query @param {ChipField} field @param {number} most
+   * @param {Map<string, HTMLElement>} shown takes what is used */
+  #group(query, field, most, shown) {
     const values = this.#values(query, field);
-    if (!values.length) return null;
+    if (!values.length) return [];
+    /** @param {string} name @param {() => HTMLElement} make */
+    const element = (name, make) => {
+      const one = this.#elements.get(name) ?? make();
+      shown.set(name, one);
+      return one;
+    };
     const chosen = query.fields[field];
     // Those chosen are always there; of the others the busiest, in an order that stays.
-    const shown = values.length <= most + 1
+    const some = values.length <= most + 1
       ? values
       : values.filter(([value], index) => chosen.includes(value) || index < most);
-    const chips = ordered(field, shown).map(([value, figures]) => this.#chip(field, value, figures));
+    const chips = ordered(field, some).map(([value, figures]) => {
+      const chip = element(`${field}:${value}`, () => this.#chip(field, value));
+      this.#update(chip, field, value, figures);
+      return chip;
+    });
     if (field === 'level') {
-      const least = query.minLevel !== '';
-      chips.push(
+      const least = element('warn', () =>
         h('button', {
-          type: 'button', class: 'chip', 'data-chip': 'warn', 'aria-pressed': String(least),
+          type: 'button', class: 'chip', 'data-chip': 'warn',
           title: 'Warnings and worse', onclick: () => this.toggle('warn', ''),
-        }, least ? `≥ ${query.minLevel}` : '≥ warn'),
-      );
+        }));
+      least.setAttribute('aria-pressed', String(query.minLevel !== ''));
+      setText(least, `≥ ${query.minLevel || 'warn'}`);
+      chips.push(least);
     }
-    const hidden = values.length - shown.length;
+    const hidden = values.length - some.length;
     if (hidden > 0) {
-      chips.push(
+      const more = element(`${field} more`, () =>
         h('button', {
           type: 'button', class: 'chip more', 'data-chip': `${field} more`,
           'aria-haspopup': 'true', onclick: (event) => this.#openAll(event, field),
-        }, `+${hidden}`),
-      );
+        }));
+      setText(more, `+${hidden}`);
+      more.title = `${hidden} more of ${field}`;
+      chips.push(more);
     }
-    return h('div', { class: 'group', role: 'group', 'aria-label': field },
-      h('span', { class: 'name', 'aria-hidden': 'true' }, field), ...chips);
+    const group = element(field, () =>
+      h('div', { class: 'group', role: 'group', 'aria-label': field },
+        h('span', { class: 'name', 'aria-hidden': 'true' }, field)));
+    arrange(group, [group.children[0], ...chips]);
+    return [group];
   }
 
   /** The values of a field with their figures, the busiest first. @param {Query} query
@@ -101,18 +129,19 @@ export class Chips {
     return [...seen].sort(([, a], [, b]) => b.lines - a.lines);
   }
 
-  /** @param {ChipField} field @param {string} value @param {Figures} figures
-   * @param {boolean} [whole] however long it is */
-  #chip(field, value, { lines, rate }, whole = false) {
-    const pressed = this.#query?.fields[field].includes(value) ?? false;
-    const name = revealed(value);
-    const label = field === 'machine' && name.length > 8 && !whole ? `${name.slice(0, 8)}…` : name;
+  /** @param {ChipField} field @param {string} value */
+  #chip(field, value) {
     return h('button', {
       type: 'button', class: `chip ${field === 'level' ? `level-${value}` : ''}`,
-      'data-chip': `${field}:${value}`, 'aria-pressed': String(pressed),
-      title: `${field} ${name}: ${count(lines, 'line')} in the last half hour, ${perSecond(rate)}`,
-      onclick: () => this.toggle(field, value),
-    }, label, h('span', { class: 'count' }, rate >= 0.05 ? perSecond(rate) : short(lines)));
+      'data-chip': `${field}:${value}`, onclick: () => this.toggle(field, value),
+    }, h('span', { class: 'value' }, labelOf(field, value)), h('span', { class: 'count' }));
+  }
+
+  /** @param {HTMLElement} chip @param {ChipField} field @param {string} value @param {Figures} figures */
+  #update(chip, field, value, { lines, rate }) {
+    chip.setAttribute('aria-pressed', String(this.#query?.fields[field].includes(value) ?? false));
+    chip.title = `${field} ${revealed(value)}: ${count(lines, 'line')} in the last half hour, ${perSecond(rate)}`;
+    setText(chip.lastElementChild, rate >= 0.05 ? perSecond(rate) : short(lines));
   }
 
   /** All values of a field, in a menu. @param {MouseEvent} event @param {ChipField} field */
@@ -124,7 +153,12 @@ export class Chips {
       list.replaceChildren(
         ...values
           .filter(([value]) => value.includes(part))
-          .map(([value, figures]) => this.#chip(field, value, figures, true)),
+          .map(([value, figures]) => {
+            const chip = this.#chip(field, value);
+            setText(chip.firstElementChild, revealed(value));
+            this.#update(chip, field, value, figures);
+            return chip;
+          }),
       );
     };
     const search = h('input', {
@@ -140,9 +174,20 @@ export class Chips {
   }
 }
 
-/** @param {ChipField} field @param {[string, Figures][]} values */
+/** @param {ChipField} field @param {string} value */
+function labelOf(field, value) {
+  const name = revealed(value);
+  return field === 'machine' && name.length > 8 ? `${name.slice(0, 8)}…` : name;
+}
+
+/** @param {Element | null} element @param {string} text */
+function setText(element, text) {
+  if (element && element.textContent !== text) element.textContent = text;
+}
+
+/** By name; levels from the worst on, those that we do not know last.
+ * @param {ChipField} field @param {[string, Figures][]} values */
 function ordered(field, values) {
-  const rank = (/** @type {string} */ value) =>
-    field === 'level' ? String(9 - LEVELS.indexOf(value)) + value : value;
-  return [...values].sort(([a], [b]) => (rank(a) < rank(b) ? -1 : 1));
+  const rank = (/** @type {string} */ value) => (field === 'level' ? LEVELS.indexOf(value) : 0);
+  return [...values].sort(([a], [b]) => rank(b) - rank(a) || (a < b ? -1 : 1));
 }

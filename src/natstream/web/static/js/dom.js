@@ -30,6 +30,17 @@ export function byId(id, type) {
   return element;
 }
 
+/** Make these the children, in this order. Those that are there already are not moved, so that a
+ * press on one is not lost. @param {Element} parent @param {Element[]} children */
+export function arrange(parent, children) {
+  const wanted = new Set(children);
+  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  children.forEach((child, index) => {
+    const there = parent.children[index] ?? null;
+    if (there !== child) parent.insertBefore(child, there);
+  });
+}
+
 /** An icon of the sprite in index.html. @param {string} name */
 export function icon(name) {
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');

@@ -8,6 +8,9 @@
 // What it tells: `state` (see FeedState), `opened` once per connection, then `events`. What can
 // go wrong ends in a state, never in an exception: `waiting` tries again by itself, `denied`
 // (no token) and `refused` (a query that the service does not take) need somebody to act.
+//
+// Of a stream that is open or can be resumed, nothing is let go of before the service has taken the
+// query that is to follow it: if it does not, the stream goes on, and `declined` is told why.
 
 import { SseParser, decode } from './sse.js';
 
@@ -17,6 +20,7 @@ import { SseParser, decode } from './sse.js';
  * @typedef {{id: string, event: Record<string, any>}} FeedEvent
  * @typedef {object} FeedHandlers
  * @property {(state: FeedState) => void} state
+ * @property {(detail: string) => void} declined  the stream before goes on
  * @property {(opening: {resumedFrom: string, time: number}) => void} opened
  * @property {(events: FeedEvent[]) => void} events
  */
@@ -32,6 +36,9 @@ const LONGEST_WAIT_MS = 20_000;
 const SLOW_MS = 8_000;
 const SLOW =
   'No answer yet. Browsers open six connections to a service: other tabs may hold them all.';
+// With no answer for this long, the stream before is let go of: it may hold the last connection that
+// the browser opens to the service.
+const OVERLAP_MS = 2_000;
 // Work for this long, then let the page draw: a large replay comes faster than it is shown.
 const SLICE_MS = 16;
 
@@ -43,10 +50,13 @@ export class Feed {
   /** @type {FeedState} */
   state = { name: 'idle', detail: '', until: 0 };
   #on;
-  #params = '';
+  /** What is read; null if nothing is. @type {string | null} */
+  #params = null;
   #retry = RETRY_MS;
   /** @type {AbortController | null} */
   #running = null;
+  /** What is to follow, while the service has not answered. @type {Asked | null} */
+  #next = null;
   /** Ends a pause between tries. */
   #hurry = () => {};
 
@@ -58,25 +68,70 @@ export class Feed {
 
   /** Read from anew. @param {URLSearchParams} params of /api/logs */
   start(params) {
-    this.release();
-    this.#params = params.toString();
-    this.lastId = '';
-    this.resume();
+    const next = params.toString();
+    const keeps = this.state.name === 'live' || (this.state.name === 'idle' && this.lastId !== '');
+    this.#next?.watch.abort();
+    this.#next = null;
+    if (keeps) void this.#replace(next);
+    else this.#begin(next);
   }
 
   /** Read on from where it was released, or from the start. */
   resume() {
-    if (this.#running) return;
-    this.#running = new AbortController();
-    void this.#run(this.#running.signal);
+    if (!this.#running && this.#params !== null) this.#go();
   }
 
   /** Let go of the connection; `resume` goes on from here. */
   release() {
+    if (this.#next) {
+      this.#next.watch.abort();
+      this.#params = this.#next.params;
+      this.lastId = '';
+      this.#next = null;
+    }
     this.#running?.abort();
     this.#running = null;
     this.#hurry();
     this.#set('idle');
+  }
+
+  /** Read nothing: what is to be read is not understood. @param {string} detail */
+  refuse(detail) {
+    this.release();
+    this.#params = null;
+    this.lastId = '';
+    this.#set('refused', detail);
+  }
+
+  /** @param {string} params @param {Asked} [request] asked already */
+  #begin(params, request) {
+    this.release();
+    this.#params = params;
+    this.lastId = '';
+    this.#go(request);
+  }
+
+  /** @param {Asked} [request] */
+  #go(request) {
+    this.#running = new AbortController();
+    void this.#run(this.#running.signal, request);
+  }
+
+  /** @param {string} params */
+  async #replace(params) {
+    const next = this.#next = ask(params);
+    const patience = new Promise((resolve) => setTimeout(resolve, OVERLAP_MS, null));
+    const response = await Promise.race([next.answer.catch(() => undefined), patience]);
+    if (this.#next !== next) return;
+    this.#next = null;
+    if (response instanceof Response && response.status === 400) {
+      this.#on.declined((await refusal(response)).detail);
+    } else if (response instanceof Response ? response.ok : response === null) {
+      this.#begin(params, next);
+    } else {
+      // It may be that there is room for one stream only.
+      this.#begin(params);
+    }
   }
 
   /** Do not wait any longer for the next try. */
@@ -90,12 +145,13 @@ export class Feed {
     this.#on.state(this.state);
   }
 
-  /** @param {AbortSignal} signal */
-  async #run(signal) {
+  /** @param {AbortSignal} signal @param {Asked} [request] asked already */
+  async #run(signal, request) {
     let failures = 0;
     while (!signal.aborted) {
       this.#set('connecting');
-      const end = await this.#connect(signal);
+      const end = await this.#connect(signal, request ?? ask(this.#query(), this.lastId));
+      request = undefined;
       if (signal.aborted) return;
       if (end.final) {
         this.#running = null;
@@ -118,11 +174,10 @@ export class Feed {
 
   /**
    * One connection, to its end.
-   * @param {AbortSignal} signal
+   * @param {AbortSignal} signal @param {Asked} request
    * @returns {Promise<{final?: 'denied' | 'refused', live: boolean, detail: string, after: number}>}
    */
-  async #connect(signal) {
-    const watch = new AbortController();
+  async #connect(signal, { watch, answer }) {
     const stop = () => watch.abort();
     signal.addEventListener('abort', stop, { once: true });
     let live = false;
@@ -135,14 +190,7 @@ export class Feed {
       if (performance.now() - heard > this.keepalive * PATIENCE) watch.abort();
     }, 1_000);
     try {
-      const response = await fetch(this.#address(), {
-        signal: watch.signal,
-        cache: 'no-store',
-        headers: {
-          Accept: 'text/event-stream',
-          ...(this.lastId && { 'Last-Event-ID': this.lastId }),
-        },
-      });
+      const response = await answer;
       if (!response.ok || !response.body) return await refusal(response);
       const reader = response.body.getReader();
       const decoder = new TextDecoder();
@@ -173,14 +221,14 @@ export class Feed {
     }
   }
 
-  #address() {
-    const params = new URLSearchParams(this.#params);
+  #query() {
+    const params = new URLSearchParams(this.#params ?? '');
     if (this.lastId) {
       // They hold for the start only; the id wins anyway.
       params.delete('tail');
       params.delete('since');
     }
-    return `api/logs?${params}`;
+    return params.toString();
   }
 
   /**
@@ -209,6 +257,21 @@ export class Feed {
     if (events.length) this.#on.events(events);
     return live;
   }
+}
+
+/**
+ * Ask for a stream.
+ * @typedef {{params: string, watch: AbortController, answer: Promise<Response>}} Asked
+ * @param {string} params @param {string} [lastId] where to resume @returns {Asked}
+ */
+function ask(params, lastId = '') {
+  const watch = new AbortController();
+  const answer = fetch(`api/logs?${params}`, {
+    signal: watch.signal,
+    cache: 'no-store',
+    headers: { Accept: 'text/event-stream', ...(lastId && { 'Last-Event-ID': lastId }) },
+  });
+  return { params, watch, answer };
 }
 
 /** @param {Response} response */

@@ -48,6 +48,9 @@ let query = queries.emptyQuery();
 let marking = false;
 let asked = '';
 let tails = 0;
+/** What is asked, and of that what the service has taken last: to go back to. */
+let wish = wishNow();
+let granted = wish;
 /** Why the connection is let go of, and since when. */
 let released = { why: '', since: 0 };
 let cutAt = 0;
@@ -88,6 +91,7 @@ const lines = new Lines({ view, bins }, {
 
 const details = new Details(byId('details', HTMLElement), {
   only: (name, value) => {
+    if (!canAsk(name, value)) return;
     query.fields[name] = [value];
     applyQuery();
   },
@@ -130,12 +134,20 @@ const feed = new Feed({
     if (state.name === 'refused') search.complain(state.detail);
     around.updateState();
   },
+  declined: (detail) => {
+    ({ query, marking, tails, asked } = structuredClone(granted));
+    wish = granted;
+    showQuery({ typed: true });
+    search.complain(detail);
+  },
   opened: ({ resumedFrom, time }) => {
     if (!resumedFrom) takeDetailsAlong();
     if (resumedFrom) noteResumption(resumedFrom, time);
     else {
+      granted = wish;
       lines.begin();
       intake.begin(time);
+      if (lines.paused) togglePause();
     }
     lines.awaitWanted('replay');
     cutAt = 0;
@@ -237,29 +249,41 @@ function noteResumption(resumedFrom, time) {
 
 /** @param {string} why */
 function release(why) {
-  if (released.why || feed.state.name === 'denied') return;
+  if (released.why || feed.state.name === 'denied' || feed.state.name === 'refused') return;
   released = { why, since: Date.now() };
   feed.release();
 }
 
 // --- the query -----------------------------------------------------------------------------
 
-/** Ask for what `query` says, unless it is what is asked already. */
-function applyQuery({ typed = false } = {}) {
+function wishNow() {
+  return structuredClone({ query, marking, tails, asked });
+}
+
+/** Show what is asked, everywhere but in the lines. */
+function showQuery({ typed = false } = {}) {
   search.show(query, typed);
-  if (query.error) return;
   view.look.matcher = queries.matcherOf(query);
   writeAddress({ query, marking });
   chips.setQuery(query);
   around.updateQuery();
+  view.repaint();
+}
+
+/** Ask for what `query` says, unless it is what is asked already. */
+function applyQuery({ typed = false } = {}) {
+  query.error = '';
+  showQuery({ typed });
   const params = queries.toParams(query, { texts: !marking });
   params.set('tail', String(TAILS[tails]));
-  if (params.toString() === asked) {
-    view.repaint();
+  const isNew = params.toString() !== asked;
+  const isGranted = granted.asked === asked;
+  asked = params.toString();
+  wish = wishNow();
+  if (!isNew) {
+    if (isGranted) granted = wish;
     return;
   }
-  asked = params.toString();
-  if (lines.paused) togglePause();
   feed.start(params);
   void service.askFacets();
 }
@@ -267,11 +291,28 @@ function applyQuery({ typed = false } = {}) {
 function followAddress() {
   ({ query, marking, line: lines.wanted } = readAddress());
   tails = lines.wanted ? TAILS.length - 1 : 0;
-  applyQuery();
+  if (!query.error) {
+    applyQuery();
+    return;
+  }
+  // To leave out what is wrong would show more than the link means.
+  search.show(query, false);
+  asked = '';
+  released = { why: '', since: 0 };
+  lines.begin();
+  feed.refuse(query.error);
+}
+
+/** Whether the service can be asked for it; if not, say why. @param {string} name @param {string} value */
+function canAsk(name, value) {
+  if (queries.canAsk(value)) return true;
+  hint(queries.cannotAsk(name, value));
+  return false;
 }
 
 /** @param {queries.Field} name @param {string} value */
 function toggleValue(name, value) {
+  if (!canAsk(name, value)) return;
   const values = query.fields[name];
   query.fields[name] = values.includes(value)
     ? values.filter((other) => other !== value)

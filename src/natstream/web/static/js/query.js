@@ -8,6 +8,9 @@
 // A query can be written back as text and as parameters, and both read again: what stands in
 // the field, in the address and in the request always says the same.
 
+import { stripAnsi } from './ansi.js';
+import { reachOf } from './expression.js';
+
 export const FIELDS = /** @type {const} */ ([
   'app', 'region', 'machine', 'stream', 'level', 'type', 'source',
 ]);
@@ -45,7 +48,7 @@ const isField = (name) => /** @type {readonly string[]} */ (FIELDS).includes(nam
 // A word: `-`, then `/…/` up to a slash that ends the word, or a name and an operator, then
 // pieces in quotes or without spaces.
 const WORD =
-  /(-?)(?:\/((?:[^/\\]|\\[^]|\/(?!\s|$))+)\/(?=\s|$)|(?:([a-z_]+)(:|>=|>|=))?((?:"(?:[^"\\]|\\[^])*"?|[^\s"])*))/gy;
+  /(-?)(?:\/((?:[^/\\]|\\[^]|\/(?!\s|$))+)\/(?=\s|$)|(?:([a-z_]+)(:|[<>]=?|=))?((?:"(?:[^"\\]|\\[^])*"?|[^\s"])*))/gy;
 
 /** @param {string} text @returns {Query} */
 export function parseQuery(text) {
@@ -65,27 +68,36 @@ export function parseQuery(text) {
 function takeWord(query, [whole, minus, regex, name, operator, value]) {
   if (regex !== undefined) {
     query.texts.push({ text: regex, regex: true, not: minus === '-' });
-  } else if (name === 'level' && operator.startsWith('>')) {
-    const level = levelOf(unquote(value));
-    const index = LEVELS.indexOf(level) + (operator === '>' ? 1 : 0);
-    if (!value) return;
-    if (!LEVELS.includes(level) || index >= LEVELS.length) {
-      query.error = `level${operator} takes one of ${LEVELS.join(', ')}.`;
-    } else {
-      query.minLevel = LEVELS[index];
-    }
+  } else if (name === 'min_level' || (name === 'level' && /[<>]/.test(operator))) {
+    takeLeast(query, minus + name + operator, operator, unquote(value));
   } else if (isField(name) && (operator === ':' || operator === '=')) {
     if (minus) {
       query.error = `${name} cannot be excluded: name those you want, or exclude a text.`;
       return;
     }
-    for (const part of splitValues(value)) addValue(query, name, part);
+    const values = splitValues(value);
+    const unaskable = values.find((part) => !canAsk(part));
+    if (unaskable !== undefined) query.error = cannotAsk(name, unaskable);
+    else for (const part of values) addValue(query, name, part);
   } else if (name === 'since' && (operator === ':' || operator === '=') && !minus) {
     query.since = unquote(value);
   } else {
     const bare = unquote(whole.slice(minus.length));
     if (bare.trim()) query.texts.push({ text: bare, regex: false, not: minus === '-' });
     else if (whole === '-') query.texts.push({ text: '-', regex: false, not: false });
+  }
+}
+
+/** @param {Query} query @param {string} asked @param {string} operator @param {string} value */
+function takeLeast(query, asked, operator, value) {
+  const level = levelOf(value);
+  const index = LEVELS.indexOf(level) + (operator === '>' ? 1 : 0);
+  if (asked.startsWith('-') || operator.startsWith('<')) {
+    query.error = `${asked} cannot be asked: name the levels that you want, as in level:debug,info.`;
+  } else if (value && (!LEVELS.includes(level) || index >= LEVELS.length)) {
+    query.error = `${asked} takes one of ${LEVELS.join(', ')}.`;
+  } else if (value) {
+    query.minLevel = LEVELS[index];
   }
 }
 
@@ -102,6 +114,13 @@ function addValue(query, field, value) {
   else if (field === 'stream' || field === 'type' || field === 'source') clean = clean.toLowerCase();
   if (clean && !query.fields[field].includes(clean)) query.fields[field].push(clean);
 }
+
+/** Whether the service can be asked for a value: a comma stands between two. @param {string} value */
+export const canAsk = (value) => !value.includes(',');
+
+/** @param {string} field @param {string} value */
+export const cannotAsk = (field, value) =>
+  `${field} "${value}" cannot be asked for: the comma would part it in two.`;
 
 /** @param {string} value */
 function splitValues(value) {
@@ -169,21 +188,36 @@ export function toParams(query, { texts = true } = {}) {
   return params;
 }
 
-/** @param {URLSearchParams} params as in the page's address @returns {Query} */
-export function fromParams(params) {
+// What the service understands as well, and what only concerns the form of its answer.
+const FILTERS = [...FIELDS, 'min_level', 'since', 'q', 'not'];
+const PASSED_OVER = ['tail', 'follow', 'format', 'last_event_id'];
+const ONCE = ['min_level', 'since'];
+
+/**
+ * @param {URLSearchParams} params as in the page's address
+ * @param {string[]} [others] names that mean something to somebody else
+ * @returns {Query} as the service reads it: what it would not understand is an error
+ */
+export function fromParams(params, others = []) {
   const query = emptyQuery();
-  for (const field of FIELDS) {
-    for (const value of params.getAll(field)) {
-      for (const part of value.split(',')) addValue(query, field, part);
-    }
-  }
-  const least = levelOf(params.get('min_level') ?? '');
-  if (LEVELS.includes(least)) query.minLevel = least;
-  query.since = (params.get('since') ?? '').trim();
   for (const [name, value] of params) {
-    if ((name !== 'q' && name !== 'not') || !value.trim()) continue;
-    const regex = value.length > 2 && value.startsWith('/') && value.endsWith('/');
-    query.texts.push({ text: regex ? value.slice(1, -1) : value, regex, not: name === 'not' });
+    if (others.includes(name) || PASSED_OVER.includes(name)) continue;
+    if (!FILTERS.includes(name)) {
+      query.error = `The address has “${name.slice(0, 100)}”, which filters nothing. There are ${FILTERS.join(', ')}.`;
+    } else if (!value.replaceAll(isField(name) ? ',' : '', '').trim()) {
+      query.error = `The address has “${name}” without a value.`;
+    } else if (ONCE.includes(name) && params.getAll(name).length > 1) {
+      query.error = `The address has “${name}” twice.`;
+    } else if (isField(name)) {
+      for (const part of value.split(',')) addValue(query, name, part);
+    } else if (name === 'min_level') {
+      takeLeast(query, name, '=', value.trim());
+    } else if (name === 'since') {
+      query.since = value.trim();
+    } else {
+      const regex = value.length > 2 && value.startsWith('/') && value.endsWith('/');
+      query.texts.push({ text: regex ? value.slice(1, -1) : value, regex, not: name === 'not' });
+    }
   }
   return query;
 }
@@ -191,22 +225,46 @@ export function fromParams(params) {
 /** @param {string} text */
 export const escapeRegex = (text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
 
+// The service bounds what all expressions of a query may cost together: a dozen like this pass.
+const LIKENESS_BYTES = 56;
+const LIKENESS_GAPS = 3;
+
 /** What would hide lines like this one: the first words, anything in place of what has digits.
  * @param {string} message @returns {Text | null} null if it is too little to go by */
 export function likenessOf(message) {
-  const start = message.trimStart().slice(0, 100);
-  // eslint-disable-next-line no-control-regex
-  const pieces = start.split(/(\x1b\[[\d;:]*m|[\w.:+-]*\d[\w.:+-]*|\s+)/);
+  const start = stripAnsi(message).trim().slice(0, 100).replace(/[\ud800-\udbff]$/, '').trim();
+  if (start.replace(/[^\p{L}_]/gu, '').length < 3) return null;
+  // A text costs nothing there.
+  if (!/\d|[^\S ]/.test(start)) return { text: start, regex: false, not: true };
   let pattern = '';
-  let letters = 0;
-  pieces.forEach((piece, index) => {
-    if (index % 2 === 0) {
-      pattern += escapeRegex(piece);
-      letters += piece.replace(/\W/g, '').length;
-    } else if (/^\s/.test(piece)) pattern += '\\s+';
-    else pattern += piece.startsWith('\x1b') ? '.*' : '\\S*';
-  });
-  return letters < 3 ? null : { text: pattern.replace(/(\\s\+)+$/, ''), regex: true, not: true };
+  let between = ''; // what is not needed before the first word, nor after the last
+  let gaps = 0;
+  let room = LIKENESS_BYTES;
+  for (const piece of start.split(/([\w.:+-]*\d[\w.:+-]*|\s+)/)) {
+    if (/^\s/.test(piece)) {
+      between += piece === ' ' ? ' ' : '\\s+';
+    } else if (/\d/.test(piece)) {
+      gaps += pattern ? 1 : 0;
+      between += '[\\w.:+-]*';
+    } else if (piece) {
+      const words = beginningOf(piece, room);
+      if (gaps > LIKENESS_GAPS || !words) break;
+      pattern += (pattern && between) + escapeRegex(words);
+      between = '';
+      if (words !== piece) break;
+      room -= bytesOf(piece);
+    }
+  }
+  return /\p{L}/u.test(pattern) ? { text: pattern, regex: true, not: true } : null;
+}
+
+/** @param {string} text */
+const bytesOf = (text) => new TextEncoder().encode(text).length;
+
+/** @param {string} text @param {number} room in bytes */
+function beginningOf(text, room) {
+  const { read } = new TextEncoder().encodeInto(text, new Uint8Array(Math.max(0, room)));
+  return text.slice(0, read);
 }
 
 /**
@@ -216,53 +274,65 @@ export function likenessOf(message) {
  * @property {(text: string) => [number, number][]} ranges  what to mark, ascending
  */
 
-// A quantified group that holds a quantifier or an alternative can take exponential time in the
-// browser's engine (the service's is linear). A link may come from anyone: such an expression
-// still filters, on the service, but is not marked.
-const RISKY = /\((?:[^()\\]|\\.)*(?:[*+?|]|\{\d)(?:[^()\\]|\\.)*\)(?:[*+]|\{\d)|\\[1-9]/;
-// The rest can take quadratic time: this bounds it.
-const MOST_SEARCHED = 10_000;
+// Many lines are searched in one go, and all of them may be of the worst kind: an expression that
+// has held up the page for this long is not searched for any more.
+const MOST_MS = 2_000;
+// What is longer ago was another go: the page has been drawn since.
+const PAUSE_MS = 30;
+// In a text, for each expression.
+const MOST_MARKS = 200;
 
 /** @param {Query} query @returns {Matcher | null} null if there is nothing to search for */
 export function matcherOf(query) {
   const wanted = query.texts.filter((text) => !text.not).map(compile);
   const unwanted = query.texts.filter((text) => text.not).map(compile);
   if (!wanted.length && !unwanted.length) return null;
-  /** @param {RegExp | null} regex @param {string} text */
-  const holds = (regex, text) => {
-    if (!regex) return true;
-    regex.lastIndex = 0;
-    return regex.test(text);
-  };
   return {
-    test: (text) => {
-      const part = text.slice(0, MOST_SEARCHED);
-      return (
-        wanted.every((regex) => holds(regex, part)) &&
-        !unwanted.some((regex) => regex && holds(regex, part))
-      );
-    },
-    ranges: (text) => {
-      /** @type {[number, number][]} */
-      const found = [];
-      const part = text.slice(0, MOST_SEARCHED);
-      for (const regex of wanted) {
-        if (!regex) continue;
-        regex.lastIndex = 0;
-        for (let match; found.length < 200 && (match = regex.exec(part)); ) {
-          if (match[0]) found.push([match.index, match.index + match[0].length]);
-          else regex.lastIndex += 1;
-        }
-      }
-      return merged(found);
-    },
+    // What cannot be searched for here (null) still filters, on the service.
+    test: (text) =>
+      wanted.every((search) => search(text, holds) !== false) &&
+      !unwanted.some((search) => search(text, holds)),
+    ranges: (text) => merged(wanted.flatMap((search) => search(text, marksOf) ?? [])),
   };
 }
 
+/** @param {RegExp} regex @param {string} text */
+const holds = (regex, text) => regex.test(text);
+
+/** @param {RegExp} regex @param {string} text */
+function marksOf(regex, text) {
+  /** @type {[number, number][]} */
+  const found = [];
+  for (let match; found.length < MOST_MARKS && (match = regex.exec(text)); ) {
+    if (match[0]) found.push([match.index, match.index + match[0].length]);
+    else regex.lastIndex += 1;
+  }
+  return found;
+}
+
 /** @param {Text} text */
-function compile({ text, regex }) {
-  if (regex && RISKY.test(text)) return null;
-  const source = regex ? text : escapeRegex(text);
+function compile({ text: pattern, regex: isRegex }) {
+  const source = isRegex ? pattern : escapeRegex(pattern);
+  const reach = reachOf(source);
+  const regex = reach ? regexOf(source) : null;
+  let spent = 0;
+  let ended = 0;
+  /** @template T @param {string} text @param {(regex: RegExp, text: string) => T} search
+   * @returns {T | null} null if it cannot be searched for */
+  return (text, search) => {
+    if (!regex || spent > MOST_MS) return null;
+    const started = performance.now();
+    if (started - ended > PAUSE_MS) spent = 0;
+    regex.lastIndex = 0;
+    const found = search(regex, text.slice(0, reach));
+    ended = performance.now();
+    spent += ended - started;
+    return found;
+  };
+}
+
+/** @param {string} source */
+function regexOf(source) {
   for (const flags of ['giu', 'gi']) {
     try {
       return new RegExp(source, flags);

@@ -5,16 +5,20 @@ import { formatQuery, parseQuery } from './query.js';
 
 /** @typedef {import('./query.js').Query} Query */
 
-// From the last key to the question, so that a word is not asked letter by letter.
-const PAUSE_MS = 350;
+// From the last key to the question, so that a word is not asked letter by letter: slow fingers take
+// half a second for one. Enter asks at once.
+const PAUSE_MS = 600;
 
 export class Search {
   #field = byId('query', HTMLInputElement);
   #clear = byId('query-clear', HTMLElement);
   #error = byId('query-error', HTMLElement);
   #timer = 0;
-  /** What is asked, in words: to see whether the field says something else. */
-  #shown = '';
+  /** What is asked, in words: to see whether the field says something else. Null if nothing is.
+   * @type {string | null} */
+  #shown = null;
+  /** Whether somebody has typed since it was last read. */
+  #touched = false;
 
   /**
    * @param {{asked: (query: Query) => void, again: () => void, left: () => void}} handlers
@@ -25,10 +29,13 @@ export class Search {
     const field = this.#field;
     field.addEventListener('input', () => {
       this.#clear.hidden = field.value === '';
+      this.#touched = true;
       clearTimeout(this.#timer);
       this.#timer = Number(setTimeout(() => this.#take(), PAUSE_MS));
     });
-    field.addEventListener('blur', () => this.#take());
+    field.addEventListener('blur', () => {
+      if (this.#touched) this.#take();
+    });
     field.addEventListener('keydown', (event) => {
       if (event.key === 'Escape') left();
     });
@@ -53,8 +60,9 @@ export class Search {
 
   /** Show what is asked. @param {Query} query @param {boolean} typed here, as the field has it */
   show(query, typed) {
-    this.#shown = formatQuery(query);
-    if (!typed) this.#field.value = this.#shown;
+    const text = formatQuery(query);
+    this.#shown = query.error ? null : text;
+    if (!typed) this.#field.value = text;
     this.#clear.hidden = this.#field.value === '';
     this.complain(query.error);
   }
@@ -69,6 +77,7 @@ export class Search {
   /** @returns {boolean} whether something new is asked */
   #take() {
     clearTimeout(this.#timer);
+    this.#touched = false;
     const query = parseQuery(this.#field.value);
     this.complain(query.error);
     if (query.error || formatQuery(query) === this.#shown) return false;
