@@ -3,8 +3,9 @@
 In: HTTP/1.1 on one port, any path. Out: every entry to the hub, if there is one, and the messages
 of stdout to the readers of their machine. Each answer says what was done with the body, or what
 to change. A batch is taken whole or not at all: a sender that is told anything but 200, and comes
-back, neither loses nor doubles a line. (With a journal, a 503 may have stored a part of it; under
-the same name, `Idempotency-Key`, that is stored once.)
+back, neither loses nor doubles a line. (But for a 503 that says so: a batch that is not finished
+when closing has to end, or that a journal could not store whole; under the same name,
+`Idempotency-Key`, a journal stores it once.)
 
 What a sender does never ends more than its own connection. `ListenError` if the port cannot be
 had.
@@ -77,7 +78,8 @@ class DrainLimits(Deadlines):
     max_lines: int = MAX_LINES
     """Lines of a body, or values where a line holds several."""
     max_requests: int = 64
-    """Bodies in the making. Each may hold `max_body`, a gigabyte in all."""
+    """Bodies in the making. Each may hold `max_body`, a gigabyte in all, and some times that while
+    it is taken apart."""
     max_connections: int = 900
     """Most of them idle; each is a file descriptor, of which a process often has 1,024."""
 
