@@ -15,15 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from natstream import bodies
-from natstream.bodies import (
-    BodyBuffer,
-    BodyTooLarge,
-    UnknownFormat,
-    check_content_type,
-    read_entries,
-)
+from natstream.bodies import read_entries
 from natstream.entry import LogEntry, decode_json
 from natstream.errors import BadBody
+from natstream.unpacking import BodyBuffer, BodyTooLarge, UnknownFormat, check_content_type
 
 FIXTURES = Path(__file__).parent / "fixtures" / "drain"
 LIMIT = 1 << 20

@@ -1,8 +1,7 @@
-"""Bodies that drain senders POST: bytes in, entries out. Pure.
+"""Bodies that drain senders POST, as unpacked: bytes in, entries out. Pure.
 
-`BodyBuffer` collects a body, unpacked as its Content-Encoding says and bounded while it is being
-unpacked. `read_entries` takes the whole body apart into runs of entries: one JSON object a line,
-objects one after the other, an array, `{"logs": [...]}`, or lines of text.
+`read_entries` takes a whole body apart into runs of entries: one JSON object a line, objects one
+after the other, an array, `{"logs": [...]}`, or lines of text.
 
 What is no log line is left out and counted by reason. `BadBody` is raised for a body that is
 broken, of which nothing can be read, or that has too many lines, and always before the first
@@ -13,11 +12,9 @@ from __future__ import annotations
 
 import json
 import re
-import zlib
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
-from io import BytesIO
 from itertools import chain, islice
 from typing import Literal
 
@@ -26,18 +23,9 @@ import msgspec
 from natstream.entry import LogEntry, decode_json
 from natstream.errors import BadBody
 from natstream.parsing import parse_object, parse_text
+from natstream.unpacking import BodyTooLarge, UnknownFormat
 
-__all__ = [
-    "ENCODINGS",
-    "MAX_LINES",
-    "BodyBuffer",
-    "BodyTooLarge",
-    "UnknownFormat",
-    "check_content_type",
-    "read_entries",
-]
-
-ENCODINGS = ("gzip", "deflate", "identity")
+__all__ = ["MAX_LINES", "read_entries"]
 
 # Lines of a body. What is no log line takes a byte or two and up to 10 µs: 16 MiB of it a minute.
 MAX_LINES = 200_000
@@ -48,11 +36,6 @@ RUN_LINES = 1_000
 PIECE_BYTES = 1 << 18
 # An item so large, or in which so many joints stand, is looked for in the slow way.
 LARGE_PIECE, JOINTS_TRIED = 4 * PIECE_BYTES, 8
-
-_WBITS_GZIP, _WBITS_ZLIB, _WBITS_RAW = 31, 15, -15  # as zlib.decompressobj takes them
-
-# Kinds of content that senders can be set to, and that no line could be read from.
-_BINARY_CONTENT = re.compile(r"multipart/|image/|audio/|video/|.*(?:msgpack|protobuf|cbor|avro)")
 
 _BRACKET = ord("[")
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -81,117 +64,6 @@ _array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _envelope = msgspec.json.Decoder(_Envelope).decode
 _large_envelope = msgspec.json.Decoder(_LargeEnvelope).decode
 _scan = json.JSONDecoder().raw_decode
-
-
-class BodyTooLarge(BadBody):
-    """The sender's: more bytes than the limit, as sent or as unpacked; or more lines."""
-
-
-class UnknownFormat(BadBody):
-    """The sender's: an encoding or a kind of content that cannot be read here."""
-
-
-class BodyBuffer:
-    """Collects a body piece by piece and unpacks it, never holding more than `limit` bytes of it.
-
-    Args:
-        encoding: the value of Content-Encoding.
-        limit: bytes, as sent and as unpacked.
-        announced: the value of Content-Length, if there is one.
-
-    Raises:
-        UnknownFormat: `encoding` is none of `ENCODINGS`.
-        BodyTooLarge: it is announced to be.
-    """
-
-    def __init__(self, encoding: str, limit: int, announced: int = 0) -> None:
-        self.limit = limit
-        self.received = 0
-        """Bytes as sent."""
-        self._encoding = {"": "identity", "x-gzip": "gzip"}.get(encoding, encoding)
-        if self._encoding not in ENCODINGS:
-            raise UnknownFormat(
-                f"Content-Encoding {encoding[:80]!r} cannot be read here; "
-                f"send one of {', '.join(ENCODINGS)}."
-            )
-        self._check_size(announced)
-        self._body = BytesIO()
-        self._size = 0
-        self._head = b""
-        self._unpacker: zlib._Decompress | None = None
-
-    def feed(self, data: bytes) -> None:
-        """Take the next piece.
-
-        Raises:
-            BodyTooLarge: the limit is passed.
-            BadBody: it cannot be unpacked.
-        """
-        self.received += len(data)
-        self._check_size(self.received)
-        if self._encoding == "identity":
-            self._body.write(data)
-            return
-        try:
-            self._unpack(data)
-        except zlib.error as error:
-            raise BadBody(
-                f"The body is not what Content-Encoding: {self._encoding} says: {error}."
-            ) from None
-
-    def finish(self) -> bytes:
-        """The whole body, unpacked.
-
-        Raises:
-            BadBody: the compressed data ends early.
-        """
-        if self._head or (self._unpacker and not self._unpacker.eof):
-            raise BadBody(f"The {self._encoding} data ends early; send the whole body again.")
-        return self._body.getvalue()
-
-    def _unpack(self, data: bytes) -> None:
-        if self._unpacker is None:
-            self._head += data
-            if len(self._head) < 2:
-                return
-            data, self._head = self._head, b""
-            self._unpacker = zlib.decompressobj(self._wbits(data))
-        while data:
-            if self._unpacker.eof:
-                # A gzip file may be several, one after the other.
-                self._unpacker = zlib.decompressobj(self._wbits(data))
-            unpacked = self._unpacker.decompress(data, self.limit + 1 - self._size)
-            self._size += len(unpacked)
-            self._check_size(self._size)
-            self._body.write(unpacked)
-            data = self._unpacker.unused_data
-
-    def _wbits(self, data: bytes) -> int:
-        if self._encoding == "gzip":
-            return _WBITS_GZIP
-        # "deflate" means zlib's wrapping (RFC 9110, 8.4.1.2), but some senders leave it out. Its
-        # two bytes are a multiple of 31 and name the method 8 (RFC 1950, 2.2).
-        wrapped = data[0] & 15 == 8 and int.from_bytes(data[:2]) % 31 == 0
-        return _WBITS_ZLIB if wrapped else _WBITS_RAW
-
-    def _check_size(self, size: int) -> None:
-        if size > self.limit:
-            raise BodyTooLarge(
-                f"The body is larger than {self.limit:,} bytes; send it in smaller batches."
-            )
-
-
-def check_content_type(content_type: str) -> None:
-    """Refuse what cannot be lines; anything else is judged by its first byte, not by its name.
-
-    Raises:
-        UnknownFormat: it is a binary format.
-    """
-    if _BINARY_CONTENT.match(content_type.lower()):
-        raise UnknownFormat(
-            f"Content-Type {content_type[:80]!r} cannot be read here; "
-            "send application/json, application/x-ndjson or text/plain."
-        )
 
 
 def read_entries(

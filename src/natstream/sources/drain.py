@@ -27,14 +27,7 @@ import msgspec
 import trio
 
 from natstream.beside import running_beside
-from natstream.bodies import (
-    MAX_LINES,
-    BodyBuffer,
-    BodyTooLarge,
-    UnknownFormat,
-    check_content_type,
-    read_entries,
-)
+from natstream.bodies import MAX_LINES, read_entries
 from natstream.collector import LogCollector
 from natstream.entry import LogEntry
 from natstream.errors import BadBody, JournalUnavailable
@@ -43,6 +36,7 @@ from natstream.listening import listen
 from natstream.settings import Bind
 from natstream.sink import Receipt, Sink
 from natstream.sources.http1 import Answer, BadRequest, Deadlines, HttpConnection, Request
+from natstream.unpacking import BodyBuffer, BodyTooLarge, UnknownFormat, check_content_type
 
 __all__ = ["DrainLimits", "DrainStatistics", "LogDrainServer"]
 
