@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -122,6 +122,15 @@ async def test_one_request() -> None:
     assert ast.literal_eval(lines) == ["one", "two"]
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Programs that are started hear Ctrl-C, even where the tests run in a shell's background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("arguments", [["machine_lines.py", "m1"], ["what_went_wrong.py"]])
 async def test_ctrl_c_ends_it_in_order(arguments: list[str]) -> None:
     """Exit status 0, and not a word more."""
