@@ -2,7 +2,7 @@
 
     python examples/what_went_wrong.py --port 9999
 
-The hub remembers: the last hundred that came before are shown first.
+The hub remembers: the last hundred that came before are shown first. Ends with Ctrl-C.
 """
 
 import argparse

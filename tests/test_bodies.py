@@ -15,25 +15,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from natstream import bodies
-from natstream.bodies import (
-    BodyBuffer,
-    BodyTooLarge,
-    UnknownFormat,
-    check_content_type,
-    read_entries,
-)
-from natstream.entry import LogEntry
+from natstream.bodies import read_entries
+from natstream.entry import LogEntry, decode_json
 from natstream.errors import BadBody
+from natstream.unpacking import BodyBuffer, BodyTooLarge, UnknownFormat, check_content_type
 
 FIXTURES = Path(__file__).parent / "fixtures" / "drain"
 LIMIT = 1 << 20
 
 
-def read(body: bytes, app_name: str = "") -> tuple[list[LogEntry], dict[str, int]]:
+def read(body: bytes, app_name: str = "", **more: Any) -> tuple[list[LogEntry], dict[str, int]]:
     """All entries of a body, and what was dropped."""
     dropped: Counter[str] = Counter()
-    entries = [entry for run in read_entries(body, dropped, app_name=app_name) for entry in run]
-    return entries, dict(dropped)
+    runs = read_entries(body, dropped, app_name=app_name, **more)
+    return [entry for run in runs for entry in run], dict(dropped)
 
 
 def messages(body: bytes) -> list[str]:
@@ -110,6 +105,35 @@ def test_text_is_one_entry_a_line() -> None:
     assert dropped == {}
 
 
+def test_the_first_line_of_text_keeps_its_indentation() -> None:
+    """As every other does; blank lines before it are none."""
+    entries, _ = read(b"\xef\xbb\xbf\r\n  \n    at foo\n    at baz")
+    assert [entry.message for entry in entries] == ["    at foo", "    at baz"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[2026-01-01 10:00:00] INFO started\n[2026-01-01 10:00:01] ERROR boom\n",
+        b"[INFO] started\n" + A + b"\n",
+        b'[12] started\n{"level":"info"}\n',
+        b"[12]\nstarted\n",
+        b"{not json}\n",
+        b"{\n  id: 5,\n}\n",
+        b'{"a":1} started',
+    ],
+)
+def test_what_is_called_text_and_is_no_json_is_text(body: bytes) -> None:
+    """Its lines may start with a bracket; so may those of JSON that is called text."""
+    entries, dropped = read(body, plain=True)
+    assert [entry.message for entry in entries] == body.decode().splitlines()
+    assert dropped == {}
+    for form in (A + b"\n" + B, A + B, b"[" + A + b"," + B + b"]", b"[\n " + A + b",\n" + B + b"]"):
+        assert [entry.message for entry in read(form, plain=True)[0]] == ["a", "b"]
+    with pytest.raises(BadBody, match="ends early"):
+        read(b"[" + A + b"," + B[:-3], plain=True)
+
+
 @pytest.mark.parametrize("body", [b"", b"\n\r\n ", b"[]", b'{"logs":[]}'])
 def test_nothing_is_not_an_error(body: bytes) -> None:
     """An empty batch has no entries, and nothing to complain about."""
@@ -143,6 +167,138 @@ def test_blank_lines_give_others_a_turn_too() -> None:
     runs = list(read_entries(body, Counter()))
     assert len(runs) >= 5
     assert sum(map(len, runs)) == 2
+
+
+LONG = line("x" * 500)
+NESTED = json.dumps({"instance": "m", "message": "},{", "x": [{"y": 1}, {"y": 2}] * 9}).encode()
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "PIECE_BYTES", 8_192)
+    monkeypatch.setattr(bodies, "LARGE_PIECE", 32_768)
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("item", [A, LONG, NESTED, NESTED.replace(b"}, {", b"},{")])
+@pytest.mark.parametrize("joint", [b",", b" ,\n  ", b", "])
+def test_a_large_array_is_read_in_pieces(item: bytes, joint: bytes) -> None:
+    """Cut where an item ends, whatever stands within: none is lost, and each keeps its bytes."""
+    count = 5 * bodies.LARGE_PIECE // len(item)
+    array = b"[" + joint.join([item] * count) + b" ]"
+    for body in (array, b'{"n":1,"logs":' + array + b"}"):
+        entries, dropped = read(body)
+        assert (len(entries), dropped) == (count, {})
+        assert all(entry._raw == item for entry in entries)
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("place", [0, 150, -1])
+def test_half_a_surrogate_pair_is_no_matter_to_the_rest_of_its_array(
+    place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The array is not decoded whole for its sake: that would hold up everybody."""
+    items = [LONG] * (3 * bodies.LARGE_PIECE // len(LONG))
+    items[place] = b'{"instance":"m","message":"\\ud800"}'
+    decoded: list[int] = []
+    scan = bodies._scan
+
+    def counting(text: bytes) -> Any:
+        decoded.append(len(text))
+        return decode_json(text)
+
+    def scanning(text: str, start: int) -> Any:
+        value, end = scan(text, start)
+        decoded.append(end - start)
+        return value, end
+
+    monkeypatch.setattr(bodies, "decode_json", counting)
+    monkeypatch.setattr(bodies, "_scan", scanning)
+    for joint in (b",", b",\n"):
+        entries, _ = read(b"[" + joint.join(items) + b"]")
+        assert entries[place].message == "\N{REPLACEMENT CHARACTER}"
+        assert len(entries) == len(items)
+    assert max(decoded, default=0) <= len(LONG)
+
+
+def test_half_a_surrogate_pair_does_not_hide_a_cut() -> None:
+    """Nor does it look like one."""
+    half = b'{"instance":"m","message":"\\ud800"}'
+    assert messages(b"[" + half + b"," + A + b"]") == ["\N{REPLACEMENT CHARACTER}", "a"]
+    for cut in (b"[" + half + b"," + A, half[:-2], half + b"\n" + half[:-4]):
+        with pytest.raises(BadBody, match="ends early"):
+            read(cut)
+
+
+# --- too many ----------------------------------------------------------------------------
+
+FEW = 2_500
+
+
+def many(item: bytes, count: int) -> list[bytes]:
+    items = [item] * count
+    return [
+        b"\n".join(items),
+        b"\n".join(items) + b"\n",
+        b"[" + b",".join(items) + b"]",
+        b"[\n" + b",\n".join(items) + b"\n]\n",
+        b'{"logs":[' + b",".join(items) + b"]}",
+        b"".join(items),
+    ]
+
+
+@pytest.mark.parametrize("form", range(6))
+def test_a_body_of_too_many_lines_is_refused_before_the_first(form: int) -> None:
+    """Whatever they are; as many as there may be are taken."""
+    assert len(read(many(A, FEW)[form], max_lines=FEW)[0]) == FEW
+    for item in (A, b"{}", b'{"a":[{},{}]}'):
+        with pytest.raises(BodyTooLarge, match="more than 2,500 lines; send it in smaller"):
+            assert not any(read_entries(many(item, FEW + 1)[form], Counter(), max_lines=FEW))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"x\n" * (FEW + 1),
+        A + b"\n" * (FEW + 1),
+        b"{}\n" + b"{\n" * (FEW + 1),
+        b"{\n" * (FEW + 1),
+        b"[" + b"1," * FEW + b"1]",
+        b"[" + b"1," * FEW + b'"\\ud800"]',
+        b'{"logs":[' + b"1," * FEW + b'"\\ud800"]}',
+        A + b"\n[" + b"1," * FEW + b"1]\n",
+    ],
+)
+def test_what_is_no_line_counts_too(body: bytes) -> None:
+    """It takes as long to read."""
+    with pytest.raises(BodyTooLarge):
+        read(body, max_lines=FEW)
+
+
+def test_pretty_printed_lines_are_no_lines() -> None:
+    """Values are counted, where they span lines."""
+    body = json.dumps([json.loads(A)] * 1_000, indent=1).encode()
+    assert len(read(body, max_lines=1_000)[0]) == 1_000
+
+
+def test_a_line_of_too_many_values_is_dropped_once_others_are_given() -> None:
+    """It is too late then to refuse the body; what is left of the limit is nobody's."""
+    array = b"[" + b",".join([A] * FEW) + b"]"
+    entries, dropped = read(b"\n".join([A] * 1_000 + [array, array, A]), max_lines=FEW + 1)
+    assert (len(entries), dropped) == (1_000 + FEW + 1, {"too_many": 1})
+
+
+def test_an_array_of_very_little_costs_no_more_than_its_size() -> None:
+    """It is given up at the limit of lines: it would take fifty times its size."""
+    body = b"[" + b"1," * (8 << 20) + b"1]"
+    tracemalloc.start()
+    try:
+        with pytest.raises(BodyTooLarge):
+            read(body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * len(body)
 
 
 # --- senders -----------------------------------------------------------------------------

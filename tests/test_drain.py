@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hmac
 import http.client
 import json
 import logging
@@ -10,7 +11,7 @@ import socket
 import subprocess
 import sys
 import zlib
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,13 @@ import httpx
 import pytest
 import trio
 
+from natstream.bodies import read_entries
 from natstream.collector import LineReceiver, LogCollector, drain_channel
 from natstream.entry import LogEntry
 from natstream.errors import ListenError
 from natstream.health import SourceState, SourceStatus
 from natstream.hub import Hub, open_hub
+from natstream.sources import drain
 from natstream.sources.drain import DrainLimits, LogDrainServer
 
 FIXTURES = Path(__file__).parent / "fixtures" / "drain"
@@ -252,6 +255,48 @@ async def test_any_of_the_tokens_opens(token: str) -> None:
             assert (await exchange(server, post(line("a"), header))).status == 200
 
 
+async def test_every_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether or not an earlier one matches: the delay of an answer tells nothing of them."""
+    compared: list[tuple[bytes, bytes]] = []
+    compare = hmac.compare_digest
+
+    def spy(shown: bytes, token: bytes) -> bool:
+        compared.append((shown, token))
+        return compare(shown, token)
+
+    monkeypatch.setattr(hmac, "compare_digest", spy)
+    async with LogDrainServer(LogCollector(), tokens=TOKENS) as server:
+        for shown, status in (("rotated-out", 200), ("secret", 200), ("wrong", 401)):
+            compared.clear()
+            reply = await exchange(server, post(b"x", b"Authorization: Bearer " + shown.encode()))
+            assert reply.status == status
+            assert compared == [(shown.encode(), token.encode()) for token in TOKENS]
+
+
+@pytest.mark.parametrize("tokens", [[""], ["secret", " "]])
+def test_an_empty_token_is_refused(tokens: list[str]) -> None:
+    """It would let in whoever shows none."""
+    with pytest.raises(ValueError, match="must not be empty"):
+        LogDrainServer(LogCollector(), tokens=tokens)
+
+
+def test_a_string_is_no_list_of_tokens() -> None:
+    """Each of its letters would be one."""
+    with pytest.raises(TypeError, match="a list of tokens, not a string"):
+        LogDrainServer(LogCollector(), tokens="secret")
+
+
+async def test_what_is_called_text_may_start_with_a_bracket() -> None:
+    """Only what is called text/plain; it counts as JSON where it is."""
+    text = b"[2026-01-01 10:00:00] INFO started\n[2026-01-01 10:00:01] ERROR boom\n"
+    plain = b"Content-Type: Text/Plain; charset=utf-8"
+    async with LogDrainServer(LogCollector()) as server:
+        assert (await exchange(server, post(text))).status == 400
+        for body, accepted in ((text, 2), (line("a") + b"\n" + line("b") + b"\n{}", 2)):
+            reply = await exchange(server, post(body, plain))
+            assert (reply.status, reply.json["accepted"]) == (200, accepted)
+
+
 # --- real senders ------------------------------------------------------------------------
 
 
@@ -387,6 +432,8 @@ def bad_requests() -> Sequence[Bad]:
         Bad("gzip and more", post(packed + b"more", ok, gz), 400, "Content-Encoding: gzip"),
         Bad("truncated deflate", post(zlib.compress(a)[:-4], ok, deflate), 400, "ends early"),
         Bad("bomb", post(bomb, ok, gz), 413, most),
+        Bad("too many lines", post(b"x\n" * 1_001, ok), 413, "1,000 lines"),
+        Bad("too many values", post(b"[" + b"1," * 1_000 + b"1]", ok), 413, "1,000 lines"),
         Bad("bomb, chunked", chunked(bomb, headers=AUTHORIZED + gz + b"\r\n"), 413, most),
         Bad("too large", post(a.ljust(LIMIT + 1), ok), 413, most),
         Bad("too large, chunked", chunked(a.ljust(LIMIT + 1), headers=AUTHORIZED), 413, most),
@@ -422,7 +469,7 @@ def bad_requests() -> Sequence[Bad]:
 async def test_a_bad_request_is_told_what_to_change_and_delivers_nothing(bad: Bad) -> None:
     """Nothing reaches a reader or the hub, and the next request works."""
     collector = LogCollector()
-    limits = DrainLimits(max_body=LIMIT, headers_within=0.3, body_within=0.3)
+    limits = DrainLimits(max_body=LIMIT, max_lines=1_000, headers_within=0.3, body_within=0.3)
     async with (
         open_hub() as hub,
         LogDrainServer(collector, tokens=TOKENS, hub=hub, limits=limits) as server,
@@ -637,13 +684,61 @@ async def test_a_taken_port_is_one_sentence() -> None:
         assert second.actual_port is None
 
 
-async def test_the_blocks_own_exception_leaves_as_it_is() -> None:
-    """Not in a group, and after the server has closed."""
+@pytest.mark.parametrize(
+    "error", [ValueError("mine"), KeyboardInterrupt(), ExceptionGroup("mine", [ValueError()])]
+)
+async def test_the_blocks_own_exception_leaves_as_it_is(error: BaseException) -> None:
+    """Not in a group that was not its own, and after the server and the hub have closed."""
     server = LogDrainServer(LogCollector())
-    with pytest.raises(KeyError, match="mine"):
-        async with server:
-            raise KeyError("mine")
+    with pytest.raises(type(error)) as caught:
+        async with open_hub() as hub, server:
+            raise error
+    assert caught.value is error
     assert server.actual_port is None
+    with pytest.raises(type(error)) as caught:
+        async with open_hub() as hub:
+            raise error
+    assert caught.value is error
+    assert hub._closing
+
+
+async def test_an_interrupt_in_a_task_of_the_server_leaves_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ctrl-C reaches whatever runs at that moment."""
+
+    def interrupt(run: object) -> None:
+        raise KeyboardInterrupt
+
+    server = LogDrainServer(LogCollector())
+    monkeypatch.setattr(server, "_route", interrupt)
+
+    async def send() -> None:
+        async with server, connect(server) as sender:
+            await sender.send(post(line("a")))
+            await trio.sleep(10)
+
+    with pytest.raises(KeyboardInterrupt):
+        await send()
+    assert server.actual_port is None
+
+
+async def test_a_server_that_runs_cannot_be_entered_again() -> None:
+    """Whichever way it runs; that changes nothing for it."""
+    server = LogDrainServer(LogCollector())
+    async with server:
+        with pytest.raises(RuntimeError, match="running already"):
+            async with server:
+                raise AssertionError("it must not start")
+        assert (await exchange(server, post(line("a")))).status == 200
+    assert server.actual_port is None
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.serve)
+        with pytest.raises(RuntimeError, match="running already"):
+            await server.__aenter__()
+        nursery.cancel_scope.cancel()
+    async with server:
+        assert (await exchange(server, post(line("a")))).status == 200
 
 
 async def test_cancelling_the_block_closes_the_server(autojump_clock: object) -> None:
@@ -752,12 +847,15 @@ class SlowHub(Hub):
         self.fed += len(entries)
 
 
-async def test_a_delivery_once_begun_is_finished_and_answered() -> None:
-    """Whatever the closing's deadline: else the sender would repeat what has been delivered."""
+async def test_a_delivery_once_begun_is_finished_and_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After the grace too: else the sender would repeat what has been delivered."""
+    monkeypatch.setattr(drain, "FINISHING", 10_000)
     hub = SlowHub()
     body = b"\n".join([line("x")] * 3_500)
     async with trio.open_nursery() as nursery:
-        server = LogDrainServer(LogCollector(), hub=hub, grace=0)
+        server = LogDrainServer(LogCollector(), hub=hub, grace=0.01)
         await nursery.start(server.serve)
         async with connect(server) as sender:
             await sender.send(post(body))
@@ -767,6 +865,56 @@ async def test_a_delivery_once_begun_is_finished_and_answered() -> None:
             with trio.CancelScope(shield=True):
                 reply = await sender.reply()
     assert (reply.status, reply.json["accepted"], hub.fed) == (200, 3_500, 3_500)
+
+
+async def closing(server: LogDrainServer, began: trio.Event, body: bytes) -> Reply:
+    """The answer to a body, where the server is left as soon as something has begun."""
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.serve)
+        async with connect(server) as sender:
+            await sender.send(post(body))
+            with trio.fail_after(5):
+                await began.wait()
+            nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):
+                reply = await sender.reply()
+    return reply
+
+
+async def test_a_delivery_does_not_hold_the_closing_for_ever() -> None:
+    """It is cut off in the end, and its sender told that a part of it is there."""
+
+    class StuckHub(SlowHub):
+        async def feed(self, entries: Sequence[LogEntry], *more: Any, **others: Any) -> None:
+            self.began.set()
+            await trio.sleep_forever()
+
+    hub = StuckHub()
+    server = LogDrainServer(LogCollector(), hub=hub, grace=0.1)
+    reply = await closing(server, hub.began, line("x") + b"\n" + line("y"))
+    assert (reply.status, reply.headers["retry-after"]) == (503, "2")
+    assert reply.headers["connection"] == "close"
+    assert "a part of it was taken" in reply.json["error"]
+    assert server.statistics().accepted == 0
+
+
+async def test_after_the_grace_no_delivery_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a body takes to read: nothing of it is delivered, and its sender told so."""
+    began = trio.Event()
+
+    def slow(*body: Any, **more: Any) -> Iterator[list[LogEntry]]:
+        began.set()
+        for _ in range(200_000):
+            yield []
+        yield from read_entries(*body, **more)
+
+    monkeypatch.setattr(drain, "read_entries", slow)
+    async with open_hub() as hub:
+        server = LogDrainServer(LogCollector(), hub=hub, grace=0.01)
+        reply = await closing(server, began, line("x"))
+        assert reply.status == 503
+        assert "nothing of it was taken" in reply.json["error"]
+        assert hub.statistics().published == 0
 
 
 async def test_a_sender_that_disconnects_during_the_delivery_does_not_cut_it() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import json
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -49,11 +50,11 @@ class Program:
 
 
 @asynccontextmanager
-async def running(name: str, *arguments: str) -> AsyncIterator[Program]:
+async def running(name: str, *arguments: str, stderr: int | None = None) -> AsyncIterator[Program]:
     """Run an example until the block is left."""
     command = [sys.executable, str(EXAMPLES / name), *arguments]
     async with trio.open_nursery() as nursery:
-        run = partial(trio.run_process, command, stdout=subprocess.PIPE, check=False)
+        run = partial(trio.run_process, command, stdout=subprocess.PIPE, stderr=stderr, check=False)
         process = await nursery.start(run)
         program = Program(process)
         program.url = (await program.line()).removeprefix("POST logs to ")
@@ -119,6 +120,28 @@ async def test_one_request() -> None:
     receipt, lines = result.stdout.decode().splitlines()
     assert ast.literal_eval(receipt) == {"accepted": 4, "dropped": 0, "reasons": {}}
     assert ast.literal_eval(lines) == ["one", "two"]
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Programs that are started hear Ctrl-C, even where the tests run in a shell's background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("arguments", [["machine_lines.py", "m1"], ["what_went_wrong.py"]])
+async def test_ctrl_c_ends_it_in_order(arguments: list[str]) -> None:
+    """Exit status 0, and not a word more."""
+    async with running(*arguments, stderr=subprocess.STDOUT) as program:
+        await program.send(entry("one", "m1", level="error"))
+        assert "one" in await program.line()
+        program.process.send_signal(signal.SIGINT)
+        with trio.fail_after(20):
+            assert await program.process.wait() == 0
+            assert program.process.stdout
+            assert (await program.process.stdout.receive_some()) == b""
 
 
 def test_every_example_is_run_here_and_told_of_in_the_documentation() -> None:

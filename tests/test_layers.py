@@ -17,9 +17,9 @@ PACKAGE = Path(__file__).parent.parent / "src" / "natstream"
 
 # From the top down. A new module stands below all that it imports, and above all that import it.
 ROOMS = """
-    errors entry terminal parsing bodies filtering framing unframing backlog legs sink
-    seeking subscription hub facets health values settings findings logs listening process collector
-    natsclient sources sources.inbox sources.http1 sources.nats sources.drain
+    errors entry terminal parsing unpacking bodies filtering framing unframing backlog legs sink
+    beside seeking subscription hub facets health values settings findings logs listening process
+    collector natsclient sources sources.inbox sources.http1 sources.nats sources.drain
     journal journal.stored journal.jetstream journal.consumer journal.outbox journal.known
     journal.archive journal.writer journal.standin journal.journal
     web web.answers web.files web.guards web.attempts web.query web.grants web.metrics
@@ -30,8 +30,8 @@ ROOMS = """
 """.split()  # noqa: SIM905  # a list of words
 
 PURE = """
-    entry terminal parsing bodies filtering framing unframing backlog legs sink facets health
-    values settings findings journal.stored web.query
+    entry terminal parsing unpacking bodies filtering framing unframing backlog legs sink facets
+    health values settings findings journal.stored web.query
 """.split()  # noqa: SIM905  # a list of words
 
 # Whoever waits, or talks to the outside.

@@ -1,23 +1,20 @@
-"""Bodies that drain senders POST: bytes in, entries out. Pure.
+"""Bodies that drain senders POST, as unpacked: bytes in, entries out. Pure.
 
-`BodyBuffer` collects a body, unpacked as its Content-Encoding says and bounded while it is being
-unpacked. `read_entries` takes the whole body apart into runs of entries: one JSON object a line,
-objects one after the other, an array, `{"logs": [...]}`, or lines of text.
+`read_entries` takes a whole body apart into runs of entries: one JSON object a line, objects one
+after the other, an array, `{"logs": [...]}`, or lines of text.
 
 What is no log line is left out and counted by reason. `BadBody` is raised for a body that is
-broken or of which nothing can be read, and always before the first entry is given: a batch
-counts whole or not at all.
+broken, of which nothing can be read, or that has too many lines, and always before the first
+entry is given: a batch counts whole or not at all.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
-from io import BytesIO
 from itertools import chain, islice
 from typing import Literal
 
@@ -26,32 +23,30 @@ import msgspec
 from natstream.entry import LogEntry, decode_json
 from natstream.errors import BadBody
 from natstream.parsing import parse_object, parse_text
+from natstream.unpacking import BodyTooLarge, UnknownFormat
 
-__all__ = [
-    "ENCODINGS",
-    "BodyBuffer",
-    "BodyTooLarge",
-    "UnknownFormat",
-    "check_content_type",
-    "read_entries",
-]
+__all__ = ["MAX_LINES", "read_entries"]
 
-ENCODINGS = ("gzip", "deflate", "identity")
+# Lines of a body. What is no log line takes a byte or two and up to 10 µs: 16 MiB of it a minute.
+MAX_LINES = 200_000
 
 # Lines that are read in one go: a few ms, which is how long everything else then waits.
 RUN_LINES = 1_000
-# Lines are cut from a body in pieces, so that a body is not in memory twice.
+# Lines and items are cut from a body in pieces, so that a body is not in memory twice.
 PIECE_BYTES = 1 << 18
-
-_WBITS_GZIP, _WBITS_ZLIB, _WBITS_RAW = 31, 15, -15  # as zlib.decompressobj takes them
-
-# Kinds of content that senders can be set to, and that no line could be read from.
-_BINARY_CONTENT = re.compile(r"multipart/|image/|audio/|video/|.*(?:msgpack|protobuf|cbor|avro)")
+# An item so large, or in which so many joints stand, is looked for in the slow way.
+LARGE_PIECE, JOINTS_TRIED = 4 * PIECE_BYTES, 8
 
 _BRACKET = ord("[")
 _SPACE = re.compile(r"[ \t\r\n]*")
 # Where one object follows another, though it may also stand inside a string.
 _JOINT = re.compile(rb"\}\s*\{")
+# Where one item of an array follows another, though it may also stand inside of one.
+_ITEM_JOINT = re.compile(rb"\}\s*,\s*\{")
+# Half a surrogate pair: valid JSON, which msgspec 0.22 calls malformed or truncated.
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+# How objects begin that are meant as JSON.
+_OBJECT = re.compile(rb"[\[\s]*\{\s*[\"}]")
 # A number that a cut has left without its last digit, which is not what decoders call it.
 _CUT_NUMBER = re.compile(rb"(?:-|\d\.|\d[eE][+-]?)\Z")
 
@@ -60,166 +55,106 @@ class _Envelope(msgspec.Struct):
     logs: list[msgspec.Raw]
 
 
+class _LargeEnvelope(msgspec.Struct):
+    logs: msgspec.Raw
+
+
 _skim = msgspec.json.Decoder(msgspec.Raw).decode
 _array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _envelope = msgspec.json.Decoder(_Envelope).decode
+_large_envelope = msgspec.json.Decoder(_LargeEnvelope).decode
 _scan = json.JSONDecoder().raw_decode
 
 
-class BodyTooLarge(BadBody):
-    """The sender's: more bytes than the limit, as sent or as unpacked."""
-
-
-class UnknownFormat(BadBody):
-    """The sender's: an encoding or a kind of content that cannot be read here."""
-
-
-class BodyBuffer:
-    """Collects a body piece by piece and unpacks it, never holding more than `limit` bytes of it.
-
-    Args:
-        encoding: the value of Content-Encoding.
-        limit: bytes, as sent and as unpacked.
-        announced: the value of Content-Length, if there is one.
-
-    Raises:
-        UnknownFormat: `encoding` is none of `ENCODINGS`.
-        BodyTooLarge: it is announced to be.
-    """
-
-    def __init__(self, encoding: str, limit: int, announced: int = 0) -> None:
-        self.limit = limit
-        self.received = 0
-        """Bytes as sent."""
-        self._encoding = {"": "identity", "x-gzip": "gzip"}.get(encoding, encoding)
-        if self._encoding not in ENCODINGS:
-            raise UnknownFormat(
-                f"Content-Encoding {encoding[:80]!r} cannot be read here; "
-                f"send one of {', '.join(ENCODINGS)}."
-            )
-        self._check_size(announced)
-        self._body = BytesIO()
-        self._size = 0
-        self._head = b""
-        self._unpacker: zlib._Decompress | None = None
-
-    def feed(self, data: bytes) -> None:
-        """Take the next piece.
-
-        Raises:
-            BodyTooLarge: the limit is passed.
-            BadBody: it cannot be unpacked.
-        """
-        self.received += len(data)
-        self._check_size(self.received)
-        if self._encoding == "identity":
-            self._body.write(data)
-            return
-        try:
-            self._unpack(data)
-        except zlib.error as error:
-            raise BadBody(
-                f"The body is not what Content-Encoding: {self._encoding} says: {error}."
-            ) from None
-
-    def finish(self) -> bytes:
-        """The whole body, unpacked.
-
-        Raises:
-            BadBody: the compressed data ends early.
-        """
-        if self._head or (self._unpacker and not self._unpacker.eof):
-            raise BadBody(f"The {self._encoding} data ends early; send the whole body again.")
-        return self._body.getvalue()
-
-    def _unpack(self, data: bytes) -> None:
-        if self._unpacker is None:
-            self._head += data
-            if len(self._head) < 2:
-                return
-            data, self._head = self._head, b""
-            self._unpacker = zlib.decompressobj(self._wbits(data))
-        while data:
-            if self._unpacker.eof:
-                # A gzip file may be several, one after the other.
-                self._unpacker = zlib.decompressobj(self._wbits(data))
-            unpacked = self._unpacker.decompress(data, self.limit + 1 - self._size)
-            self._size += len(unpacked)
-            self._check_size(self._size)
-            self._body.write(unpacked)
-            data = self._unpacker.unused_data
-
-    def _wbits(self, data: bytes) -> int:
-        if self._encoding == "gzip":
-            return _WBITS_GZIP
-        # "deflate" means zlib's wrapping (RFC 9110, 8.4.1.2), but some senders leave it out. Its
-        # two bytes are a multiple of 31 and name the method 8 (RFC 1950, 2.2).
-        wrapped = data[0] & 15 == 8 and int.from_bytes(data[:2]) % 31 == 0
-        return _WBITS_ZLIB if wrapped else _WBITS_RAW
-
-    def _check_size(self, size: int) -> None:
-        if size > self.limit:
-            raise BodyTooLarge(
-                f"The body is larger than {self.limit:,} bytes; send it in smaller batches."
-            )
-
-
-def check_content_type(content_type: str) -> None:
-    """Refuse what cannot be lines; anything else is judged by its first byte, not by its name.
-
-    Raises:
-        UnknownFormat: it is a binary format.
-    """
-    if _BINARY_CONTENT.match(content_type.lower()):
-        raise UnknownFormat(
-            f"Content-Type {content_type[:80]!r} cannot be read here; "
-            "send application/json, application/x-ndjson or text/plain."
-        )
-
-
 def read_entries(
-    body: bytes, dropped: Counter[str], *, app_name: str = ""
+    body: bytes,
+    dropped: Counter[str],
+    *,
+    app_name: str = "",
+    plain: bool = False,
+    max_lines: int = MAX_LINES,
 ) -> Iterator[list[LogEntry]]:
     """The entries of a body, in runs of at most a thousand; a run may be empty.
 
     A body that starts with `{` or `[` is JSON, any other is lines of text. What is left out is
-    counted in `dropped`: `not_json`, `no_machine`, `not_utf8`.
+    counted in `dropped`: `not_json`, `no_machine`, `not_utf8`; `too_many` for a line, not the
+    first, that holds more values than there may be.
 
     Args:
         body: as unpacked.
         dropped: an empty counter.
         app_name: the app of entries that name none.
+        plain: it is said to be text: it is, unless it is JSON.
+        max_lines: lines, or values where a line holds several.
 
     Raises:
+        BodyTooLarge: it has more lines. No entry was given then.
         BadBody: it ends early, or nothing in it can be read. No entry was given then.
     """
-    body = body.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if body.startswith(b"{") and body.find(b"\n") in (-1, len(body) - 1):
+    body = body.removeprefix(b"\xef\xbb\xbf")
+    stripped = body.lstrip()
+    if stripped.startswith(b"{") and stripped.find(b"\n") in (-1, len(stripped) - 1):
         # One object, as senders that do not batch send it: no need to take it apart.
         with suppress(ValueError):
-            if entry := parse_object(body.rstrip(), app_name):
+            if entry := parse_object(stripped.rstrip(), app_name):
                 yield [entry]
                 return
-    if body.startswith((b"{", b"[")):
-        runs = _read_json(_json_texts(body), dropped, app_name)
-    elif body.startswith(b"\x1f\x8b"):
+    if not stripped:
+        return
+    budget = _Budget(max_lines)
+    # Blank lines go, and the first that is none keeps its indentation.
+    first = body.rfind(b"\n", 0, len(body) - len(stripped)) + 1
+    is_json = stripped.startswith((b"{", b"[")) and not (plain and _is_prose(stripped))
+    if is_json:
+        runs = _read_json(_json_texts(stripped, budget), dropped, app_name, budget)
+    elif stripped.startswith(b"\x1f\x8b"):
         raise UnknownFormat("The body is gzip; say so with Content-Encoding: gzip.")
     else:
-        runs = _read_text(_lines(body), dropped, app_name)
-    empty = True
+        runs = _read_text(body[first:], dropped, app_name, budget)
     for run in runs:
-        empty = empty and not run
+        budget.given = budget.given or bool(run)
         yield run
-    if empty and dropped and "no_machine" not in dropped:
+    if budget.given or not dropped or "no_machine" in dropped:
+        return
+    if not (plain and is_json):
         raise BadBody(
             "Nothing in the body can be read: send UTF-8, as one JSON object a line, "
             "a JSON array of objects, or lines of text that start with neither { nor [."
         )
+    dropped.clear()
+    yield from _read_text(body[first:], dropped, app_name, budget)
+
+
+class _Budget:
+    """How many lines of a body may be read, and of values in them."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = self.left = limit
+        self.given = False
+        """Whether entries have been given: then it is too late to refuse the body."""
+
+    def check(self, count: int) -> None:
+        if count > self.left:
+            # What is left is not for another: looking for its end may cost as much.
+            self.left = 0
+            raise BodyTooLarge(
+                f"The body has more than {self.limit:,} lines; send it in smaller batches."
+            )
+
+    def check_lines(self, text: bytes) -> None:
+        if len(text) > self.limit:
+            self.check(text.count(b"\n") + (not text.endswith(b"\n")))
+
+    def take(self, count: int) -> None:
+        self.check(count)
+        self.left -= count
 
 
 def _read_text(
-    lines: Iterator[bytes], dropped: Counter[str], app_name: str
+    text: bytes, dropped: Counter[str], app_name: str, budget: _Budget
 ) -> Iterator[list[LogEntry]]:
+    budget.check_lines(text)
+    lines = _lines(text)
     while batch := list(islice(lines, RUN_LINES)):
         run = []
         for line in batch:
@@ -236,7 +171,12 @@ def _read_text(
 
 
 def _read_json(
-    texts: Iterator[bytes], dropped: Counter[str], app_name: str, *, unfold: bool = True
+    texts: Iterator[bytes],
+    dropped: Counter[str],
+    app_name: str,
+    budget: _Budget,
+    *,
+    unfold: bool = True,
 ) -> Iterator[list[LogEntry]]:
     """The entries of JSON texts, each of which is one object, or unfolds to several (once)."""
     while batch := list(islice(texts, RUN_LINES)):
@@ -252,52 +192,145 @@ def _read_json(
             if entry is not None:
                 run.append(entry)
                 continue
-            parts = _unfold(text) if unfold else None
+            parts = None
+            if unfold:
+                try:
+                    parts = yield from _unfold(text, budget)
+                except BodyTooLarge:
+                    if not budget.given:
+                        raise
+                    reason = "too_many"
             if parts is None:
                 dropped[reason] += 1
                 continue
             yield run
             run = []
-            yield from _read_json(parts, dropped, app_name, unfold=False)
+            yield from _read_json(parts, dropped, app_name, budget, unfold=False)
         yield run
 
 
-def _unfold(text: bytes) -> Iterator[bytes] | None:
-    """The JSON texts in an array, in `{"logs": [...]}`, or in several values; `None`: no such."""
-    try:
-        # The items' own bytes, without decoding them twice.
-        return map(bytes, _array(text) if text[0] == _BRACKET else _envelope(text).logs)
-    except (msgspec.DecodeError, RecursionError):
-        pass
-    try:
-        raw = decode_json(text)
-    except ValueError:
+def _unfold(
+    text: bytes, budget: _Budget
+) -> Generator[list[LogEntry], None, Iterator[bytes] | None]:
+    """The JSON texts in an array, in `{"logs": [...]}`, or in several values; `None`: no such.
+
+    Yields an empty run now and then: a turn for others.
+
+    Raises:
+        BodyTooLarge: they are too many.
+    """
+    text = array = text.strip()
+    with suppress(msgspec.DecodeError, RecursionError):
+        if len(text) <= LARGE_PIECE:
+            raws = _array(text) if text[0] == _BRACKET else _envelope(text).logs
+            budget.take(len(raws))
+            return map(bytes, raws)
+        if text[0] != _BRACKET:
+            array = bytes(_large_envelope(text).logs)
+    if array[0] == _BRACKET:
+        with suppress(ValueError):
+            return (yield from _collect(_items(array), budget))
+    if text[0] != _BRACKET:
         raw = None
-    if type(raw) is list:
-        raw = {"logs": raw}
-    if type(raw) is dict and type(raw.get("logs")) is list:
-        return (json.dumps(item).encode() for item in raw["logs"])
-    if raw is None and (b"\n" in text or _JOINT.search(text)):
-        return _values(text)
+        with suppress(ValueError):
+            raw = decode_json(text)
+        if type(raw) is dict and type(raw.get("logs")) is list:
+            budget.take(len(raw["logs"]))
+            return (json.dumps(item).encode() for item in raw["logs"])
+        if raw is not None:
+            return None
+    if b"\n" in text or _JOINT.search(text):
+        return (yield from _collect(_values(text), budget))
     return None
 
 
-def _json_texts(body: bytes) -> Iterator[bytes]:
+def _collect(
+    steps: Iterator[Sequence[bytes | msgspec.Raw]], budget: _Budget
+) -> Generator[list[LogEntry], None, Iterator[bytes]]:
+    found: list[bytes | msgspec.Raw] = []
+    for step in steps:
+        if found:
+            yield []
+        found += step
+        budget.check(len(found))
+    budget.take(len(found))
+    return map(bytes, found)
+
+
+def _items(array: bytes) -> Iterator[Sequence[bytes | msgspec.Raw]]:
+    """The items of an array, each its own bytes, in steps that are bounded in time and memory.
+
+    Raises:
+        ValueError: it is no array, or does not end where the text does.
+    """
+    start = 1
+    while len(array) - start > LARGE_PIECE:
+        for joint in islice(
+            _ITEM_JOINT.finditer(array, start + PIECE_BYTES, start + LARGE_PIECE), JOINTS_TRIED
+        ):
+            # From the start of an item on, this is JSON only if an item ends here.
+            with suppress(msgspec.DecodeError, RecursionError):
+                yield _array(b"[%b]" % array[start : joint.start() + 1])
+                start = joint.end() - 1
+                break
+        else:
+            break
+    else:
+        with suppress(msgspec.DecodeError, RecursionError):
+            yield _array(b"[" + array[start:])
+            return
+    yield from _scanned_items(array[start:].decode("utf-8", "replace"))
+
+
+def _scanned_items(text: str) -> Iterator[list[bytes]]:
+    """The same for what msgspec refuses, one by one: `text` is what follows a `[` or a comma."""
+    step: list[bytes] = []
+    end = 0
+    while True:
+        start = _skip_space(text, end)
+        try:
+            _, end = _scan(text, start)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+        step.append(text[start:end].encode())
+        end = _skip_space(text, end)
+        if text[end : end + 1] != ",":
+            break
+        end += 1
+        if len(step) == RUN_LINES:
+            yield step
+            step = []
+    if text[end : end + 1] != "]" or _skip_space(text, end + 1) < len(text):
+        raise ValueError("no array")
+    yield step
+
+
+def _is_prose(body: bytes) -> bool:
+    """Whether what starts with a bracket is text all the same: `[INFO] started`."""
+    line = body.partition(b"\n")[0]
+    return not _OBJECT.match(line) and _state(line) == "broken"
+
+
+def _json_texts(body: bytes, budget: _Budget) -> Iterator[bytes]:
     """The lines of the body; all of it at once where the value on its first line goes on.
 
     Raises:
+        BodyTooLarge: they, or the values on the last, are too many.
         BadBody: it ends within a value: something has cut it, and the sender has the rest.
     """
     line_end = body.find(b"\n")
     whole = line_end >= 0 and _state(body[:line_end]) == "cut"
+    if not whole:
+        budget.check_lines(body)
     # A last line that has its line break was not cut; if it is broken, it is merely dropped.
     last = body if whole else body[body.rfind(b"\n") + 1 :]
     state = _state(last)
     if state == "broken" and (whole or _JOINT.search(last)):
         text = last.decode("utf-8", "replace")
-        end = 0
+        count = end = 0
         for value_end in _value_ends(text):
-            end = value_end
+            count, end = count + 1, value_end
+            budget.check(count)
             # A turn for others: nothing is given before the end was seen.
             yield b""
         state = _state(text[end:].encode())
@@ -309,46 +342,60 @@ def _json_texts(body: bytes) -> Iterator[bytes]:
         yield from _lines(body)
 
 
-def _values(text: bytes) -> Iterator[bytes]:
+def _values(text: bytes) -> Iterator[list[bytes]]:
     """Values that follow one another; from the first that is none on, what is left, by lines."""
     decoded = text.decode("utf-8", "replace")
+    step: list[bytes] = []
     start = 0
     for end in _value_ends(decoded):
-        yield decoded[start:end].encode()
+        step.append(decoded[start:end].encode())
         start = end
-    yield from _lines(decoded[start:].encode())
+        if len(step) == RUN_LINES:
+            yield step
+            step = []
+    yield step
+    lines = _lines(decoded[start:].encode())
+    while batch := list(islice(lines, RUN_LINES)):
+        yield [line for line in batch if line and not line.isspace()]
 
 
 def _value_ends(text: str) -> Iterator[int]:
     """Where each of the values that follow one another ends, up to the first that is none."""
     end = 0
     while True:
-        space = _SPACE.match(text, end)
         try:
-            _, end = _scan(text, space.end() if space else end)
+            _, end = _scan(text, _skip_space(text, end))
         except (ValueError, RecursionError):
             return
         yield end
+
+
+def _skip_space(text: str, start: int) -> int:
+    space = _SPACE.match(text, start)
+    return space.end() if space else start
 
 
 def _state(text: bytes) -> Literal["complete", "cut", "broken"]:
     """What there is of the JSON value in `text`; blank text is complete."""
     if not text or text.isspace():
         return "complete"
+    if _CUT_NUMBER.search(text[-4:]):
+        text += b"0"
+    state = _skimmed(text)
+    if state != "complete":
+        text, halves = _SURROGATE.subn(rb"\\ufffd", text)
+        if halves:
+            return _skimmed(text)
+    return state
+
+
+def _skimmed(text: bytes) -> Literal["complete", "cut", "broken"]:
     try:
-        _skim(text + b"0" if _CUT_NUMBER.search(text[-4:]) else text)
+        _skim(text)
+    except msgspec.DecodeError as error:
+        return "cut" if "truncated" in str(error) else "broken"
     except RecursionError:
         return "broken"
-    except msgspec.DecodeError as error:
-        if "truncated" not in str(error):
-            return "broken"
-    else:
-        return "complete"
-    try:
-        # msgspec 0.22 says the same of half a surrogate pair.
-        decode_json(text)
-    except ValueError:
-        return "cut"
     return "complete"
 
 

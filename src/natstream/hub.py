@@ -21,6 +21,7 @@ import attrs
 import trio
 
 from natstream.backlog import Backlog, Batch, Cursor, fitting
+from natstream.beside import running_beside
 from natstream.entry import Gap, LogEntry, Notice
 from natstream.errors import TooManyReaders
 from natstream.filtering import EVERYTHING, Filter
@@ -412,6 +413,8 @@ async def open_hub(
 ) -> AsyncIterator[Hub]:
     """A hub with its task running, closed at the end of the block.
 
+    What the block raises comes out as it is, not in a group.
+
     Args:
         backlog_lines: entries that it remembers.
         backlog_bytes: memory that it may take for them; the first limit reached counts.
@@ -424,9 +427,5 @@ async def open_hub(
         max_readers=max_readers,
         max_lag=max_lag,
     )
-    async with trio.open_nursery() as nursery:
-        await nursery.start(hub.run)
-        try:
-            yield hub
-        finally:
-            hub.close()
+    async with running_beside(hub.run, hub.close):
+        yield hub

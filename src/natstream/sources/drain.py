@@ -3,8 +3,9 @@
 In: HTTP/1.1 on one port, any path. Out: every entry to the hub, if there is one, and the messages
 of stdout to the readers of their machine. Each answer says what was done with the body, or what
 to change. A batch is taken whole or not at all: a sender that is told anything but 200, and comes
-back, neither loses nor doubles a line. (With a journal, a 503 may have stored a part of it; under
-the same name, `Idempotency-Key`, that is stored once.)
+back, neither loses nor doubles a line. (But for a 503 that says so: a batch that is not finished
+when closing has to end, or that a journal could not store whole; under the same name,
+`Idempotency-Key`, a journal stores it once.)
 
 What a sender does never ends more than its own connection. `ListenError` if the port cannot be
 had.
@@ -15,8 +16,8 @@ from __future__ import annotations
 import hmac
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from ipaddress import ip_address
 from types import TracebackType
 from urllib.parse import parse_qsl
@@ -25,13 +26,8 @@ import attrs
 import msgspec
 import trio
 
-from natstream.bodies import (
-    BodyBuffer,
-    BodyTooLarge,
-    UnknownFormat,
-    check_content_type,
-    read_entries,
-)
+from natstream.beside import running_beside
+from natstream.bodies import MAX_LINES, read_entries
 from natstream.collector import LogCollector
 from natstream.entry import LogEntry
 from natstream.errors import BadBody, JournalUnavailable
@@ -40,6 +36,7 @@ from natstream.listening import listen
 from natstream.settings import Bind
 from natstream.sink import Receipt, Sink
 from natstream.sources.http1 import Answer, BadRequest, Deadlines, HttpConnection, Request
+from natstream.unpacking import BodyBuffer, BodyTooLarge, UnknownFormat, check_content_type
 
 __all__ = ["DrainLimits", "DrainStatistics", "LogDrainServer"]
 
@@ -48,9 +45,16 @@ log = logging.getLogger(__name__)
 # Seconds, in 503 answers: a restart takes a few, a busy moment less.
 RETRY_AFTER = 2
 
+# What batches that are being handed on get after the grace, as a part of it. Then they are cut off:
+# their senders repeat what is there in part.
+FINISHING = 0.5
+
 # Bytes. A line in so small a body is published at once: the turn that feeding gives to others
 # would be dear for one line, and answering is one.
 SMALL_BODY = 4_096
+
+CLOSING = "This drain is closing"
+PART_TAKEN = "a part of it was taken"
 
 HELLO = Answer(
     200,
@@ -65,8 +69,11 @@ class DrainLimits(Deadlines):
 
     max_body: int = 16 * 2**20
     """Bytes of a body, as sent and as unpacked; senders make batches of 1 to 10 MB."""
+    max_lines: int = MAX_LINES
+    """Lines of a body, or values where a line holds several."""
     max_requests: int = 64
-    """Bodies in the making. Each may hold `max_body`, a gigabyte in all."""
+    """Bodies in the making. Each may hold `max_body`, a gigabyte in all, and some times that while
+    it is taken apart."""
     max_connections: int = 900
     """Most of them idle; each is a file descriptor, of which a process often has 1,024."""
 
@@ -94,8 +101,12 @@ class LogDrainServer:
                 async for line in lines:
                     print(line)
 
-    Leaving the block accepts no more, gives requests in flight `grace` seconds, and ends the
-    collector's streams.
+    Leaving the block accepts no more, gives requests in flight `grace` seconds, and half as long
+    again to those that are being delivered, and ends the collector's streams.
+
+    Raises:
+        ValueError: there is an empty token.
+        TypeError: `tokens` is a string.
 
     Args:
         collector: its readers get stdout's messages, machine by machine.
@@ -129,7 +140,11 @@ class LogDrainServer:
         self.host = host
         self.port = port
         self._routed = frozenset(("stdout", "stderr") if include_stderr else ("stdout",))
-        self._tokens = [token.encode() for token in tokens]
+        if isinstance(tokens, str):
+            raise TypeError("tokens must be a list of tokens, not a string")
+        self._tokens = [token.strip().encode() for token in tokens]
+        if not all(self._tokens):
+            raise ValueError("tokens must not be empty: whoever shows none would be let in")
         self._hub = hub
         self._status = status or SourceStatus("drain", lambda message, type: None)
         self._limits = limits or DrainLimits()
@@ -137,8 +152,11 @@ class LogDrainServer:
         self._shared = shared
 
         self._actual_port: int | None = None
+        self._block: AbstractAsyncContextManager[None] | None = None
         self._closing = False
+        self._out_of_grace = False
         self._connections: set[HttpConnection] = set()
+        self._delivering: set[HttpConnection] = set()
         self._requests = 0
         self._quiet = trio.Event()
         self._answers: Counter[int] = Counter()
@@ -171,8 +189,14 @@ class LogDrainServer:
     # --- life ----------------------------------------------------------------------------
 
     async def __aenter__(self) -> LogDrainServer:
-        self._block = self._running()
-        await self._block.__aenter__()
+        if self._block is not None or self._actual_port is not None:
+            raise RuntimeError("this drain is running already")
+        self._block = running_beside(self.serve)
+        try:
+            await self._block.__aenter__()
+        except BaseException:
+            self._block = None
+            raise
         return self
 
     async def __aexit__(
@@ -181,21 +205,12 @@ class LogDrainServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
-        return await self._block.__aexit__(kind, error, traceback)
-
-    @asynccontextmanager
-    async def _running(self) -> AsyncIterator[None]:
-        failure = None
-        async with trio.open_nursery() as nursery:
-            try:
-                await nursery.start(self.serve)
-                yield
-            except Exception as error:  # noqa: BLE001 - raised again below
-                # Outside of the nursery, which would wrap it in a group.
-                failure = error
-            nursery.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
+        if self._block is None:
+            raise RuntimeError("this drain is not running")
+        try:
+            return await self._block.__aexit__(kind, error, traceback)
+        finally:
+            self._block = None
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take logs until cancelled: `await nursery.start(server.serve)`.
@@ -209,7 +224,7 @@ class LogDrainServer:
             raise RuntimeError("this drain is running already")
         sock = listen(Bind(self.host, self.port), shared=self._shared)
         host, self._actual_port = sock.getsockname()[:2]
-        self._closing = False
+        self._closing = self._out_of_grace = False
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
         try:
             self._tell_where(host)
@@ -229,12 +244,19 @@ class LogDrainServer:
             self.collector.finish_all()
 
     async def _close_connections(self) -> None:
-        if self._requests:
-            self._quiet = trio.Event()
-            with trio.move_on_after(self._grace, shield=True):
-                await self._quiet.wait()
+        await self._wait_for_requests(self._grace)
+        self._out_of_grace = True
         for connection in self._connections:
             connection.give_up()
+        await self._wait_for_requests(self._grace * FINISHING)
+        for connection in self._delivering:
+            connection.scope.cancel()
+
+    async def _wait_for_requests(self, seconds: float) -> None:
+        if self._requests:
+            self._quiet = trio.Event()
+            with trio.move_on_after(seconds, shield=True):
+                await self._quiet.wait()
 
     def _tell_where(self, host: str) -> None:
         where = f"Taking logs on {self.url}"
@@ -264,6 +286,7 @@ class LogDrainServer:
             log.exception("a drain connection has failed")
         finally:
             self._connections.discard(http)
+            self._delivering.discard(http)
 
     async def _talk(self, http: HttpConnection) -> None:
         with http.scope:
@@ -272,9 +295,16 @@ class LogDrainServer:
                 return
             while await self._exchange(http):
                 pass
-        if http.scope.cancelled_caught and http.late:
-            with trio.CancelScope(shield=True) as http.scope:
-                await self._answer(http, _refusal(408, http.late), close=True)
+        if not http.scope.cancelled_caught:
+            return
+        if http in self._delivering:
+            answer = _busy(CLOSING, taken=PART_TAKEN)
+        elif http.late:
+            answer = _refusal(408, http.late)
+        else:
+            return
+        with trio.CancelScope(shield=True) as http.scope:
+            await self._answer(http, answer, close=True)
 
     async def _exchange(self, http: HttpConnection) -> bool:
         """Serve one request; whether there may be another."""
@@ -297,6 +327,7 @@ class LogDrainServer:
                 self._quiet.set()
 
     async def _answer(self, http: HttpConnection, answer: Answer, *, close: bool = False) -> bool:
+        self._delivering.discard(http)
         self._answers[answer.status] += 1
         return await http.answer(answer, close=close or self._closing)
 
@@ -313,7 +344,7 @@ class LogDrainServer:
                 (b"www-authenticate", b"Bearer"),
             )
         if self._closing:
-            return _busy("This drain is closing")
+            return _busy(CLOSING)
         if self._requests >= self._limits.max_requests:
             return _busy("There are too many requests at once")
         return None
@@ -330,7 +361,8 @@ class LogDrainServer:
         """Read and deliver a body, or say why not."""
         header = request.headers.get
         try:
-            check_content_type(header(b"content-type", b"").decode("latin-1"))
+            content_type = header(b"content-type", b"").decode("latin-1")
+            check_content_type(content_type)
             buffer = BodyBuffer(
                 header(b"content-encoding", b"").decode("latin-1").strip().lower(),
                 self._limits.max_body,
@@ -338,11 +370,19 @@ class LogDrainServer:
             )
             body = await http.read_body(buffer)
             dropped: Counter[str] = Counter()
-            # Nothing cancels it from here on: a batch counts whole.
+            runs = read_entries(
+                body,
+                dropped,
+                app_name=_app_name(request.target),
+                plain=content_type.lower().startswith("text/plain"),
+                max_lines=self._limits.max_lines,
+            )
             receipt = None
             if self._hub is not None:
                 receipt = self._hub.open_receipt(_idempotency_key(request))
-            accepted = await self._deliver(body, dropped, _app_name(request.target), receipt)
+            accepted = await self._deliver(http, runs, len(body), receipt)
+        except _OutOfGrace:
+            return _busy(CLOSING)
         except JournalUnavailable as error:
             return _busy(str(error), taken="a part of it may be stored")
         except UnknownFormat as error:
@@ -360,13 +400,28 @@ class LogDrainServer:
         return _json(200, {"accepted": accepted, "dropped": count, "reasons": dropped})
 
     async def _deliver(
-        self, body: bytes, dropped: Counter[str], app_name: str, receipt: Receipt | None
+        self,
+        http: HttpConnection,
+        runs: Iterable[list[LogEntry]],
+        size: int,
+        receipt: Receipt | None,
     ) -> int:
+        """Hand on all entries of a body of so many bytes; how many they are.
+
+        A batch counts whole: once it has begun, only the end of all patience cancels it.
+
+        Raises:
+            _OutOfGrace: the time for closing is over, and none has been handed on.
+        """
         accepted = 0
-        for run in read_entries(body, dropped, app_name=app_name):
+        for run in runs:
+            if self._out_of_grace and not accepted:
+                raise _OutOfGrace
+            if run and not accepted:
+                self._delivering.add(http)
             accepted += len(run)
             self._route(run)
-            if self._hub is not None and len(run) == 1 and len(body) <= SMALL_BODY:
+            if self._hub is not None and len(run) == 1 and size <= SMALL_BODY:
                 self._hub.publish(run, receipt)
             elif self._hub is not None and run:
                 await self._hub.feed(run, receipt)
@@ -384,6 +439,10 @@ class LogDrainServer:
         for entry in run:
             if entry.stream in self._routed:
                 self.collector.push(entry.machine_id, entry.message)
+
+
+class _OutOfGrace(Exception):
+    """This drain is closing, and has waited for as long as it would."""
 
 
 def _json(status: int, value: object, *headers: tuple[bytes, bytes]) -> Answer:

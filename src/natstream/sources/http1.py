@@ -15,7 +15,7 @@ import attrs
 import h11
 import trio
 
-from natstream.bodies import BodyBuffer
+from natstream.unpacking import BodyBuffer
 
 __all__ = ["Answer", "BadRequest", "Deadlines", "HttpConnection", "Request"]
 

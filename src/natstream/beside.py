@@ -1,0 +1,51 @@
+"""A task that runs beside a block of code."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+__all__ = ["running_beside"]
+
+
+@asynccontextmanager
+async def running_beside(
+    task: Callable[..., Awaitable[Any]], end: Callable[[], None] | None = None
+) -> AsyncIterator[None]:
+    """Start `task` as `nursery.start` does, run the block, then end the task and wait for it.
+
+    An exception of the block comes out as it is, Ctrl-C too; so does the only one of the task.
+    A nursery would wrap either in a group.
+
+    Args:
+        task: what to start.
+        end: tells it to return; by default it is cancelled.
+    """
+    failure: BaseException | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(task)
+            try:
+                yield
+            except trio.Cancelled:
+                raise  # to the scope that it belongs to, which may be the nursery's
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                failure = error
+            finally:
+                (end or nursery.cancel_scope.cancel)()
+    except BaseException as error:
+        if failure is None:
+            failure = _alone(error)
+        if failure is error:
+            raise
+    if failure is not None:
+        raise failure
+
+
+def _alone(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

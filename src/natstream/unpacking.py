@@ -1,0 +1,133 @@
+"""Bodies that drain senders POST, collected and unpacked: bytes in, bytes out. Pure.
+
+`BodyBuffer` collects a body, unpacked as its Content-Encoding says and bounded while it is being
+unpacked. What it refuses is a `BadBody`.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from io import BytesIO
+
+from natstream.errors import BadBody
+
+__all__ = ["ENCODINGS", "BodyBuffer", "BodyTooLarge", "UnknownFormat", "check_content_type"]
+
+ENCODINGS = ("gzip", "deflate", "identity")
+
+_WBITS_GZIP, _WBITS_ZLIB, _WBITS_RAW = 31, 15, -15  # as zlib.decompressobj takes them
+
+# Kinds of content that senders can be set to, and that no line could be read from.
+_BINARY_CONTENT = re.compile(r"multipart/|image/|audio/|video/|.*(?:msgpack|protobuf|cbor|avro)")
+
+
+class BodyTooLarge(BadBody):
+    """The sender's: more bytes than the limit, as sent or as unpacked; or more lines."""
+
+
+class UnknownFormat(BadBody):
+    """The sender's: an encoding or a kind of content that cannot be read here."""
+
+
+class BodyBuffer:
+    """Collects a body piece by piece and unpacks it, never holding more than `limit` bytes of it.
+
+    Args:
+        encoding: the value of Content-Encoding.
+        limit: bytes, as sent and as unpacked.
+        announced: the value of Content-Length, if there is one.
+
+    Raises:
+        UnknownFormat: `encoding` is none of `ENCODINGS`.
+        BodyTooLarge: it is announced to be.
+    """
+
+    def __init__(self, encoding: str, limit: int, announced: int = 0) -> None:
+        self.limit = limit
+        self.received = 0
+        """Bytes as sent."""
+        self._encoding = {"": "identity", "x-gzip": "gzip"}.get(encoding, encoding)
+        if self._encoding not in ENCODINGS:
+            raise UnknownFormat(
+                f"Content-Encoding {encoding[:80]!r} cannot be read here; "
+                f"send one of {', '.join(ENCODINGS)}."
+            )
+        self._check_size(announced)
+        self._body = BytesIO()
+        self._size = 0
+        self._head = b""
+        self._unpacker: zlib._Decompress | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Take the next piece.
+
+        Raises:
+            BodyTooLarge: the limit is passed.
+            BadBody: it cannot be unpacked.
+        """
+        self.received += len(data)
+        self._check_size(self.received)
+        if self._encoding == "identity":
+            self._body.write(data)
+            return
+        try:
+            self._unpack(data)
+        except zlib.error as error:
+            raise BadBody(
+                f"The body is not what Content-Encoding: {self._encoding} says: {error}."
+            ) from None
+
+    def finish(self) -> bytes:
+        """The whole body, unpacked.
+
+        Raises:
+            BadBody: the compressed data ends early.
+        """
+        if self._head or (self._unpacker and not self._unpacker.eof):
+            raise BadBody(f"The {self._encoding} data ends early; send the whole body again.")
+        return self._body.getvalue()
+
+    def _unpack(self, data: bytes) -> None:
+        if self._unpacker is None:
+            self._head += data
+            if len(self._head) < 2:
+                return
+            data, self._head = self._head, b""
+            self._unpacker = zlib.decompressobj(self._wbits(data))
+        while data:
+            if self._unpacker.eof:
+                # A gzip file may be several, one after the other.
+                self._unpacker = zlib.decompressobj(self._wbits(data))
+            unpacked = self._unpacker.decompress(data, self.limit + 1 - self._size)
+            self._size += len(unpacked)
+            self._check_size(self._size)
+            self._body.write(unpacked)
+            data = self._unpacker.unused_data
+
+    def _wbits(self, data: bytes) -> int:
+        if self._encoding == "gzip":
+            return _WBITS_GZIP
+        # "deflate" means zlib's wrapping (RFC 9110, 8.4.1.2), but some senders leave it out. Its
+        # two bytes are a multiple of 31 and name the method 8 (RFC 1950, 2.2).
+        wrapped = data[0] & 15 == 8 and int.from_bytes(data[:2]) % 31 == 0
+        return _WBITS_ZLIB if wrapped else _WBITS_RAW
+
+    def _check_size(self, size: int) -> None:
+        if size > self.limit:
+            raise BodyTooLarge(
+                f"The body is larger than {self.limit:,} bytes; send it in smaller batches."
+            )
+
+
+def check_content_type(content_type: str) -> None:
+    """Refuse what cannot be lines; anything else is judged by its first byte, not by its name.
+
+    Raises:
+        UnknownFormat: it is a binary format.
+    """
+    if _BINARY_CONTENT.match(content_type.lower()):
+        raise UnknownFormat(
+            f"Content-Type {content_type[:80]!r} cannot be read here; "
+            "send application/json, application/x-ndjson or text/plain."
+        )
