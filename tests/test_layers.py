@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parent.parent / "src" / "natstream"
 
 # From the top down. A new module stands below all that it imports, and above all that import it.
 ROOMS = """
-    errors entry terminal parsing bodies filtering framing unframing backlog legs sink
+    errors refusals entry terminal parsing bodies filtering framing unframing backlog legs sink
     seeking subscription hub facets health values settings findings logs listening process collector
     natsclient sources sources.inbox sources.http1 sources.nats sources.drain
     journal journal.stored journal.jetstream journal.consumer journal.outbox journal.known
@@ -30,8 +30,8 @@ ROOMS = """
 """.split()  # noqa: SIM905  # a list of words
 
 PURE = """
-    entry terminal parsing bodies filtering framing unframing backlog legs sink facets health
-    values settings findings journal.stored web.query
+    refusals entry terminal parsing bodies filtering framing unframing backlog legs sink facets
+    health values settings findings journal.stored web.query
 """.split()  # noqa: SIM905  # a list of words
 
 # Whoever waits, or talks to the outside.
@@ -43,6 +43,7 @@ HOMES = {
     "h11": {"sources.http1", "connection"},
     "hypercorn": {"serving", "connection", "http2"},
     "h2": {"http2"},
+    "priority": {"http2"},
     "quart": {"web"},
     "quart_trio": {"web", "supervisor"},  # the supervisor names the type that it hands on
     "werkzeug": {"web"},
