@@ -22,7 +22,7 @@ ROOMS = """
     natsclient sources sources.inbox sources.http1 sources.nats sources.drain
     journal journal.stored journal.jetstream journal.consumer journal.outbox journal.known
     journal.archive journal.writer journal.standin journal.journal
-    web web.answers web.files web.guards web.attempts web.query web.grants web.metrics
+    web web.answers web.files web.guards web.attempts web.query web.grants web.places web.metrics
     web.operations web.auth web.stream web.app
     http2 connection serving supervisor asgi
     traffic localnats demo client options tail check link cli __main__

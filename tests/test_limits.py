@@ -7,6 +7,7 @@ import re
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 
@@ -16,9 +17,14 @@ import trio
 import trio.testing
 from benchmarks.processes import free_port
 
+from closed import bearer, closed_service, grant_text
 from natstream.connection import Limits
+from natstream.errors import TooManyReaders
 from natstream.process import share_files
 from natstream.settings import Settings
+from natstream.web.auth import COOKIE
+from natstream.web.grants import Grant
+from natstream.web.places import Places
 from service import PATIENCE, RunningService, open_service
 from webserver import open_server, receive_all, receive_until, until
 
@@ -202,3 +208,65 @@ async def test_the_number_of_a_drains_requests_is_a_setting() -> None:
                 await stream.send_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n1")
             await until(lambda: statistics().requests == 2)
             assert (await service.client.post(drain, content=b"x")).status_code == 503
+
+
+# --- readers' places --------------------------------------------------------------------------
+
+
+async def test_one_link_cannot_take_every_place() -> None:
+    """Half of them; the owner gets in, another link does, and a place that is left is free."""
+    link, other = grant_text(("app", "web")), grant_text(("app", "api"))
+    async with closed_service(NATSTREAM_MAX_READERS="5") as service, AsyncExitStack() as stack:
+        first = await stack.enter_async_context(AsyncExitStack())
+        await first.enter_async_context(service.stream(headers=bearer(link)))
+        cookie = {"Cookie": f"{COOKIE}={link}"}  # the same link, as the page shows it
+        for _ in range(2):
+            await stack.enter_async_context(service.stream(headers=cookie))
+        await service.readers(3)
+        for shown in (bearer(link), cookie):
+            refused = await service.get("/api/logs", headers=shown)
+            assert refused.status_code == 503
+            assert int(refused.headers["Retry-After"]) > 0
+            assert "link" in refused.json()["error"]
+        await stack.enter_async_context(service.stream(headers=bearer(other)))
+        async with service.stream(headers=bearer()):
+            assert "5 readers" in (await service.get("/api/logs", headers=bearer())).json()["error"]
+        await first.aclose()
+        await service.readers(3)
+        await stack.enter_async_context(service.stream(headers=bearer(link)))
+
+
+async def test_one_address_cannot_take_every_place_where_it_is_known() -> None:
+    """Of IPv6, with all of its /64; where no header is trusted, nobody is told apart."""
+    for variables, status in (({"NATSTREAM_CLIENT_HEADER": "Fly-Client-IP"}, 503), ({}, 200)):
+        async with (
+            open_service(NATSTREAM_MAX_READERS="4", **variables) as service,
+            AsyncExitStack() as stack,
+        ):
+            for number in range(2):
+                headers = {"Fly-Client-IP": f"2001:db8::{number}"}
+                await stack.enter_async_context(service.stream(headers=headers))
+            await service.readers(2)
+            for address, expected in (("2001:db8::9", status), ("2001:db8:1::9", 200)):
+                headers = {"Fly-Client-IP": address}
+                answer = await service.get("/api/logs?follow=false", headers=headers)
+                assert answer.status_code == expected
+                assert "address" in answer.text if expected == 503 else True
+
+
+def test_places_that_are_left_take_no_memory() -> None:
+    """Links and addresses come without an end."""
+    places = Places(10)
+    grant = Grant(time.time() + 60, (("app", "web"),))
+    with places.take(grant, "192.0.2.1"), places.take(grant, "192.0.2.2"):
+        assert len(places._taken) == 3
+    assert not places._taken
+
+
+def test_the_last_place_of_a_link_is_given_once() -> None:
+    """Also to those who were let through together, before one of them took it."""
+    places = Places(2)
+    grant = Grant(time.time() + 60, (("app", "web"),))
+    places.check(grant, "")
+    with places.take(grant, ""), pytest.raises(TooManyReaders), places.take(grant, ""):
+        pass
