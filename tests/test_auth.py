@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import math
 import time
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from natstream.errors import TooManyAttempts
 from natstream.web import attempts as attempts_module
 from natstream.web.attempts import Attempts
 from natstream.web.auth import COOKIE, OPEN
-from natstream.web.grants import Grant
+from natstream.web.grants import Grant, Keyring
 from service import PATIENCE, RunningService, open_service
 
 # --- tokens --------------------------------------------------------------------------------------
@@ -73,6 +74,26 @@ async def test_what_is_not_a_token_is_refused(shown: str, monkeypatch: pytest.Mo
         response = await log_in(service, json={"token": shown})
         assert response.status_code in (400, 401)
         assert "Set-Cookie" not in response.headers
+
+
+@pytest.mark.parametrize("shown", ["first-one", "second-one", "wrong", "first-on", ""])
+def test_tokens_are_compared_in_constant_time(shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them, also after the right one; and nothing else says which is right."""
+    tokens = ("first-one", "second-one")
+    ring = Keyring(tokens)
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return compare_digest(one, other)
+
+    compare_digest = hmac.compare_digest
+    monkeypatch.setattr("natstream.web.grants.hmac.compare_digest", compare)
+    assert ring.find(shown) == (shown if shown in tokens else None)
+    assert compared == [(shown.encode(), token.encode()) for token in tokens]
+    monkeypatch.setattr("natstream.web.grants.hmac.compare_digest", lambda one, other: False)
+    assert ring.find(shown) is None
+    assert ring.grant(shown) is None
 
 
 async def test_another_scheme_is_somebody_elses() -> None:
