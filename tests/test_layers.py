@@ -43,7 +43,6 @@ HOMES = {
     "h11": {"sources.http1", "connection"},
     "hypercorn": {"serving", "connection", "http2"},
     "h2": {"http2"},
-    "priority": {"http2"},
     "quart": {"web"},
     "quart_trio": {"web", "supervisor"},  # the supervisor names the type that it hands on
     "werkzeug": {"web"},

@@ -22,7 +22,6 @@ from hypercorn.protocol.events import Body, Response
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h2 import BUFFER_LOW_WATER, H2Protocol, StreamBuffer
 from hypercorn.trio.worker_context import EventWrapper
-from priority.priority import MissingStreamError, TooManyStreamsError
 
 from natstream.refusals import Refused, check_head
 
@@ -63,6 +62,9 @@ class H2(H2Protocol):
                 SettingCodes.MAX_HEADER_LIST_SIZE: self.config.h2_max_header_list_size,
             },
         )
+        # More is unpacked than is taken: what is too much for this ends all of the connection.
+        decoder = self.connection.decoder
+        decoder.max_header_list_size = max(65_536, 2 * self.config.h2_max_header_list_size)
 
     def forget(self) -> None:
         vars(self.connection).clear()  # it holds a table of its own methods
@@ -92,14 +94,13 @@ class H2(H2Protocol):
             try:
                 if not (isinstance(event, RequestReceived) and self._refuses(event)):
                     await super()._handle_events([event])
-            except (KeyError, ValueError, TooManyStreamsError):
+            except (KeyError, ValueError):
                 # hypercorn 0.18.0 gives up the connection over a method that is not ASCII
-                # (UnicodeDecodeError), over more streams than its tree of priorities takes, and
-                # over a body that goes on after its answer (KeyError).
+                # (UnicodeDecodeError) and over a body that goes on after its answer (KeyError).
                 if isinstance(event, RequestReceived):
                     self.streams.pop(event.stream_id, None)
                     self.stream_buffers.pop(event.stream_id, None)
-                    with suppress(MissingStreamError):
+                    with suppress(KeyError):
                         self.priority.remove_stream(event.stream_id)
                 elif isinstance(event, DataReceived):
                     self.connection.acknowledge_received_data(

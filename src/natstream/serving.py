@@ -35,8 +35,9 @@ FORCED = 0.2
 # but each may hold its headers, and hypercorn's 100 make a small packet into megabytes.
 H2_STREAMS = 32
 
-# Clients who are just told that there are too many: each is a file descriptor a while longer.
-REFUSED_AT_ONCE = 50
+# Clients who are just being told that there are too many: each is a file descriptor a while
+# longer. As a part of those whom the limit lets in, and in all.
+REFUSED_SHARE, REFUSED_AT_ONCE = 0.05, 50
 
 FULL = Refused(503, "There are too many connections; come back in 2 s.", retry_after=2).message
 
@@ -160,7 +161,8 @@ class _Clients:
 
     async def refuse(self, stream: trio.SocketStream) -> None:
         """Say that there are too many, and wait a moment, so that this arrives."""
-        if self.refused >= REFUSED_AT_ONCE:
+        most = 1 + int(self.shared.limits.max_connections * REFUSED_SHARE)
+        if self.refused >= min(most, REFUSED_AT_ONCE):
             return
         self.refused += 1
         try:
