@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -20,7 +21,7 @@ from benchmarks.processes import free_port
 from closed import bearer, closed_service, grant_text
 from natstream.connection import Limits
 from natstream.errors import TooManyReaders
-from natstream.process import share_files
+from natstream.process import share_files, tune_process
 from natstream.settings import Settings
 from natstream.web.auth import COOKIE
 from natstream.web.grants import Grant
@@ -88,6 +89,28 @@ def test_listeners_together_leave_files_for_the_rest(
         assert shares.page == (100_000 if variables else settings.max_readers + 300)
     else:
         assert shares.page + shares.drain + shares.metrics <= files - min(200, files // 10)
+
+
+@pytest.mark.parametrize(
+    ("connections", "hard", "named"),
+    [
+        (None, 6_500, ""),
+        (None, 6_499, "NATSTREAM_MAX_READERS is 5,000"),
+        (20_000, 21_200, ""),
+        (20_000, 21_199, "NATSTREAM_MAX_CONNECTIONS is 20,000"),
+    ],
+)
+def test_the_limit_of_open_files_is_raised_or_there_is_a_warning(
+    connections: int | None, hard: int, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For as many connections as are wanted; the warning names the setting that is too large."""
+    raised: list[tuple[int, int]] = []
+    monkeypatch.setattr("natstream.process.gc", Mock())  # this process's own stays as it is
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (256, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: raised.append(limits))
+    warning = tune_process(5_000, connections)
+    assert raised == [(hard, hard)]
+    assert (warning is None) if not named else (warning and named in warning)
 
 
 @contextmanager
