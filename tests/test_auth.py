@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import math
 import time
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from natstream.errors import TooManyAttempts
 from natstream.web import attempts as attempts_module
 from natstream.web.attempts import Attempts
 from natstream.web.auth import COOKIE, OPEN
-from natstream.web.grants import Grant
+from natstream.web.grants import Grant, Keyring
 from service import PATIENCE, RunningService, open_service
 
 # --- tokens --------------------------------------------------------------------------------------
@@ -75,6 +76,26 @@ async def test_what_is_not_a_token_is_refused(shown: str, monkeypatch: pytest.Mo
         assert "Set-Cookie" not in response.headers
 
 
+@pytest.mark.parametrize("shown", ["first-one", "second-one", "wrong", "first-on", ""])
+def test_tokens_are_compared_in_constant_time(shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them, also after the right one; and nothing else says which is right."""
+    tokens = ("first-one", "second-one")
+    ring = Keyring(tokens)
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return compare_digest(one, other)
+
+    compare_digest = hmac.compare_digest
+    monkeypatch.setattr("natstream.web.grants.hmac.compare_digest", compare)
+    assert ring.find(shown) == (shown if shown in tokens else None)
+    assert compared == [(shown.encode(), token.encode()) for token in tokens]
+    monkeypatch.setattr("natstream.web.grants.hmac.compare_digest", lambda one, other: False)
+    assert ring.find(shown) is None
+    assert ring.grant(shown) is None
+
+
 async def test_another_scheme_is_somebody_elses() -> None:
     """A proxy's own crimson, which browsers send along, does not hide the cookie."""
     async with closed_service() as service:
@@ -107,33 +128,38 @@ async def test_without_tokens_everything_is_open() -> None:
 
 
 async def test_a_wrong_token_is_answered_late(autojump_clock: trio.abc.Clock) -> None:
-    """Only so many a second, and then none at all."""
+    """Only so many a second: none sooner than that, however many there are."""
     attempts = Attempts()
-    refused = 0
     ends: list[float] = []
-    retry_after: list[float] = []
 
     async def guess() -> None:
-        nonlocal refused
-        try:
-            await attempts.fail("")
-        except TooManyAttempts as error:
-            refused += 1
-            retry_after.append(error.retry_after)
-        else:
-            ends.append(trio.current_time())
+        await attempts.fail("")
+        ends.append(trio.current_time() - start)
 
     start = trio.current_time()
     async with trio.open_nursery() as nursery:
         for _ in range(500):
             nursery.start_soon(guess)
-    assert refused == 500 - attempts_module.MAX_WAITING
-    assert min(retry_after) > 0
-    assert min(ends) - start == attempts_module.DELAY
-    rounds = attempts_module.MAX_WAITING / attempts_module.AT_ONCE
-    assert max(ends) - start == pytest.approx(rounds * attempts_module.DELAY)
-    await guess()
-    assert refused == 500 - attempts_module.MAX_WAITING
+    turns = 500 // attempts_module.AT_ONCE
+    assert ends == pytest.approx(
+        [turn * attempts_module.DELAY for turn in range(1, turns + 1)
+         for _ in range(attempts_module.AT_ONCE)]
+    )  # fmt: skip
+
+
+async def test_who_does_not_wait_for_the_answer_takes_nobodys_turn(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    """A client that has gone is not answered."""
+    attempts = Attempts()
+    async with trio.open_nursery() as nursery:
+        for _ in range(500):
+            nursery.start_soon(attempts.fail, "")
+        await trio.sleep(attempts_module.DELAY / 2)
+        nursery.cancel_scope.cancel()
+    start = trio.current_time()
+    await attempts.fail("")
+    assert trio.current_time() - start == attempts_module.DELAY
 
 
 async def test_an_address_that_goes_on_guessing_is_refused_for_a_while(
@@ -166,21 +192,30 @@ async def test_addresses_take_bounded_memory(
 
 
 async def test_nobody_is_locked_out_by_those_who_guess() -> None:
-    """A right token is answered at once while hundreds of wrong ones wait."""
+    """A right token is answered at once while hundreds of wrong ones wait for their turn.
+
+    And none of these is told anything before, neither that it is wrong nor that it is too many.
+    """
+    answers: list[int] = []
     async with closed_service() as service, trio.open_nursery() as nursery:
 
         async def guess() -> None:
-            await service.get("/api/status", headers=bearer("wrong"))
+            answers.append((await service.get("/api/status", headers=bearer("wrong"))).status_code)
 
+        start = trio.current_time()
         for _ in range(300):
             nursery.start_soon(guess)
         counters = service.service.core.metrics.counters
         with trio.fail_after(PATIENCE):
-            while counters.wrong_tokens < 150:
+            while counters.wrong_tokens < 300:
                 await trio.sleep(0.01)
         with trio.fail_after(PATIENCE):
             assert (await service.get("/api/status", headers=bearer())).status_code == 200
             assert (await log_in(service)).status_code == 204
+        await trio.sleep(2 * attempts_module.DELAY)
+        turns = (trio.current_time() - start) / attempts_module.DELAY
+        assert 0 < len(answers) <= turns * attempts_module.AT_ONCE
+        assert set(answers) == {401}
         nursery.cancel_scope.cancel()
 
 

@@ -87,11 +87,16 @@ def test_a_scope_always_holds(counts: Facets) -> None:
         assert "error" not in text
 
 
-def test_a_scope_with_texts_gets_no_counts(counts: Facets) -> None:
-    """What cannot be counted within a scope is not counted at all."""
+@pytest.mark.parametrize("scope", ["q=x", "q=/.*/", "not=x", "app=web&not=x"])
+def test_a_scope_with_texts_gets_no_counts(scope: str, counts: Facets) -> None:
+    """What cannot be counted within a scope is not counted at all, nor as other.
+
+    Whether the scope lets a line without a word through or not.
+    """
     counts.count([line()])
-    answer = counts.read(scope=query("q=x"))
+    answer = counts.read(scope=query(scope))
     assert all(answer[name] == {} for name in facets.FACETS)
+    assert all(figures == {"lines": 0, "rate": 0} for figures in answer["other"].values())
 
 
 def test_rates_are_of_the_last_half_minute(counts: Facets, clock: Clock) -> None:

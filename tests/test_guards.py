@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from closed import bearer, closed_service
-from natstream.web.guards import SECURITY_HEADERS
+from natstream.refusals import SECURITY_HEADERS
 from service import PATIENCE, open_service
 
 

@@ -17,12 +17,12 @@ PACKAGE = Path(__file__).parent.parent / "src" / "natstream"
 
 # From the top down. A new module stands below all that it imports, and above all that import it.
 ROOMS = """
-    errors entry terminal parsing unpacking bodies filtering framing unframing backlog legs sink
-    beside seeking subscription hub facets health values settings findings logs listening process
-    collector natsclient sources sources.inbox sources.http1 sources.nats sources.drain
+    errors refusals entry terminal parsing unpacking bodies filtering framing unframing backlog
+    legs sink beside seeking subscription hub facets health values settings findings logs listening
+    process collector natsclient sources sources.inbox sources.http1 sources.nats sources.drain
     journal journal.stored journal.jetstream journal.consumer journal.outbox journal.known
     journal.archive journal.writer journal.standin journal.journal
-    web web.answers web.files web.guards web.attempts web.query web.grants web.metrics
+    web web.answers web.files web.guards web.attempts web.query web.grants web.places web.metrics
     web.operations web.auth web.stream web.app
     http2 connection serving supervisor asgi
     traffic localnats demo client options tail check link cli __main__
@@ -30,7 +30,8 @@ ROOMS = """
 """.split()  # noqa: SIM905  # a list of words
 
 PURE = """
-    entry terminal parsing unpacking bodies filtering framing unframing backlog legs sink facets
+    refusals entry terminal parsing unpacking bodies filtering framing unframing backlog legs sink
+    facets
     health values settings findings journal.stored web.query
 """.split()  # noqa: SIM905  # a list of words
 

@@ -7,10 +7,12 @@ own server misbehaves. One that fails means that the mend can go.
 from __future__ import annotations
 
 import gc
+import json
 import logging
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import h11
@@ -18,7 +20,9 @@ import pytest
 import trio
 from h2.settings import SettingCodes
 
-from natstream import connection
+from natstream import connection, serving
+from natstream.connection import Limits
+from natstream.refusals import SECURITY_HEADERS
 from webserver import (
     PATIENCE,
     PIECE,
@@ -383,10 +387,12 @@ async def test_senders_share() -> None:
 # --- clients that dawdle ----------------------------------------------------------------------
 
 
-async def test_a_request_head_has_to_come_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_head_has_to_come_in_time() -> None:
     """From the connecting on, however lively it drips."""
-    monkeypatch.setattr(connection, "HEAD", 0.5)
-    async with open_server() as server, await server.connect() as stream:
+    async with (
+        open_server(limits=Limits(header_timeout=0.5)) as server,
+        await server.connect() as stream,
+    ):
         start = trio.current_time()
         with trio.fail_after(PATIENCE), suppress(trio.BrokenResourceError):
             await stream.send_all(b"GET / HTTP/1.1\r\n")
@@ -396,12 +402,12 @@ async def test_a_request_head_has_to_come_in_time(monkeypatch: pytest.MonkeyPatc
         assert 0.4 < trio.current_time() - start < 0.5 + SOON
 
 
-async def test_a_later_request_head_has_to_come_in_time_too(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_later_request_head_has_to_come_in_time_too() -> None:
     """Counted from its first byte, not from the response before."""
-    monkeypatch.setattr(connection, "HEAD", 0.5)
-    async with open_server() as server, await server.get("/short/one") as stream:
+    async with (
+        open_server(limits=Limits(header_timeout=0.5)) as server,
+        await server.get("/short/one") as stream,
+    ):
         await receive_until(stream, b"one")
         await trio.sleep(1.0)
         await stream.send_all(b"GET /short/two HTTP/1.1\r\nHost: x\r\n\r\nGET /")
@@ -434,6 +440,142 @@ async def test_a_request_head_has_a_size_limit() -> None:
     async with open_server() as server, await server.connect() as stream:
         await stream.send_all(b"GET / HTTP/1.1\r\nHost: x\r\nCookie: " + b"a" * 20_000)
         assert b" 431 " in await receive_until(stream, b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("size", [15_000, 20_000, 60_000])
+@pytest.mark.parametrize("http2", [False, True])
+async def test_a_request_head_that_comes_whole_has_the_same_limit(size: int, http2: bool) -> None:
+    """h11 looks at one that has not come whole alone, and HTTP/2 unpacks 64 KiB."""
+    expected = 431 if size > 16_384 else 200
+    async with open_server() as server:
+        if http2:
+            client = await server.connect_h2()
+            other = await client.get("/stream")
+            asked = await client.get("/short/one", headers=[("cookie", "a" * size)])
+            await client.read_until(lambda: asked in client.ended and other in client.bodies)
+            assert client.statuses[asked] == str(expected)
+        else:
+            async with await server.connect() as stream:
+                await stream.send_all(
+                    b"GET /short/one HTTP/1.1\r\nHost: x\r\nCookie: %b\r\n\r\n" % (b"a" * size)
+                )
+                assert b" %d " % expected in await receive_until(stream, b"\r\n\r\n")
+
+
+async def test_a_larger_limit_holds_for_http2_too() -> None:
+    """Whose own decoder takes 64 KiB."""
+    async with open_server(limits=Limits(max_header=200_000)) as server:
+        client = await server.connect_h2()
+        for size, status in ((150_000, "200"), (250_000, "431")):
+            asked = await client.get("/short/one", headers=[("cookie", "a" * size)])
+            await client.read_until(partial(client.ended.__contains__, asked))
+            assert client.statuses[asked] == status
+
+
+async def test_packed_headers_cost_no_memory_that_stays() -> None:
+    """A hundred bytes may unpack to 60 KB: such a request is answered, and none of it is kept."""
+    async with open_server() as server:
+        client = await server.connect_h2()
+        for _ in range(3):
+            # The second time, it is in the table of the connection's headers.
+            asked = await client.get(
+                "/length", method="POST", body=True, headers=[("x", "a" * 3_900)] * 15
+            )
+            await client.read_until(partial(client.resets.__contains__, asked))
+            assert client.statuses[asked] == "431"
+        assert server.account.requests == 0
+
+
+async def test_an_http2_connection_has_few_streams() -> None:
+    """A page needs a handful; each may hold the headers and the start of a body."""
+    async with open_server() as server:
+        client = await server.connect_h2()
+        await client.read_until(lambda: client.h2.remote_settings.max_concurrent_streams < 2**31)
+        assert client.h2.remote_settings.max_concurrent_streams == serving.H2_STREAMS
+        assert client.h2.remote_settings.max_header_list_size == 16_384
+        assert client.h2.remote_settings.enable_connect_protocol == 0
+
+
+# --- requests that reach no application -------------------------------------------------------
+
+REFUSED = {
+    "a WebSocket": b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
+    "a WebSocket's name in another case": (
+        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: WebSocket \xa0\r\n"
+    ),
+    "a tunnel": b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n",
+    "two lengths": (
+        b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n"
+    ),
+    "a length and chunks": (
+        b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 40\r\nTransfer-Encoding: chunked\r\n"
+    ),
+    "an address that is none": b"GET http://[x/ HTTP/1.1\r\nHost: x\r\n",
+    "another": b"GET ?x HTTP/1.1\r\nHost: x\r\n",
+    "packed": b"GET http://%5Bx/ HTTP/1.1\r\nHost: x\r\n",
+}
+
+
+@pytest.mark.parametrize("head", REFUSED.values(), ids=REFUSED)
+async def test_what_no_application_should_see_is_answered_and_ends_the_connection(
+    head: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """400 as all errors are told, with the headers of every answer; what follows is not read."""
+    async with open_server() as server, await server.connect() as stream:
+        await stream.send_all(
+            head + b"\r\n0\r\n\r\nGET /short/smuggled HTTP/1.1\r\nHost: y\r\n\r\n"
+        )
+        answer, _, body = (await receive_all(stream)).partition(b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        for name in SECURITY_HEADERS:
+            assert answer.lower().count(b"\r\n%b: " % name.lower().encode()) == 1
+        assert b"\r\nconnection: close" in answer
+        assert list(json.loads(body)) == ["error"]
+        assert server.account.requests == 0
+    assert not caplog.records
+
+
+async def test_a_refused_head_has_no_body() -> None:
+    """Also where the request is refused."""
+    async with open_server() as server, await server.connect() as stream:
+        await stream.send_all(b"HEAD http://[x/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await receive_all(stream)).endswith(b"\r\n\r\n")
+
+
+async def test_an_address_with_a_name_is_understood() -> None:
+    """As a proxy's client sends it, and every server has to take it."""
+    async with open_server() as server, await server.connect() as stream:
+        await stream.send_all(b"GET http://x/short/one HTTP/1.1\r\nHost: x\r\n\r\n")
+        await receive_until(stream, b"one")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("http2", [False, True])
+async def test_an_application_that_gives_no_answer_has_one_given(method: str, http2: bool) -> None:
+    """500, as all errors are told."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            for end in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{end}.complete"})
+
+    async with open_server(app) as server:
+        if http2:
+            client = await server.connect_h2()
+            asked = await client.get("/", method=method)
+            await client.read_until(lambda: asked in client.ended)
+            status, body = client.statuses[asked].encode(), client.bodies.get(asked, b"")
+            names = set(client.headers[asked])
+        else:
+            async with await server.connect() as stream:
+                await stream.send_all(b"%b / HTTP/1.1\r\nHost: x\r\n\r\n" % method.encode())
+                head, _, body = (await receive_all(stream)).partition(b"\r\n\r\n")
+            status = head.split()[1]
+            names = {line.partition(b":")[0].decode() for line in head.splitlines()[1:]}
+        assert status == b"500"
+        assert {name.lower() for name in SECURITY_HEADERS} <= {name.lower() for name in names}
+        assert bool(body) is (method == "GET")
 
 
 # --- closing ----------------------------------------------------------------------------------
@@ -629,7 +771,48 @@ async def break_with_a_path(client: H2Client) -> int:
     return await client.get("/ü")
 
 
-@pytest.mark.parametrize("break_it", [break_with_a_body, break_with_a_path])
+async def break_with_an_address(client: H2Client) -> int:
+    """Ask for what is no address."""
+    return await client.get("http://[x/")
+
+
+async def break_with_a_method(client: H2Client) -> int:
+    """Ask with one that is not ASCII."""
+    return await client.get("/", method="GÉT")
+
+
+async def break_with_a_tunnel(client: H2Client) -> int:
+    """Ask for a way to somebody else."""
+    return await client.ask([(":method", "CONNECT"), (":authority", "x:1")])
+
+
+async def break_with_a_websocket(client: H2Client) -> int:
+    """Ask for one, without its version, for which hypercorn waits."""
+    client.h2.config.validate_outbound_headers = False  # it is not offered
+    return await client.ask(
+        [(":method", "CONNECT"), (":protocol", "websocket"), *H2Client.address("/")]
+    )
+
+
+async def break_with_priorities(client: H2Client) -> int:
+    """Weigh more streams than a connection could have."""
+    for stream_id in range(1_001, 4_001, 2):
+        client.h2.prioritize(stream_id, weight=10)
+    return await client.get("/short/one")
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        break_with_a_body,
+        break_with_a_path,
+        break_with_an_address,
+        break_with_a_method,
+        break_with_a_tunnel,
+        break_with_a_websocket,
+        break_with_priorities,
+    ],
+)
 async def test_one_broken_http2_request_leaves_the_others_alone(break_it: Any) -> None:
     """The connection goes on: it may be a proxy's, with the streams of many clients."""
     async with open_server() as server:

@@ -19,6 +19,7 @@ from quart import Response, request
 from quart.wrappers.response import ResponseBody
 from quart_trio import QuartTrio
 
+from natstream.connection import Limits
 from natstream.listening import listen
 from natstream.serving import serve
 from natstream.settings import Bind
@@ -185,14 +186,22 @@ async def _open(run: Callable[[Server], Awaitable[None]], account: Account, port
 
 @asynccontextmanager
 async def open_server(
-    app: Any = None, *, grace: float = 2.0, stall: float = 20.0
+    app: Any = None, *, grace: float = 2.0, stall: float = 20.0, limits: Limits | None = None
 ) -> AsyncIterator[Server]:
     """`natstream.serving.serve` on a free port."""
     made, account = make_app()
     sock = listen(Bind("127.0.0.1", 0))
 
     async def run(server: Server, **status: Any) -> None:
-        await serve(app or made, [sock], grace=grace, stall=stall, closing=server.closing, **status)
+        await serve(
+            app or made,
+            [sock],
+            grace=grace,
+            stall=stall,
+            closing=server.closing,
+            limits=limits,
+            **status,
+        )
 
     async with _open(run, account, sock.getsockname()[1]) as server:
         yield server
@@ -263,19 +272,25 @@ class H2Client:
     )
     bodies: dict[int, bytes] = attrs.field(factory=dict)
     statuses: dict[int, str] = attrs.field(factory=dict)
+    headers: dict[int, dict[str, str]] = attrs.field(factory=dict)
     ended: set[int] = attrs.field(factory=set)
     resets: dict[int, int] = attrs.field(factory=dict)
 
     async def flush(self) -> None:
         await self.stream.send_all(self.h2.data_to_send())
 
-    async def get(self, path: str, *, method: str = "GET", body: bool = False) -> int:
+    @staticmethod
+    def address(path: str) -> list[tuple[str, str]]:
+        return [(":path", path), (":authority", "x"), (":scheme", "http")]
+
+    async def get(
+        self, path: str, *, method: str = "GET", body: bool = False, headers: Any = ()
+    ) -> int:
+        return await self.ask([(":method", method), *self.address(path), *headers], body=body)
+
+    async def ask(self, headers: list[tuple[str, str]], *, body: bool = False) -> int:
         stream_id = self.h2.get_next_available_stream_id()
-        self.h2.send_headers(
-            stream_id,
-            [(":method", method), (":path", path), (":authority", "x"), (":scheme", "http")],
-            end_stream=not body,
-        )
+        self.h2.send_headers(stream_id, headers, end_stream=not body)
         await self.flush()
         return stream_id
 
@@ -290,7 +305,8 @@ class H2Client:
 
     def _take(self, event: object) -> None:
         if isinstance(event, h2.events.ResponseReceived):
-            self.statuses[event.stream_id] = dict(event.headers)[":status"]  # type: ignore
+            self.headers[event.stream_id] = dict(event.headers)  # type: ignore[arg-type] # text
+            self.statuses[event.stream_id] = self.headers[event.stream_id][":status"]
         elif isinstance(event, h2.events.DataReceived):
             self.bodies[event.stream_id] = self.bodies.get(event.stream_id, b"") + event.data
             if self.credit:

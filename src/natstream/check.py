@@ -88,7 +88,7 @@ async def _report(settings: Settings, wait: float) -> int:
 
     show([check_sources(settings)])
     show(check_tokens(settings))
-    if problem := tune_process(settings.max_readers):
+    if problem := tune_process(settings.max_readers, settings.max_connections):
         show([Finding("warning", problem)])
     show(check_sharing(settings))
     show(await check_addresses(settings))

@@ -35,12 +35,10 @@ from hypercorn.trio.worker_context import EventWrapper, WorkerContext
 from hypercorn.typing import ConnectionState, LifespanState
 from hypercorn.utils import parse_socket_addr
 
-from natstream.http2 import H2, Acceptance
+from natstream.http2 import BARE, H2, Acceptance
+from natstream.refusals import Refused, check_head
 
-__all__ = ["Connection", "Shared"]
-
-# Seconds for a complete request head, from connecting or from its first byte: slowloris.
-HEAD = 10.0
+__all__ = ["Connection", "Limits", "Shared"]
 
 # Seconds that an idle connection is kept. Above the 60 s of common proxies, who should be the
 # ones to close: a request that is sent just as we close is lost.
@@ -54,14 +52,29 @@ LINGER = 1.0
 AT_ONCE = 65_536
 
 
+@attrs.frozen(kw_only=True)
+class Limits:
+    """What clients may use, and how long they may take."""
+
+    max_header: int = 16_384
+    """Bytes of the request line with its query, and the headers; most proxies pass 8 KiB."""
+    header_timeout: float = 10.0
+    """Seconds for all of them, from connecting or from their first byte: slowloris."""
+    max_connections: int = 1_000
+    """Each is a file descriptor."""
+
+
 @attrs.define
 class Shared:
     """What all connections of a server have in common."""
 
     app: ASGIWrapper
     config: Config
+    limits: Limits
     state: LifespanState = attrs.field(factory=dict)
     context: WorkerContext = attrs.field(factory=lambda: WorkerContext(None))
+    idle: dict[Connection, None] = attrs.field(factory=dict)
+    """The connections on which nothing is asked, in the order in which they became so."""
     _last_chunk: tuple[bytes, bytes] = (b"", b"")
 
     def chunk(self, body: bytes) -> bytes:
@@ -105,8 +118,10 @@ class Connection:
             self.protocol_send,
         )
         self.protocol: _H11 | H2 = _H11(self, *self._arguments)
-        self.idle = True
-        self._patience = trio.CancelScope(deadline=trio.current_time() + HEAD)
+        shared.idle[self] = None
+        self._patience = trio.CancelScope(
+            deadline=trio.current_time() + shared.limits.header_timeout
+        )
         """Around all reading; its deadline is when the client has to have done what is next."""
         self._finished = False
         self._sending = trio.Lock()
@@ -119,6 +134,11 @@ class Connection:
         """Whether our end of it is."""
         return self._socket.fileno() != -1
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is asked on it."""
+        return self in self.shared.idle
+
     async def run(self) -> None:
         """Read until the client has gone, or is given up; then until its responses have ended."""
         async with self._tasks:
@@ -126,7 +146,7 @@ class Connection:
                 with self._patience, suppress(trio.ClosedResourceError):
                     while data := await self.receive():
                         if self.idle and isinstance(self.protocol, _H11):
-                            self._wait_at_most(HEAD)
+                            self._wait_at_most(self.shared.limits.header_timeout)
                         if not self._finished:
                             await self._handle(RawData(data))
             finally:
@@ -233,6 +253,7 @@ class Connection:
         that has gone, 20 with HTTP/2.
         """
         self.protocol.forget()
+        self.shared.idle.pop(self, None)
         del self._arguments
 
     def _finish(self) -> None:
@@ -246,7 +267,9 @@ class Connection:
             self._patience.deadline = trio.current_time() + LINGER
 
     def _turn_idle(self, idle: bool) -> None:
-        self.idle = idle
+        self.shared.idle.pop(self, None)
+        if idle:
+            self.shared.idle[self] = None
         if self._finished:
             return
         if idle and self.shared.context.terminated.is_set():
@@ -273,6 +296,9 @@ class Connection:
                 await protocol.initiate()
             if switch.data:
                 await protocol.handle(RawData(switch.data))
+        except Refused as refused:
+            await self.send(refused.message)
+            self._finish()
 
 
 class _H11(H11Protocol):
@@ -287,7 +313,25 @@ class _H11(H11Protocol):
     def forget(self) -> None:
         vars(self).clear()
 
+    async def _check_protocol(self, event: h11.Request) -> None:
+        # Before the request becomes a WebSocket, which hypercorn 0.18.0 waits for without an end.
+        # h11 looks at the size of what has not come whole alone.
+        limit = self._connection.shared.limits.max_header
+        check_head(event.method, event.target, event.headers, limit=limit)
+        await super()._check_protocol(event)
+
+    async def _send_error_response(self, status_code: int) -> None:
+        wrong = "The headers are too large" if status_code == 431 else "This is no HTTP/1.1"
+        await self._connection.send(Refused(status_code, f"{wrong}.").message)
+
     async def stream_send(self, event: StreamEvent) -> None:
+        if isinstance(event, Response) and event.headers == BARE:
+            # The application has ended without an answer, and hypercorn's own has no headers.
+            is_head = self.stream is not None and self.stream.scope.get("method") == "HEAD"
+            refused = Refused(event.status_code, bodiless=is_head)
+            headers = [*refused.headers, (b"connection", b"close")]
+            await self.stream_send(Response(event.stream_id, headers, event.status_code))
+            event = Body(event.stream_id, refused.body)
         # h11 takes 10 µs to put a chunk between its two lines, which leaves its state as it was.
         if self._chunked and isinstance(event, Body):
             await self._connection.send(self._connection.shared.chunk(event.data))

@@ -82,7 +82,10 @@ class JournalDenied(SourceDenied):
 
 
 class TooManyReaders(NatstreamError):
-    """Nobody's: the hub holds as many readers as it may. Come back in `retry_after` seconds."""
+    """Nobody's: there are as many readers as there may be, of one link or address or in all.
+
+    Come back in `retry_after` seconds.
+    """
 
     retry_after: float = 5.0
 

@@ -15,14 +15,20 @@ from typing import Any
 import attrs
 import trio
 from h2.errors import ErrorCodes
-from h2.events import DataReceived, Event, RequestReceived
+from h2.events import DataReceived, Event, PriorityUpdated, RequestReceived
 from h2.exceptions import ProtocolError
-from hypercorn.protocol.events import Body
+from h2.settings import SettingCodes, Settings
+from hypercorn.protocol.events import Body, Response
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h2 import BUFFER_LOW_WATER, H2Protocol, StreamBuffer
 from hypercorn.trio.worker_context import EventWrapper
 
-__all__ = ["H2", "Acceptance"]
+from natstream.refusals import Refused, check_head
+
+__all__ = ["BARE", "H2", "Acceptance"]
+
+# The headers of an answer that hypercorn gives because the application has given none.
+BARE = [(b"content-length", b"0"), (b"connection", b"close")]
 
 
 @attrs.define
@@ -48,12 +54,29 @@ class H2(H2Protocol):
     def __init__(self, take_turns: Callable[[int], Awaitable[None]], *arguments: Any) -> None:
         super().__init__(*arguments)
         self._take_turns = take_turns
+        # As hypercorn has them, but for the offer of WebSockets.
+        self.connection.local_settings = Settings(
+            client=False,
+            initial_values={
+                SettingCodes.MAX_CONCURRENT_STREAMS: self.config.h2_max_concurrent_streams,
+                SettingCodes.MAX_HEADER_LIST_SIZE: self.config.h2_max_header_list_size,
+            },
+        )
+        # More is unpacked than is taken: what is too much for this ends all of the connection.
+        decoder = self.connection.decoder
+        decoder.max_header_list_size = max(65_536, 2 * self.config.h2_max_header_list_size)
 
     def forget(self) -> None:
         vars(self.connection).clear()  # it holds a table of its own methods
         vars(self).clear()
 
     async def stream_send(self, event: StreamEvent) -> None:
+        if isinstance(event, Response) and event.headers == BARE:
+            stream = self.streams.get(event.stream_id)
+            is_head = stream is not None and stream.scope.get("method") == "HEAD"
+            refused = Refused(event.status_code, bodiless=is_head)
+            await super().stream_send(Response(event.stream_id, refused.headers, event.status_code))
+            event = Body(event.stream_id, refused.body)
         await super().stream_send(event)
         if isinstance(event, Body):
             await self._take_turns(len(event.data))
@@ -63,15 +86,22 @@ class H2(H2Protocol):
         # The application has been started, but had no chance to run: nothing is in there yet.
         self.stream_buffers[request.stream_id] = _StreamBuffer(EventWrapper)
 
+    async def _priority_updated(self, event: PriorityUpdated) -> None:
+        """Nothing: HTTP/2 gave up priorities, and a thousand of them end hypercorn's connection."""
+
     async def _handle_events(self, events: list[Event]) -> None:
         for event in events:
             try:
-                await super()._handle_events([event])
+                if not (isinstance(event, RequestReceived) and self._refuses(event)):
+                    await super()._handle_events([event])
             except (KeyError, ValueError):
-                # hypercorn 0.18.0 gives up the connection over a path that is not ASCII
+                # hypercorn 0.18.0 gives up the connection over a method that is not ASCII
                 # (UnicodeDecodeError) and over a body that goes on after its answer (KeyError).
                 if isinstance(event, RequestReceived):
                     self.streams.pop(event.stream_id, None)
+                    self.stream_buffers.pop(event.stream_id, None)
+                    with suppress(KeyError):
+                        self.priority.remove_stream(event.stream_id)
                 elif isinstance(event, DataReceived):
                     self.connection.acknowledge_received_data(
                         event.flow_controlled_length, event.stream_id
@@ -80,6 +110,33 @@ class H2(H2Protocol):
                     raise
                 await self.cut(event.stream_id, ErrorCodes.NO_ERROR)
         await self._flush()  # some frames are answered without being an event
+
+    def _refuses(self, request: RequestReceived) -> bool:
+        """Whether a request goes no further; it has been answered then, without buffer or task.
+
+        Of the answer, what does not fit into the client's window is not sent.
+        """
+        pseudo = {name: value for name, value in request.headers if name.startswith(b":")}
+        try:
+            check_head(
+                pseudo.get(b":method", b""),
+                pseudo.get(b":path", b""),
+                [header for header in request.headers if header[0] not in pseudo],
+                limit=self.config.h2_max_header_list_size,
+                overhead=32,  # as HTTP/2 counts them
+            )
+        except Refused as refused:
+            status = (b":status", b"%d" % refused.status)
+            ended = False
+            with suppress(ProtocolError):
+                self.connection.send_headers(request.stream_id, [status, *refused.headers])
+                self.connection.send_data(request.stream_id, refused.body, end_stream=True)
+                ended = request.stream_ended is not None
+            if not ended:
+                with suppress(ProtocolError):
+                    self.connection.reset_stream(request.stream_id, ErrorCodes.NO_ERROR)
+            return True
+        return False
 
     def stalled(self, stall: float) -> list[int]:
         """The streams whose client has taken nothing of what waits for it for `stall` seconds."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import AsyncIterator, Iterable
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 
 import attrs
@@ -21,7 +21,8 @@ from hypercorn.config import Config
 from hypercorn.trio.lifespan import Lifespan
 from hypercorn.typing import ASGIFramework
 
-from natstream.connection import Connection, Shared
+from natstream.connection import LINGER, Connection, Limits, Shared
+from natstream.refusals import Refused
 
 __all__ = ["serve"]
 
@@ -29,6 +30,16 @@ log = logging.getLogger("hypercorn.error")
 
 # The part of the grace that is kept for resetting those who have not ended by themselves.
 FORCED = 0.2
+
+# Streams of one HTTP/2 connection. A page needs a handful, and a proxy opens another connection;
+# but each may hold its headers, and hypercorn's 100 make a small packet into megabytes.
+H2_STREAMS = 32
+
+# Clients who are just being told that there are too many: each is a file descriptor a while
+# longer. As a part of those whom the limit lets in, and in all.
+REFUSED_SHARE, REFUSED_AT_ONCE = 0.05, 50
+
+FULL = Refused(503, "There are too many connections; come back in 2 s.", retry_after=2).message
 
 
 async def serve(
@@ -38,6 +49,7 @@ async def serve(
     grace: float,
     stall: float,
     closing: trio.Event,
+    limits: Limits | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` on listening `sockets`, which are closed in the end, until `closing` is set.
@@ -47,12 +59,16 @@ async def serve(
     What is left is reset. A client that accepts nothing of what it is owed for `stall` seconds
     is cut, be it a connection or one stream of HTTP/2; after 1.25 of that at the latest.
 
+    Past `limits.max_connections` the connection goes that has been idle for longest; where none is
+    idle, the newest is told 503.
+
     A client that closes its end, were it only for sending, has gone: its response is cancelled.
 
     `started()` is called when the application has started and clients are let in. Cancelled, it
     resets every connection and leaves. Raises what the application's start raises.
     """
-    shared = Shared(ASGIWrapper(app), _config())
+    limits = limits or Limits()
+    shared = Shared(ASGIWrapper(app), _config(limits), limits)
     clients = _Clients(shared)
     lifespan = Lifespan(shared.app, shared.config, shared.state)
     with ExitStack() as stack:
@@ -78,15 +94,15 @@ async def serve(
             nursery.cancel_scope.cancel()
 
 
-def _config() -> Config:
+def _config(limits: Limits) -> Config:
     config = Config()
     config.accesslog = None
     config.errorlog = log
     config.include_server_header = False
     # hypercorn's 1,000 would disconnect a proxy that polls, now and then, in the midst of its work.
     config.keep_alive_max_requests = 2**31
-    # The request line with its query, and the headers; more than the 8 KiB that most proxies pass.
-    config.h11_max_incomplete_size = 16_384
+    config.h11_max_incomplete_size = config.h2_max_header_list_size = limits.max_header
+    config.h2_max_concurrent_streams = H2_STREAMS
     return config
 
 
@@ -98,6 +114,8 @@ class _Clients:
     connections: set[Connection] = attrs.field(factory=set)
     deserted: trio.Event = attrs.field(factory=trio.Event)
     """Set when the last one has gone."""
+    refused: int = 0
+    """Who is being told that there are too many."""
 
     @asynccontextmanager
     async def nursery(self) -> AsyncIterator[trio.Nursery]:
@@ -113,6 +131,9 @@ class _Clients:
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """See one client through."""
+        if len(self.connections) >= self.shared.limits.max_connections and not self.make_room():
+            await self.refuse(stream)
+            return
         try:
             connection = Connection(self.shared, stream.socket)
         except OSError:
@@ -129,6 +150,30 @@ class _Clients:
             connection.forget()
             if not self.connections:
                 self.deserted.set()
+
+    def make_room(self) -> bool:
+        """Close the connection that has been idle for longest, if there is one."""
+        for connection in self.shared.idle:
+            connection.close()
+            del self.shared.idle[connection]
+            return True
+        return False
+
+    async def refuse(self, stream: trio.SocketStream) -> None:
+        """Say that there are too many, and wait a moment, so that this arrives."""
+        most = 1 + int(self.shared.limits.max_connections * REFUSED_SHARE)
+        if self.refused >= min(most, REFUSED_AT_ONCE):
+            return
+        self.refused += 1
+        try:
+            with trio.move_on_after(LINGER), suppress(trio.BrokenResourceError):
+                await stream.send_all(FULL)
+                await stream.send_eof()
+                # Closing with a request unread would be a reset, which overtakes the answer.
+                while await stream.receive_some():
+                    pass
+        finally:
+            self.refused -= 1
 
     async def close(self) -> None:
         """Let no request begin, close who is idle, and wait until everybody has gone."""

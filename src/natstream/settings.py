@@ -216,7 +216,46 @@ class Settings:
         "NATSTREAM_MAX_READERS",
         values.count(1, 1_000_000),
         5_000,
-        "readers at once; one more is told 503 and when to come back",
+        "readers at once; one more is told 503 and when to come back. One link, and one address "
+        "where they are known, may have half of the places: nobody takes all of them",
+    )
+    max_connections: int | None = _setting(
+        "NATSTREAM_MAX_CONNECTIONS",
+        values.count(10, 1_000_000),
+        None,
+        "connections to the page and the API at once; for one more, the one that has been idle for "
+        "longest is closed, or it is told 503. Never more than open files allow: drain, NATS and "
+        "journal need some",
+        shown="300 above `NATSTREAM_MAX_READERS`, for pages, checks and polls",
+    )
+    max_header: int = _setting(
+        "NATSTREAM_MAX_HEADER",
+        values.count(4_096, 1 << 20),
+        16_384,
+        "bytes of a request's line and headers; more than the 8 KiB that most proxies pass. One "
+        "with more is told 431",
+        shown="`16384` (16 KiB)",
+    )
+    header_timeout: float = _setting(
+        "NATSTREAM_HEADER_TIMEOUT",
+        values.seconds(0.1, 300),
+        10.0,
+        "seconds in which they have to come; who is slower only holds a connection",
+    )
+    drain_max_body: int = _setting(
+        "NATSTREAM_DRAIN_MAX_BODY",
+        values.count(1_024, 1 << 30),
+        16 * 2**20,
+        "bytes of a drain's body, as sent and as unpacked; senders make batches of 1 to 10 MB. A "
+        "larger one is told 413",
+        shown="`16777216` (16 MiB)",
+    )
+    drain_max_requests: int = _setting(
+        "NATSTREAM_DRAIN_MAX_REQUESTS",
+        values.count(1, 10_000),
+        64,
+        "bodies that a drain takes at once, each of which may take twice that memory; one more is "
+        "told 503 and when to come back",
     )
     max_lag: float = _setting(
         "NATSTREAM_MAX_LAG",

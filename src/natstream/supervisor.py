@@ -19,11 +19,13 @@ import trio
 from quart_trio import QuartTrio
 
 from natstream.collector import LogCollector
+from natstream.connection import Limits
 from natstream.errors import ListenError, SourceDenied, SourceError
 from natstream.facets import Facets
 from natstream.health import Health, SourceState, SourceStatus
 from natstream.hub import Hub
 from natstream.listening import listen
+from natstream.process import share_files
 from natstream.serving import serve
 from natstream.settings import Bind, Settings
 from natstream.sink import Sink
@@ -141,9 +143,17 @@ async def _run_on(
 ) -> None:
     core = make_core(settings)
     health = core.health
-    served = [(page, core.app)]
+    shares = share_files(settings)
+    limits = Limits(
+        max_header=settings.max_header,
+        header_timeout=settings.header_timeout,
+        max_connections=shares.page,
+    )
+    served = [(page, core.app, limits)]
     if private is not None:
-        served.append((private, create_metrics_app(settings, health, core.metrics)))
+        metrics_app = create_metrics_app(settings, health, core.metrics)
+        metrics_limits = attrs.evolve(limits, max_connections=shares.metrics)
+        served.append((private, metrics_app, metrics_limits))
     started, asked, closing = trio.Event(), trio.Event(), trio.Event()
     async with trio.open_nursery() as nursery:
         web = health.add_task("web")
@@ -151,11 +161,13 @@ async def _run_on(
         async def run_web() -> None:
             with ExitStack() as stack:
                 async with trio.open_nursery() as servers:
-                    limits = partial(serve, grace=settings.grace, stall=settings.stall)
-                    for listening, app in served:
+                    serve_in_time = partial(serve, grace=settings.grace, stall=settings.stall)
+                    for listening, app, limits in served:
                         # A duplicate, since the server closes it: a restart needs another one.
                         sock = stack.enter_context(listening.dup())
-                        await servers.start(partial(limits, app, [sock], closing=closing))
+                        await servers.start(
+                            partial(serve_in_time, app, [sock], closing=closing, limits=limits)
+                        )
                     web.change(SourceState.UP, "The server listens")
                     started.set()
 
@@ -172,7 +184,7 @@ async def _run_on(
         metrics_bind = None if private is None else _bind(private)
         task_status.started(Service(_bind(page), metrics_bind, core))
         await core.run(asked.wait)
-        for listening, _ in served:
+        for listening, _, _ in served:
             listening.close()
         closing.set()
 
@@ -252,7 +264,7 @@ def _make_sources(settings: Settings, sink: Sink, health: Health, metrics: Metri
         )
         sources.append((source.run, status))
     if "drain" in settings.sources and settings.drain_bind is not None:
-        from natstream.sources.drain import LogDrainServer
+        from natstream.sources.drain import DrainLimits, LogDrainServer
 
         status = health.add_source("drain")
         drain = LogDrainServer(
@@ -262,6 +274,11 @@ def _make_sources(settings: Settings, sink: Sink, health: Health, metrics: Metri
             tokens=settings.drain_tokens,
             hub=sink,
             status=status,
+            limits=DrainLimits(
+                max_body=settings.drain_max_body,
+                max_requests=settings.drain_max_requests,
+                max_connections=share_files(settings).drain,
+            ),
             grace=settings.grace * FOR_SOURCES,
             shared=settings.share_port,
         )

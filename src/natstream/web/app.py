@@ -24,11 +24,12 @@ from natstream.health import Health, SourceState, SourceStatus
 from natstream.hub import Hub
 from natstream.settings import Settings
 from natstream.web.answers import answer_errors, refusal
-from natstream.web.auth import authenticate, current_grant
+from natstream.web.auth import authenticate, client_address, current_grant
 from natstream.web.files import Files
 from natstream.web.guards import guard
 from natstream.web.metrics import Metrics
 from natstream.web.operations import add_healthz, add_operations, statuses
+from natstream.web.places import Places
 from natstream.web.query import parse_filter, parse_stream_request
 from natstream.web.stream import LogStreamBody
 
@@ -45,6 +46,7 @@ def create_app(
 ) -> QuartTrio:
     """The application over a hub, the health of its sources and the counts of what passed."""
     app = QuartTrio(__name__, static_folder=None)
+    places = Places(settings.max_readers)
     files = Files(Path(__file__).parent / "static")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT
@@ -76,10 +78,11 @@ def create_app(
             last_event_id=request.headers.get("Last-Event-ID"),
             accept=request.accept_mimetypes,
         )
-        grant = current_grant()
+        grant, address = current_grant(), client_address(settings)
         wishes = attrs.evolve(wishes, filter=grant.narrow(wishes.filter))
         await hub.opened.wait()
         hub.check_room()
+        places.check(grant, address)
         body: LogStreamBody | bytes = b""  # HEAD must not start a stream
         if request.method == "GET":
             body = LogStreamBody(
@@ -89,6 +92,7 @@ def create_app(
                 until=trio.current_time() + grant.expires - time.time(),
                 standing_notices=lambda: _standing_notices(health),
                 counters=metrics.counters,
+                place=places.take(grant, address),
             )
         response = Response(body, content_type=wishes.format.content_type)
         response.timeout = None  # Quart would end the stream after a minute, in silence

@@ -1,11 +1,13 @@
 """Slowing down whoever guesses tokens, without locking anybody else out. On trio.
 
-A wrong token is answered late, and only so many a second are answered at all. A right one never
+A wrong token is answered late, and only so many a second are answered at all: the others wait for
+their turn, since any answer that comes sooner would tell that the token is wrong. A right one never
 waits, whatever others do: nothing is counted against everybody, since behind a proxy everybody
 may share one address. Where a trusted proxy names the client, an address that goes on guessing
 is refused for a while, unheard.
 
-None of this protects a token that can be guessed: a patient attacker has many addresses.
+None of this protects a token that can be guessed: a patient attacker has many addresses, and an
+impatient one takes silence for an answer and connects again.
 """
 
 from __future__ import annotations
@@ -17,14 +19,11 @@ import trio
 
 from natstream.errors import TooManyAttempts
 
-__all__ = ["Attempts"]
+__all__ = ["Attempts", "address_key"]
 
 # Nobody who mistypes minds; a list of a million common passwords takes seven hours.
 DELAY = 0.5
 AT_ONCE = 20
-# Each takes a connection and a task: five seconds' worth of answers may wait.
-MAX_WAITING = 200
-BUSY_SECONDS = 5.0
 
 # For each address, once it is known.
 MAX_FAILURES = 10
@@ -38,7 +37,6 @@ class Attempts:
 
     def __init__(self) -> None:
         self._slots = trio.CapacityLimiter(AT_ONCE)
-        self._waiting = 0
         self._addresses: OrderedDict[str, tuple[float, int]] = OrderedDict()
         """Address → when its first failure was, and how many there have been since."""
 
@@ -48,7 +46,7 @@ class Attempts:
         Raises:
             TooManyAttempts: it has shown too many wrong ones.
         """
-        if not address or (key := _key(address)) not in self._addresses:
+        if not address or (key := address_key(address)) not in self._addresses:
             return
         since, failures = self._addresses[key]
         rest = since + WINDOW - trio.current_time()
@@ -58,28 +56,21 @@ class Attempts:
             raise TooManyAttempts("Too many wrong tokens have come from your address", rest)
 
     async def fail(self, address: str) -> None:
-        """Wait before a wrong token is answered.
+        """Wait before a wrong token is answered, until it is its turn.
 
-        Raises:
-            TooManyAttempts: so many are waiting that this one is not let wait.
+        How many wait is bounded by the server's limit of connections.
         """
         if address:
-            key = _key(address)
+            key = address_key(address)
             since, failures = self._addresses.get(key, (trio.current_time(), 0))
             self._addresses[key] = (since, failures + 1)
             if len(self._addresses) > MAX_ADDRESSES:
                 self._addresses.popitem(last=False)
-        if self._waiting >= MAX_WAITING:
-            raise TooManyAttempts("Too many wrong tokens are being shown", BUSY_SECONDS)
-        self._waiting += 1
-        try:
-            async with self._slots:
-                await trio.sleep(DELAY)
-        finally:
-            self._waiting -= 1
+        async with self._slots:
+            await trio.sleep(DELAY)
 
 
-def _key(address: str) -> str:
+def address_key(address: str) -> str:
     """What is counted as one: an address, of IPv6 the /64, which is one customer's."""
     try:
         parsed = ip_address(address.strip("[]"))

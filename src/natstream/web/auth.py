@@ -25,7 +25,7 @@ from natstream.web.grants import Grant, Keyring
 from natstream.web.guards import READABLE, is_cross_site
 from natstream.web.metrics import Counters
 
-__all__ = ["authenticate", "current_grant"]
+__all__ = ["authenticate", "client_address", "current_grant"]
 
 # What may be seen without a token: the pages must be able to ask for one.
 OPEN = frozenset({"page", "link", "static", "healthz", "login", "logout"})
@@ -64,7 +64,7 @@ def authenticate(app: Quart, settings: Settings, counters: Counters) -> None:
         return keyring.grant(request.cookies.get(COOKIE, ""))
 
     async def _grant_shown(shown: str) -> Grant | None:
-        address = _client_address(settings)
+        address = client_address(settings)
         attempts.check(address)
         grant = keyring.grant(shown)
         if grant is None:
@@ -136,7 +136,7 @@ async def _shown_secret() -> str | None:
     return shown.strip() if isinstance(shown, str) else None
 
 
-def _client_address(settings: Settings) -> str:
+def client_address(settings: Settings) -> str:
     """The client's address where a trusted proxy names it, as the last of several."""
     if not settings.client_header:
         return ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from quart import Quart, Response, request
 
+from natstream.refusals import SECURITY_HEADERS
 from natstream.settings import Settings
 from natstream.web.answers import nothing, refusal
 
@@ -18,16 +19,6 @@ __all__ = ["READABLE", "guard", "is_cross_site"]
 # What pages of other origins may read, and holders of scoped links: log lines, and what is
 # counted or told about them.
 READABLE = frozenset({"logs", "counts", "status"})
-
-SECURITY_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    ),
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 
 PREFLIGHT_HEADERS = {
     "Access-Control-Allow-Methods": "GET, HEAD",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 
 import trio
 from quart.wrappers.response import ResponseBody
@@ -39,6 +39,7 @@ class LogStreamBody(ResponseBody):
         until: when the reader's right to read ends, and the stream with it; in trio's time.
         standing_notices: what a new reader must know of the sources, asked once at the start.
         counters: where to count what is sent.
+        place: what holds the reader's place for as long as it streams.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class LogStreamBody(ResponseBody):
         until: float,
         standing_notices: Callable[[], Iterable[Notice]],
         counters: Counters,
+        place: AbstractContextManager[None],
     ) -> None:
         self._hub = hub
         self._request = request
@@ -57,7 +59,8 @@ class LogStreamBody(ResponseBody):
         self._until = until
         self._standing_notices = standing_notices
         self._counters = counters
-        self._place_at_hub: AbstractContextManager[Subscription] | None = None
+        self._place = place
+        self._places = ExitStack()
         self._events: AsyncGenerator[bytes] | None = None
 
     async def __aenter__(self) -> AsyncGenerator[bytes]:
@@ -70,20 +73,19 @@ class LogStreamBody(ResponseBody):
             follow=request.follow,
         )
         try:
-            subscription = place_at_hub.__enter__()
+            self._places.enter_context(self._place)
+            subscription = self._places.enter_context(place_at_hub)
         except TooManyReaders as error:
             # The last place was taken after the handler had looked and the headers had gone.
             self._events = self._refusal(str(error))
         else:
-            self._place_at_hub = place_at_hub
             self._events = self._stream(subscription)
         return self._events
 
     async def __aexit__(self, *exc: object) -> None:
         if self._events is not None:
             await self._events.aclose()
-        if self._place_at_hub is not None:
-            self._place_at_hub.__exit__(None, None, None)
+        self._places.close()
 
     async def _refusal(self, message: str) -> AsyncGenerator[bytes]:
         yield self._request.format.opening(Notice(message, "error"), random.randint(*RETRY_MS))
