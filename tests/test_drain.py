@@ -233,8 +233,14 @@ async def test_what_real_senders_send_is_accepted(name: str) -> None:
 
 
 async def test_health_checks_are_answered_on_any_path_without_a_token() -> None:
-    """GET says what this is; HEAD says nothing; both keep the connection."""
-    async with LogDrainServer(LogCollector(), tokens=TOKENS) as server, connect(server) as sender:
+    """GET says what this is; HEAD says nothing; both keep the connection, of who shows one."""
+    async with LogDrainServer(LogCollector(), tokens=TOKENS) as server:
+        for method in (b"GET", b"HEAD", b"PUT", b"POST"):
+            async with connect(server) as stranger:
+                await stranger.send(method + b" /health HTTP/1.1\r\nHost: x\r\n\r\n")
+                head = await stranger._until(b"\r\n\r\n")
+                assert b"\r\nconnection: close\r\n" in head.lower()
+    async with LogDrainServer(LogCollector()) as server, connect(server) as sender:
         await sender.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
         reply = await sender.reply()
         assert reply.status == 200
@@ -242,8 +248,17 @@ async def test_health_checks_are_answered_on_any_path_without_a_token() -> None:
         await sender.send(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
         head = await sender._until(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200 ")
-        await sender.send(post(line("a"), AUTHORIZED.strip()))
+        await sender.send(post(line("a")))
         assert (await sender.reply()).status == 200
+
+
+@pytest.mark.parametrize("header", [b"Origin: http://evil.example", b"Sec-Fetch-Site: cross-site"])
+async def test_no_page_of_a_browser_may_send(header: bytes) -> None:
+    """Where no token is wanted, any that is open on this machine could."""
+    async with LogDrainServer(LogCollector()) as server:
+        assert (await exchange(server, post(line("a"), header))).status == 403
+    async with LogDrainServer(LogCollector(), tokens=TOKENS) as server:
+        assert (await exchange(server, post(line("a"), header, AUTHORIZED.strip()))).status == 200
 
 
 @pytest.mark.parametrize("token", TOKENS)

@@ -328,9 +328,9 @@ async def test_what_keeps_the_journal_away_is_told_apart(reason: str, nats_serve
         assert figure("natstream_source_state", source="journal", state="up") == 0
 
 
-async def test_without_figures_there_is_no_sample() -> None:
+async def test_without_figures_there_is_no_sample(nats_server: Any) -> None:
     """No time of an oldest line that is not there; no drain or journal where none is."""
-    async with open_service(NATSTREAM_DRAIN_BIND="off") as service:
+    async with open_service(nats_server) as service:
         text = await scrape(service)
         assert "natstream_journal" not in text
         figure = figures(text)

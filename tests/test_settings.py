@@ -392,6 +392,30 @@ def test_what_is_no_token_never_opens_the_door(variable: str, text: str) -> None
     assert text.strip() == "," or text not in said
 
 
+def test_something_has_to_be_read() -> None:
+    """A service without any source would be ready, and show nothing, for ever."""
+    off = {"NATSTREAM_SOURCES": "drain", "NATSTREAM_DRAIN_BIND": "off"}
+    assert "NATSTREAM_DRAIN_BIND says where it listens" in refusal(**off)
+    assert read(**off, NATSTREAM_JOURNAL_URL="nats://journal.internal").drain_bind is None
+
+
+@pytest.mark.parametrize("variable", ["NATSTREAM_DRAIN_BIND", "NATSTREAM_METRICS_BIND"])
+def test_one_address_is_not_given_twice(variable: str) -> None:
+    """It would be told as taken by another process, which is this one."""
+    binds = {"NATSTREAM_BIND": "127.0.0.1:9000", variable: "127.0.0.1:9000"}
+    assert f"NATSTREAM_BIND and {variable} are both 127.0.0.1:9000" in refusal(**binds)
+    assert read(**dict.fromkeys(binds, "127.0.0.1:0"))
+
+
+def test_a_misspelt_variable_is_told_of() -> None:
+    """And one that is meant for somebody else is not."""
+    environ = {"NATSTREAM_TOKN": "x", "NATSTREAM_SKIP_NOTHING": "1", "NATSTREAM_TOKEN": "y"}
+    [said] = Settings.misspelt(environ)
+    assert said == (
+        "NATSTREAM_TOKN is no setting, and is passed over: NATSTREAM_TOKEN may be meant."
+    )
+
+
 def test_settings_are_frozen() -> None:
     """They are read once."""
     with pytest.raises(attrs.exceptions.FrozenInstanceError):

@@ -183,11 +183,13 @@ async def test_who_cannot_share_is_told_in_one_sentence() -> None:
         page, metrics = (shared.environ[f"NATSTREAM_{name}BIND"] for name in ("", "METRICS_"))
         said = await refused(shared.environ | own | {"NATSTREAM_SHARE_PORT": "off"})
         assert said == (
-            f"natstream: {page} is taken by another process: stop it, or choose another port."
+            f"natstream: NATSTREAM_BIND: {page} is taken by another process: stop it, "
+            "or choose another port."
         )
         said = await refused(shared.environ)
         assert said == (
-            f"natstream: {metrics} is taken by another process: stop it, or choose another port."
+            f"natstream: NATSTREAM_METRICS_BIND: {metrics} is taken by another process: stop it, "
+            "or choose another port."
         )
 
 
@@ -205,6 +207,6 @@ async def test_one_that_shares_cannot_join_one_that_does_not() -> None:
     assert drain.startswith("natstream: NATSTREAM_SHARE_PORT is on without a journal: ")
     assert metrics.endswith("give each a NATSTREAM_METRICS_BIND of its own.")
     assert said == (
-        f"natstream: {bind} is taken by a process that does not share it: stop it, start it with "
-        "NATSTREAM_SHARE_PORT=on too, or choose another port."
+        f"natstream: NATSTREAM_BIND: {bind} is taken by a process that does not share it: stop it, "
+        "start it with NATSTREAM_SHARE_PORT=on too, or choose another port."
     )

@@ -179,6 +179,16 @@ async def test_ctrl_c_ends_it_quietly() -> None:
         assert await process.stderr.receive_some() == b""
 
 
+def test_without_an_output_there_is_nothing_to_do() -> None:
+    """`>&-`: one sentence."""
+    command = f"exec {sys.executable} -m natstream tail >&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "natstream: Standard output is closed: there is nowhere to show lines.\n",
+    )
+
+
 @pytest.mark.parametrize("body", [[line(1)], [line(1)] * 100_000], ids=["idle", "busy"])
 async def test_a_closed_pipe_ends_it_quietly(body: list[bytes]) -> None:
     """`| head -1` ends it with status 0, even where no second line ever comes."""

@@ -86,6 +86,7 @@ async def _report(settings: Settings, wait: float) -> int:
             if finding.state == "failure":
                 status = 1
 
+    show(Finding("warning", sentence.rstrip(".")) for sentence in Settings.misspelt(os.environ))
     show([check_sources(settings)])
     show(check_tokens(settings))
     if problem := tune_process(settings.max_readers, settings.max_connections):

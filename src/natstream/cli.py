@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -36,8 +37,11 @@ def _errors_as_one_sentence() -> Iterator[None]:
 
 class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
-        with _errors_as_one_sentence():
-            return super().invoke(ctx)
+        try:
+            with _errors_as_one_sentence():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:  # before a command has its own way to end
+            sys.exit(130)
 
 
 @click.group(
@@ -80,7 +84,7 @@ def serve() -> None:
 
     settings = Settings.from_environ()
     configure_logging()
-    for warning in prepare_process(settings):
+    for warning in [*Settings.misspelt(os.environ), *prepare_process(settings)]:
         click.echo(f"natstream: {warning}", err=True)
     trio.run(_serve, settings)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 import attrs
@@ -301,14 +302,45 @@ class Settings:
         if given.get("drain_tokens") and "drain_bind" not in given:
             given["drain_bind"] = Bind("::", 8081)
         settings = cls(**given)
+        settings._check_sources()
         settings._check_nats()
         settings._check_journal()
         return settings
+
+    @classmethod
+    def misspelt(cls, environ: Mapping[str, str]) -> list[str]:
+        """A sentence for each variable that is none of ours, and looks as if it were meant to be.
+
+        What a misspelt one was to set, a token for example, is silently not set.
+        """
+        known = {field.metadata["variable"] for field in attrs.fields(cls)} | {"NATSTREAM_URL"}
+        sentences: list[str] = []
+        for name in sorted(environ):
+            if name.startswith("NATSTREAM_") and name not in known:
+                sentences += [
+                    f"{name} is no setting, and is passed over: {meant} may be meant."
+                    for meant in get_close_matches(name, sorted(known), 1, cutoff=0.85)
+                ]
+        return sentences
 
     @property
     def subjects(self) -> tuple[str, ...]:
         """The NATS subjects to subscribe to: one for each app, or one for all of them."""
         return tuple(f"logs.{app}.>" for app in self.apps) or ("logs.>",)
+
+    def _check_sources(self) -> None:
+        if self.sources == ("drain",) and self.drain_bind is None and not self.journal_servers:
+            raise ConfigurationError(
+                "Nothing would be read: NATSTREAM_SOURCES is drain, and the drain is off; "
+                "NATSTREAM_DRAIN_BIND says where it listens."
+            )
+        binds = [("NATSTREAM_DRAIN_BIND", self.drain_bind)] if "drain" in self.sources else []
+        binds.append(("NATSTREAM_METRICS_BIND", self.metrics_bind))
+        for variable, bind in binds:
+            if bind == self.bind and bind.port:
+                raise ConfigurationError(
+                    f"NATSTREAM_BIND and {variable} are both {bind}: each needs a port of its own."
+                )
 
     def _check_nats(self) -> None:
         if "nats" not in self.sources:

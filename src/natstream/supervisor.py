@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -129,9 +129,20 @@ async def run_service(
     with ExitStack() as stack:
         private = None
         if settings.metrics_bind is not None:
-            private = stack.enter_context(listen(settings.metrics_bind))
-        page = stack.enter_context(listen(settings.bind, shared=settings.share_port))
+            with _set_by("NATSTREAM_METRICS_BIND"):
+                private = stack.enter_context(listen(settings.metrics_bind))
+        with _set_by("NATSTREAM_BIND"):
+            page = stack.enter_context(listen(settings.bind, shared=settings.share_port))
         await _run_on(page, private, settings, until, task_status)
+
+
+@contextmanager
+def _set_by(variable: str) -> Iterator[None]:
+    """Say which setting an address comes from that cannot be listened on."""
+    try:
+        yield
+    except ListenError as error:
+        raise ListenError(f"{variable}: {error}") from error
 
 
 async def _run_on(
@@ -283,7 +294,12 @@ def _make_sources(settings: Settings, sink: Sink, health: Health, metrics: Metri
             shared=settings.share_port,
         )
         metrics.drain = drain.statistics
-        sources.append((drain.serve, status))
+
+        async def serve_drain() -> None:
+            with _set_by("NATSTREAM_DRAIN_BIND"):
+                await drain.serve()
+
+        sources.append((serve_drain, status))
     return sources
 
 

@@ -101,6 +101,8 @@ def tail(
       natstream tail logs.example.com --grep '/timeout|refused/' --since 10m
       natstream tail --no-follow --json | jq .message
     """
+    if sys.stdout is None:
+        raise NatstreamError("Standard output is closed: there is nowhere to show lines.")
     if url.isdecimal():
         raise click.UsageError(f"{url} is not an address. For the last {url} lines: --tail {url}")
     if lines is None and since is None and not no_follow:

@@ -314,9 +314,11 @@ class LogDrainServer:
             return await self._answer(http, _refusal(400, str(error)), close=True)
         if request is None:
             return False
-        refusal = self._refuse(request)
+        may_send = not self._tokens or self._shows_token(request.headers.get(b"authorization", b""))
+        refusal = self._refuse(request, may_send)
         if refusal is not None:
-            return await self._answer(http, refusal)
+            # Who may not send holds no place that senders need.
+            return await self._answer(http, refusal, close=not may_send)
         # Until it is answered: else a sender might repeat what has been delivered.
         self._requests += 1
         try:
@@ -331,13 +333,16 @@ class LogDrainServer:
         self._answers[answer.status] += 1
         return await http.answer(answer, close=close or self._closing)
 
-    def _refuse(self, request: Request) -> Answer | None:
+    def _refuse(self, request: Request, may_send: bool) -> Answer | None:
         """The answer that needs no body, if there is one."""
         if request.method in (b"GET", b"HEAD"):
             return HELLO
         if request.method != b"POST":
             return _refusal(405, "Send logs with POST.", (b"allow", b"POST, GET, HEAD"))
-        if self._tokens and not self._shows_token(request.headers.get(b"authorization", b"")):
+        if not self._tokens and request.headers.keys() & {b"origin", b"sec-fetch-site"}:
+            # Any page that is open on this machine could; senders of logs have no origin.
+            return _refusal(403, "A browser's pages may not send logs: use a drain token.")
+        if not may_send:
             return _refusal(
                 401,
                 "Send a valid token, as Authorization: Bearer <token>.",
