@@ -1,7 +1,5 @@
 """The log drain beside flaude's: lines a second and CPU a line; same bodies, client and run.
 
-    python benchmarks/drain.py [--seconds 2] [--rounds 3] [--lines 1,100,1000]
-
 natstream parses, numbers and remembers every entry and hands it to one live reader of the hub;
 flaude 0.6.1 parses it and puts the message into the queue of one reader. Each server is a process
 of its own, on a core of its own where there are two; the client keeps eight requests under way and
@@ -14,14 +12,13 @@ flaude goes into a virtual environment of its own, below `benchmarks/.cache`, wi
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import socket
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -235,38 +232,34 @@ def measure(peer: str, lines: int, seconds: float) -> Result:
     return Result(timed * lines / took, cpu / (timed * lines) * 1e6)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
-    parser.add_argument("--rounds", type=int, default=3, help="the median of them counts")
-    parser.add_argument("--lines", default="1,100,1000", help="lines a body")
-    parser.add_argument("--serve", choices=PEERS, help=argparse.SUPPRESS)
-    parser.add_argument("--json", action="store_true", help="figures instead of a table")
-    options = parser.parse_args()
-    if options.serve:
-        {"natstream": serve_natstream, "flaude": serve_flaude}[options.serve]()
-        return
-    table = []
-    for lines in map(int, options.lines.split(",")):
-        rounds: dict[str, list[Result]] = {peer: [] for peer in PEERS}
-        for _ in range(options.rounds):
+class Comparison(NamedTuple):
+    lines: int
+    """A body."""
+    ours: Result
+    theirs: Result
+
+
+def compare(sizes: Sequence[int], seconds: float, rounds: int) -> list[Comparison]:
+    """Measure both in turn, with bodies of so many lines; medians of the rounds."""
+    comparisons = []
+    for lines in sizes:
+        results: dict[str, list[Result]] = {peer: [] for peer in PEERS}
+        for _ in range(rounds):
             for peer in PEERS:
-                rounds[peer].append(measure(peer, lines, options.seconds))
+                results[peer].append(measure(peer, lines, seconds))
         ours, theirs = (
-            Result(*map(statistics.median, zip(*rounds[peer], strict=True))) for peer in PEERS
+            Result(*map(statistics.median, zip(*results[peer], strict=True))) for peer in PEERS
         )
-        table.append((lines, ours, theirs, ours.lines / theirs.lines))
-    if options.json:
-        print(json.dumps([[lines, ours, theirs, ratio] for lines, ours, theirs, ratio in table]))
-        return
-    print("| lines a body | natstream lines/s | flaude lines/s | ratio | wanted |", end="")
-    print(" natstream CPU µs/line | flaude CPU µs/line |")
-    print("|---:|---:|---:|---:|---:|---:|---:|")
-    for lines, ours, theirs, ratio in table:
-        print(
-            f"| {lines:,} | {ours.lines:,.0f} | {theirs.lines:,.0f} | {ratio:.2f} "
-            f"| {WANTED.get(lines, '')} | {ours.cpu:.2f} | {theirs.cpu:.2f} |"
-        )
+        comparisons.append(Comparison(lines, ours, theirs))
+    return comparisons
+
+
+def main() -> None:
+    """Serve, as one of the peers: `compare` starts them."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--serve", choices=PEERS, required=True)
+    options = parser.parse_args()
+    {"natstream": serve_natstream, "flaude": serve_flaude}[options.serve]()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from benchmarks.bench import COLUMNS, SUSTAINED, Bench, Watch, harness, row_of
+from benchmarks.drain import WANTED, compare
 from benchmarks.loads import Load, Result, apply, open_readers
 from benchmarks.path import steps
 from benchmarks.peers import NATSTREAM, Peer
@@ -147,7 +148,38 @@ async def _slow(bench: Bench, peer: Peer, deaf: int) -> tuple[Result, Watch]:
     return result, watch
 
 
+async def drain(bench: Bench) -> Table:
+    """The log drain beside flaude's: lines a second, and CPU a line."""
+    # On a thread, since it waits for processes of its own.
+    comparisons = await trio.to_thread.run_sync(compare, [*WANTED], bench.seconds / 5, 3)
+    rows = [
+        (
+            f"{lines:,}",
+            f"{ours.lines:,.0f}",
+            f"{theirs.lines:,.0f}",
+            f"{ours.lines / theirs.lines:.2f}",
+            f"{WANTED[lines]}",
+            decimals(ours.cpu),
+            decimals(theirs.cpu),
+        )
+        for lines, ours, theirs in comparisons
+    ]
+    columns = ("lines a body", "natstream lines/s", "flaude lines/s", "ratio", "wanted at least")
+    return Table((*columns, "natstream CPU µs/line", "flaude CPU µs/line"), rows)
+
+
 MEASUREMENTS: dict[str, Callable[[Bench], Awaitable[Table]]] = {
     measurement.__name__: measurement
-    for measurement in (loads, path, throughput, filters, slow, idle, journal, processes, archive)
+    for measurement in (
+        loads,
+        path,
+        throughput,
+        filters,
+        slow,
+        idle,
+        drain,
+        journal,
+        processes,
+        archive,
+    )
 }
