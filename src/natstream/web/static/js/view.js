@@ -388,7 +388,10 @@ export class View {
     const lineHeight = parseFloat(getComputedStyle(message).lineHeight);
     this.#oneLine = probe.getBoundingClientRect().height;
     this.#moreLines = lineHeight || this.#oneLine;
-    this.look.columns = Math.max(10, Math.floor(message.clientWidth / width) || 80);
+    // A message is as wide as its text, or as all that is left of the row.
+    const end = probe.getBoundingClientRect().right - parseFloat(getComputedStyle(probe).paddingRight);
+    const room = end - message.getBoundingClientRect().left;
+    this.look.columns = Math.max(10, Math.floor(room / width) || 80);
   }
 
   /** @param {MouseEvent} event @param {(seq: number) => void} chosen */
