@@ -30,7 +30,7 @@ bench: .venv/ready-dev benchmarks/.venv/ready
 
 # Pictures of the page for the documentation. Needs chromium, and fonts for CJK and emoji.
 screenshots: .venv/ready-dev
-	PYTHONPATH=. $(BIN)/python tests/screenshots.py
+	$(BIN)/python -m tests.page.screenshots
 
 benchmarks/.venv/ready: benchmarks/requirements.txt
 	$(PYTHON) -m venv benchmarks/.venv

@@ -8,14 +8,14 @@ import sys
 from collections.abc import Iterator
 
 import trio
+from tests.support.processes import BenchmarkError, isolate
 
 from benchmarks.bench import Bench
 from benchmarks.measurements import MEASUREMENTS
 from benchmarks.peers import PEERS
-from benchmarks.processes import BenchmarkError, isolate
 from benchmarks.report import conditions, write
+from natstream.demo.nats_server import NatsServer
 from natstream.errors import NatstreamError
-from natstream.localnats import NatsServer
 
 
 def _loads(text: str) -> list[tuple[int, int]]:

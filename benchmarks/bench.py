@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 
 import attrs
 import trio
+from tests.support.processes import Server
 
 from benchmarks.loads import Load, Result, measure
 from benchmarks.peers import Peer
-from benchmarks.processes import Server
 from benchmarks.report import decimals, megabytes, milliseconds
-from natstream.localnats import NatsServer
+from natstream.demo.nats_server import NatsServer
 
 __all__ = ["COLUMNS", "SUSTAINED", "Bench", "Watch", "harness", "row_of"]
 

@@ -61,11 +61,11 @@ def make_body(lines: int) -> bytes:
 def serve_natstream() -> None:
     import trio
 
-    from natstream.backlog import Selection
-    from natstream.collector import LogCollector
-    from natstream.hub import open_hub
-    from natstream.process import tune_process
-    from natstream.sources.drain import LogDrainServer
+    from natstream.config.process import tune_process
+    from natstream.drain.collector import LogCollector
+    from natstream.drain.server import LogDrainServer
+    from natstream.hub.backlog import Selection
+    from natstream.hub.hub import open_hub
 
     async def main() -> None:
         async with open_hub() as hub, LogDrainServer(LogCollector(), hub=hub) as server:

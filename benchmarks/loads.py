@@ -12,10 +12,10 @@ from contextlib import asynccontextmanager
 
 import attrs
 import trio
+from tests.support.processes import CPUS, HOST, Server, Usage, Worker, open_worker, others_idle
 
 from benchmarks.peers import Peer
-from benchmarks.processes import CPUS, HOST, Server, Usage, Worker, open_worker, others_idle
-from natstream.localnats import NatsServer
+from natstream.demo.nats_server import NatsServer
 
 __all__ = ["Load", "Part", "Result", "apply", "measure", "open_readers"]
 

@@ -14,14 +14,14 @@ from contextlib import asynccontextmanager
 
 import trio
 import trio.testing
+from tests.support.processes import CPUS, HOST
 
 from benchmarks.lines import KINDS, stamp_all, templates
-from benchmarks.processes import CPUS, HOST
-from natstream.backlog import Selection
-from natstream.entry import LogEntry
-from natstream.framing import FORMATS
-from natstream.hub import Hub, open_hub
-from natstream.parsing import parse_nats
+from natstream.entries.entry import LogEntry
+from natstream.entries.fly import parse_nats
+from natstream.formats.events import FORMATS
+from natstream.hub.backlog import Selection
+from natstream.hub.hub import Hub, open_hub
 
 __all__ = ["Step", "steps"]
 

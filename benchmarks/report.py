@@ -12,7 +12,7 @@ from pathlib import Path
 
 import attrs
 
-from natstream.localnats import find_nats_server
+from natstream.demo.nats_server import find_nats_server
 
 __all__ = ["Table", "conditions", "decimals", "megabytes", "milliseconds", "write"]
 

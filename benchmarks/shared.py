@@ -19,7 +19,7 @@ from benchmarks.stored import (
     open_journal,
     read_back,
 )
-from natstream.localnats import NatsServer
+from natstream.demo.nats_server import NatsServer
 
 __all__ = ["archive", "journal", "processes"]
 

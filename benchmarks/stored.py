@@ -14,13 +14,13 @@ from tempfile import TemporaryDirectory
 import attrs
 import httpx
 import trio
+from tests.support.processes import HOST, BenchmarkError
 
 from benchmarks.lines import KINDS, STAMP, stamp_all, templates
-from benchmarks.processes import HOST, BenchmarkError
+from natstream.demo.nats_server import NatsServer
 from natstream.errors import NatstreamError
 from natstream.journal.jetstream import JetStream, StreamConfig
-from natstream.localnats import NatsServer
-from natstream.natsclient import Connection, Login
+from natstream.nats.connection import Connection, Login
 
 __all__ = [
     "MACHINES",

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from benchmarks.soak.mistreated import PUBLISHER, READER, MistreatedServer, authorization
-
-from cluster import JournalServer
+from tests.support.journal_server import JournalServer
+from tests.support.mistreated import PUBLISHER, READER, MistreatedServer, authorization
 
 __all__ = ["PUBLISHER", "READER", "MistreatedServer", "authorization", "journal", "nats_server"]
 

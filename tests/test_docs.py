@@ -22,16 +22,16 @@ import httpx
 import pytest
 import trio
 from click.testing import CliRunner
+from tests.support.service import PATIENCE, RunningService, open_service
 
 import natstream
-from natstream.cli import main
-from natstream.entry import Gap, LogEntry, Notice
-from natstream.filtering import FILTER_PARAMETERS
-from natstream.framing import NDJSON, SSE, TEXT, EventId, Format, gap_notice
-from natstream.settings import Settings
-from natstream.traffic import encode, traffic
+from natstream.cli.main import main
+from natstream.config.settings import Settings
+from natstream.demo.traffic import encode, traffic
+from natstream.entries.entry import Gap, LogEntry, Notice
+from natstream.entries.filters import FILTER_PARAMETERS
+from natstream.formats.events import NDJSON, SSE, TEXT, EventId, Format, gap_notice
 from natstream.web.query import STREAM_PARAMETERS
-from service import PATIENCE, RunningService, open_service
 
 ROOT = Path(__file__).parents[1]
 PAGES = {

@@ -1,6 +1,7 @@
-"""Each room imports only from rooms above it, and a library is known to its own room alone.
+"""The floors of the house: each package imports only from packages on lower floors.
 
-`docs/architecture.md` says what the rooms are for.
+A package that is added gets one row in `FLOORS`; its modules need none. `docs/architecture.md` says
+what each package is for.
 """
 
 from __future__ import annotations
@@ -13,122 +14,171 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "src" / "natstream"
+PACKAGE = Path(__file__).parents[1] / "src" / "natstream"
 
-# From the top down. A new module stands below all that it imports, and above all that import it.
-ROOMS = """
-    errors refusals entry terminal parsing unpacking bodies filtering framing unframing backlog
-    legs sink beside seeking subscription hub facets health values settings findings logs listening
-    process collector natsclient sources sources.inbox sources.http1 sources.nats sources.drain
-    journal journal.stored journal.jetstream journal.consumer journal.outbox journal.known
-    journal.archive journal.writer journal.standin journal.journal
-    web web.answers web.files web.guards web.attempts web.query web.grants web.places web.metrics
-    web.operations web.auth web.stream web.app
-    http2 connection serving supervisor asgi
-    traffic localnats demo client options tail check link cli __main__
-    natstream
-""".split()  # noqa: SIM905  # a list of words
+# Lowest first. Packages of one floor do not import each other, except where NEIGHBOURS says so.
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("errors", "background"),
+    ("entries",),
+    ("formats", "server", "config"),
+    ("hub", "client"),
+    ("nats", "drain"),
+    ("journal", "web"),
+    ("supervisor",),
+    ("cli", "demo", "asgi"),
+)
+# At the top: the library's names, which load their modules when asked for, and `python -m`.
+FACE = {"natstream", "__main__"}
 
-PURE = """
-    refusals entry terminal parsing unpacking bodies filtering framing unframing backlog legs sink
-    facets
-    health values settings findings journal.stored web.query
-""".split()  # noqa: SIM905  # a list of words
-
-# Whoever waits, or talks to the outside.
+# Modules that take values and give values: they neither wait nor do I/O.
+PURE = {
+    "entries",
+    "formats",
+    "config.diagnostics",
+    "config.setting_types",
+    "config.settings",
+    "drain.bodies",
+    "drain.content_encoding",
+    "hub.backlog",
+    "hub.health",
+    "hub.sink",
+    "hub.timeline",
+    "journal.messages",
+    "server.request_checks",
+    "web.facets",
+    "web.query",
+}
 IMPURE = {"trio", "asyncio", "socket", "ssl", "select", "threading", "subprocess", "http", "httpx"}
 
+# The packages (or modules) that may import a library; a fault of it is then mended in one place.
 HOMES = {
-    "nats": {"natsclient"},
-    "trio_asyncio": {"natsclient"},
-    "h11": {"sources.http1", "connection"},
-    "hypercorn": {"serving", "connection", "http2"},
-    "h2": {"http2"},
+    "nats": {"nats.connection"},
+    "trio_asyncio": {"nats.connection"},
+    "h11": {"drain.http1", "server"},
+    "h2": {"server"},
+    "hypercorn": {"server"},
     "quart": {"web"},
     "quart_trio": {"web", "supervisor"},  # the supervisor names the type that it hands on
     "werkzeug": {"web"},
     "itsdangerous": {"web"},
     "prometheus_client": {"web"},
-    "httpx": {"client", "check"},
-    "re2": {"filtering"},
-    "structlog": {"logs", "supervisor", "asgi"},
+    "httpx": {"client", "cli.check"},
+    "re2": {"entries.filters"},
+    "structlog": {"config.service_log", "supervisor", "asgi"},
 }
 
 
-def room(path: Path) -> str:
-    """The name of a file's room; the package's own is `natstream`."""
+def module_name(path: Path) -> str:
+    """The name of a file's module without `natstream.`; the package's own is `natstream`."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__") or "natstream"
 
 
-FILES = {room(path): path for path in PACKAGE.rglob("*.py")}
+FILES = {module_name(path): path for path in PACKAGE.rglob("*.py")}
+MODULES = sorted(FILES)
 
 
-def imports(name: str) -> Iterator[str]:
-    """What a room imports, anywhere in it; names of ours without `natstream.`."""
+def package(name: str) -> str:
+    """The package of a module, or the module itself where it stands at the top."""
+    return name.partition(".")[0]
+
+
+def floor(name: str) -> int:
+    """The floor of a module's package."""
+    return next(number for number, row in enumerate(FLOORS) if package(name) in row)
+
+
+def ours(name: str) -> Iterator[tuple[str, str]]:
+    """The imports of a module that are modules of natstream.
+
+    Our `nats` package and the library of that name are told apart by the line that imports them.
+    """
+    text = FILES[name].read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("natstream"):
+            module = (node.module or "").removeprefix("natstream").removeprefix(".")
+            for alias in node.names:
+                inner = f"{module}.{alias.name}".removeprefix(".")
+                yield (inner, "") if inner in FILES else (module or "natstream", alias.name)
+
+
+def libraries(name: str) -> Iterator[str]:
+    """The top-level names of what a module imports from elsewhere."""
     for node in ast.walk(ast.parse(FILES[name].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name.removeprefix("natstream.") for alias in node.names)
+            yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{name} imports relatively: say natstream.…"
-            module = (node.module or "").removeprefix("natstream.")
-            for alias in node.names:
-                inner = f"{node.module}.{alias.name}".removeprefix("natstream.")
-                yield inner if inner in FILES else module
+            yield (node.module or "").partition(".")[0]
 
 
-def is_in(name: str, rooms: set[str]) -> bool:
-    """Whether a room is one of these, or in one."""
-    return name in rooms or name.partition(".")[0] in rooms
+def is_in(name: str, places: set[str]) -> bool:
+    """Whether a module is one of these, or in one of these packages."""
+    return name in places or package(name) in places
 
 
-def test_every_module_has_its_place() -> None:
-    """A new one is put into the list, and one that has gone is taken out."""
-    new = sorted(FILES.keys() - set(ROOMS))
-    assert not new, (
-        f"place {', '.join(new)} in ROOMS of tests/test_layers.py: below all that it imports, "
-        "above all that import it; and in the table of docs/architecture.md"
-    )
-    assert sorted(set(ROOMS) - FILES.keys()) == []
-    assert len(ROOMS) == len(set(ROOMS))
+def test_every_package_has_a_floor() -> None:
+    """Each package, and each module at the top, has exactly one row; and no row is without one."""
+    rows = [name for row in FLOORS for name in row]
+    assert sorted(rows) == sorted({package(name) for name in MODULES} - FACE)
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_room_imports_only_from_rooms_above(name: str) -> None:
-    """So that each can be understood from those that one has read already."""
-    ours = {imported for imported in imports(name) if imported in FILES}
-    assert [other for other in ours if ROOMS.index(other) >= ROOMS.index(name)] == []
+def test_few_modules_stand_beside_the_packages() -> None:
+    """At most nine files lie directly in `src/natstream`, so that its packages are seen."""
+    assert len(list(PACKAGE.glob("*.py"))) <= 9
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if is_in(name, {"sources"})])
-def test_sources_do_not_know_the_web(name: str) -> None:
-    """They are usable without it."""
-    assert not any(is_in(imported, {"web"}) for imported in imports(name))
+@pytest.mark.parametrize("name", [name for name in MODULES if name not in FACE])
+def test_a_module_imports_from_lower_floors(name: str) -> None:
+    """A module imports from its own package and from packages on lower floors."""
+    upwards = [
+        module
+        for module, _ in ours(name)
+        if package(module) != package(name) and (module in FACE or floor(module) >= floor(name))
+    ]
+    assert upwards == []
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if is_in(name, {"web"})])
-def test_the_web_does_not_know_the_sources(name: str) -> None:
-    """It sees what the hub and their health say."""
-    assert not any(is_in(imported, {"sources"}) for imported in imports(name))
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_imports_only_exported_names(name: str) -> None:
+    """A name that another module imports is in the `__all__` of its home."""
+    for module, imported in ours(name):
+        if imported:
+            assert imported in exported(module), f"{name} imports {imported} of {module}"
 
 
-@pytest.mark.parametrize("name", PURE)
-def test_a_pure_room_takes_values_and_gives_values(name: str) -> None:
-    """It does not wait, and talks to nobody."""
-    foreign = {imported.partition(".")[0] for imported in imports(name)}
+def exported(name: str) -> set[str]:
+    """The names in a module's `__all__`."""
+    for node in ast.parse(FILES[name].read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return set(ast.literal_eval(node.value))
+    return set()
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if FILES[name].name == "__init__.py"])
+def test_a_package_opens_with_its_promise(name: str) -> None:
+    """A package's `__init__.py` says what the package does, and exports nothing."""
+    module = ast.parse(FILES[name].read_text(encoding="utf-8"))
+    assert ast.get_docstring(module)
+    if name != "natstream":
+        assert len(module.body) == 1
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if is_in(name, PURE)])
+def test_a_pure_module_takes_values_and_gives_values(name: str) -> None:
+    """A pure module imports nothing that waits, does I/O or belongs to another home."""
+    foreign = set(libraries(name))
     assert foreign & (IMPURE | HOMES.keys() - {"re2", "werkzeug"}) == set()
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_library_is_known_to_its_room_alone(name: str) -> None:
-    """What is wrong with it can be mended in one place."""
-    for imported in imports(name):
-        library = imported.partition(".")[0]
+@pytest.mark.parametrize("name", MODULES)
+def test_a_library_is_known_to_its_home_alone(name: str) -> None:
+    """A library is imported only by its home, so that its faults are mended in one place."""
+    for library in libraries(name):
         assert library not in HOMES or is_in(name, HOMES[library]), f"{name} imports {library}"
 
 
 def test_importing_natstream_loads_neither_nats_nor_the_web() -> None:
-    """The library is usable without them."""
+    """The library is usable without NATS, Quart and hypercorn."""
     program = "import sys, natstream; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60

@@ -9,15 +9,15 @@ from itertools import pairwise
 
 import pytest
 import trio
+from tests.support.mistreated import MistreatedServer
+from tests.support.service import open_service
 from trio.testing import MockClock
 
-from conftest import MistreatedServer
-from natstream.entry import LogEntry
+from natstream.entries.entry import LogEntry
+from natstream.entries.fly import parse_nats
 from natstream.errors import ListenError, SourceDenied, SourceUnavailable
-from natstream.health import Health, SourceState, SourceStatus
-from natstream.parsing import parse_nats
+from natstream.hub.health import Health, SourceState, SourceStatus
 from natstream.supervisor import FIRST_DELAY, LONGEST_DELAY, keep_running
-from service import open_service
 
 
 class Announced(list[tuple[str, str]]):
@@ -123,7 +123,9 @@ async def test_tasks_that_crash_are_restarted(task: str, monkeypatch: pytest.Mon
 
         return wrapped
 
-    from natstream import hub, serving, supervisor
+    from natstream import supervisor
+    from natstream.hub import hub
+    from natstream.server import server as serving
 
     if task == "hub":
         monkeypatch.setattr(hub.Hub, "run", crash_once(hub.Hub.run))
@@ -146,8 +148,8 @@ async def test_lines_that_have_arrived_have_a_part_of_the_grace(
         time.sleep(0.01)  # 6 seconds for all of them
         return parse_nats(subject, payload)
 
-    monkeypatch.setattr("natstream.sources.nats.parse_nats", parse)
-    monkeypatch.setattr("natstream.sources.inbox.RUN_MESSAGES", 2)
+    monkeypatch.setattr("natstream.nats.source.parse_nats", parse)
+    monkeypatch.setattr("natstream.nats.inbox.RUN_MESSAGES", 2)
     async with (
         open_service(nats_server, NATSTREAM_GRACE="1.5") as service,
         service.stream() as stream,

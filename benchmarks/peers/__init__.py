@@ -12,9 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import attrs
+from tests.support.processes import CPUS, HOST, Server, free_port
 
-from benchmarks.processes import CPUS, HOST, Server, free_port
-from natstream.localnats import NatsServer
+from natstream.demo.nats_server import NatsServer
 
 __all__ = ["NATSTREAM", "PEERS", "Peer", "open_sharing"]
 

@@ -15,7 +15,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-import nats
 import uvicorn
 from nats.aio.msg import Msg
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -23,6 +22,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+
+import nats
 
 # A reader that is this far behind loses lines: otherwise one that stalls takes all memory.
 QUEUE_SIZE = 10_000

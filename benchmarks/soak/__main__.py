@@ -7,8 +7,8 @@ import signal
 import sys
 
 import trio
+from tests.support.processes import isolate
 
-from benchmarks.processes import isolate
 from benchmarks.report import conditions, write
 from benchmarks.soak.findings import Findings, Soak, as_table
 from benchmarks.soak.table import FAULTS

@@ -9,11 +9,11 @@ from functools import partial
 import attrs
 import trio
 import trio.testing
+from tests.support.mistreated import MistreatedServer
+from tests.support.processes import HOST
 
-from benchmarks.processes import HOST
 from benchmarks.soak.findings import Findings, Soak
 from benchmarks.soak.lines import EventStream, Lines, Seen
-from benchmarks.soak.mistreated import MistreatedServer
 from benchmarks.soak.posts import GoodSender, Sender, make_batch, make_post
 from benchmarks.soak.service import Service, wait_for
 

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 import trio
+from tests.support.mistreated import MistreatedServer
 
 from benchmarks.soak.findings import Findings, Soak
 from benchmarks.soak.lines import Lines, Seen, follow
-from benchmarks.soak.mistreated import MistreatedServer
 from benchmarks.soak.posts import GoodSender
 from benchmarks.soak.service import Service
 

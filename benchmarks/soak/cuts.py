@@ -6,10 +6,10 @@ import random
 import signal
 
 import trio
+from tests.support.mistreated import MistreatedServer
 
 from benchmarks.soak.findings import Findings, Soak
 from benchmarks.soak.lines import EventStream, Lines, Seen, follow, reset
-from benchmarks.soak.mistreated import MistreatedServer
 from benchmarks.soak.service import Service
 
 __all__ = ["cuts"]

@@ -20,11 +20,11 @@ from typing import Any
 import trio
 
 from natstream import supervisor
-from natstream.cli import main as run_natstream
+from natstream.cli.main import main as run_natstream
+from natstream.drain.server import LogDrainServer
 from natstream.errors import SourceDenied
-from natstream.hub import Hub
-from natstream.sources import nats
-from natstream.sources.drain import LogDrainServer
+from natstream.hub.hub import Hub
+from natstream.nats import source as nats
 
 
 class InjectedError(Exception):

@@ -14,9 +14,9 @@ import attrs
 import h11
 import msgspec
 import trio
+from tests.support.mistreated import MistreatedServer
+from tests.support.processes import HOST
 
-from benchmarks.processes import HOST
-from benchmarks.soak.mistreated import MistreatedServer
 from benchmarks.soak.service import wait_for
 
 __all__ = ["EventStream", "Lines", "Seen", "follow", "make_line", "reset"]

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 from itertools import cycle, islice
 
 import trio
+from tests.support.mistreated import MistreatedServer
 
 from benchmarks.soak.findings import Findings, Soak
 from benchmarks.soak.lines import Lines, Seen, follow
-from benchmarks.soak.mistreated import MistreatedServer
 from benchmarks.soak.service import Service, wait_for
 
 __all__ = ["outage"]

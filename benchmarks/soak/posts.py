@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, suppress
 
 import attrs
 import trio
+from tests.support.processes import HOST
 
-from benchmarks.processes import HOST
 from benchmarks.soak.lines import Seen, make_line
 
 __all__ = ["GoodSender", "Sender", "make_post"]

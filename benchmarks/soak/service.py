@@ -17,9 +17,9 @@ from typing import Any
 
 import attrs
 import trio
+from tests.support.processes import CPUS, HOST, BenchmarkError, Server, free_port
 
-from benchmarks.processes import CPUS, HOST, BenchmarkError, Server, free_port
-from natstream.localnats import NatsServer
+from natstream.demo.nats_server import NatsServer
 
 __all__ = ["PATIENCE", "Service", "wait_for"]
 

@@ -10,11 +10,11 @@ import h2.config
 import h2.connection
 import h2.events
 import trio
+from tests.support.mistreated import PUBLISHER, MistreatedServer
+from tests.support.processes import HOST
 
 from benchmarks.loads import Load, apply, open_readers
-from benchmarks.processes import HOST
 from benchmarks.soak.findings import Findings, Soak
-from benchmarks.soak.mistreated import PUBLISHER, MistreatedServer
 from benchmarks.soak.service import PATIENCE, Service
 
 __all__ = ["stall"]

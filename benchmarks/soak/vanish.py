@@ -10,11 +10,11 @@ import attrs
 import h2.config
 import h2.connection
 import trio
+from tests.support.mistreated import MistreatedServer
+from tests.support.processes import HOST
 
-from benchmarks.processes import HOST
 from benchmarks.soak.findings import Findings, Soak
 from benchmarks.soak.lines import Lines, reset
-from benchmarks.soak.mistreated import MistreatedServer
 from benchmarks.soak.service import PATIENCE, Service, wait_for
 
 __all__ = ["vanish"]

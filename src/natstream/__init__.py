@@ -3,7 +3,7 @@
     sources (NATS, the drain) → parsing → hub and backlog → framing → web
                        └─► collector: lines by machine, for programs
 
-The names below are the library; importing it loads nothing else. `natstream.hub.open_hub` is the
+The names below are the library; importing it loads nothing else. `open_hub` is the
 broadcast by itself, `natstream serve` the whole. How the rooms hang together is told in
 docs/architecture.md.
 """
@@ -14,9 +14,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from natstream.client import EntryReceiver, open_log_stream
-    from natstream.collector import LineReceiver, LogCollector, LogStream, drain_channel
-    from natstream.entry import Gap, LogEntry, Notice
+    from natstream.client.client import EntryReceiver, open_log_stream
+    from natstream.drain.collector import LineReceiver, LogCollector, LogStream, drain_channel
+    from natstream.drain.server import DrainLimits, LogDrainServer
+    from natstream.entries.entry import Gap, LogEntry, Notice
+    from natstream.entries.filters import Filter
+    from natstream.entries.fly import parse_log_entry, parse_ndjson
     from natstream.errors import (
         BadBody,
         BadQuery,
@@ -28,10 +31,7 @@ if TYPE_CHECKING:
         SourceUnavailable,
         TooManyReaders,
     )
-    from natstream.filtering import Filter
-    from natstream.hub import Hub, open_hub
-    from natstream.parsing import parse_log_entry, parse_ndjson
-    from natstream.sources.drain import DrainLimits, LogDrainServer
+    from natstream.hub.hub import Hub, open_hub
 
 # Each name's home, loaded when the name is first asked for: a program that reads a drain needs
 # no web framework, and `natstream --help` none of it.
@@ -39,28 +39,28 @@ _HOMES = {
     "BadBody": "errors",
     "BadQuery": "errors",
     "ConfigurationError": "errors",
-    "DrainLimits": "sources.drain",
-    "EntryReceiver": "client",
-    "Filter": "filtering",
-    "Gap": "entry",
-    "Hub": "hub",
-    "LineReceiver": "collector",
+    "DrainLimits": "drain.server",
+    "EntryReceiver": "client.client",
+    "Filter": "entries.filters",
+    "Gap": "entries.entry",
+    "Hub": "hub.hub",
+    "LineReceiver": "drain.collector",
     "ListenError": "errors",
-    "LogCollector": "collector",
-    "LogDrainServer": "sources.drain",
-    "LogEntry": "entry",
-    "LogStream": "collector",
+    "LogCollector": "drain.collector",
+    "LogDrainServer": "drain.server",
+    "LogEntry": "entries.entry",
+    "LogStream": "drain.collector",
     "NatstreamError": "errors",
-    "Notice": "entry",
+    "Notice": "entries.entry",
     "SourceDenied": "errors",
     "SourceError": "errors",
     "SourceUnavailable": "errors",
     "TooManyReaders": "errors",
-    "drain_channel": "collector",
-    "open_hub": "hub",
-    "open_log_stream": "client",
-    "parse_log_entry": "parsing",
-    "parse_ndjson": "parsing",
+    "drain_channel": "drain.collector",
+    "open_hub": "hub.hub",
+    "open_log_stream": "client.client",
+    "parse_log_entry": "entries.fly",
+    "parse_ndjson": "entries.fly",
 }
 
 __all__ = [

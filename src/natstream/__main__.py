@@ -1,5 +1,5 @@
 """`python -m natstream`."""
 
-from natstream.cli import main
+from natstream.cli.main import main
 
 main(prog_name="natstream")

@@ -1,6 +1,6 @@
 """`natstream.asgi:app`: for `hypercorn -k trio natstream.asgi:app`, without our own server.
 
-`natstream serve` is the better way. Plain hypercorn lacks what `natstream.serving` mends: a
+`natstream serve` is the better way. Plain hypercorn lacks what `natstream.server.server` mends: a
 client that stops reading holds its task and delays the end, a cleartext HTTP/2 client that reads
 nothing grows memory, streams are cut at the end of hypercorn's grace instead of being told, and
 it exits with 0 when the start fails. Addresses and limits are hypercorn's own settings (see
@@ -15,10 +15,10 @@ import attrs
 import structlog
 import trio
 
+from natstream.config.process import prepare_process
+from natstream.config.service_log import configure_logging
+from natstream.config.settings import Settings
 from natstream.errors import NatstreamError
-from natstream.logs import configure_logging
-from natstream.process import prepare_process
-from natstream.settings import Settings
 from natstream.supervisor import Core, make_core
 
 __all__ = ["app"]

@@ -15,6 +15,7 @@ __all__ = [
     "BadBody",
     "BadQuery",
     "ConfigurationError",
+    "ExpressionTooSlow",
     "JournalDenied",
     "JournalReason",
     "JournalUnavailable",

@@ -18,20 +18,20 @@ import structlog
 import trio
 from quart_trio import QuartTrio
 
-from natstream.collector import LogCollector
-from natstream.connection import Limits
+from natstream.config.listening import listen
+from natstream.config.process import share_files
+from natstream.config.settings import Bind, Settings
+from natstream.drain.collector import LogCollector
 from natstream.errors import ListenError, SourceDenied, SourceError
-from natstream.facets import Facets
-from natstream.health import Health, SourceState, SourceStatus
-from natstream.hub import Hub
-from natstream.listening import listen
-from natstream.process import share_files
-from natstream.serving import serve
-from natstream.settings import Bind, Settings
-from natstream.sink import Sink
+from natstream.hub.health import Health, SourceState, SourceStatus
+from natstream.hub.hub import Hub
+from natstream.hub.sink import Sink
+from natstream.server.connection import Limits
+from natstream.server.server import serve
 from natstream.web.app import create_app
+from natstream.web.facets import Facets
+from natstream.web.health_endpoints import create_metrics_app
 from natstream.web.metrics import Metrics
-from natstream.web.operations import create_metrics_app
 
 if TYPE_CHECKING:
     from natstream.journal.journal import Journal
@@ -234,7 +234,7 @@ def _make_journal(settings: Settings, hub: Hub, health: Health) -> Journal:
     # Imported late, as nats-py is.
     from natstream.journal.jetstream import StreamConfig
     from natstream.journal.journal import Journal
-    from natstream.natsclient import Login
+    from natstream.nats.connection import Login
 
     stand_in = health.add_task("stand-in")
     stand_in.change(SourceState.UP, "Ready to stand in for the journal")
@@ -262,8 +262,8 @@ def _make_sources(settings: Settings, sink: Sink, health: Health, metrics: Metri
     sources: list[Source] = []
     if "nats" in settings.sources:
         # Imported late: a service of drains alone does without nats-py and its event loop.
-        from natstream.natsclient import Login
-        from natstream.sources.nats import NatsSource
+        from natstream.nats.connection import Login
+        from natstream.nats.source import NatsSource
 
         status = health.add_source("nats")
         source = NatsSource(
@@ -275,7 +275,7 @@ def _make_sources(settings: Settings, sink: Sink, health: Health, metrics: Metri
         )
         sources.append((source.run, status))
     if "drain" in settings.sources and settings.drain_bind is not None:
-        from natstream.sources.drain import DrainLimits, LogDrainServer
+        from natstream.drain.server import DrainLimits, LogDrainServer
 
         status = health.add_source("drain")
         drain = LogDrainServer(

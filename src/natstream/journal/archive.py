@@ -11,16 +11,16 @@ from collections.abc import Awaitable, Callable
 import attrs
 import trio
 
-from natstream.backlog import StoredBatch
-from natstream.entry import LogEntry
+from natstream.entries.entry import LogEntry
+from natstream.entries.filters import Filter
+from natstream.entries.fly import parse_text
 from natstream.errors import JournalUnavailable, SourceError
-from natstream.filtering import Filter
+from natstream.hub.backlog import StoredBatch
 from natstream.journal.consumer import Consumer
 from natstream.journal.jetstream import JetStream, Stored, StreamInfo
-from natstream.journal.stored import decode, wanted_subjects
-from natstream.parsing import parse_text
+from natstream.journal.messages import decode, wanted_subjects
 
-__all__ = ["StreamArchive", "entry_of"]
+__all__ = ["READERS_AT_ONCE", "StreamArchive", "entry_of"]
 
 # What one reader holds of it, and parses in one go (5 ms).
 CHUNK_LINES = 500

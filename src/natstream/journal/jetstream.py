@@ -16,9 +16,9 @@ import msgspec
 import trio
 
 from natstream.errors import JournalDenied, JournalUnavailable
-from natstream.natsclient import Connection, Handler
+from natstream.nats.connection import Connection, Handler
 
-__all__ = ["JetStream", "Stored", "StreamConfig", "StreamInfo"]
+__all__ = ["DUPLICATE_WINDOW", "JetStream", "Stored", "StreamConfig", "StreamInfo"]
 
 # A cluster that elects a leader answers nothing for some seconds.
 REQUEST_DEADLINE = 5.0

@@ -22,20 +22,20 @@ from typing import Any, Literal
 import attrs
 import trio
 
-from natstream.backlog import Backlog
-from natstream.entry import Gap, LogEntry
+from natstream.entries.entry import Gap, LogEntry
 from natstream.errors import JournalUnavailable, SourceError
-from natstream.health import SourceState, SourceStatus
-from natstream.hub import Hub
+from natstream.hub.backlog import Backlog
+from natstream.hub.health import SourceState, SourceStatus
+from natstream.hub.hub import Hub
+from natstream.hub.sink import Receipt
+from natstream.hub.timeline import Leg
 from natstream.journal.archive import READERS_AT_ONCE, StreamArchive, entry_of
 from natstream.journal.consumer import Consumer
+from natstream.journal.fallback import StandIn
 from natstream.journal.jetstream import JetStream, Stored, StreamConfig, StreamInfo
 from natstream.journal.outbox import Item, StorageReceipt
-from natstream.journal.standin import StandIn
 from natstream.journal.writer import Writer
-from natstream.legs import Leg
-from natstream.natsclient import Connection, Login
-from natstream.sink import Receipt
+from natstream.nats.connection import Connection, Login
 
 __all__ = ["Journal", "JournalStatistics"]
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import attrs
 import trio
 
-from natstream.entry import LogEntry
+from natstream.entries.entry import LogEntry
 from natstream.errors import JournalUnavailable
 
 __all__ = ["Item", "Outbox", "StorageReceipt"]

@@ -17,12 +17,12 @@ from typing import Any, NoReturn
 
 import trio
 
-from natstream.entry import LogEntry
+from natstream.entries.entry import LogEntry
 from natstream.errors import JournalUnavailable
+from natstream.journal.dedup import Followed, Names
 from natstream.journal.jetstream import JetStream
-from natstream.journal.known import Followed, Names
+from natstream.journal.messages import encode
 from natstream.journal.outbox import Item, Outbox, StorageReceipt
-from natstream.journal.stored import encode
 
 __all__ = ["Writer"]
 

@@ -18,19 +18,19 @@ import trio
 from quart import Response, jsonify, request
 from quart_trio import QuartTrio
 
-from natstream.entry import Notice
-from natstream.facets import Facets
-from natstream.health import Health, SourceState, SourceStatus
-from natstream.hub import Hub
-from natstream.settings import Settings
-from natstream.web.answers import answer_errors, refusal
+from natstream.config.settings import Settings
+from natstream.entries.entry import Notice
+from natstream.hub.health import Health, SourceState, SourceStatus
+from natstream.hub.hub import Hub
 from natstream.web.auth import authenticate, client_address, current_grant
+from natstream.web.errors import answer_errors, refusal
+from natstream.web.facets import Facets
 from natstream.web.files import Files
-from natstream.web.guards import guard
+from natstream.web.health_endpoints import add_healthz, add_operations, statuses
 from natstream.web.metrics import Metrics
-from natstream.web.operations import add_healthz, add_operations, statuses
-from natstream.web.places import Places
 from natstream.web.query import parse_filter, parse_stream_request
+from natstream.web.reader_quota import Places
+from natstream.web.security import guard
 from natstream.web.stream import LogStreamBody
 
 __all__ = ["create_app"]

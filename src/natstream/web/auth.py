@@ -17,13 +17,13 @@ from typing import Any
 
 from quart import Quart, Response, g, request
 
-from natstream.entry import decode_json
-from natstream.settings import Settings
-from natstream.web.answers import nothing, refusal
-from natstream.web.attempts import Attempts
+from natstream.config.settings import Settings
+from natstream.entries.entry import decode_json
+from natstream.web.errors import nothing, refusal
 from natstream.web.grants import Grant, Keyring
-from natstream.web.guards import READABLE, is_cross_site
+from natstream.web.login_throttle import Attempts
 from natstream.web.metrics import Counters
+from natstream.web.security import READABLE, is_cross_site
 
 __all__ = ["authenticate", "client_address", "current_grant"]
 

@@ -18,8 +18,8 @@ from collections.abc import Iterable
 import attrs
 from itsdangerous import BadData, URLSafeSerializer
 
+from natstream.entries.filters import Filter
 from natstream.errors import BadQuery
-from natstream.filtering import Filter
 from natstream.web.query import parse_filter
 
 __all__ = ["Grant", "Keyring"]

@@ -23,8 +23,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from natstream.errors import JournalReason
-from natstream.health import Health, SourceState
-from natstream.hub import Hub
+from natstream.hub.health import Health, SourceState
+from natstream.hub.hub import Hub
 
 __all__ = ["Counters", "LoopDelay", "Metrics"]
 
@@ -35,7 +35,7 @@ DELAY_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
 class DrainFigures(Protocol):
-    """What is asked of the drain (`natstream.sources.drain.DrainStatistics`)."""
+    """What is asked of the drain (`natstream.drain.server.DrainStatistics`)."""
 
     @property
     def connections(self) -> int: ...

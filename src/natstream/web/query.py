@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 import attrs
 from werkzeug.datastructures import MIMEAccept
 
+from natstream.entries.filters import FILTER_PARAMETERS, Filter
+from natstream.entries.fly import parse_time
 from natstream.errors import BadQuery
-from natstream.filtering import FILTER_PARAMETERS, Filter
-from natstream.framing import FORMATS, Format
-from natstream.parsing import parse_time
+from natstream.formats.events import FORMATS, Format
 
 __all__ = ["StreamRequest", "parse_duration", "parse_filter", "parse_stream_request"]
 

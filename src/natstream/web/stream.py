@@ -14,12 +14,12 @@ from contextlib import AbstractContextManager, ExitStack
 import trio
 from quart.wrappers.response import ResponseBody
 
-from natstream.backlog import PIECE_BYTES, Selection
-from natstream.entry import Gap, Notice
+from natstream.entries.entry import Gap, Notice
 from natstream.errors import ExpressionTooSlow, TooManyReaders
-from natstream.framing import gap_notice
-from natstream.hub import Hub
-from natstream.subscription import Subscription
+from natstream.formats.events import gap_notice
+from natstream.hub.backlog import PIECE_BYTES, Selection
+from natstream.hub.hub import Hub
+from natstream.hub.subscription import Subscription
 from natstream.web.metrics import Counters
 from natstream.web.query import StreamRequest
 

@@ -1,0 +1,141 @@
+"""The `natstream` command. Each subcommand imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import click
+
+from natstream.config.settings import Settings
+from natstream.errors import ConfigurationError, NatstreamError
+
+__all__ = ["main"]
+
+
+@contextmanager
+def _errors_as_one_sentence() -> Iterator[None]:
+    """What is the operator's to mend ends the process with one sentence and a status."""
+    try:
+        yield
+    except* NatstreamError as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        status = 2 if isinstance(error, ConfigurationError) else 1
+    else:
+        return
+    click.echo(f"natstream: {error}", err=True)
+    sys.exit(status)
+
+
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            with _errors_as_one_sentence():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:  # before a command has its own way to end
+            sys.exit(130)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="natstream")
+def main() -> None:
+    """Live logs of your Fly.io applications.
+
+    Try it at once, with traffic of its own:
+
+        natstream demo
+
+    On Fly, or anywhere that reaches Fly's NATS:
+
+        FLY_ORG=my-org ACCESS_TOKEN=$(fly tokens create readonly my-org) natstream serve
+    """
+
+
+@main.command()
+def serve() -> None:
+    """Serve the page and the API, reading what the environment says.
+
+    \b
+    FLY_ORG               organisation slug, the NATS user
+    ACCESS_TOKEN          Fly token, the NATS password
+    FLY_APP               app to read: one, several (web,api) or * for all
+    NATSTREAM_SOURCES     nats, drain or both (the default)
+    NATSTREAM_BIND        where the page and the API listen, [::]:8080
+    NATSTREAM_TOKEN       token(s) that readers must show
+
+    docs/settings.md has them all. SIGTERM and Ctrl-C end it in order, exit status 0.
+    Exit status 2: a setting is wrong. 1: an address cannot be listened on.
+    """
+    import trio
+
+    from natstream.config.process import prepare_process
+    from natstream.config.service_log import configure_logging
+
+    settings = Settings.from_environ()
+    configure_logging()
+    for warning in [*Settings.misspelt(os.environ), *prepare_process(settings)]:
+        click.echo(f"natstream: {warning}", err=True)
+    trio.run(_serve, settings)
+
+
+class _Lazy(click.Command):
+    """A command whose module is imported when the command is called.
+
+    Args:
+        module: where the command is; its name there is the name of the command.
+        short_help: one line for `natstream --help`.
+    """
+
+    def __init__(self, module: str, *, short_help: str) -> None:
+        super().__init__(module.rpartition(".")[2], short_help=short_help)
+        self._module = module
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        command: click.Command = getattr(import_module(self._module), str(self.name))
+        return command.make_context(info_name, args, parent, **extra)
+
+
+main.add_command(
+    _Lazy("natstream.demo.demo", short_help="Try it: the whole service with traffic of its own.")
+)
+main.add_command(
+    _Lazy("natstream.cli.tail", short_help="Show the live logs of a natstream service.")
+)
+main.add_command(
+    _Lazy("natstream.cli.link", short_help="Share a part of the logs with somebody, for a while.")
+)
+main.add_command(
+    _Lazy("natstream.cli.check", short_help="Find what would go wrong, before it does.")
+)
+
+
+async def _serve(settings: Settings) -> None:
+    import trio
+
+    # First: what follows takes half a second to import, and a signal may come in that.
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        from natstream.supervisor import run_service
+
+        async def until_signal() -> None:
+            await anext(signals)
+
+        async with trio.open_nursery() as nursery:
+            service = await nursery.start(partial(run_service, settings, until=until_signal))
+            click.echo(f"natstream listens on {service.bind}", err=True)

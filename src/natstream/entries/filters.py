@@ -1,0 +1,310 @@
+"""Filter: what one reader wants to see, as a frozen value. Pure.
+
+In: query parameters. Out: a predicate over entries. Filters compare and hash by what they
+hold, so that readers with the same filter can share the work of selecting and framing.
+Two filters joined with `&` let through what both do: a filter can be narrowed, never widened.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import attrs
+import re2
+
+from natstream.entries.entry import LogEntry
+from natstream.entries.escapes import sanitize
+from natstream.entries.fly import LEVEL_ALIASES
+from natstream.errors import BadQuery, ExpressionTooSlow
+
+__all__ = ["EVERYTHING", "FILTER_PARAMETERS", "Filter"]
+
+LEVELS = {"debug": 0, "info": 1, "warn": 2, "error": 3, "fatal": 4}
+TYPES = ("log", "system")
+
+# Query parameter → the entry's field; exact values, comma-separated and repeatable.
+EXACT = {
+    "app": "app_name",
+    "region": "region",
+    "machine": "machine_id",
+    "stream": "stream",
+    "level": "level",
+    "source": "source",
+}
+FILTER_PARAMETERS = frozenset({*EXACT, "type", "min_level", "q", "not"})
+
+# Each reader's filter runs on every line: these bound what one reader can make it cost.
+MAX_VALUES = 100
+MAX_TEXTS = 20
+MAX_TEXT_LENGTH = 1_000
+
+# RE2 is linear in the line, but each byte may cost as much as the whole expression: at the worst
+# 20 ns an instruction (measured with [ab]*a[ab]{900}x). \pL takes 1,200 instructions; a counted
+# repetition can take ten thousand, and seconds for one long line. All of a filter's together.
+MAX_INSTRUCTIONS = 1_500
+# So the dearer they are, the less of a very long line they search: 2.7 KB at the least, all
+# 256 KiB at 15 instructions. This is 80 ms at the worst.
+MAX_INSTRUCTIONS_TIMES_BYTES = 4_000_000
+
+# Coloured messages of this length are remembered without their colours; a thousand of them.
+PLAIN_LENGTH = 1_000
+
+# And all together: one batch of lines may take so many seconds of this thread, asked each so many
+# bytes. Most expressions take a thousandth of it.
+MAX_SECONDS = 0.1
+MEASURED_BYTES = 2_000
+
+_REGEX_MEMORY = 1 << 20  # bytes one compiled expression may take; re2 refuses what needs more
+
+Check = Callable[[LogEntry], bool]
+
+
+@attrs.frozen
+class Filter:
+    """Which entries a reader sees; the default lets everything through."""
+
+    exact: frozenset[tuple[str, frozenset[str]]] = frozenset()
+    """(field of the entry or `type`, values it may have); several of one field must all hold."""
+    min_level: str = ""
+    q: tuple[str, ...] = ()
+    """Texts or `/regular expressions/` that the message must hold as it is seen, in any case."""
+    not_: tuple[str, ...] = ()
+    scoped: bool = attrs.field(default=False, kw_only=True)
+    """Its reader may see nothing else: notices are reduced, and gaps have no counts."""
+    _checks: tuple[Check, ...] = attrs.field(init=False, eq=False, repr=False)
+    _searches: tuple[_Search, ...] = attrs.field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        checks = [_exact_check(field, values) for field, values in sorted(self.exact, key=str)]
+        if self.min_level:
+            checks.append(_level_check(LEVELS[self.min_level]))
+        for texts, wanted in ((self.q, True), (self.not_, False)):
+            checks += [_text_check(text, wanted) for text in texts if not _is_expression(text)]
+        object.__setattr__(self, "_checks", tuple(checks))
+        object.__setattr__(self, "_searches", _searches(self.q, self.not_, self.scoped))
+
+    @classmethod
+    def from_query(cls, query: Iterable[tuple[str, str]]) -> Filter:
+        """The filter that query parameters describe; other parameters are passed over.
+
+        Raises:
+            BadQuery: a value that its parameter cannot take.
+        """
+        values: dict[str, list[str]] = {}
+        for name, value in query:
+            if name not in FILTER_PARAMETERS:
+                continue
+            if not value.strip():
+                raise BadQuery(f"{name} is empty; leave it out or give it a value", name)
+            values.setdefault(name, []).append(value)
+        return cls(
+            frozenset(
+                (EXACT.get(name, name), _exact_values(name, values[name]))
+                for name in (*EXACT, "type")
+                if name in values
+            ),
+            _min_level(values.get("min_level", [])),
+            _texts("q", values),
+            _texts("not", values),
+        )
+
+    def __and__(self, other: Filter) -> Filter:
+        # Raises BadQuery where the regular expressions of both are too much for one reader.
+        return Filter(
+            self.exact | other.exact,
+            max(self.min_level, other.min_level, key=lambda level: LEVELS.get(level, -1)),
+            tuple(dict.fromkeys(self.q + other.q)),
+            tuple(dict.fromkeys(self.not_ + other.not_)),
+            scoped=self.scoped or other.scoped,
+        )
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether it lets every entry through."""
+        return not (self._checks or self._searches)
+
+    def matches(self, entry: LogEntry) -> bool:
+        """Whether the reader sees this entry."""
+        return all(check(entry) for check in self._checks) and all(
+            search.matches(entry.message) for search in self._searches
+        )
+
+    def select(self, entries: Sequence[LogEntry]) -> Sequence[int]:
+        """The indices of the entries that it lets through, ascending.
+
+        Raises:
+            ExpressionTooSlow: a regular expression takes too long on these.
+        """
+        indices: Sequence[int] = range(len(entries))
+        for check in self._checks:
+            indices = [index for index in indices if check(entries[index])]
+        for search in self._searches:
+            indices = search.select(entries, indices)
+        return indices
+
+
+def _exact_check(field: str, values: frozenset[str]) -> Check:
+    if field == "type":
+        return lambda entry: ("system" if entry.is_system else "log") in values
+    return lambda entry: getattr(entry, field) in values
+
+
+def _level_check(least: int) -> Check:
+    # A level that we do not know may be the worst of all: it passes.
+    return lambda entry: LEVELS.get(entry.level, least) >= least
+
+
+def _text_check(text: str, wanted: bool) -> Check:
+    needle = text.casefold()
+    if wanted:
+        return lambda entry: needle in _seen(entry.message).casefold()
+    return lambda entry: all(needle not in face.casefold() for face in _faces(entry.message))
+
+
+def _is_expression(text: str) -> bool:
+    return len(text) > 2 and text.startswith("/") and text.endswith("/")
+
+
+def _searches(q: Iterable[str], not_: Iterable[str], scoped: bool) -> tuple[_Search, ...]:
+    """In bounded time: a stranger's expressions run on every line and must not hang it."""
+    compiled: list[tuple[str, Any]] = []
+    instructions = 0
+    for parameter, texts in (("q", q), ("not", not_)):
+        for text in filter(_is_expression, texts):
+            expression, size = _compile(text[1:-1], parameter)
+            compiled.append((parameter, expression))
+            instructions += size
+            if instructions > MAX_INSTRUCTIONS:
+                together = "" if size == instructions else ", with the others"
+                raise BadQuery(
+                    f"{parameter} is too large a regular expression{together}", parameter
+                )
+    reach = MAX_INSTRUCTIONS_TIMES_BYTES // max(1, instructions)
+    return tuple(_Search(parameter, match.Match, reach, scoped) for parameter, match in compiled)
+
+
+@attrs.frozen
+class _Search:
+    """A regular expression that the message must, or must not, match."""
+
+    parameter: str
+    match: Callable[[bytes], Any]
+    reach: int
+    """Bytes of a message that it searches."""
+    strict: bool
+    """What it must not match and cannot search to its end, it does not let through."""
+
+    def matches(self, message: str) -> bool:
+        if self.parameter == "q":
+            return self.match(_encode(_seen(message))[: self.reach]) is not None
+        texts = [_encode(face) for face in _faces(message)]
+        if self.strict and any(len(text) > self.reach for text in texts):
+            return False
+        return all(self.match(text[: self.reach]) is None for text in texts)
+
+    def select(self, entries: Sequence[LogEntry], indices: Iterable[int]) -> Sequence[int]:
+        """Those of the indices whose entries it lets through."""
+        started = time.thread_time()
+        size = 0
+        found: list[int] = []
+        for index in indices:
+            message = entries[index].message
+            if self.matches(message):
+                found.append(index)
+            size += len(message)
+            if size > MEASURED_BYTES:
+                size = 0
+                if time.thread_time() - started > MAX_SECONDS:
+                    raise ExpressionTooSlow(
+                        f"{self.parameter} is too slow a regular expression for these lines, and "
+                        "would hold up all others: a simpler one, or fewer lines, can be followed",
+                        self.parameter,
+                    )
+        return found
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
+
+
+def _seen(message: str) -> str:
+    """What people see of a message: its colours are not in the words that they look for."""
+    if "\x1b" not in message:
+        return message
+    return (
+        _plain(message) if len(message) <= PLAIN_LENGTH else sanitize(message, keep_colours=False)
+    )
+
+
+def _faces(message: str) -> tuple[str, ...]:
+    """A message as it is seen, and as it is: whoever must not see a text gets neither."""
+    return (message,) if "\x1b" not in message else (message, _seen(message))
+
+
+# Many filters look at the same lines, one after the other, a batch at a time.
+@lru_cache(maxsize=1_000)
+def _plain(message: str) -> str:
+    return sanitize(message, keep_colours=False)
+
+
+def _compile(pattern: str, parameter: str) -> tuple[Any, int]:
+    """An RE2 set of this one expression, and how many instructions it has."""
+    options = re2.Options()
+    options.case_sensitive = False
+    options.log_errors = False
+    options.max_mem = _REGEX_MEMORY
+    encoded = pattern.encode("utf-8", "replace")
+    try:
+        instructions = re2.compile(encoded, options=options).programsize  # type: ignore[no-untyped-call]  # re2 has no types
+        # A set of one is asked whether it matches, not where: that takes a third of the time.
+        expression = re2.Set.SearchSet(options)  # type: ignore[no-untyped-call]  # the same
+        expression.Add(encoded)
+        expression.Compile()
+    except re2.error as error:
+        reason = error.args[0] if error.args else "not understood"
+        if isinstance(reason, bytes):
+            reason = reason.decode("utf-8", "replace")
+        raise BadQuery(
+            f"{parameter} is not a regular expression of RE2: {reason}", parameter
+        ) from None
+    return expression, instructions
+
+
+def _exact_values(name: str, texts: Iterable[str]) -> frozenset[str]:
+    values = {value.strip() for text in texts for value in text.split(",") if value.strip()}
+    if not values:
+        raise BadQuery(f"{name} is empty; leave it out or give it a value", name)
+    if len(values) > MAX_VALUES:
+        raise BadQuery(f"{name} takes at most {MAX_VALUES} values", name)
+    if name in ("level", "stream", "type", "source"):
+        values = {value.casefold() for value in values}
+    if name == "level":
+        values = {LEVEL_ALIASES.get(value, value) for value in values}
+    if name == "type" and not values <= set(TYPES):
+        raise BadQuery("type takes log or system", name)
+    return frozenset(values)
+
+
+def _min_level(texts: Sequence[str]) -> str:
+    if not texts:
+        return ""
+    level = LEVEL_ALIASES.get(texts[0].strip().casefold(), texts[0].strip().casefold())
+    if len(texts) > 1 or level not in LEVELS:
+        raise BadQuery(f"min_level takes one of {', '.join(LEVELS)}", "min_level")
+    return level
+
+
+def _texts(name: str, values: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    texts = values.get(name, ())
+    if len(texts) > MAX_TEXTS:
+        raise BadQuery(f"{name} may be given {MAX_TEXTS} times at the most", name)
+    if any(len(text) > MAX_TEXT_LENGTH for text in texts):
+        raise BadQuery(f"{name} takes at most {MAX_TEXT_LENGTH:,} characters", name)
+    return tuple(dict.fromkeys(texts))
+
+
+# Here, since to make one takes all of the above.
+EVERYTHING = Filter()

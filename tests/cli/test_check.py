@@ -1,0 +1,429 @@
+"""`natstream check`: what is wrong is found, said with its remedy, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+from tests.support.fake_service import Answer, open_fake_service
+from tests.support.journal_server import USER, JournalServer
+
+from natstream.cli.check import check_addresses, check_journal, check_nats, read_settings
+from natstream.config.diagnostics import Finding, check_sharing, check_sources, check_tokens
+from natstream.config.listening import listen
+from natstream.config.settings import Bind, Settings
+
+if TYPE_CHECKING:
+    from tests.support.mistreated import MistreatedServer
+
+LONG = "a-token-that-nobody-guesses"
+SECRETS = {"FLY_ORG": "acme", "ACCESS_TOKEN": "fly-token"}
+
+
+def settings(**variables: str) -> Settings:
+    return read_settings(SECRETS | variables)
+
+
+def states(findings: object) -> list[str]:
+    return [finding.state for finding in findings]  # type: ignore[attr-defined]  # of any kind
+
+
+async def probe(server: MistreatedServer, wait: float = 0, **variables: str) -> list[Finding]:
+    with trio.fail_after(20):
+        return [*await check_nats(server.url, settings(**variables), wait)]
+
+
+def test_every_wrong_setting_is_named() -> None:
+    """Not only the first: whoever mends one need not come back for the next."""
+    environ = {"NATSTREAM_BIND": "here", "FLY_APP": "web", "NATSTREAM_GRACE": "long"}
+    with pytest.raises(ExceptionGroup) as caught:
+        read_settings(environ)
+    first, second = caught.value.exceptions
+    assert str(first).startswith("NATSTREAM_BIND is 'here'")
+    assert str(second).startswith("NATSTREAM_GRACE is 'long'")
+
+
+def test_what_is_missing_is_named() -> None:
+    """Settings that are right each for itself may still lack one."""
+    with pytest.raises(ExceptionGroup) as caught:
+        read_settings({"FLY_ORG": "acme"})
+    assert str(caught.value.exceptions[0]).startswith("ACCESS_TOKEN is not set")
+
+
+def test_tokens() -> None:
+    """An open door is a warning where others reach it; so is a token that can be guessed."""
+    open_to_all = settings(NATSTREAM_DRAIN_BIND="[::]:8081")
+    assert states(check_tokens(open_to_all)) == ["warning", "warning"]
+    here_only = settings(NATSTREAM_BIND="127.0.0.1:8080")
+    assert states(check_tokens(here_only)) == ["ok", "ok"]
+    guarded = settings(NATSTREAM_TOKEN=LONG, NATSTREAM_DRAIN_TOKEN=f"{LONG},short")
+    assert states(check_tokens(guarded)) == ["ok", "warning"]
+    assert states(check_tokens(settings(NATSTREAM_DRAIN_BIND="off"))) == ["warning"]
+
+
+async def test_free_addresses() -> None:
+    """An address is free if natstream could listen there; it is free afterwards too."""
+    free = settings(NATSTREAM_BIND="127.0.0.1:0", NATSTREAM_DRAIN_BIND="localhost:0")
+    assert states(await check_addresses(free)) == ["ok", "ok"]
+    assert states(await check_addresses(settings(NATSTREAM_SOURCES="nats", NATSTREAM_BIND=":0")))
+    metrics = settings(NATSTREAM_METRICS_BIND=":0", NATSTREAM_BIND=":0", NATSTREAM_DRAIN_BIND="off")
+    assert states(await check_addresses(metrics)) == ["ok", "ok"]
+
+
+async def test_taken_addresses() -> None:
+    """The variable is named whose address something else has taken."""
+    with listen(Bind("127.0.0.1", 0)) as taken:
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        findings = await check_addresses(
+            settings(NATSTREAM_BIND="127.0.0.1:0", NATSTREAM_DRAIN_BIND=bind)
+        )
+    assert states(findings) == ["ok", "failure"]
+    assert findings[1].text.startswith(f"NATSTREAM_DRAIN_BIND: {bind} is taken")
+
+
+def readiness(state: str, detail: str) -> Answer:
+    body = {"status": "?", "sources": {"nats": {"state": state, "detail": detail}}}
+    return Answer([json.dumps(body).encode()], "end", 503, {"Content-Type": "application/json"})
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "says"),
+    [
+        (readiness("up", ""), "ok", "runs already"),
+        (readiness("denied", "wrong \x1b[2Jtoken"), "failure", "not ready: nats: wrong token"),
+        (Answer([b"<html>"], "end"), "failure", "is taken by another process"),
+        (Answer([b'{"sources": []}'], "end"), "failure", "is taken by another process"),
+    ],
+)
+async def test_a_natstream_that_runs_is_asked(answer: Answer, state: str, says: str) -> None:
+    """On the machine itself a taken address may be just right: who listens there says how it is."""
+    async with open_fake_service(answer) as fake:
+        there = settings(NATSTREAM_BIND=f"127.0.0.1:{fake.port}", NATSTREAM_TOKEN=LONG)
+        findings = await check_addresses(there)
+        assert fake.requests[0].path == "/readyz"
+        assert fake.requests[0].headers["authorization"] == f"Bearer {LONG}"
+    assert findings[0].state == state
+    assert says in findings[0].text
+
+
+async def test_it_is_asked_where_its_metrics_are() -> None:
+    """The page's port has no /readyz then."""
+    ready = readiness("up", "")
+    async with open_fake_service(ready) as fake, open_fake_service(Answer([], "end")) as page:
+        findings = await check_addresses(
+            settings(
+                NATSTREAM_BIND=f"127.0.0.1:{page.port}",
+                NATSTREAM_METRICS_BIND=f"127.0.0.1:{fake.port}",
+            )
+        )
+        assert [request.path for request in fake.requests] == ["/readyz"]
+    assert states(findings) == ["ok"]
+
+
+async def test_nats_where_all_is_well(nats_server: MistreatedServer) -> None:
+    """Access and a line that arrives, told of the app that wrote it."""
+    async with trio.open_nursery() as nursery:
+
+        async def publish() -> None:
+            while True:
+                await nats_server.publish("logs.web.sjc.0e28", [b'{"message": "hello"}'])
+                await trio.sleep(0.05)
+
+        nursery.start_soon(publish)
+        access, line = await probe(nats_server, wait=20, FLY_APP="web")
+        nursery.cancel_scope.cancel()
+    assert access == Finding(
+        "ok", f"{nats_server.url} takes the credentials and lets us read logs.web.>"
+    )
+    assert line == Finding("ok", "Log lines arrive, the first of web[0e28] sjc")
+
+
+async def test_nats_where_nothing_is_logged(nats_server: MistreatedServer) -> None:
+    """Silence is a warning: the app may be quiet, or its name wrong."""
+    findings = await probe(nats_server, wait=0.1, FLY_APP="wbe")
+    assert states(findings) == ["ok", "warning"]
+    assert "No log line has come in 0.1 s: is FLY_APP the name of an app" in findings[1].text
+
+
+async def test_nats_that_refuses(nats_server: MistreatedServer) -> None:
+    """Credentials, permissions and absence are three failures, each with its own remedy."""
+    (finding,) = await probe(nats_server, ACCESS_TOKEN="hunter2")
+    assert finding.state == "failure"
+    assert "ACCESS_TOKEN" in finding.text
+    assert "hunter2" not in finding.text
+    nats_server.settings["authorization"]["users"][0] = {
+        "user": "acme",
+        "password": "fly-token",
+        "permissions": {"subscribe": {"deny": ["logs.>"]}},
+    }
+    await nats_server.restart()
+    (finding,) = await probe(nats_server, FLY_APP="*")
+    assert finding.state == "failure"
+    assert "FLY_APP" in finding.text
+    await nats_server.stop()
+    (finding,) = await probe(nats_server)
+    assert finding.state == "failure"
+    assert "Connection refused" in finding.text
+
+
+# --- the journal -----------------------------------------------------------------------------
+
+
+async def probe_journal(server: JournalServer, **variables: str) -> list[Finding]:
+    with trio.fail_after(30):
+        return [*await check_journal(settings(**server.environ | variables))]
+
+
+async def test_a_journal_that_will_be_made() -> None:
+    """Where there is no stream yet, it says what it will be like; and leaves none behind."""
+    async with JournalServer.run() as server:
+        access, stream = await probe_journal(
+            server, NATSTREAM_JOURNAL_MAX_AGE="90m", NATSTREAM_JOURNAL_REPLICAS="3"
+        )
+        assert access == Finding(
+            "ok", f"{server.url} takes the credentials, and lets us keep lines in natstream.>"
+        )
+        assert stream.state == "ok"
+        assert "no stream natstream yet" in stream.text
+        assert "for 90m and 1,073,741,824 bytes, on 3" in stream.text
+        assert (await server.ask("STREAM.NAMES"))["streams"] is None
+
+
+FITTING = {
+    "name": "natstream",
+    "subjects": ["natstream.>"],
+    "storage": "file",
+    "retention": "limits",
+    "max_age": 3_600 * 10**9,
+    "max_bytes": 5_000_000,
+    "num_replicas": 1,
+}
+
+
+async def test_a_journal_that_is_there() -> None:
+    """What it keeps, and which settings will not change that; it is left exactly as it was."""
+    async with JournalServer.run() as server:
+        assert "error" not in await server.ask("STREAM.CREATE.natstream", FITTING)
+        before = await server.stream()
+        findings = await probe_journal(server)
+        assert states(findings) == ["ok", "ok"]
+        assert "keeps lines for 1h and 5,000,000 bytes, on 1" in findings[1].text
+        findings = await probe_journal(
+            server, NATSTREAM_JOURNAL_MAX_AGE="7d", NATSTREAM_JOURNAL_MAX_BYTES="5000000"
+        )
+        assert states(findings) == ["ok", "ok", "warning"]
+        assert findings[2].text.startswith("NATSTREAM_JOURNAL_MAX_AGE will not change it")
+        assert "`nats stream edit natstream`" in findings[2].text
+        after = await server.stream()
+        assert [after[part] for part in ("config", "state", "created")] == [
+            before[part] for part in ("config", "state", "created")
+        ]
+        assert after["state"]["consumer_count"] == after["state"]["messages"] == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"storage": "memory"}, "it has to store in files"),
+        ({"subjects": ["natstream.logs.>"]}, "it has to take natstream.> alone"),
+        ({"retention": "workqueue"}, "its retention has to be limits"),
+    ],
+)
+async def test_a_stream_that_cannot_serve(wrong: dict[str, object], says: str) -> None:
+    """It says in which way, and which variable may name another."""
+    async with JournalServer.run() as server:
+        assert "error" not in await server.ask("STREAM.CREATE.natstream", FITTING | wrong)
+        findings = await probe_journal(server)
+        assert states(findings) == ["ok", "failure"]
+        assert says in findings[1].text
+        assert "NATSTREAM_JOURNAL_STREAM" in findings[1].text
+
+
+async def test_a_stream_that_cannot_be_made() -> None:
+    """Another one takes its subjects."""
+    async with JournalServer.run() as server:
+        other = FITTING | {"name": "other", "subjects": ["natstream.logs.>"]}
+        assert "error" not in await server.ask("STREAM.CREATE.other", other)
+        findings = await probe_journal(server)
+        assert states(findings) == ["ok", "failure"]
+        assert "cannot be created: other takes natstream.> already" in findings[1].text
+
+
+async def test_a_server_without_jetstream(nats_server: MistreatedServer) -> None:
+    """One sentence that says where to enable it."""
+    there = settings(
+        NATSTREAM_JOURNAL_URL=nats_server.url,
+        NATSTREAM_JOURNAL_USER=nats_server.user,
+        NATSTREAM_JOURNAL_PASSWORD=nats_server.password,
+    )
+    with trio.fail_after(20):
+        (finding,) = await check_journal(there)
+    assert finding.state == "failure"
+    assert "has no JetStream: it has to be enabled there" in finding.text
+
+
+async def test_a_journal_that_refuses() -> None:
+    """Credentials and absence are failures of their own; neither shows the password."""
+    async with JournalServer.run() as server:
+        (finding,) = await probe_journal(server, NATSTREAM_JOURNAL_PASSWORD="hunter2")
+        assert finding.state == "failure"
+        assert "refuses the credentials: NATSTREAM_JOURNAL_USER" in finding.text
+        assert "hunter2" not in finding.text
+        await server.stop()
+        (finding,) = await probe_journal(server)
+        assert finding.state == "failure"
+        assert "Connection refused; NATSTREAM_JOURNAL_URL says where it is" in finding.text
+
+
+@pytest.mark.parametrize("exists", [False, True])
+@pytest.mark.parametrize(
+    ("permissions", "subject"),
+    [
+        ({"publish": {"deny": ["natstream.>"]}}, "natstream.check"),
+        ({"publish": {"deny": ["$JS.API.STREAM.INFO.>"]}}, "$JS.API.STREAM.INFO.natstream"),
+        ({"publish": {"deny": ["$JS.API.CONSUMER.>"]}}, "$JS.API.CONSUMER.CREATE.natstream.check"),
+        ({"publish": {"deny": ["$JS.API.CONSUMER.MSG.>"]}}, "$JS.API.CONSUMER.MSG.NEXT.natstream"),
+        ({"publish": {"deny": ["$JS.API.STREAM.MSG.>"]}}, "$JS.API.STREAM.MSG.GET.natstream"),
+        ({"publish": {"deny": ["$JS.API.STREAM.CREATE.>"]}}, "$JS.API.STREAM.CREATE.natstream"),
+        ({"subscribe": {"deny": ["_INBOX.>"]}}, "_INBOX."),
+    ],
+)
+async def test_a_journal_that_forbids_something(
+    permissions: dict[str, object], subject: str, exists: bool
+) -> None:
+    """Whatever the service needs is tried, and nothing is stored by that."""
+    async with JournalServer.run() as server:
+        if exists:
+            assert "error" not in await server.ask("STREAM.CREATE.natstream", FITTING)
+        users = server.settings["authorization"]["users"]
+        users.append({**USER, "user": "poor", "permissions": permissions})
+        await server.restart()
+        findings = await probe_journal(server, NATSTREAM_JOURNAL_USER="poor")
+        if exists and "CREATE.>" in str(permissions):
+            assert states(findings) == ["ok", "ok"]  # it need not be created
+        else:
+            assert states(findings) == ["failure"]
+            # nats-py writes all that a server objects to in small letters.
+            assert f"does not let us use {subject.lower()}" in findings[0].text
+            assert "needs $JS.API.>, natstream.> and _INBOX.>" in findings[0].text
+        assert await server.stored() == 0
+
+
+async def test_a_permission_that_only_the_check_would_use_is_not_missed() -> None:
+    """Exactly what the service needs is enough."""
+    async with JournalServer.run() as server:
+        needed = [f"$JS.API.{api}" for api in ("STREAM.INFO.*", "STREAM.CREATE.*", "CONSUMER.>")]
+        permissions = {
+            "publish": ["natstream.>", *needed, "$JS.API.STREAM.MSG.GET.*"],
+            "subscribe": ["_INBOX.>"],
+        }
+        users = server.settings["authorization"]["users"]
+        users.append({**USER, "user": "poor", "permissions": permissions})
+        await server.restart()
+        findings = await probe_journal(server, NATSTREAM_JOURNAL_USER="poor")
+        assert states(findings) == ["ok", "ok"]
+
+
+async def test_servers_of_different_clusters_are_no_journal() -> None:
+    """Each is asked; lines would be kept here and there."""
+    async with JournalServer.run() as one, JournalServer.run() as other:
+        both = {"NATSTREAM_JOURNAL_URL": f"{one.url},{other.url}"}
+        assert "error" not in await one.ask("STREAM.CREATE.natstream", FITTING)
+        findings = await probe_journal(one, **both)
+        assert states(findings) == ["ok", "ok", "ok", "ok", "failure"]
+        assert "they have to be of one cluster" in findings[-1].text
+        await other.stop()
+        findings = await probe_journal(one, **both)
+        assert states(findings) == ["ok", "ok", "failure"]
+
+
+def test_what_is_asked_for_is_said() -> None:
+    """Where it is kept, too."""
+    kept = settings(NATSTREAM_JOURNAL_URL="nats://journal.internal", FLY_APP="web,api")
+    assert check_sources(kept).text.endswith(
+        "web, api of acme from NATS; drains at 127.0.0.1:8081, kept in the journal natstream"
+    )
+    off = {"NATSTREAM_SOURCES": "drain", "NATSTREAM_DRAIN_BIND": "off"}
+    reader = settings(NATSTREAM_JOURNAL_URL="nats://journal.internal", **off)
+    assert "reads nothing itself" in check_sources(reader).text
+
+
+# --- one port for several --------------------------------------------------------------------
+
+
+def test_what_several_processes_on_one_port_cannot_do() -> None:
+    """Without a journal a drain's lines reach one of them; metrics are of one of them."""
+    assert states(check_sharing(settings())) == []
+    first, second = check_sharing(settings(NATSTREAM_SHARE_PORT="on"))
+    assert (first.state, second.state) == ("warning", "warning")
+    assert "NATSTREAM_JOURNAL_URL" in first.text
+    assert "NATSTREAM_METRICS_BIND" in second.text
+    right = {"NATSTREAM_SHARE_PORT": "on", "NATSTREAM_METRICS_BIND": ":9091"}
+    assert states(check_sharing(settings(**right, NATSTREAM_DRAIN_BIND="off"))) == []
+    assert states(check_sharing(settings(**right, NATSTREAM_SOURCES="nats"))) == []
+    journal = {"NATSTREAM_JOURNAL_URL": "nats://journal.internal"}
+    assert states(check_sharing(settings(**right, **journal))) == []
+
+
+async def test_a_shared_address_is_free_for_one_more() -> None:
+    """Where others share it, too; and no client of theirs comes to the check meanwhile."""
+    on = {"NATSTREAM_SHARE_PORT": "on"}
+
+    def there(sock: socket.socket, **more: str) -> Settings:
+        bind = f"127.0.0.1:{sock.getsockname()[1]}"
+        return settings(NATSTREAM_BIND="127.0.0.1:0", NATSTREAM_DRAIN_BIND=bind, **more)
+
+    with listen(Bind("127.0.0.1", 0), shared=True) as ours:
+        assert states(await check_addresses(there(ours, **on))) == ["ok", "ok"]
+        _, finding = await check_addresses(there(ours))
+        assert finding.text.endswith(
+            "is taken by another process: stop it, or choose another port."
+        )
+    with listen(Bind("127.0.0.1", 0)) as theirs:
+        _, finding = await check_addresses(there(theirs, **on))
+        assert "by a process that does not share it" in finding.text
+
+
+async def run(**variables: str) -> tuple[int, str]:
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("NATSTREAM_", "FLY_", "ACCESS_"))
+    }
+    done = await trio.run_process(
+        [sys.executable, "-m", "natstream", "check", "--wait", "0"],
+        env=environ | variables,
+        capture_stdout=True,
+        check=False,
+        stderr=subprocess.STDOUT,
+    )
+    return done.returncode, done.stdout.decode()
+
+
+async def test_exit_statuses(nats_server: MistreatedServer) -> None:
+    """0 with warnings at the most, 1 with a failure, 2 for a setting; and never a secret."""
+    binds = {"NATSTREAM_BIND": "127.0.0.1:0", "NATSTREAM_DRAIN_BIND": "off"}
+    there = SECRETS | binds | {"NATSTREAM_NATS_URL": nats_server.url}
+    status, report = await run(**there)
+    assert status == 0
+    assert [line.split()[0] for line in report.splitlines()] == ["ok", "ok", "ok", "ok", "warning"]
+    status, report = await run(**there | {"ACCESS_TOKEN": "hunter2", "NATSTREAM_TOKEN": LONG})
+    assert status == 1
+    assert report.splitlines()[-1].startswith("failure ")
+    assert "hunter2" not in report
+    assert LONG not in report
+    status, report = await run(**binds)
+    assert (status, report.split()[0]) == (2, "failure")
+    async with JournalServer.run() as server:
+        status, report = await run(**there | server.environ)
+        assert (status, report.splitlines()[-2].split()[0]) == (0, "ok")
+        status, report = await run(**there | server.environ | {"NATSTREAM_JOURNAL_PASSWORD": LONG})
+        assert status == 1
+        assert report.splitlines()[-1].startswith("failure ")
+        assert LONG not in report

@@ -1,0 +1,103 @@
+"""`natstream link`: from the command to the stream."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from click.testing import CliRunner
+from tests.support.closed import TOKEN, bearer, closed_service, cookie_of, keyring, log_in
+
+from natstream.cli.main import main
+from natstream.entries.entry import LogEntry
+
+LINES = [
+    LogEntry("m1", message, "stdout", app_name=app, level=level)
+    for message, app, level in (
+        ("shown", "web", "error"),
+        ("another app", "api", "error"),
+        ("another level", "web", "info"),
+        ("another password", "web", "warn"),
+    )
+]
+
+
+def make_link(*arguments: str, **environ: str) -> tuple[str, str, int]:
+    result = CliRunner().invoke(
+        main, ["link", *arguments], env={"NATSTREAM_TOKEN": TOKEN, "NATSTREAM_URL": None} | environ
+    )
+    return result.stdout, result.stderr, result.exit_code
+
+
+async def test_a_link_becomes_a_cookie_and_is_a_bearer_token() -> None:
+    """From the command to the stream."""
+    async with closed_service() as service:
+        service.service.core.hub.publish(LINES)
+        arguments = ("--app", "web", "--min-level", "warn", "--not", "password", "--expires", "2h")
+        printed, said, status = make_link(*arguments, "--url", service.url)
+        assert status == 0
+        assert "app web, min_level warn, not password" in said
+        page, _, text = printed.strip().partition("#")
+        assert page == f"{service.url}/link"
+        response = await log_in(service, json={"link": text})
+        assert response.status_code == 204
+        for headers in (cookie_of(response), bearer(text)):
+            got = await service.get("/api/logs?follow=false&format=text", headers=headers)
+            assert "shown" in got.text
+            assert "another" not in got.text
+            assert (await service.get("/metrics", headers=headers)).status_code == 403
+
+
+def test_what_a_link_shows_is_what_the_options_say() -> None:
+    """--level is exactly these, as in `natstream tail`; --min-level is that or worse."""
+    printed, _, _ = make_link("--level", "warn", "-a", "web", "-a", "api", "--grep", "/a b/")
+    grant = keyring().grant(printed.strip().partition("#")[2])
+    assert grant is not None
+    assert sorted(grant.query) == [
+        ("app", "api"),
+        ("app", "web"),
+        ("level", "warn"),
+        ("q", "/a b/"),
+    ]
+    assert grant.expires == pytest.approx(time.time() + 3_600, abs=30)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "said"),
+    [
+        (["--expires", "31d"], {}, "--expires"),
+        (["--expires", "0s"], {}, "--expires"),
+        (["--expires", "tomorrow"], {}, "--expires"),
+        (["--min-level", "loud"], {}, "min_level takes one of"),
+        (["--app", ""], {}, "app is empty"),
+        (["--grep", "/(/"], {}, "regular expression"),
+        (["--url", "ftp://host"], {}, "--url"),
+        ([], {"NATSTREAM_TOKEN": ""}, "NATSTREAM_TOKEN is not set"),
+        ([], {"NATSTREAM_TOKEN": ","}, "NATSTREAM_TOKEN is a value that it cannot take"),
+    ],
+)
+def test_a_link_that_cannot_be_is_refused(
+    arguments: list[str], environ: dict[str, str], said: str
+) -> None:
+    """Exit status 2, one sentence, nothing on stdout."""
+    printed, error, status = make_link(*arguments, **environ)
+    assert (printed, status) == ("", 2)
+    assert said in error
+    assert TOKEN not in error
+
+
+@pytest.mark.parametrize(
+    ("url", "environ", "page"),
+    [
+        ("https://logs.example/", {}, "https://logs.example/link"),
+        ("logs.example/sub?x=1#y", {}, "https://logs.example/sub/link"),
+        ("http://[::1]:8080", {}, "http://[::1]:8080/link"),
+        ("", {"NATSTREAM_URL": "https://one.example"}, "https://one.example/link"),
+        ("", {}, "http://127.0.0.1:8080/link"),
+        ("", {"FLY_APP_NAME": "my-logs", "FLY_MACHINE_ID": "0"}, "https://my-logs.fly.dev/link"),
+    ],
+)
+def test_the_address_of_a_link(url: str, environ: dict[str, str], page: str) -> None:
+    """Of the service as readers reach it; on a Fly machine its own name is known."""
+    printed, _, _ = make_link(*(["--url", url] if url else []), **environ)
+    assert printed.partition("#")[0] == page

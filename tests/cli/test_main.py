@@ -1,0 +1,152 @@
+"""The command as a person or an init system runs it: a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from tests.support.service import PATIENCE, environ
+
+NATSTREAM = [sys.executable, "-m", "natstream"]
+
+
+def natstream(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run it to its end, with nothing of our environment that it reads."""
+    return subprocess.run(
+        [*NATSTREAM, *arguments],
+        env={"PATH": os.environ["PATH"], **variables},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(**variables: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`natstream serve` without NATS, and its URL."""
+    port = free_port()
+    process = subprocess.Popen(
+        [*NATSTREAM, "serve"],
+        env={
+            "PATH": os.environ["PATH"],
+            **environ(NATSTREAM_BIND=f"127.0.0.1:{port}"),
+            **variables,
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                httpx.get(f"{url}/healthz")
+                break
+            except httpx.TransportError:
+                assert process.poll() is None, process.communicate()[1]
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        yield process, url
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_end_it_in_order_with_status_0(number: signal.Signals) -> None:
+    """Within the grace, with a reader that reads and one that does not; both are told."""
+    with (
+        serving(NATSTREAM_GRACE="3") as (process, url),
+        socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as stalled,
+        httpx.stream("GET", f"{url}/api/logs", timeout=PATIENCE) as response,
+    ):
+        stalled.sendall(b"GET /api/logs HTTP/1.1\r\nHost: x\r\n\r\n")
+        rows = response.iter_lines()
+        assert next(rows).startswith("retry: ")
+        started = time.monotonic()
+        process.send_signal(number)
+        assert any("natstream is closing" in row for row in rows)
+        assert process.wait(PATIENCE) == 0
+        assert time.monotonic() - started < 3.5
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_during_the_start_ends_it_with_status_0(number: signal.Signals) -> None:
+    """As one that comes later does."""
+    program = f"""
+import os, sys
+from natstream.cli.main import main
+
+class SignalOnImport:
+    def find_spec(self, name, path, target=None):
+        if name == "natstream.supervisor":
+            os.kill(os.getpid(), {int(number)})
+
+sys.meta_path.insert(0, SignalOnImport())
+main(["serve"])
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PATH": os.environ["PATH"], **environ()},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_wrong_setting_is_one_sentence_and_status_2() -> None:
+    """It names the variable, what it held and what it takes."""
+    result = natstream("serve", NATSTREAM_SOURCES="drain", NATSTREAM_MAX_LAG="soon")
+    assert result.returncode == 2
+    (sentence,) = result.stderr.splitlines()
+    assert "NATSTREAM_MAX_LAG" in sentence
+    assert "'soon'" in sentence
+    assert "seconds" in sentence
+
+
+def test_missing_credentials_name_themselves_and_the_demo() -> None:
+    """The service does not pretend."""
+    result = natstream("serve", FLY_ORG="acme")
+    assert result.returncode == 2
+    (sentence,) = result.stderr.splitlines()
+    assert "ACCESS_TOKEN is not set" in sentence
+    assert "natstream demo" in sentence
+
+
+@pytest.mark.parametrize("variable", ["NATSTREAM_BIND", "NATSTREAM_DRAIN_BIND"])
+def test_a_taken_port_is_one_sentence_and_status_1(variable: str) -> None:
+    """Nothing was started."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = natstream("serve", **(environ() | {variable: f"127.0.0.1:{port}"}))
+    assert result.returncode == 1
+    sentence = result.stderr.splitlines()[-1]
+    assert str(port) in sentence
+    assert "Traceback" not in result.stderr
+
+
+def test_help_is_worth_reading() -> None:
+    """What it is, how to try it, and what each command is for."""
+    text = natstream("--help").stdout
+    assert "natstream demo" in text
+    assert "serve" in text
+    assert "FLY_ORG" in natstream("serve", "--help").stdout

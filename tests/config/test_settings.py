@@ -1,0 +1,476 @@
+"""Environment variables → `Settings`, and that docs/settings.md tells the truth about them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from natstream.config.setting_types import parse_bind
+from natstream.config.settings import Bind, Settings, markdown_table
+from natstream.errors import ConfigurationError
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
+NATS = {"FLY_ORG": "acme", "ACCESS_TOKEN": "FlyV1 fm2_secret"}
+
+
+def read(**environ: str) -> Settings:
+    """The settings of an environment that has what the NATS source needs."""
+    return Settings.from_environ(NATS | environ)
+
+
+def refusal(**environ: str) -> str:
+    """The sentence that such an environment is refused with."""
+    with pytest.raises(ConfigurationError) as caught:
+        read(**environ)
+    return str(caught.value)
+
+
+def test_the_defaults_are_those_of_the_documentation() -> None:
+    """With nothing set but what the NATS source needs."""
+    assert read() == Settings(
+        org="acme",
+        access_token="FlyV1 fm2_secret",
+        apps=(),
+        nats_servers=("nats://[fdaa::3]:4223",),
+        bind=Bind("::", 8080),
+        drain_bind=Bind("127.0.0.1", 8081),
+        tokens=(),
+        drain_tokens=(),
+        metrics_bind=None,
+        hosts=(),
+        cors_origins=(),
+        client_header="",
+        sources=("nats", "drain"),
+        journal_servers=(),
+        journal_user="",
+        journal_password="",
+        journal_token="",
+        journal_stream="natstream",
+        journal_max_age=86_400.0,
+        journal_max_bytes=1024 * 1024 * 1024,
+        journal_replicas=1,
+        share_port=False,
+        backlog_lines=50_000,
+        backlog_bytes=64 * 1024 * 1024,
+        max_readers=5_000,
+        max_connections=None,
+        max_header=16_384,
+        header_timeout=10.0,
+        drain_max_body=16 * 1024 * 1024,
+        drain_max_requests=64,
+        max_lag=30.0,
+        stall=20.0,
+        keepalive=15.0,
+        grace=5.0,
+    )
+
+
+def test_every_variable_is_read() -> None:
+    """Each arrives in its field."""
+    settings = read(
+        FLY_APP="web, api",
+        NATSTREAM_NATS_URL="nats://127.0.0.1:4222,tls://nats.example.com",
+        NATSTREAM_BIND="0.0.0.0:80",
+        NATSTREAM_DRAIN_BIND="[::1]:81",
+        NATSTREAM_TOKEN="new, old",
+        NATSTREAM_DRAIN_TOKEN="drain",
+        NATSTREAM_METRICS_BIND="[::]:9091",
+        NATSTREAM_HOSTS="Logs.example.com, [::1]",
+        NATSTREAM_CORS_ORIGINS="https://one.example, http://localhost:3000",
+        NATSTREAM_CLIENT_HEADER="Fly-Client-IP",
+        NATSTREAM_SOURCES="nats",
+        NATSTREAM_JOURNAL_URL="nats://one.internal:4222,tls://[fdaa::7]",
+        NATSTREAM_JOURNAL_USER="keeper",
+        NATSTREAM_JOURNAL_PASSWORD="of the keeper",
+        NATSTREAM_JOURNAL_STREAM="Logs_of-acme",
+        NATSTREAM_JOURNAL_MAX_AGE="7D",
+        NATSTREAM_JOURNAL_MAX_BYTES="10_000_000_000",
+        NATSTREAM_JOURNAL_REPLICAS="3",
+        NATSTREAM_SHARE_PORT="On",
+        NATSTREAM_BACKLOG_LINES="10",
+        NATSTREAM_BACKLOG_BYTES="1_000_000",
+        NATSTREAM_MAX_READERS="7",
+        NATSTREAM_MAX_CONNECTIONS="70",
+        NATSTREAM_MAX_HEADER="8192",
+        NATSTREAM_HEADER_TIMEOUT="2.5",
+        NATSTREAM_DRAIN_MAX_BODY="1_000_000",
+        NATSTREAM_DRAIN_MAX_REQUESTS="5",
+        NATSTREAM_MAX_LAG="0.5",
+        NATSTREAM_STALL="1",
+        NATSTREAM_KEEPALIVE="2.25",
+        NATSTREAM_GRACE="300",
+    )
+    assert attrs.asdict(settings, recurse=False) == {
+        "org": "acme",
+        "access_token": "FlyV1 fm2_secret",
+        "apps": ("web", "api"),
+        "nats_servers": ("nats://127.0.0.1:4222", "tls://nats.example.com"),
+        "bind": ("0.0.0.0", 80),
+        "drain_bind": ("::1", 81),
+        "tokens": ("new", "old"),
+        "drain_tokens": ("drain",),
+        "metrics_bind": ("::", 9091),
+        "hosts": ("logs.example.com", "[::1]"),
+        "cors_origins": ("https://one.example", "http://localhost:3000"),
+        "client_header": "Fly-Client-IP",
+        "sources": ("nats",),
+        "journal_servers": ("nats://one.internal:4222", "tls://[fdaa::7]"),
+        "journal_user": "keeper",
+        "journal_password": "of the keeper",
+        "journal_token": "",
+        "journal_stream": "Logs_of-acme",
+        "journal_max_age": 604_800.0,
+        "journal_max_bytes": 10_000_000_000,
+        "journal_replicas": 3,
+        "share_port": True,
+        "backlog_lines": 10,
+        "backlog_bytes": 1_000_000,
+        "max_readers": 7,
+        "max_connections": 70,
+        "max_header": 8_192,
+        "header_timeout": 2.5,
+        "drain_max_body": 1_000_000,
+        "drain_max_requests": 5,
+        "max_lag": 0.5,
+        "stall": 1.0,
+        "keepalive": 2.25,
+        "grace": 300.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("environ", "subjects"),
+    [
+        ({"FLY_APP": "*", "FLY_APP_NAME": "web"}, ("logs.>",)),
+        ({"FLY_APP": "api", "FLY_APP_NAME": "web"}, ("logs.api.>",)),
+        ({"FLY_APP": "api,web"}, ("logs.api.>", "logs.web.>")),
+        ({"FLY_APP": "api,web,api"}, ("logs.api.>", "logs.web.>")),
+        ({"FLY_APP_NAME": "web"}, ("logs.web.>",)),
+        ({"FLY_APP": "", "FLY_APP_NAME": "web"}, ("logs.web.>",)),
+        ({"FLY_APP": " ", "FLY_APP_NAME": "web"}, ("logs.web.>",)),
+        ({"FLY_APP": "", "FLY_APP_NAME": ""}, ("logs.>",)),
+        ({}, ("logs.>",)),
+        ({"FLY_APP": "a" * 63}, (f"logs.{'a' * 63}.>",)),
+    ],
+)
+def test_subject_selection(environ: dict[str, str], subjects: tuple[str, ...]) -> None:
+    """`FLY_APP` wins over `FLY_APP_NAME`; empty is unset; neither is everything."""
+    assert read(**environ).subjects == subjects
+
+
+@pytest.mark.parametrize("variable", ["FLY_APP", "FLY_APP_NAME"])
+@pytest.mark.parametrize(
+    "name",
+    ["Web", "-web", "web.>", "web.*", ">", "*,web", "web,*", "**", ",", " , ", "we b", "wéb",
+     "web²", "a" * 64, "web\napi", "$SYS", "web\x00"],
+)  # fmt: skip
+def test_what_is_no_app_name_is_an_error_and_never_a_wider_subscription(
+    variable: str, name: str
+) -> None:
+    """The sentence names the variable and what it held."""
+    said = refusal(**{variable: name})
+    assert said.startswith(f"{variable} is {name.strip()!r}; it takes ")
+
+
+@pytest.mark.parametrize("name", ["*", "web,api"])
+def test_flys_own_variable_holds_one_app(name: str) -> None:
+    """Fly never sets it to a list or a star; whoever does means `FLY_APP`."""
+    assert refusal(FLY_APP_NAME=name).startswith(f"FLY_APP_NAME is {name!r}; it takes one app name")
+
+
+@given(st.text())
+def test_an_app_can_only_narrow(text: str) -> None:
+    """Whatever `FLY_APP` holds, all apps are read only for the star and for nothing."""
+    try:
+        subjects = read(FLY_APP=text).subjects
+    except ConfigurationError:
+        return
+    assert subjects != ("logs.>",) or text.strip() in ("", "*") or text.strip(" ,\t\n") == "*"
+
+
+@pytest.mark.parametrize(
+    ("missing", "names"),
+    [
+        (["FLY_ORG"], "FLY_ORG is not set"),
+        (["ACCESS_TOKEN"], "ACCESS_TOKEN is not set"),
+        (["FLY_ORG", "ACCESS_TOKEN"], "FLY_ORG and ACCESS_TOKEN are not set"),
+    ],
+)
+def test_without_credentials_it_says_which_is_missing_and_what_needs_none(
+    missing: list[str], names: str
+) -> None:
+    """An empty variable is missing too."""
+    said = refusal(**dict.fromkeys(missing, ""))
+    assert said.startswith(names)
+    assert "`natstream demo`" in said
+    assert "NATSTREAM_SOURCES=drain" in said
+
+
+def test_a_drain_only_deployment_needs_no_credentials() -> None:
+    """`NATSTREAM_SOURCES=drain`."""
+    assert Settings.from_environ({"NATSTREAM_SOURCES": "drain"}).sources == ("drain",)
+
+
+def test_the_drain_leaves_loopback_once_it_has_a_token() -> None:
+    """Its own variable wins; `off` disables it."""
+    assert read(NATSTREAM_DRAIN_TOKEN="t").drain_bind == Bind("::", 8081)
+    assert read(NATSTREAM_DRAIN_TOKEN="t", NATSTREAM_DRAIN_BIND=":9").drain_bind == Bind("::", 9)
+    assert read(NATSTREAM_DRAIN_TOKEN="t", NATSTREAM_DRAIN_BIND="Off").drain_bind is None
+
+
+@pytest.mark.parametrize(
+    ("text", "bind", "back"),
+    [
+        ("[::]:8080", ("::", 8080), "[::]:8080"),
+        ("127.0.0.1:0", ("127.0.0.1", 0), "127.0.0.1:0"),
+        ("[fdaa:0:1::2]:80", ("fdaa:0:1::2", 80), "[fdaa:0:1::2]:80"),
+        ("fly-local-6pn:65535", ("fly-local-6pn", 65535), "fly-local-6pn:65535"),
+        (":8080", ("::", 8080), "[::]:8080"),
+    ],
+)
+def test_an_address_reads_and_prints(text: str, bind: tuple[str, int], back: str) -> None:
+    """IPv6 hosts stand in brackets."""
+    assert parse_bind(text) == bind
+    assert str(parse_bind(text)) == back
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["8080", "::1:8080", "::", "[::1]", "[::]:", "[::1:80", "::1]:80", "host:", "host:http",
+     "host:65536", "host:-1", "host:+1", "host: 80", "host:٨٠", "host:" + "9" * 5_000, "http://host:80"],
+)  # fmt: skip
+def test_what_is_no_address_is_refused(text: str) -> None:
+    """With a sentence that shows what is one."""
+    for variable in ("NATSTREAM_BIND", "NATSTREAM_DRAIN_BIND", "NATSTREAM_METRICS_BIND"):
+        said = refusal(**{variable: text})
+        assert said.startswith(f"{variable} is '{text[:200]}")
+        assert "; it takes host:port" in said
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("FLY_ORG", "acme inc"),
+        ("FLY_ORG", "acme.*\x00"),
+        ("NATSTREAM_NATS_URL", ","),
+        ("NATSTREAM_NATS_URL", "demo.nats.io:4222"),
+        ("NATSTREAM_NATS_URL", "http://demo.nats.io"),
+        ("NATSTREAM_NATS_URL", "nats://demo.nats.io:99999"),
+        ("NATSTREAM_NATS_URL", "nats://fdaa::3:4223"),
+        ("NATSTREAM_NATS_URL", "nats://a:1 nats://b:2"),
+        ("NATSTREAM_HOSTS", ","),
+        ("NATSTREAM_HOSTS", "logs.example.com:443"),
+        ("NATSTREAM_HOSTS", "https://logs.example.com"),
+        ("NATSTREAM_HOSTS", "*"),
+        ("NATSTREAM_CORS_ORIGINS", ","),
+        ("NATSTREAM_CORS_ORIGINS", "one.example"),
+        ("NATSTREAM_CORS_ORIGINS", "https://one.example/"),
+        ("NATSTREAM_CORS_ORIGINS", "https://one.example,*"),
+        ("NATSTREAM_CORS_ORIGINS", "null"),
+        ("NATSTREAM_CLIENT_HEADER", "Fly-Client-IP, X-Real-IP"),
+        ("NATSTREAM_CLIENT_HEADER", "X-Real-IP: 1.2.3.4"),
+        ("NATSTREAM_SOURCES", "nats,kafka"),
+        ("NATSTREAM_SOURCES", ","),
+        ("NATSTREAM_JOURNAL_URL", ","),
+        ("NATSTREAM_JOURNAL_URL", "journal.internal:4222"),
+        ("NATSTREAM_JOURNAL_URL", "nats://a:1 nats://b:2"),
+        ("NATSTREAM_JOURNAL_STREAM", "natstream.>"),
+        ("NATSTREAM_JOURNAL_STREAM", "two words"),
+        ("NATSTREAM_JOURNAL_STREAM", "_INBOX"),
+        ("NATSTREAM_JOURNAL_STREAM", "logs"),
+        ("NATSTREAM_JOURNAL_STREAM", "x" * 65),
+        ("NATSTREAM_JOURNAL_MAX_AGE", "0s"),
+        ("NATSTREAM_JOURNAL_MAX_AGE", "24"),
+        ("NATSTREAM_JOURNAL_MAX_AGE", "1h30m"),
+        ("NATSTREAM_JOURNAL_MAX_AGE", "1.5h"),
+        ("NATSTREAM_JOURNAL_MAX_AGE", "٢٤h"),
+        ("NATSTREAM_JOURNAL_MAX_BYTES", "1GiB"),
+        ("NATSTREAM_JOURNAL_REPLICAS", "three"),
+        ("NATSTREAM_SHARE_PORT", "yes"),
+        ("NATSTREAM_SHARE_PORT", "1"),
+        ("NATSTREAM_BACKLOG_LINES", "0"),
+        ("NATSTREAM_BACKLOG_LINES", "-1"),
+        ("NATSTREAM_BACKLOG_LINES", "many"),
+        ("NATSTREAM_BACKLOG_LINES", "_"),
+        ("NATSTREAM_BACKLOG_LINES", "1e3"),
+        ("NATSTREAM_BACKLOG_LINES", "9" * 5_000),
+        ("NATSTREAM_BACKLOG_BYTES", "64MB"),
+        ("NATSTREAM_MAX_READERS", "0"),
+        ("NATSTREAM_MAX_LAG", "0"),
+        ("NATSTREAM_MAX_LAG", "inf"),
+        ("NATSTREAM_STALL", "nan"),
+        ("NATSTREAM_KEEPALIVE", "15s"),
+        ("NATSTREAM_KEEPALIVE", "١٥"),
+        ("NATSTREAM_GRACE", "-5"),
+        ("NATSTREAM_GRACE", "5\n6"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence(variable: str, text: str) -> None:
+    """It names the variable, what it held and what it takes, on one line."""
+    said = refusal(**{variable: text})
+    assert said.startswith(f"{variable} is {text[:200]!r}"[:100])
+    assert "; it takes " in said
+    assert said.isprintable()
+    assert len(said) < 500
+
+
+@pytest.mark.parametrize(
+    ("variable", "limits", "beyond"),
+    [
+        ("NATSTREAM_BACKLOG_LINES", ("1", "10_000_000"), ("0", "10000001")),
+        ("NATSTREAM_BACKLOG_BYTES", ("65536", str(2**40)), ("65535", str(2**40 + 1))),
+        ("NATSTREAM_MAX_READERS", ("1", "1000000"), ("0", "1000001")),
+        ("NATSTREAM_MAX_CONNECTIONS", ("10", "1000000"), ("9", "1000001")),
+        ("NATSTREAM_MAX_HEADER", ("4096", "1048576"), ("4095", "1048577")),
+        ("NATSTREAM_HEADER_TIMEOUT", ("0.1", "300"), ("0.09", "300.1")),
+        ("NATSTREAM_DRAIN_MAX_BODY", ("1024", str(2**30)), ("1023", str(2**30 + 1))),
+        ("NATSTREAM_DRAIN_MAX_REQUESTS", ("1", "10000"), ("0", "10001")),
+        ("NATSTREAM_MAX_LAG", ("0.1", "86400"), ("0.09", "86400.1")),
+        ("NATSTREAM_STALL", ("0.1", "86400"), ("0.09", "86400.1")),
+        ("NATSTREAM_KEEPALIVE", ("0.1", "3600"), ("0.09", "3600.1")),
+        ("NATSTREAM_GRACE", ("0.1", "300"), ("0.09", "300.1")),
+        ("NATSTREAM_JOURNAL_MAX_AGE", ("1s", "60m", "1h", "3650d"), ("0m", "3651d", "315360001s")),
+        ("NATSTREAM_JOURNAL_MAX_BYTES", (str(2**20), str(2**50)), (str(2**20 - 1), str(2**50 + 1))),
+        ("NATSTREAM_JOURNAL_REPLICAS", ("1", "5"), ("0", "6")),
+    ],
+)
+def test_a_number_has_limits(
+    variable: str, limits: tuple[str, ...], beyond: tuple[str, ...]
+) -> None:
+    """Past which it is a slip of the hand."""
+    for text in limits:
+        assert read(**{variable: text})
+    for text in beyond:
+        assert " from " in refusal(**{variable: text})
+
+
+JOURNAL = {"NATSTREAM_JOURNAL_URL": "nats://journal.internal:4222"}
+USER = {"NATSTREAM_JOURNAL_USER": "keeper"}
+PASSWORD = {"NATSTREAM_JOURNAL_PASSWORD": "hunter2"}
+TOKEN = {"NATSTREAM_JOURNAL_TOKEN": "hunter3"}
+
+
+@pytest.mark.parametrize("credentials", [{}, USER | PASSWORD, TOKEN])
+def test_the_journal_takes_a_user_or_a_token_or_neither(credentials: dict[str, str]) -> None:
+    """A user comes with a password."""
+    assert read(**JOURNAL, **credentials).journal_servers == ("nats://journal.internal:4222",)
+
+
+@pytest.mark.parametrize(
+    ("credentials", "says"),
+    [
+        (USER, "NATSTREAM_JOURNAL_USER is set and NATSTREAM_JOURNAL_PASSWORD is not: "),
+        (PASSWORD, "NATSTREAM_JOURNAL_PASSWORD is set and NATSTREAM_JOURNAL_USER is not: "),
+        (USER | PASSWORD | TOKEN, "NATSTREAM_JOURNAL_TOKEN is set, and so is a user"),
+        (USER | TOKEN, "NATSTREAM_JOURNAL_TOKEN is set, and so is a user"),
+        (PASSWORD | TOKEN, "NATSTREAM_JOURNAL_TOKEN is set, and so is a user or a password"),
+    ],
+)
+def test_credentials_of_the_journal_that_do_not_fit_together_are_refused(
+    credentials: dict[str, str], says: str
+) -> None:
+    """In one sentence that holds none of them. Without a journal nobody is shown any."""
+    said = refusal(**JOURNAL, **credentials)
+    assert said.startswith(says)
+    assert said.count(". ") == 0
+    assert "hunter" not in said
+    assert "keeper" not in said
+    assert read(**credentials).journal_servers == ()
+
+
+@pytest.mark.parametrize("text", [",", " , ,", "two words", "tökén", "a\x00b", "a\nb"])
+@pytest.mark.parametrize("variable", ["NATSTREAM_TOKEN", "NATSTREAM_DRAIN_TOKEN"])
+def test_what_is_no_token_never_opens_the_door(variable: str, text: str) -> None:
+    """A list without a token is an error; the value is not shown."""
+    said = refusal(**{variable: text})
+    assert said.startswith(f"{variable} is a value that it cannot take; it takes ")
+    assert text.strip() == "," or text not in said
+
+
+def test_something_has_to_be_read() -> None:
+    """A service without any source would be ready, and show nothing, for ever."""
+    off = {"NATSTREAM_SOURCES": "drain", "NATSTREAM_DRAIN_BIND": "off"}
+    assert "NATSTREAM_DRAIN_BIND says where it listens" in refusal(**off)
+    assert read(**off, NATSTREAM_JOURNAL_URL="nats://journal.internal").drain_bind is None
+
+
+@pytest.mark.parametrize("variable", ["NATSTREAM_DRAIN_BIND", "NATSTREAM_METRICS_BIND"])
+def test_one_address_is_not_given_twice(variable: str) -> None:
+    """It would be told as taken by another process, which is this one."""
+    binds = {"NATSTREAM_BIND": "127.0.0.1:9000", variable: "127.0.0.1:9000"}
+    assert f"NATSTREAM_BIND and {variable} are both 127.0.0.1:9000" in refusal(**binds)
+    assert read(**dict.fromkeys(binds, "127.0.0.1:0"))
+
+
+def test_a_misspelt_variable_is_told_of() -> None:
+    """And one that is meant for somebody else is not."""
+    environ = {"NATSTREAM_TOKN": "x", "NATSTREAM_SKIP_NOTHING": "1", "NATSTREAM_TOKEN": "y"}
+    [said] = Settings.misspelt(environ)
+    assert said == (
+        "NATSTREAM_TOKN is no setting, and is passed over: NATSTREAM_TOKEN may be meant."
+    )
+
+
+def test_settings_are_frozen() -> None:
+    """They are read once."""
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        read().org = "other"  # type: ignore[misc]  # that is the point
+
+
+def test_secrets_are_never_shown() -> None:
+    """Neither by `repr` nor by `str`, which logs and tracebacks use."""
+    settings = read(
+        NATSTREAM_TOKEN="reader-secret",
+        NATSTREAM_DRAIN_TOKEN="drain-secret",
+        NATSTREAM_JOURNAL_PASSWORD="journal-secret",
+        NATSTREAM_JOURNAL_TOKEN="journal-secret",
+    )
+    for shown in (repr(settings), str(settings), f"{settings}"):
+        assert "secret" not in shown
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("NATSTREAM_NATS_URL", "nats://user:hunter2@nats.example.com:4222"),
+        ("NATSTREAM_NATS_URL", "nats://hunter2@nats.example.com:4222"),
+        ("NATSTREAM_NATS_URL", "nats://a:hun@ter2/hunter2@one,nats://b:hunter2@[fdaa::3]:4223"),
+        ("NATSTREAM_JOURNAL_URL", "nats://user:hunter2@journal.internal:4222"),
+        ("NATSTREAM_JOURNAL_URL", "nats://hunter2@journal.internal"),
+        ("NATSTREAM_JOURNAL_URL", "nats://one,tls://a:hunter2@[fdaa::3]:4223"),
+        ("NATSTREAM_BIND", "http://user:hunter2@host:80"),
+        ("FLY_ORG", "FlyV1 fm2_hunter2,fm2_hunter2"),
+        ("FLY_ORG", "fo1_hunter2 x"),
+        ("FLY_APP", "fm2_hunter2"),
+        ("FLY_APP", "fm1r_hunter2"),
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_shown_either(variable: str, text: str) -> None:
+    """Credentials in an address are refused and hidden; so is a Fly token that went astray."""
+    said = refusal(**{variable: text})
+    assert said.startswith(f"{variable} is '***")
+    assert "hunter2" not in said
+
+
+def test_the_documents_table_is_made_from_the_settings() -> None:
+    """To renew it: paste what `natstream.config.settings.markdown_table()` gives."""
+    assert f"\n\n{markdown_table()}\n\n" in DOCUMENT.read_text(encoding="utf-8")
+
+
+def test_every_variable_that_is_read_is_documented() -> None:
+    """And every one that the document names is read."""
+    asked = set()
+
+    class Environ(dict[str, str]):
+        def get(self, name: str, default: str) -> str:  # type: ignore[override]
+            asked.add(name)
+            return super().get(name, default)
+
+    Settings.from_environ(Environ(NATS))
+    names = r"(?:NATSTREAM|FLY)_[A-Z_]+|ACCESS_TOKEN"
+    assert asked == set(re.findall(names, DOCUMENT.read_text(encoding="utf-8")))

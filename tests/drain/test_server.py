@@ -1,0 +1,1030 @@
+"""The drain over real sockets: who is answered what, what is delivered, and how it ends."""
+
+from __future__ import annotations
+
+import gzip
+import hmac
+import http.client
+import json
+import logging
+import socket
+import subprocess
+import sys
+import zlib
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+import trio
+
+from natstream.drain import server as drain
+from natstream.drain.bodies import read_entries
+from natstream.drain.collector import LineReceiver, LogCollector, drain_channel
+from natstream.drain.server import DrainLimits, LogDrainServer
+from natstream.entries.entry import LogEntry
+from natstream.errors import ListenError
+from natstream.hub.health import SourceState, SourceStatus
+from natstream.hub.hub import Hub, open_hub
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "drain"
+TOKENS = ("rotated-out", "secret")
+AUTHORIZED = b"Authorization: Bearer secret\r\n"
+LIMIT = 100_000
+
+
+def line(message: str, **more: Any) -> bytes:
+    return json.dumps({"instance": "m1", "message": message, **more}).encode()
+
+
+@attrs.frozen
+class Reply:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Sender:
+    """A client that sends exactly the bytes that it is told to."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self.stream = stream
+        self._received = b""
+
+    async def send(self, data: bytes) -> None:
+        await self.stream.send_all(data)
+
+    async def reply(self) -> Reply:
+        with trio.fail_after(10):
+            head = await self._until(b"\r\n\r\n")
+            status, *fields = head.decode().split("\r\n")
+            headers = {}
+            for field in filter(None, fields):
+                name, _, value = field.partition(":")
+                headers[name.lower()] = value.strip()
+            length = int(headers.get("content-length", 0))
+            while len(self._received) < length:
+                await self._more()
+            body, self._received = self._received[:length], self._received[length:]
+            return Reply(int(status.split()[1]), headers, body)
+
+    async def closed(self) -> bool:
+        """Whether the other end says goodbye, without another word."""
+        with trio.fail_after(10):
+            try:
+                return not self._received and not await self.stream.receive_some()
+            except trio.BrokenResourceError:
+                return True
+
+    async def _until(self, end: bytes) -> bytes:
+        while end not in self._received:
+            await self._more()
+        head, _, self._received = self._received.partition(end)
+        return head + end
+
+    async def _more(self) -> None:
+        data = await self.stream.receive_some()
+        assert data, f"closed after {self._received!r}"
+        self._received += data
+
+
+@asynccontextmanager
+async def connect(server: LogDrainServer) -> AsyncIterator[Sender]:
+    assert server.actual_port is not None
+    async with await trio.open_tcp_stream("127.0.0.1", server.actual_port) as stream:
+        yield Sender(stream)
+
+
+def post(body: bytes, *headers: bytes, target: bytes = b"/") -> bytes:
+    return b"".join(
+        [
+            b"POST %s HTTP/1.1\r\nHost: drain\r\n" % target,
+            *(header + b"\r\n" for header in headers),
+            b"Content-Length: %d\r\n\r\n" % len(body),
+            body,
+        ]
+    )
+
+
+def chunked(*chunks: bytes, headers: bytes = b"", end: bytes = b"0\r\n\r\n") -> bytes:
+    head = b"POST / HTTP/1.1\r\nHost: drain\r\nTransfer-Encoding: chunked\r\n" + headers + b"\r\n"
+    return head + b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + end
+
+
+async def exchange(server: LogDrainServer, data: bytes) -> Reply:
+    async with connect(server) as sender:
+        await sender.send(data)
+        return await sender.reply()
+
+
+async def in_flight(server: LogDrainServer) -> None:
+    """Wait until a request has got as far as its body."""
+    with trio.fail_after(5):
+        while not server.statistics().requests:
+            await trio.sleep(0.001)
+
+
+def waiting(lines: LineReceiver) -> list[str]:
+    """What has been delivered and not been read."""
+    found = []
+    while True:
+        try:
+            found.append(lines.receive_nowait())
+        except trio.WouldBlock:
+            return found
+
+
+# --- what is delivered -------------------------------------------------------------------
+
+
+async def test_a_batch_goes_to_the_readers_of_its_machines_and_to_the_hub() -> None:
+    """stdout to the machine's readers; every entry to the hub, with its source."""
+    collector = LogCollector()
+    body = b"\n".join(
+        [
+            line("out"),
+            line("err", stream="stderr"),
+            line("system", source="fly"),
+            line("other machine", instance="m2"),
+        ]
+    )
+    async with open_hub() as hub, LogDrainServer(collector, hub=hub) as server:
+        with collector.subscribe("m1") as lines, hub.subscribe() as reader:
+            reply = await exchange(server, post(body))
+            assert (reply.status, reply.json) == (200, {"accepted": 4, "dropped": 0, "reasons": {}})
+            assert reply.headers["content-type"] == "application/json"
+            assert waiting(lines) == ["out"]
+            entries: list[LogEntry] = []
+            with trio.fail_after(5):
+                while len(entries) < 4:
+                    entries += (await reader.receive()).entries  # type: ignore[union-attr] # no gaps
+            assert [entry.message for entry in entries] == ["out", "err", "system", "other machine"]
+            assert {entry.source for entry in entries} == {"drain"}
+
+
+async def test_stderr_is_routed_when_asked_and_system_never() -> None:
+    """`include_stderr` adds stderr, and nothing else."""
+    collector = LogCollector()
+    body = b"\n".join(
+        [
+            line("out"),
+            line("err", stream="STDERR"),
+            line("sys", source="machine"),
+            line("x", stream="x"),
+        ]
+    )
+    async with LogDrainServer(collector, include_stderr=True) as server:
+        with collector.subscribe("m1") as lines:
+            await exchange(server, post(body))
+            assert waiting(lines) == ["out", "err"]
+
+
+async def test_the_receipt_says_what_was_dropped_and_why() -> None:
+    """The lines that could be read are delivered all the same."""
+    collector = LogCollector()
+    async with LogDrainServer(collector) as server:
+        with collector.subscribe("m1") as lines:
+            reply = await exchange(server, post(line("a") + b'\nnot json\n{"message":"whose?"}\n'))
+            assert reply.status == 200
+            assert reply.json == {
+                "accepted": 1,
+                "dropped": 2,
+                "reasons": {"not_json": 1, "no_machine": 1},
+            }
+            assert waiting(lines) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("target", "app"),
+    [
+        (b"/", ""),
+        (b"/?app=web", "web"),
+        (b"/any/path?x=1&app=w%20b&y", "w b"),
+        (b"http://drain/?app=web", "web"),
+        (b"/?other=web", ""),
+    ],
+)
+async def test_the_drains_url_can_name_the_app(target: bytes, app: str) -> None:
+    """Entries that name none are given it."""
+    async with open_hub() as hub, LogDrainServer(LogCollector(), hub=hub) as server:
+        with hub.subscribe() as reader:
+            await exchange(server, post(line("a"), target=target))
+            with trio.fail_after(5):
+                (entry,) = (await reader.receive()).entries  # type: ignore[union-attr] # no gaps
+            assert entry.app_name == app
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in FIXTURES.iterdir()))
+async def test_what_real_senders_send_is_accepted(name: str) -> None:
+    """The bytes of Vector, Fluent Bit and `docker logs`, as they are on the wire."""
+    body = (FIXTURES / name).read_bytes()
+    headers = [b"Content-Encoding: gzip"] if name.endswith(".gz") else []
+    async with LogDrainServer(LogCollector()) as server:
+        reply = await exchange(server, post(body, *headers))
+        assert reply.status == 200
+        assert (reply.json["accepted"], reply.json["dropped"]) == (4 if "docker" in name else 3, 0)
+
+
+async def test_health_checks_are_answered_on_any_path_without_a_token() -> None:
+    """GET says what this is; HEAD says nothing; both keep the connection, of who shows one."""
+    async with LogDrainServer(LogCollector(), tokens=TOKENS) as server:
+        for method in (b"GET", b"HEAD", b"PUT", b"POST"):
+            async with connect(server) as stranger:
+                await stranger.send(method + b" /health HTTP/1.1\r\nHost: x\r\n\r\n")
+                head = await stranger._until(b"\r\n\r\n")
+                assert b"\r\nconnection: close\r\n" in head.lower()
+    async with LogDrainServer(LogCollector()) as server, connect(server) as sender:
+        await sender.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        reply = await sender.reply()
+        assert reply.status == 200
+        assert b"POST" in reply.body
+        await sender.send(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
+        head = await sender._until(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        await sender.send(post(line("a")))
+        assert (await sender.reply()).status == 200
+
+
+@pytest.mark.parametrize("header", [b"Origin: http://evil.example", b"Sec-Fetch-Site: cross-site"])
+async def test_no_page_of_a_browser_may_send(header: bytes) -> None:
+    """Where no token is wanted, any that is open on this machine could."""
+    async with LogDrainServer(LogCollector()) as server:
+        assert (await exchange(server, post(line("a"), header))).status == 403
+    async with LogDrainServer(LogCollector(), tokens=TOKENS) as server:
+        assert (await exchange(server, post(line("a"), header, AUTHORIZED.strip()))).status == 200
+
+
+@pytest.mark.parametrize("token", TOKENS)
+async def test_any_of_the_tokens_opens(token: str) -> None:
+    """So that one can be rotated out; the scheme's case does not matter."""
+    async with LogDrainServer(LogCollector(), tokens=TOKENS) as server:
+        for scheme in ("Bearer", "bearer"):
+            header = f"Authorization: {scheme} {token}".encode()
+            assert (await exchange(server, post(line("a"), header))).status == 200
+
+
+async def test_every_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether or not an earlier one matches: the delay of an answer tells nothing of them."""
+    compared: list[tuple[bytes, bytes]] = []
+    compare = hmac.compare_digest
+
+    def spy(shown: bytes, token: bytes) -> bool:
+        compared.append((shown, token))
+        return compare(shown, token)
+
+    monkeypatch.setattr(hmac, "compare_digest", spy)
+    async with LogDrainServer(LogCollector(), tokens=TOKENS) as server:
+        for shown, status in (("rotated-out", 200), ("secret", 200), ("wrong", 401)):
+            compared.clear()
+            reply = await exchange(server, post(b"x", b"Authorization: Bearer " + shown.encode()))
+            assert reply.status == status
+            assert compared == [(shown.encode(), token.encode()) for token in TOKENS]
+
+
+@pytest.mark.parametrize("tokens", [[""], ["secret", " "]])
+def test_an_empty_token_is_refused(tokens: list[str]) -> None:
+    """It would let in whoever shows none."""
+    with pytest.raises(ValueError, match="must not be empty"):
+        LogDrainServer(LogCollector(), tokens=tokens)
+
+
+def test_a_string_is_no_list_of_tokens() -> None:
+    """Each of its letters would be one."""
+    with pytest.raises(TypeError, match="a list of tokens, not a string"):
+        LogDrainServer(LogCollector(), tokens="secret")
+
+
+async def test_what_is_called_text_may_start_with_a_bracket() -> None:
+    """Only what is called text/plain; it counts as JSON where it is."""
+    text = b"[2026-01-01 10:00:00] INFO started\n[2026-01-01 10:00:01] ERROR boom\n"
+    plain = b"Content-Type: Text/Plain; charset=utf-8"
+    async with LogDrainServer(LogCollector()) as server:
+        assert (await exchange(server, post(text))).status == 400
+        for body, accepted in ((text, 2), (line("a") + b"\n" + line("b") + b"\n{}", 2)):
+            reply = await exchange(server, post(body, plain))
+            assert (reply.status, reply.json["accepted"]) == (200, accepted)
+
+
+# --- real senders ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("lines", [1, 20_000])
+async def test_curl(tmp_path: Path, packed: bool, lines: int) -> None:
+    """`curl --data-binary @file`, small and over the megabyte where it asks `Expect` first."""
+    body = b"".join(line("from curl" + "." * 80) + b"\n" for _ in range(lines))
+    file = tmp_path / "body"
+    file.write_bytes(gzip.compress(body) if packed else body)
+    headers = ["-H", "Content-Encoding: gzip"] if packed else []
+    async with open_hub() as hub, LogDrainServer(LogCollector(), hub=hub) as server:
+        assert server.url is not None
+        command = ["curl", "-sS", "--max-time", "20", "--data-binary", f"@{file}", *headers]
+        result = await trio.run_process([*command, server.url], capture_stdout=True)
+        assert json.loads(result.stdout)["accepted"] == lines
+        assert hub.statistics().published == lines
+
+
+async def test_httpx() -> None:
+    """A kept-alive client, with JSON and with a body of unknown length."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield line("streamed")[:10]
+        yield line("streamed")[10:]
+
+    collector = LogCollector()
+    async with LogDrainServer(collector) as server, httpx.AsyncClient() as client:
+        assert server.url is not None
+        with collector.subscribe("m1") as lines:
+            for _ in range(3):
+                reply = await client.post(server.url, json=[json.loads(line("from httpx"))])
+                assert reply.json()["accepted"] == 1
+            assert server.statistics().connections == 1
+            reply = await client.post(server.url, content=parts())
+            assert reply.json()["accepted"] == 1
+            assert waiting(lines) == ["from httpx"] * 3 + ["streamed"]
+
+
+async def test_http_client_chunked() -> None:
+    """Python's own client, which chunks what it is given piece by piece."""
+
+    def send(port: int, body: Iterable[bytes]) -> dict[str, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        try:
+            connection.request("POST", "/", body=iter(body), encode_chunked=True)
+            return json.loads(connection.getresponse().read())  # type: ignore[no-any-return]
+        finally:
+            connection.close()
+
+    async with LogDrainServer(LogCollector()) as server:
+        assert server.actual_port is not None
+        body = [line("one") + b"\n", line("two")[:5], line("two")[5:]]
+        receipt = await trio.to_thread.run_sync(send, server.actual_port, body)
+        assert receipt["accepted"] == 2
+
+
+async def test_a_client_may_close_its_end_after_sending() -> None:
+    """As `nc -N` does: the answer still comes."""
+    async with LogDrainServer(LogCollector()) as server, connect(server) as sender:
+        await sender.send(post(line("a")))
+        await sender.stream.send_eof()
+        assert (await sender.reply()).status == 200
+        assert await sender.closed()
+
+
+async def test_http_1_0_is_understood() -> None:
+    """And the connection closed, as it expects."""
+    async with LogDrainServer(LogCollector()) as server, connect(server) as sender:
+        await sender.send(post(line("a")).replace(b"HTTP/1.1", b"HTTP/1.0"))
+        assert (await sender.reply()).status == 200
+        assert await sender.closed()
+
+
+async def test_requests_may_be_pipelined() -> None:
+    """Each is answered, in order."""
+    collector = LogCollector()
+    async with LogDrainServer(collector) as server, connect(server) as sender:
+        with collector.subscribe("m1") as lines:
+            await sender.send(b"".join(post(line(str(number))) for number in range(5)))
+            for _ in range(5):
+                assert (await sender.reply()).status == 200
+            assert waiting(lines) == ["0", "1", "2", "3", "4"]
+
+
+async def test_expect_100_continue_is_answered() -> None:
+    """A sender that waits for permission gets it."""
+    async with LogDrainServer(LogCollector()) as server, connect(server) as sender:
+        head, _, body = post(line("a"), b"Expect: 100-continue").partition(b"\r\n\r\n")
+        await sender.send(head + b"\r\n\r\n")
+        assert (await sender.reply()).status == 100
+        await sender.send(body)
+        assert (await sender.reply()).status == 200
+
+
+# --- what is refused ---------------------------------------------------------------------
+
+
+@attrs.frozen
+class Bad:
+    """A bad request: its bytes, and what is expected of the answer."""
+
+    name: str
+    request: bytes
+    status: int
+    says: str
+    eof: bool = False
+    """The sender closes its end after these bytes."""
+
+
+def bad_requests() -> Sequence[Bad]:
+    ok, a = AUTHORIZED.strip(), line("a")
+    packed, bomb = gzip.compress(line("x") * 50), gzip.compress(bytes(50 << 20))
+    gz, deflate = b"Content-Encoding: gzip", b"Content-Encoding: deflate"
+    head = b"POST / HTTP/1.1\r\nHost: drain\r\n" + AUTHORIZED
+    coding, length = head + b"Transfer-Encoding: ", head + b"Content-Length: "
+    close = b"\r\nConnection: close\r\n\r\n"
+    most, names = "100,000 bytes", "gzip, deflate"
+    return [
+        Bad("no token", post(a), 401, "token"),
+        Bad("wrong token", post(a, b"Authorization: Bearer secreT"), 401, "token"),
+        Bad("a part of the token", post(a, b"Authorization: Bearer secre"), 401, "token"),
+        Bad("wrong scheme", post(a, b"Authorization: Basic secret"), 401, "token"),
+        Bad("token that is no text", post(a, b"Authorization: Bearer \xff\xfe"), 401, "token"),
+        Bad("PUT", post(a, ok).replace(b"POST", b"PUT"), 405, "POST"),
+        Bad("DELETE", b"DELETE / HTTP/1.1\r\nHost: x\r\n\r\n", 405, "POST"),
+        Bad("brotli", post(a, ok, b"Content-Encoding: br"), 415, names),
+        Bad("gzip twice", post(packed, ok, gz + b", gzip"), 415, names),
+        Bad("msgpack", post(a, ok, b"Content-Type: application/msgpack"), 415, "application/json"),
+        Bad("gzip unsaid", post(packed, ok), 415, "Content-Encoding: gzip"),
+        Bad("not gzip", post(a, ok, gz), 400, "Content-Encoding: gzip"),
+        Bad("truncated gzip", post(packed[:-9], ok, gz), 400, "ends early"),
+        Bad("gzip and more", post(packed + b"more", ok, gz), 400, "Content-Encoding: gzip"),
+        Bad("truncated deflate", post(zlib.compress(a)[:-4], ok, deflate), 400, "ends early"),
+        Bad("bomb", post(bomb, ok, gz), 413, most),
+        Bad("too many lines", post(b"x\n" * 1_001, ok), 413, "1,000 lines"),
+        Bad("too many values", post(b"[" + b"1," * 1_000 + b"1]", ok), 413, "1,000 lines"),
+        Bad("bomb, chunked", chunked(bomb, headers=AUTHORIZED + gz + b"\r\n"), 413, most),
+        Bad("too large", post(a.ljust(LIMIT + 1), ok), 413, most),
+        Bad("too large, chunked", chunked(a.ljust(LIMIT + 1), headers=AUTHORIZED), 413, most),
+        Bad("too large, announced", length + b"99999999999\r\n\r\n", 413, most),
+        Bad("Content-Length too long", length + b"99\r\n\r\n" + a, 400, "received", eof=True),
+        Bad("Content-Length too short", length + b"9" + close + a, 400, "ends early"),
+        Bad("Content-Length no number", length + b"ten\r\n\r\n", 400, "Content-Length"),
+        Bad("Content-Length negative", length + b"-1\r\n\r\n", 400, "Content-Length"),
+        Bad("two Content-Lengths", length + b"5\r\nContent-Length: 6\r\n\r\n", 400, "Length"),
+        Bad("unknown Transfer-Encoding", coding + b"gzip\r\n\r\n", 400, "Transfer-Encoding"),
+        Bad("bad chunk size", coding + b"chunked\r\n\r\nzz\r\n", 400, "chunk"),
+        Bad("no last chunk", chunked(a, headers=AUTHORIZED, end=b""), 400, "chunked", eof=True),
+        Bad("invalid UTF-8", post(b'{"instance":"m1","message":"\xff"}', ok), 400, "UTF-8"),
+        Bad("invalid UTF-8 text", post(b"\xff\xfe\xfd", ok), 400, "UTF-8"),
+        Bad("10,000 brackets", post(b"[" * 10_000 + b"]" * 10_000, ok), 400, "JSON"),
+        Bad("10,000 open brackets", post(b'{"a":' * 10_000, ok), 400, "JSON"),
+        Bad("not JSON", post(b"{hello}", ok), 400, "JSON"),
+        Bad("JSON that ends early", post(b"[" + a + b"," + a[:-4], ok), 400, "ends early"),
+        Bad("NDJSON that ends early", post(a + b"\n" + a[:-4], ok), 400, "ends early"),
+        Bad("a body that stops", post(a + b"\n" + a, ok)[:-9], 408, "within 0.3 s"),
+        Bad("a body that stops, closed", post(a + b"\n" + a, ok)[:-9], 400, "received", eof=True),
+        Bad("a body that never starts", length + b"9\r\n\r\n", 408, "within 0.3 s"),
+        Bad("headers that stop", head, 408, "within 0.3 s"),
+        Bad("headers that stop, closed", head, 400, "closed", eof=True),
+        Bad("headers without end", head + b"X: " + b"x" * 20_000, 400, "too long"),
+        Bad("a header that is none", head + b"no colon\r\n\r\n", 400, "header"),
+        Bad("no HTTP", b"hello\r\n\r\n", 400, "HTTP"),
+        Bad("TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(20), 400, "HTTP"),
+    ]
+
+
+@pytest.mark.parametrize("bad", bad_requests(), ids=lambda bad: bad.name)
+async def test_a_bad_request_is_told_what_to_change_and_delivers_nothing(bad: Bad) -> None:
+    """Nothing reaches a reader or the hub, and the next request works."""
+    collector = LogCollector()
+    limits = DrainLimits(max_body=LIMIT, max_lines=1_000, headers_within=0.3, body_within=0.3)
+    async with (
+        open_hub() as hub,
+        LogDrainServer(collector, tokens=TOKENS, hub=hub, limits=limits) as server,
+    ):
+        with collector.subscribe("m1") as lines:
+            async with connect(server) as sender:
+                await sender.send(bad.request)
+                if bad.eof:
+                    await sender.stream.send_eof()
+                reply = await sender.reply()
+                assert reply.status == bad.status
+                assert list(reply.json) == ["error"]
+                assert bad.says.lower() in reply.json["error"].lower()
+                assert ("www-authenticate" in reply.headers) == (bad.status == 401)
+                assert ("allow" in reply.headers) == (bad.status == 405)
+            assert waiting(lines) == []
+            assert hub.statistics().published == 0
+            assert server.statistics().accepted == 0
+            assert server.statistics().answers == {bad.status: 1}
+
+            reply = await exchange(server, post(line("next"), AUTHORIZED.strip()))
+            assert (reply.status, waiting(lines)) == (200, ["next"])
+            assert hub.statistics().published == 1
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Content-Length: 100001",
+        b"Content-Length: 9\r\nContent-Encoding: br",
+        b"Content-Length: 9\r\nAuthorization: Bearer wrong",
+    ],
+)
+async def test_a_sender_that_asks_first_is_refused_before_it_sends(header: bytes) -> None:
+    """With `Expect: 100-continue`, the refusal comes in place of the permission."""
+    limits = DrainLimits(max_body=LIMIT)
+    async with LogDrainServer(LogCollector(), tokens=TOKENS, limits=limits) as server:
+        authorized = b"" if b"Authorization" in header else AUTHORIZED
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n" + authorized + header
+        async with connect(server) as sender:
+            await sender.send(head + b"\r\n\r\n")
+            reply = await sender.reply()
+            assert reply.status in (401, 413, 415)
+            assert reply.headers["connection"] == "close"
+
+
+async def test_a_sender_of_far_too_much_still_sees_why() -> None:
+    """The answer comes early, and what is under way is read on, so that it is not destroyed."""
+    limits = DrainLimits(max_body=LIMIT)
+    async with LogDrainServer(LogCollector(), limits=limits) as server, connect(server) as sender:
+        size = 8 << 20
+        await sender.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size)
+        await sender.send(bytes(size))
+        assert (await sender.reply()).status == 413
+        assert await sender.closed()
+
+
+async def test_a_refusal_keeps_the_connection_where_the_request_has_come_whole() -> None:
+    """A sender with a bad batch need not connect anew for the next."""
+    async with LogDrainServer(LogCollector()) as server, connect(server) as sender:
+        for bad in (post(b"{bad"), post(line("a"), b"Content-Encoding: br")):
+            await sender.send(bad)
+            reply = await sender.reply()
+            assert reply.status in (400, 415)
+            assert "connection" not in reply.headers
+        await sender.send(post(line("a")))
+        assert (await sender.reply()).status == 200
+
+
+async def test_a_batch_that_failed_half_way_and_is_sent_again_is_delivered_once() -> None:
+    """What a broken connection cut counts for nothing; the repeat counts."""
+    collector = LogCollector()
+    body = b"\n".join(line(str(number)) for number in range(1_000))
+    async with open_hub() as hub, LogDrainServer(collector, hub=hub) as server:
+        with collector.subscribe("m1") as lines:
+            for cut in (len(post(body)) // 2, -1):
+                async with connect(server) as sender:
+                    await sender.send(post(body)[:cut])
+            assert (await exchange(server, post(body))).json["accepted"] == 1_000
+            assert waiting(lines) == [str(number) for number in range(1_000)]
+            assert hub.statistics().published == 1_000
+
+
+async def test_a_sender_that_is_told_503_and_comes_back_loses_nothing() -> None:
+    """Past the limit of requests at once, it is told when to return."""
+    collector = LogCollector()
+    async with LogDrainServer(collector, limits=DrainLimits(max_requests=1)) as server:
+        with collector.subscribe("m1") as lines:
+            async with connect(server) as first, connect(server) as second:
+                await first.send(post(line("first"))[:-1])
+                await in_flight(server)
+                await second.send(post(line("second")))
+                reply = await second.reply()
+                assert (reply.status, reply.headers["retry-after"]) == (503, "2")
+                assert "again" in reply.json["error"]
+                await first.send(post(line("first"))[-1:])
+                assert (await first.reply()).status == 200
+                await second.send(post(line("second")))
+                assert (await second.reply()).status == 200
+            assert waiting(lines) == ["first", "second"]
+
+
+async def test_one_connection_too_many_is_turned_away_at_once() -> None:
+    """The others go on."""
+    limits = DrainLimits(max_connections=1)
+    async with LogDrainServer(LogCollector(), limits=limits) as server, connect(server) as first:
+        await first.send(post(line("a")))
+        assert (await first.reply()).status == 200
+        async with connect(server) as second:
+            reply = await second.reply()
+            assert (reply.status, reply.headers["connection"]) == (503, "close")
+            assert await second.closed()
+        await first.send(post(line("a")))
+        assert (await first.reply()).status == 200
+
+
+async def test_an_idle_connection_is_closed_in_the_end() -> None:
+    """Without a word: no request, no answer."""
+    async with LogDrainServer(LogCollector(), limits=DrainLimits(idle_within=0.1)) as server:
+        async with connect(server) as sender:
+            await sender.send(post(line("a")))
+            assert (await sender.reply()).status == 200
+            assert await sender.closed()
+        assert server.statistics().answers == {200: 1}
+
+
+async def test_a_connection_on_which_nothing_is_sent_is_closed_sooner() -> None:
+    """Opening connections must not be enough to take them all."""
+    async with LogDrainServer(LogCollector(), limits=DrainLimits(headers_within=0.1)) as server:
+        async with connect(server) as sender:
+            assert await sender.closed()
+        assert server.statistics().answers == {}
+
+
+async def test_a_sender_that_never_reads_is_given_up() -> None:
+    """Its answers have no room, and its connection ends."""
+    async with LogDrainServer(LogCollector()) as server, connect(server) as sender:
+        sender.stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        requests = post(line("x")) * 1_000
+        with trio.fail_after(30), pytest.raises(trio.BrokenResourceError):
+            await sender.send(requests * 100)
+
+
+# --- life --------------------------------------------------------------------------------
+
+
+async def test_the_port_is_known_while_it_listens() -> None:
+    """`actual_port` and `url` are None before and after; the server can be used again."""
+    server = LogDrainServer(LogCollector())
+    for _ in range(2):
+        assert (server.actual_port, server.url) == (None, None)
+        async with server:
+            assert server.actual_port
+            assert server.url == f"http://127.0.0.1:{server.actual_port}"
+            assert (await exchange(server, post(line("a")))).status == 200
+    assert (server.actual_port, server.url) == (None, None)
+
+
+async def test_serve_reports_readiness_once_the_port_is_bound() -> None:
+    """`await nursery.start(server.serve)` is the other way to run it."""
+    collector = LogCollector()
+    server = LogDrainServer(collector)
+    with collector.subscribe("m1") as lines:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(server.serve)
+            assert (await exchange(server, post(line("a")))).status == 200
+            with pytest.raises(RuntimeError, match="already"):
+                await server.serve()
+            nursery.cancel_scope.cancel()
+        assert server.actual_port is None
+        assert await drain_channel(lines) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"), [("::1", "[::1]"), ("localhost", "localhost"), ("127.0.0.1", "127.0.0.1")]
+)
+async def test_the_url_is_one_that_works(host: str, shown: str) -> None:
+    """IPv6 addresses are bracketed."""
+    try:
+        async with (
+            LogDrainServer(LogCollector(), host=host) as server,
+            httpx.AsyncClient() as client,
+        ):
+            assert server.url == f"http://{shown}:{server.actual_port}"
+            assert (await client.get(server.url)).status_code == 200
+    except ListenError as error:
+        if host == "::1":
+            pytest.skip(str(error))
+        raise
+
+
+@pytest.mark.parametrize(
+    ("host", "url"), [("0.0.0.0", "http://127.0.0.1:99"), ("::", "http://[::1]:99")]
+)
+def test_the_url_of_every_address_is_this_machine(host: str, url: str) -> None:
+    """An address to listen on is not always one to connect to."""
+    server = LogDrainServer(LogCollector(), host=host)
+    server._actual_port = 99
+    assert server.url == url
+
+
+async def test_a_taken_port_is_one_sentence() -> None:
+    """It names the address; nothing was started."""
+    async with LogDrainServer(LogCollector()) as first:
+        assert first.actual_port is not None
+        second = LogDrainServer(LogCollector(), port=first.actual_port)
+        with pytest.raises(ListenError, match=f"127.0.0.1:{first.actual_port} is taken"):
+            async with second:
+                raise AssertionError("it must not start")
+        with pytest.raises(ListenError, match="taken"):
+            await second.serve()
+        assert second.actual_port is None
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("mine"), KeyboardInterrupt(), ExceptionGroup("mine", [ValueError()])]
+)
+async def test_the_blocks_own_exception_leaves_as_it_is(error: BaseException) -> None:
+    """Not in a group that was not its own, and after the server and the hub have closed."""
+    server = LogDrainServer(LogCollector())
+    with pytest.raises(type(error)) as caught:
+        async with open_hub() as hub, server:
+            raise error
+    assert caught.value is error
+    assert server.actual_port is None
+    with pytest.raises(type(error)) as caught:
+        async with open_hub() as hub:
+            raise error
+    assert caught.value is error
+    assert hub._closing
+
+
+async def test_an_interrupt_in_a_task_of_the_server_leaves_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ctrl-C reaches whatever runs at that moment."""
+
+    def interrupt(run: object) -> None:
+        raise KeyboardInterrupt
+
+    server = LogDrainServer(LogCollector())
+    monkeypatch.setattr(server, "_route", interrupt)
+
+    async def send() -> None:
+        async with server, connect(server) as sender:
+            await sender.send(post(line("a")))
+            await trio.sleep(10)
+
+    with pytest.raises(KeyboardInterrupt):
+        await send()
+    assert server.actual_port is None
+
+
+async def test_a_server_that_runs_cannot_be_entered_again() -> None:
+    """Whichever way it runs; that changes nothing for it."""
+    server = LogDrainServer(LogCollector())
+    async with server:
+        with pytest.raises(RuntimeError, match="running already"):
+            async with server:
+                raise AssertionError("it must not start")
+        assert (await exchange(server, post(line("a")))).status == 200
+    assert server.actual_port is None
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.serve)
+        with pytest.raises(RuntimeError, match="running already"):
+            await server.__aenter__()
+        nursery.cancel_scope.cancel()
+    async with server:
+        assert (await exchange(server, post(line("a")))).status == 200
+
+
+async def test_cancelling_the_block_closes_the_server(autojump_clock: object) -> None:
+    """A cancel from outside passes through."""
+    server = LogDrainServer(LogCollector())
+    with trio.move_on_after(1) as scope:
+        async with server:
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+    assert server.actual_port is None
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await server.serve()
+    assert scope.cancelled_caught
+    assert server.actual_port is None
+
+
+async def test_leaving_ends_every_stream() -> None:
+    """After the lines that are queued."""
+    collector = LogCollector()
+    with collector.subscribe("m1") as lines, collector.subscribe("m2") as others:
+        async with LogDrainServer(collector) as server:
+            await exchange(server, post(line("last")))
+        with trio.fail_after(5):
+            assert await drain_channel(lines) == ["last"]
+            assert await drain_channel(others) == []
+
+
+async def test_leaving_finishes_the_requests_in_flight() -> None:
+    """Idle connections that ask meanwhile are told to come back; new ones are not accepted."""
+    collector = LogCollector()
+    server = LogDrainServer(collector, grace=20)
+    left = trio.Event()
+
+    async def run(task_status: trio.TaskStatus[trio.CancelScope]) -> None:
+        with trio.CancelScope() as scope:
+            async with server:
+                task_status.started(scope)
+                await trio.sleep_forever()
+        left.set()
+
+    with collector.subscribe("m1") as lines:
+        async with trio.open_nursery() as nursery:
+            scope = await nursery.start(run)
+            port = server.actual_port
+            assert port is not None
+            async with connect(server) as busy, connect(server) as idle, connect(server) as silent:
+                for sender in (idle, silent):
+                    await sender.send(post(line("a")))
+                    assert (await sender.reply()).status == 200
+                await busy.send(post(line("b"))[:-1])
+                await in_flight(server)
+                scope.cancel()
+                with trio.fail_after(5):
+                    while True:
+                        try:
+                            await (await trio.open_tcp_stream("127.0.0.1", port)).aclose()
+                        except OSError:
+                            break
+                assert not left.is_set()
+
+                await idle.send(post(line("c")))
+                reply = await idle.reply()
+                assert reply.status == 503
+                assert reply.headers["retry-after"]
+                assert await idle.closed()
+
+                await busy.send(post(line("b"))[-1:])
+                reply = await busy.reply()
+                assert (reply.status, reply.headers["connection"]) == (200, "close")
+                with trio.fail_after(5):
+                    await left.wait()
+                assert await silent.closed()
+        assert await drain_channel(lines) == ["a", "a", "b"]
+
+
+async def test_leaving_does_not_wait_longer_than_its_grace() -> None:
+    """For a sender that has stopped half-way."""
+    async with AsyncExitStack() as stack:
+        async with LogDrainServer(LogCollector(), grace=0.2) as server:
+            sender = await stack.enter_async_context(connect(server))
+            await sender.send(post(line("a"))[:-1])
+            await in_flight(server)
+            start = trio.current_time()
+        assert 0.19 <= trio.current_time() - start < 5
+        assert await sender.closed()
+
+
+class SlowHub(Hub):
+    """Takes its time, so that a delivery can be caught in the middle."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began = trio.Event()
+        self.fed = 0
+
+    async def feed(
+        self,
+        entries: Sequence[LogEntry],
+        receipt: object = None,
+        *,
+        arrivals: Sequence[int] | None = None,
+    ) -> None:
+        self.began.set()
+        await trio.sleep(0.1)
+        self.fed += len(entries)
+
+
+async def test_a_delivery_once_begun_is_finished_and_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After the grace too: else the sender would repeat what has been delivered."""
+    monkeypatch.setattr(drain, "FINISHING", 10_000)
+    hub = SlowHub()
+    body = b"\n".join([line("x")] * 3_500)
+    async with trio.open_nursery() as nursery:
+        server = LogDrainServer(LogCollector(), hub=hub, grace=0.01)
+        await nursery.start(server.serve)
+        async with connect(server) as sender:
+            await sender.send(post(body))
+            with trio.fail_after(5):
+                await hub.began.wait()
+            nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):
+                reply = await sender.reply()
+    assert (reply.status, reply.json["accepted"], hub.fed) == (200, 3_500, 3_500)
+
+
+async def closing(server: LogDrainServer, began: trio.Event, body: bytes) -> Reply:
+    """The answer to a body, where the server is left as soon as something has begun."""
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.serve)
+        async with connect(server) as sender:
+            await sender.send(post(body))
+            with trio.fail_after(5):
+                await began.wait()
+            nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):
+                reply = await sender.reply()
+    return reply
+
+
+async def test_a_delivery_does_not_hold_the_closing_for_ever() -> None:
+    """It is cut off in the end, and its sender told that a part of it is there."""
+
+    class StuckHub(SlowHub):
+        async def feed(self, entries: Sequence[LogEntry], *more: Any, **others: Any) -> None:
+            self.began.set()
+            await trio.sleep_forever()
+
+    hub = StuckHub()
+    server = LogDrainServer(LogCollector(), hub=hub, grace=0.1)
+    reply = await closing(server, hub.began, line("x") + b"\n" + line("y"))
+    assert (reply.status, reply.headers["retry-after"]) == (503, "2")
+    assert reply.headers["connection"] == "close"
+    assert "a part of it was taken" in reply.json["error"]
+    assert server.statistics().accepted == 0
+
+
+async def test_after_the_grace_no_delivery_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a body takes to read: nothing of it is delivered, and its sender told so."""
+    began = trio.Event()
+
+    def slow(*body: Any, **more: Any) -> Iterator[list[LogEntry]]:
+        began.set()
+        for _ in range(200_000):
+            yield []
+        yield from read_entries(*body, **more)
+
+    monkeypatch.setattr(drain, "read_entries", slow)
+    async with open_hub() as hub:
+        server = LogDrainServer(LogCollector(), hub=hub, grace=0.01)
+        reply = await closing(server, began, line("x"))
+        assert reply.status == 503
+        assert "nothing of it was taken" in reply.json["error"]
+        assert hub.statistics().published == 0
+
+
+async def test_a_sender_that_disconnects_during_the_delivery_does_not_cut_it() -> None:
+    """The batch counts whole."""
+    hub = SlowHub()
+    async with LogDrainServer(LogCollector(), hub=hub, grace=10) as server:
+        async with connect(server) as sender:
+            await sender.send(post(b"\n".join([line("x")] * 3_500)))
+            with trio.fail_after(5):
+                await hub.began.wait()
+        assert hub.fed < 3_500
+    assert hub.fed == 3_500
+
+
+async def test_a_large_batch_reaches_the_hub_in_runs() -> None:
+    """Other tasks, and other senders, get their turn between them."""
+    sizes: list[int] = []
+
+    class CountingHub(Hub):
+        async def feed(
+            self,
+            entries: Sequence[LogEntry],
+            receipt: object = None,
+            *,
+            arrivals: Sequence[int] | None = None,
+        ) -> None:
+            sizes.append(len(entries))
+            await super().feed(entries)
+
+    async with LogDrainServer(LogCollector(), hub=CountingHub()) as server:
+        await exchange(server, post(b"\n".join([line("x")] * 5_500)))
+    assert sum(sizes) == 5_500
+    assert max(sizes) == 1_000
+
+
+async def test_the_figures_are_kept() -> None:
+    """For /metrics and /readyz: answers, lines, bytes, failures; up when the port is bound."""
+    announced: list[str] = []
+    status = SourceStatus("drain", lambda message, type: announced.append(message))
+    async with LogDrainServer(LogCollector(), status=status) as server:
+        assert status.state is SourceState.UP
+        assert announced == [f"Taking logs on {server.url}, from this machine alone"]
+        body = line("a") + b"\n{}\n" + line("b")
+        await exchange(server, post(body))
+        await exchange(server, post(b"[cut"))
+        statistics = server.statistics()
+        assert statistics.answers == {200: 1, 400: 1}
+        assert statistics.accepted == 2
+        assert statistics.dropped == {"no_machine": 1}
+        assert (status.lines, status.bytes, status.parse_failures) == (2, len(body), 1)
+
+
+def test_it_says_at_start_who_can_send(caplog: pytest.LogCaptureFixture) -> None:
+    """Without a token: this machine alone, or a warning."""
+    with caplog.at_level(logging.INFO):
+        LogDrainServer(LogCollector())._tell_where("127.0.0.1")
+        LogDrainServer(LogCollector())._tell_where("0.0.0.0")
+        LogDrainServer(LogCollector(), tokens=["t"])._tell_where("0.0.0.0")
+    local, anybody, guarded = caplog.records
+    assert (local.levelname, anybody.levelname, guarded.levelname) == ("INFO", "WARNING", "INFO")
+    assert "this machine alone" in local.message
+    assert "anybody" in anybody.message
+    assert "token" not in guarded.message
+
+
+async def test_a_fault_of_ours_ends_one_connection(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, and the next sender is served."""
+    async with LogDrainServer(LogCollector()) as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(server, "_route", lambda run: 1 / 0)
+            async with connect(server) as sender:
+                await sender.send(post(line("a")))
+                assert await sender.closed()
+        assert "ZeroDivisionError" in caplog.text
+        assert (await exchange(server, post(line("a")))).status == 200
+
+
+def test_the_library_loads_neither_nats_nor_the_web() -> None:
+    """Nor asyncio."""
+    names = "LogDrainServer, LogCollector, LogStream, drain_channel, parse_log_entry, open_hub"
+    program = f"from natstream import {names}; import sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    foreign = {"nats", "trio_asyncio", "asyncio", "quart", "hypercorn", "httpx", "structlog"}
+    assert foreign & {*done.stdout.split()} == set()
+
+
+async def test_the_benchmark_of_the_drain_works() -> None:
+    """Its reader sees every line; its figures are for `make bench`, not for here."""
+    program = "from benchmarks import drain; print(drain.measure('natstream', 10, 0.2).lines > 0)"
+    with trio.fail_after(60):
+        done = await trio.run_process(
+            [sys.executable, "-c", program], cwd=Path(__file__).parents[2], capture_stdout=True
+        )
+    assert done.stdout == b"True\n"

@@ -1,0 +1,344 @@
+"""What a reader's query lets through: the table of section 4 of the specification."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from natstream.entries.entry import LogEntry
+from natstream.entries.filters import (
+    EVERYTHING,
+    MAX_TEXT_LENGTH,
+    MAX_TEXTS,
+    MAX_VALUES,
+    Filter,
+)
+from natstream.errors import BadQuery, ExpressionTooSlow
+
+ENTRY = LogEntry(
+    "m1", "GET /Products 200", "stdout", app_name="web", region="sjc", level="info", source="nats"
+)
+
+
+def query(*pairs: tuple[str, str]) -> Filter:
+    """The filter of a query string."""
+    return Filter.from_query(pairs)
+
+
+def lets(filter: Filter, **fields: Any) -> bool:
+    """Whether it lets an entry through that differs from `ENTRY` so."""
+    return filter.matches(attrs.evolve(ENTRY, **fields))
+
+
+def refusal(*pairs: tuple[str, str]) -> BadQuery:
+    """What such a query is refused with."""
+    with pytest.raises(BadQuery) as caught:
+        query(*pairs)
+    return caught.value
+
+
+def test_without_parameters_everything_passes() -> None:
+    """Parameters that are not about entries are passed over."""
+    assert query() == query(("tail", "5"), ("format", "text")) == EVERYTHING == Filter()
+    assert query().is_everything
+    assert not query(("app", "web")).is_everything
+    assert lets(query(), app_name="", level="")
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("app", "app_name"),
+        ("region", "region"),
+        ("machine", "machine_id"),
+        ("stream", "stream"),
+        ("level", "level"),
+        ("source", "source"),
+    ],
+)
+def test_exact_values(name: str, field: str) -> None:
+    """Comma-separated and repeatable: any of them; not a part of one, and not another's case."""
+    both = query((name, "one,two"), (name, " three "))
+    for value in ("one", "two", "three"):
+        assert lets(both, **{field: value})
+    for value in ("on", "oneone", "one,two", "ONE", ""):
+        assert not lets(both, **{field: value})
+    assert both == query((name, "three"), (name, "two, one,one,"))
+
+
+def test_all_parameters_must_hold() -> None:
+    """They narrow."""
+    filter = query(("app", "web"), ("region", "sjc"), ("q", "get"))
+    assert lets(filter)
+    assert not lets(filter, region="lhr")
+    assert not lets(filter, app_name="api")
+    assert not lets(filter, message="POST")
+
+
+def test_type_is_system_for_the_system_stream_and_log_for_all_others() -> None:
+    """Stderr and any level included."""
+    for stream, type in (("system", "system"), ("stdout", "log"), ("stderr", "log"), ("x", "log")):
+        for wanted in ("log", "system"):
+            assert lets(query(("type", wanted)), stream=stream, level="fatal") is (wanted == type)
+    assert lets(query(("type", "log,SYSTEM")), stream="stdout")
+
+
+def test_stream_and_level_are_folded_as_in_entries() -> None:
+    """`level=WARNING` finds what came as `warn`, and the reverse."""
+    assert lets(query(("level", "WARNING,Err,critical")), level="warn")
+    assert lets(query(("level", "WARNING,Err,critical")), level="error")
+    assert lets(query(("level", "WARNING,Err,critical")), level="fatal")
+    assert lets(query(("stream", "STDERR")), stream="stderr")
+    assert lets(query(("source", "Drain")), source="drain")
+
+
+@pytest.mark.parametrize(
+    ("least", "passes"),
+    [
+        ("debug", ["debug", "info", "warn", "error", "fatal"]),
+        ("info", ["info", "warn", "error", "fatal"]),
+        ("warn", ["warn", "error", "fatal"]),
+        ("Warning", ["warn", "error", "fatal"]),
+        ("error", ["error", "fatal"]),
+        ("fatal", ["fatal"]),
+        ("critical", ["fatal"]),
+    ],
+)
+def test_min_level(least: str, passes: list[str]) -> None:
+    """That level or worse; levels that nobody knows, and none, pass."""
+    filter = query(("min_level", least))
+    levels = ("debug", "info", "warn", "error", "fatal")
+    assert [level for level in levels if lets(filter, level=level)] == passes
+    assert all(lets(filter, level=level) for level in ("", "notice", "30", "trace"))
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("products", True),
+        ("PRODUCTS 2", True),
+        ("product,", False),
+        ("/prod.*200/", True),
+        ("/^get/", True),
+        ("/^products/", False),
+        (r"/\d{3}$/", True),
+        ("/(/", None),
+        ("//", False),
+        ("/", True),
+        ("/products", True),
+    ],
+)
+def test_texts_in_the_message(text: str, holds: bool | None) -> None:
+    """A substring in any case, or `/a regular expression/`, that it must or must not hold."""
+    if holds is None:
+        for name in ("q", "not"):
+            assert refusal((name, text)).parameter == name
+        return
+    assert lets(query(("q", text))) is holds
+    assert lets(query(("not", text))) is not holds
+
+
+def test_each_text_must_hold() -> None:
+    """`q` and `not` are repeatable; a comma in them is a comma."""
+    assert lets(query(("q", "get"), ("q", "200"), ("not", "500"), ("not", "post")))
+    assert not lets(query(("q", "get"), ("q", "500")))
+    assert not lets(query(("not", "500"), ("not", "get")))
+    assert lets(query(("q", "a,b")), message="a,b")
+
+
+def test_texts_beyond_ascii() -> None:
+    """In any case, and in expressions."""
+    for text in ("STRASSE", "straße", "/É.\\z/", "/^.{14}$/"):
+        assert lets(query(("q", text)), message="Hauptstraße ÉÉ"), text
+    assert lets(query(("q", "/日本/")), message="日本語")
+
+
+@pytest.mark.parametrize("length", [0, 2_000])
+def test_texts_in_a_coloured_message(length: int) -> None:
+    """What people see is what they look for, and what they do not see is not there."""
+    message = "status \x1b[31m500\x1b[0m in \x1b]8;;http://hidden\x1b\\12 ms" + "." * length
+    for text in ("status 500 in 12", "/s 5\\d+ in/"):
+        assert lets(query(("q", text)), message=message), text
+        assert not lets(query(("not", text)), message=message), text
+    assert not lets(query(("q", "31m")), message=message)
+    # Who must not see a text must not get it hidden either.
+    assert not lets(query(("not", "hidden")), message=message)
+    assert not lets(query(("not", "/hidden/")), message=message)
+
+
+def test_a_scope_hides_what_it_cannot_search() -> None:
+    """A dear expression does not reach the end of a long line; no wish makes a secret visible."""
+    scope = attrs.evolve(query(("not", "/password/")), scoped=True)
+    for length, wish in ((6_000, query(("q", "/[ab]{700}|x/"))), (255_000, EVERYTHING)):
+        message = "x" * length + " password=SECRET"
+        assert not lets(scope & wish, message=message)
+    assert lets(scope & query(("q", "x")), message="x" * 6_000)
+    # For others that is no secret, and better than nothing.
+    assert lets(query(("not", "/password/"), ("q", "/[ab]{700}|x/")), message="x" * 6_000)
+
+
+@pytest.mark.parametrize("parameter", ["q", "not"])
+def test_an_expression_that_would_hold_up_others(parameter: str) -> None:
+    """It is within the limits, and takes milliseconds for each of these lines."""
+    draw = random.Random(2)
+    texts = ["".join(draw.choices("aei ", k=2_000)) for _ in range(200)]
+    lines = [attrs.evolve(ENTRY, message=text) for text in texts]
+    with pytest.raises(ExpressionTooSlow) as caught:
+        query((parameter, "/e.{120}zq/")).select(lines)
+    assert caught.value.parameter == parameter
+    assert query((parameter, "/e.{12}zq/")).select(lines) is not None
+
+
+@pytest.mark.parametrize("text", ["/a.*b/", "a", "/a\ud800/", "\ud800"])
+def test_half_a_surrogate_pair_never_raises(text: str) -> None:
+    """In a message that a library's user made, or in the query."""
+    lets(query(("q", text)), message="a \ud800 b")
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("app", ""), ("app", " "), ("app", ","), ("q", ""), ("not", " "), ("level", ""),
+        ("min_level", ""), ("min_level", "loud"), ("min_level", "30"), ("type", "notice"),
+        ("type", "log,notice"), ("q", "/[/"), ("q", "/(?=a)/"), ("q", r"/(a)\1/"),
+        ("q", "x" * (MAX_TEXT_LENGTH + 1)),
+        ("machine", ",".join(map(str, range(MAX_VALUES + 1)))),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_refused(pair: tuple[str, str]) -> None:
+    """Naming the parameter."""
+    assert refusal(pair).parameter == pair[0]
+    assert str(refusal(pair)).isprintable()
+
+
+def test_what_one_reader_may_ask_is_bounded() -> None:
+    """Its filter runs on every line."""
+    query(("machine", ",".join(map(str, range(MAX_VALUES)))), ("q", "x" * MAX_TEXT_LENGTH))
+    query(*[("q", str(n)) for n in range(MAX_TEXTS)])
+    assert refusal(*[("q", str(n)) for n in range(MAX_TEXTS + 1)]).parameter == "q"
+    assert refusal(("min_level", "info"), ("min_level", "warn")).parameter == "min_level"
+
+
+# --- hanging ---------------------------------------------------------------------------------
+
+HOSTILE = [
+    "(x+x+)+y", "(a|a)*b", "(a|aa)+$", "([a-z]+)*=", "a.{0,1000}b", "(a{0,100}){0,10}b",
+    "(?:(?:a?){30}){30}b", "[ab]*a[ab]{1000}x", "[ab]*a[ab]{200}x", "(a|b)*a(a|b){90}z",
+    "(a?){300}b", ".{0,50}a.{0,50}z", r"(\pL+\s?)+$", "^(.*)(.*)(.*)(.*)(.*)(.*)$", "a?" * 490,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("pattern", HOSTILE)
+def test_no_expression_hangs_the_service(pattern: str) -> None:
+    """It is refused, or done with the longest line in far less than a second."""
+    try:
+        filter = query(("q", f"/{pattern}/"))
+    except BadQuery as error:
+        assert "too large" in str(error)  # noqa: PT017  # refusing is one of two right answers
+        return
+    rng = random.Random(1)
+    for line in ("a" * 2**18, "".join(rng.choices("ab", k=2**18)), "é" * 2**17):
+        started = time.process_time()
+        lets(filter, message=line)
+        assert time.process_time() - started < 0.5
+
+
+def test_many_expressions_hang_it_no_more_than_one() -> None:
+    """What is too much for one is too much for all of a filter's, and of two that are joined."""
+    half = ("q", "/(e|t).{99}q!/")
+    assert query(half)
+    both = [half, ("not", "/(e|t).{98}q!/")]
+    assert refusal(*both).parameter == "not"
+    assert "with the others" in str(refusal(*both))
+    with pytest.raises(BadQuery):
+        query(half) & query(both[1])
+    cheap = query(*[("not", f"/(a|b)*a(a|b){{1}}{letter}/") for letter in "cdefghijklmnopqrstuv"])
+    for line in ("a" * 2**18, "".join(random.Random(1).choices("ab", k=2**18))):
+        started = time.process_time()
+        assert lets(cheap, message=line)
+        assert time.process_time() - started < 0.5
+
+
+def test_an_ordinary_expression_searches_the_longest_line() -> None:
+    """Only dear ones see less of it."""
+    assert lets(query(("q", "/needle$/")), message="x" * (2**18 - 6) + "needle")
+    assert not lets(query(("q", "/a.{0,90}needle/")), message="x" * 2**18 + "a needle")
+
+
+# --- any filter ------------------------------------------------------------------------------
+
+words = st.sampled_from(["web", "api", "sjc", "m1", "stdout", "stderr", "system", "info", "error"])
+pairs = st.lists(
+    st.tuples(
+        st.sampled_from(["app", "region", "machine", "stream", "level", "source"]),
+        st.lists(words, min_size=1, max_size=3).map(",".join),
+    )
+    | st.tuples(st.just("type"), st.sampled_from(["log", "system", "log,system"]))
+    | st.tuples(
+        st.sampled_from(["q", "not"]), st.sampled_from(["a", "B", "/a|b/", "/^c/", "/.b$/", "é"])
+    ),
+    max_size=4,
+)
+levels = st.lists(
+    st.tuples(st.just("min_level"), st.sampled_from(["debug", "warn", "error"])), max_size=1
+)
+queries = st.tuples(pairs, levels).map(lambda both: both[0] + both[1])
+entries = st.builds(
+    LogEntry,
+    st.sampled_from(["m1", "m2"]),
+    st.text(alphabet="abcABCé \ud800"),
+    st.sampled_from(["stdout", "stderr", "system"]),
+    app_name=st.sampled_from(["web", "api", ""]),
+    region=st.sampled_from(["sjc", "lhr"]),
+    level=st.sampled_from(["debug", "info", "warn", "error", "fatal", "odd", ""]),
+    source=st.sampled_from(["nats", "drain"]),
+)
+
+
+@given(queries, st.lists(entries))
+def test_selecting_is_matching(query: list[tuple[str, str]], lines: list[LogEntry]) -> None:
+    """`select` gives the indices of the entries that `matches`, in order."""
+    filter = Filter.from_query(query)
+    expected = [index for index, line in enumerate(lines) if filter.matches(line)]
+    assert list(filter.select(lines)) == expected
+    assert not filter.is_everything or len(expected) == len(lines)
+
+
+@given(queries, queries, entries)
+def test_joining_only_narrows(
+    one: list[tuple[str, str]], two: list[tuple[str, str]], line: LogEntry
+) -> None:
+    """Two filters joined let through what both do."""
+    first, second = Filter.from_query(one), Filter.from_query(two)
+    joined = first & second
+    assert joined.matches(line) is (first.matches(line) and second.matches(line))
+    assert first & EVERYTHING == first == EVERYTHING & first == first & first
+
+
+@given(queries, st.randoms(use_true_random=False))
+def test_equal_queries_are_one_filter(query: list[tuple[str, str]], rng: random.Random) -> None:
+    """So that their readers share the work; in whatever order exact values are given."""
+    exact = [pair for pair in query if pair[0] not in ("q", "not")]
+    rest = [pair for pair in query if pair[0] in ("q", "not")]
+    rng.shuffle(exact)
+    one, two = Filter.from_query(query), Filter.from_query(exact + rest)
+    assert one == two
+    assert hash(one) == hash(two)
+
+
+@given(st.sampled_from(["q", "not"]), st.text(), st.text())
+def test_any_text_is_a_filter_or_refused(name: str, text: str, message: str) -> None:
+    """As an expression too."""
+    for value in (text, f"/{text}/"):
+        try:
+            filter = query((name, value))
+        except BadQuery as error:
+            assert error.parameter == name  # noqa: PT017  # refusing is one of two right answers
+        else:
+            lets(filter, message=message)

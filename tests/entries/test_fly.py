@@ -1,0 +1,732 @@
+"""Section 3 of the specification: what an entry is, and how one is made of bytes and objects."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import attrs
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from natstream.entries import fly as parsing
+from natstream.entries.entry import ENTRY_OVERHEAD, EntryFields, LogEntry, decode_json
+from natstream.entries.fly import (
+    parse_log_entry,
+    parse_nats,
+    parse_ndjson,
+    parse_object,
+    parse_text,
+    parse_time,
+)
+from natstream.formats.events import FORMATS
+
+ROWS = [
+    json.loads(row)
+    for row in (Path(__file__).parents[1] / "fixtures" / "payloads.jsonl").read_bytes().splitlines()
+]
+SUBJECT = "logs.web.sjc.0e286551c30586"
+FLY_LINE: dict[str, Any] = {
+    "event": {"provider": "app"},
+    "fly": {"app": {"instance": "0e286551c30586", "name": "web"}, "region": "sjc"},
+    "host": "0ad1",
+    "log": {"level": "info"},
+    "message": "hello",
+    "timestamp": "2022-09-27T20:34:37.252022967Z",
+}
+
+
+def nats(subject: str = SUBJECT, **fields: Any) -> LogEntry:
+    """The entry of a NATS message: a Fly line with other fields."""
+    return parse_nats(subject, json.dumps(FLY_LINE | fields).encode())
+
+
+def drain(**fields: Any) -> LogEntry:
+    """The entry of a drain object of the machine `m`."""
+    entry = parse_log_entry({"instance": "m", **fields})
+    assert entry is not None
+    return entry
+
+
+def shown(entry: LogEntry) -> list[bytes]:
+    """The entry in each format: it can be sent, whatever it holds."""
+    return [format.entry(entry, "1-a-1") for format in FORMATS.values()]
+
+
+# --- samples -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row["name"] for row in ROWS])
+def test_sample(row: dict[str, Any]) -> None:
+    """Each sample gives what it says that it should."""
+    if row["via"] == "nats":
+        entry: LogEntry | None = parse_nats(row["subject"], row["payload"].encode())
+    else:
+        entry = parse_log_entry(row["raw"])
+    if row["expect"] is None:
+        assert entry is None
+        return
+    assert entry is not None
+    assert {name: getattr(entry, name) for name in row["expect"]} == row["expect"]
+    assert all(shown(entry))
+
+
+def test_all_that_fly_publishes_arrives() -> None:
+    """Every field of the documented shape has its place."""
+    assert nats() == LogEntry(
+        "0e286551c30586",
+        "hello",
+        "stdout",
+        "2022-09-27T20:34:37.252022967Z",
+        "web",
+        region="sjc",
+        level="info",
+        provider="app",
+        host="0ad1",
+        unix_ns=1_664_310_877_252_022_967,
+        source="nats",
+    )
+
+
+# --- the entry ---------------------------------------------------------------------------------
+
+
+def test_an_entry_is_made_as_in_the_library_before() -> None:
+    """Six arguments by place; the rest by keyword only."""
+    entry = LogEntry("m", "hi", "stdout", "now", "web", {"a": 1})
+    assert (entry.machine_id, entry.message, entry.stream) == ("m", "hi", "stdout")
+    assert (entry.timestamp, entry.app_name, entry.raw) == ("now", "web", {"a": 1})
+    bare = LogEntry("m", "hi", "stdout")
+    assert (bare.timestamp, bare.app_name, bare.raw) == ("", "", {})
+    assert LogEntry("m", "hi", "stdout", raw={"a": 1}).raw == {"a": 1}
+    with pytest.raises(TypeError):
+        LogEntry("m", "hi", "stdout", "", "", {}, "sjc")  # type: ignore[call-arg]  # the point
+
+
+def test_an_entry_is_frozen() -> None:
+    """Readers share it."""
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        drain().message = "other"  # type: ignore[misc]  # the point
+    assert isinstance(hash(nats()), int)
+
+
+@pytest.mark.parametrize(
+    ("given_", "read"),
+    [
+        (b'{"a":1}', {"a": 1}),
+        (b"[1]", {}),
+        (b"plain text", {}),
+        (b"\xff", {}),
+        (b"[" * 10_000, {}),
+        (b'{"a":"\\ud800"}', {"a": "\ud800"}),
+    ],
+)
+def test_raw_is_given_as_bytes_and_read_as_the_object(given_: bytes, read: dict[str, Any]) -> None:
+    """What is no object reads as an empty one."""
+    assert LogEntry("m", "hi", "stdout", raw=given_).raw == read
+
+
+def test_raw_is_the_original_object() -> None:
+    """From a drain the very same, from NATS an equal one."""
+    raw = {"instance": "m", "message": "x", "extra": [1, {"b": None}]}
+    entry = parse_log_entry(raw)
+    assert entry is not None
+    assert entry.raw is raw
+    assert nats(extra=[1]).raw == FLY_LINE | {"extra": [1]}
+
+
+def test_a_drain_entry_may_keep_bytes_in_the_objects_place() -> None:
+    """They take an eighth of the memory, and count as what they take."""
+    payload = b'{"instance":"m","message":"hi"}'
+    entry = parse_log_entry(decode_json(payload), payload=payload)
+    assert entry is not None
+    assert entry.raw == {"instance": "m", "message": "hi"}
+    assert entry.cost == len(payload) + 51 + ENTRY_OVERHEAD
+
+
+# --- objects -----------------------------------------------------------------------------------
+
+
+def test_the_machine_is_the_first_of_four() -> None:
+    """`fly.app.instance`, `fly.machine.id`, `instance`, `machine_id`; without any, no entry."""
+    raw: dict[str, Any] = {
+        "fly": {"app": {"instance": "a"}, "machine": {"id": "b"}},
+        "instance": "c",
+        "machine_id": "d",
+    }
+    found = []
+    for _ in range(4):
+        entry = parse_log_entry(raw)
+        assert entry is not None
+        found.append(entry.machine_id)
+        match entry.machine_id:
+            case "a":
+                raw["fly"]["app"] = {}
+            case "b":
+                raw["fly"]["machine"] = None
+            case "c":
+                del raw["instance"]
+            case "d":
+                raw["machine_id"] = ""
+    assert found == ["a", "b", "c", "d"]
+    assert parse_log_entry(raw) is None
+    assert parse_log_entry({}) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"message": "a", "log": "b", "msg": "c"}, "a"),
+        ({"log": "b", "msg": "c"}, "b"),
+        ({"msg": "c"}, "c"),
+        ({"message": "", "log": "b"}, ""),
+        ({"log": "", "msg": "c"}, ""),
+        ({"message": None, "log": "b"}, "b"),
+        ({"message": True, "log": "b"}, "b"),
+        ({"message": False, "msg": "c"}, "c"),
+        ({"message": {"text": "a"}, "msg": "c"}, "c"),
+        ({"message": ["a"], "msg": "c"}, "c"),
+        ({"log": {"level": "info", "message": "no"}, "msg": "c"}, "c"),
+        ({"log": {"level": "info"}}, ""),
+        ({"message": 0}, "0"),
+        ({"message": -1.5, "log": "b"}, "-1.5"),
+        ({}, ""),
+    ],
+)
+def test_the_message_is_the_first_text_or_number(fields: dict[str, Any], message: str) -> None:
+    """An empty one is a blank line; an object or a boolean is none, and the next is asked."""
+    assert drain(**fields).message == message
+    assert parse_nats(SUBJECT, json.dumps(fields).encode()).message == message
+
+
+@pytest.mark.parametrize(
+    ("fields", "stream"),
+    [
+        ({"stream": "stderr"}, "stderr"),
+        ({"stream": "StdErr"}, "stderr"),
+        ({"stream": "stdout", "source": "fly"}, "stdout"),
+        ({"stream": "stderr", "event": {"provider": "proxy"}}, "stderr"),
+        ({"stream": "audit"}, "audit"),
+        ({"stream": ""}, "stdout"),
+        ({"stream": None, "source": "fly"}, "system"),
+        ({"stream": ["stderr"]}, "stdout"),
+        *(({"source": who}, "system") for who in ("fly", "proxy", "machine", "runner", "health")),
+        *(
+            ({"event": {"provider": who}}, "system")
+            for who in ("fly", "proxy", "machine", "runner", "health", "Proxy")
+        ),
+        ({"source": "app", "event": {"provider": "runner"}}, "system"),
+        ({"source": "fly", "event": {"provider": "app"}}, "system"),
+        ({"source": "app"}, "stdout"),
+        ({"event": {"provider": "app"}}, "stdout"),
+        ({"event": "proxy"}, "stdout"),
+        ({}, "stdout"),
+    ],
+)
+def test_the_stream(fields: dict[str, Any], stream: str) -> None:
+    """As it is named, case-folded; else `system` for the platform's lines; else `stdout`."""
+    assert drain(**fields).stream == stream
+    assert parse_nats(SUBJECT, json.dumps(fields).encode()).stream == stream
+    assert nats(**{"event": {}, **fields}).stream == stream
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        ("info", "info"),
+        ("WARNING", "warn"),
+        ("Warn", "warn"),
+        ("err", "error"),
+        ("Critical", "fatal"),
+        ("notice", "notice"),
+        (30, "30"),
+        (None, ""),
+        (True, ""),
+    ],
+)
+def test_the_level_is_case_folded_and_has_one_name(text: Any, level: str) -> None:
+    """In either of its places."""
+    assert drain(level=text).level == level
+    assert drain(log={"level": text}).level == level
+    assert nats(log={"level": text}).level == level
+    assert nats(log={}, level=text).level == level
+
+
+def test_where_the_rest_stands() -> None:
+    """App, region, provider and host, in Fly's places or flat."""
+    fly = drain(
+        fly={"app": {"name": "web"}, "region": "sjc"}, event={"provider": "app"}, host="0ad1"
+    )
+    assert (fly.app_name, fly.region, fly.provider, fly.host) == ("web", "sjc", "app", "0ad1")
+    assert (drain(app="web").app_name, drain(region="sjc").region) == ("web", "sjc")
+    assert drain(app_name="api", app="web").app_name == "api"
+    assert (drain().app_name, drain().region, drain().provider, drain().host) == ("", "", "", "")
+    assert drain().source == "drain"
+    assert nats().source == "nats"
+
+
+def test_what_a_nats_line_lacks_is_empty() -> None:
+    """On the fast way and on the other."""
+    for rest in ({}, {"host": None}):
+        line = {"message": "x", "timestamp": "2022-09-27T20:34:37Z", **rest}
+        entry = parse_nats(SUBJECT, json.dumps(line).encode())
+        assert (entry.level, entry.provider, entry.host, entry.stream) == ("", "", "", "stdout")
+
+
+def test_a_line_of_text_may_have_no_origin() -> None:
+    """A drain's, unless it is said otherwise."""
+    entry = parse_text(b"x")
+    assert (entry.machine_id, entry.app_name, entry.region, entry.source) == ("", "", "", "drain")
+
+
+def test_a_drains_default_app_is_for_entries_that_name_none() -> None:
+    """The line knows better."""
+    for raw, app in (({"instance": "m"}, "default"), ({"instance": "m", "app": "web"}, "web")):
+        entry = parse_log_entry(raw, app_name="default")
+        assert entry is not None
+        assert entry.app_name == app
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0"),
+        (-7, "-7"),
+        (1.5, "1.5"),
+        (1e21, "1000000000000000000000"),
+        (1e-7, "0.0000001"),
+        (10**400, str(10**400)),
+        (10**4299, "1" + "0" * 4299),
+    ],
+)
+def test_a_number_where_text_belongs_is_its_decimal_text(number: float, text: str) -> None:
+    """Without an exponent."""
+    entry = drain(message=number, host=number, instance=number)
+    assert (entry.message, entry.host, entry.machine_id) == (text, text, text)
+
+
+def test_a_number_that_python_does_not_print_counts_as_absent() -> None:
+    """It stops at 4,300 digits."""
+    assert drain(message=10**4300, host=10**4300).host == ""
+
+
+@pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan])
+def test_numbers_that_are_none_never_raise(number: float) -> None:
+    """Python's JSON knows them."""
+    entry = drain(message=number, timestamp=number, level=number)
+    assert entry.unix_ns > 0
+    assert shown(entry)
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, True, False, 5, 1.5, "text", [], ["fly"], {}, {"app": "web"}, {"app": None},
+              {"app": {"name": {}, "instance": []}, "machine": "m", "region": {}}]
+)  # fmt: skip
+@pytest.mark.parametrize("field", ["fly", "event", "log", "host", "timestamp", "stream", "source"])
+def test_a_field_of_the_wrong_shape_counts_as_absent(field: str, wrong: Any) -> None:
+    """The others are read all the same."""
+    entry = nats(**{field: wrong})
+    assert (entry.machine_id, entry.app_name, entry.region) == ("0e286551c30586", "web", "sjc")
+    assert entry.message == "hello"
+    assert drain(message="hello", **{field: wrong}).message == "hello"
+
+
+def test_ten_thousand_nested_brackets_are_a_line_of_text() -> None:
+    """Wherever they stand."""
+    brackets = b"[" * 10_000
+    assert parse_nats(SUBJECT, brackets).message == brackets.decode()
+    deep = b'{"message":"x","fly":' + b'{"app":' * 10_000 + b"1" + b"}" * 10_001
+    assert parse_nats(SUBJECT, deep).machine_id == "0e286551c30586"
+    assert parse_ndjson(brackets + b"\n" + deep + b"\n{}").skipped == 2
+
+
+def test_an_object_may_be_any_dict() -> None:
+    """Subclasses included."""
+    fly = OrderedDict(app=OrderedDict(instance="m"))
+    entry = parse_log_entry(OrderedDict(fly=fly, message="x"))
+    assert entry is not None
+    assert entry.machine_id == "m"
+
+
+# --- time --------------------------------------------------------------------------------------
+
+SECOND = 1_664_310_877
+
+
+@pytest.mark.parametrize(
+    ("text", "unix_ns"),
+    [
+        ("2022-09-27T20:34:37Z", SECOND * 10**9),
+        ("2022-09-27T20:34:37.2Z", SECOND * 10**9 + 200_000_000),
+        ("2022-09-27T20:34:37.252022967Z", SECOND * 10**9 + 252_022_967),
+        ("2022-09-27T20:34:37.2520229679999Z", SECOND * 10**9 + 252_022_967),
+        ("2022-09-27T20:34:37,25z", SECOND * 10**9 + 250_000_000),
+        ("2022-09-27 20:34:37", SECOND * 10**9),
+        ("2022-09-27T22:34:37+02:00", SECOND * 10**9),
+        ("2022-09-27T22:34:37.5+0200", SECOND * 10**9 + 500_000_000),
+        ("2022-09-27 16:34:37.000000001-04", SECOND * 10**9 + 1),
+        ("2022-09-27T20:34Z", (SECOND - 37) * 10**9),
+        ("20220927T203437.5Z", SECOND * 10**9 + 500_000_000),
+        ("2022-09-27", (SECOND - 37 - 34 * 60 - 20 * 3600) * 10**9),
+        ("1969-12-31T23:59:59.5Z", -500_000_000),
+        ("0001-01-01T00:00:00Z", -62_135_596_800 * 10**9),
+        ("9999-12-31T23:59:59.999999999Z", 253_402_300_800 * 10**9 - 1),
+        ("1664310877", SECOND * 10**9),
+        ("1664310877.25", SECOND * 10**9 + 250_000_000),
+        ("1664310877252", SECOND * 10**9 + 252_000_000),
+        ("1664310877252022", SECOND * 10**9 + 252_022_000),
+        ("1664310877252022967", SECOND * 10**9 + 252_022_967),
+        ("99999999999", 99_999_999_999 * 10**9),  # the largest seconds, ms and µs, and after them
+        ("100000000000", 10**11 * 10**6),
+        ("99999999999999", 99_999_999_999_999 * 10**6),
+        ("100000000000000", 10**14 * 10**3),
+        ("99999999999999999", 99_999_999_999_999_999 * 10**3),
+        ("100000000000000000", 10**17),
+        ("0", 0),
+        ("-1", -(10**9)),
+    ],
+)
+def test_a_time_that_is_understood(text: str, unix_ns: int) -> None:
+    """ISO 8601 with any fraction and zone; epoch seconds, ms, µs and ns. Kept as it came."""
+    assert parse_time(text) == unix_ns
+    assert (drain(timestamp=text).timestamp, drain(timestamp=text).unix_ns) == (text, unix_ns)
+    assert (nats(timestamp=text).timestamp, nats(timestamp=text).unix_ns) == (text, unix_ns)
+
+
+@pytest.mark.parametrize(
+    ("number", "text", "unix_ns"),
+    [
+        (SECOND, "1664310877", SECOND * 10**9),
+        (1664310877.25, "1664310877.25", SECOND * 10**9 + 250_000_000),
+        (1664310877252022967, "1664310877252022967", SECOND * 10**9 + 252_022_967),
+    ],
+)
+def test_a_time_may_be_a_number(number: float, text: str, unix_ns: int) -> None:
+    """Its text is the number's."""
+    for name in ("timestamp", "time", "ts"):
+        entry = drain(**{name: number})
+        assert (entry.timestamp, entry.unix_ns) == (text, unix_ns)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["yesterday", "2022-13-27T20:34:37Z", "2022-09-27T20:34:37+99:00", "9" * 40, "1e9", "٣",
+     "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "20:34:37", "\x00", "nan",
+     "1" * 5_000, "1" * 8 + "T" + "1" * 5_000, "2022-09-27x20:34", "2022-W39-2"]
+)  # fmt: skip
+def test_a_time_that_is_not_understood_is_the_arrival(text: str) -> None:
+    """The text is kept; an absent one is empty."""
+    before = time.time_ns()
+    for entry in (drain(timestamp=text), nats(timestamp=text), drain(), parse_text(b"x")):
+        assert before <= entry.unix_ns <= time.time_ns()
+    assert drain(timestamp=text).timestamp == nats(timestamp=text).timestamp == text
+    assert parse_time(text) is None
+
+
+def test_the_time_is_the_first_of_three() -> None:
+    """`timestamp`, `time`, `ts`; an empty or wrong one counts as absent."""
+    assert drain(timestamp="1", time="2", ts="3").timestamp == "1"
+    assert drain(timestamp="", time="2", ts="3").timestamp == "2"
+    assert drain(timestamp=None, time={}, ts="3").timestamp == "3"
+    assert nats(timestamp="", time="2").timestamp == "2"
+
+
+@given(st.text() | st.text(alphabet="0123456789-:.TZ+, "))
+def test_any_text_is_a_time_or_none(text: str) -> None:
+    """Never an error, and never a time that cannot be shown."""
+    unix_ns = parse_time(text)
+    assert unix_ns is None or -62_135_596_800 * 10**9 <= unix_ns < 253_402_300_800 * 10**9
+
+
+# --- NATS --------------------------------------------------------------------------------------
+
+
+def test_the_subject_is_the_authority() -> None:
+    """A payload that says otherwise changes nothing."""
+    other = {"app": {"instance": "m2", "name": "api"}, "region": "lhr"}
+    entry = nats(fly=other, app="api", region="lhr", machine_id="m2", instance="m2")
+    assert (entry.app_name, entry.region, entry.machine_id) == ("web", "sjc", "0e286551c30586")
+
+
+@pytest.mark.parametrize(
+    ("subject", "origin"),
+    [
+        ("logs", ("api", "lhr", "m2")),
+        ("logs.web", ("web", "lhr", "m2")),
+        ("logs.web.sjc", ("web", "sjc", "m2")),
+        ("logs.web.sjc.m1", ("web", "sjc", "m1")),
+        ("logs.web.sjc.m1.more", ("web", "sjc", "m1.more")),
+        ("", ("api", "lhr", "m2")),
+    ],
+)
+def test_the_payload_fills_what_the_subject_lacks(
+    subject: str, origin: tuple[str, str, str]
+) -> None:
+    """Whatever of the three it is."""
+    entry = nats(subject, fly={"app": {"instance": "m2", "name": "api"}, "region": "lhr"})
+    assert (entry.app_name, entry.region, entry.machine_id) == origin
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"hello", b"[1,2,3]", b'"text"', b"5", b"null", b"", b" ", b'{"message":', b"{'message': 1}",
+     b'{"message":"x"} trailing', b"\x00\x01", "grüß".encode()],
+)  # fmt: skip
+def test_what_is_no_object_is_a_line_of_text(payload: bytes) -> None:
+    """Of which its origin is known."""
+    entry = parse_nats(SUBJECT, payload)
+    assert entry.message == payload.decode()
+    assert (entry.app_name, entry.region, entry.machine_id) == ("web", "sjc", "0e286551c30586")
+    assert (entry.stream, entry.level, entry.timestamp, entry.source) == ("stdout", "", "", "nats")
+    assert entry.raw == {}
+
+
+def test_bytes_that_are_no_text_become_replacement_characters() -> None:
+    """In a line of text; an object that holds them is none."""
+    assert parse_nats(SUBJECT, b"a\xff\xfeb").message == "a\ufffd\ufffdb"
+    assert parse_nats(SUBJECT, b'{"message":"a\xff"}').message == '{"message":"a\ufffd"}'
+
+
+def test_bytes_that_are_no_text_in_a_field_that_nobody_reads_cost_nothing() -> None:
+    """Fly's own fields are what matters; the object as a whole cannot be had."""
+    payload = json.dumps(FLY_LINE)[:-1].encode() + b',"http":"\xff"}'
+    assert parse_nats(SUBJECT, payload) == nats()
+    assert parse_nats(SUBJECT, payload).raw == {}
+
+
+def test_a_lone_surrogate_becomes_a_replacement_character() -> None:
+    """A pair stays what it is; the line is not given up for it."""
+    payload = rb'{"message":"a \ud800 b \ud83d\ude80","host":"\udfff","fly":{"region":"\udc00"}}'
+    entry = parse_nats("logs.web", payload)
+    assert entry.message == "a \ufffd b 🚀"
+    assert (entry.host, entry.region) == ("\ufffd", "\ufffd")
+    assert all(shown(entry))
+    assert drain(message="\ud83d\ude80"[:1]).message == "\ufffd"
+
+
+def test_what_the_fast_decoder_refuses_is_given_to_the_standard_librarys() -> None:
+    """A byte order mark, and numbers that are none, cost no line."""
+    assert parse_nats(SUBJECT, b'\xef\xbb\xbf{"message":"x"}').message == "x"
+    assert parse_nats(SUBJECT, b'{"message":"x","cpu":NaN,"mem":1e999}').message == "x"
+    assert nats(extra=10**1_000).message == "hello"
+
+
+def test_what_both_refuse_is_a_line_of_text() -> None:
+    """An integer past Python's 4,300 digits, for one."""
+    payload = b'{"message":' + b"9" * 5_000 + b"}"
+    assert parse_nats(SUBJECT, payload).message == payload.decode()
+
+
+def test_a_message_may_have_256_kib() -> None:
+    """A longer one is cut, and says how long it was; in UTF-8, between characters."""
+    for longest in ("x" * 262_144, "é" * 131_072):
+        assert nats(message=longest).message == longest
+        for entry in (
+            nats(message=longest + "é"),
+            nats(message=longest + "é", host=None),
+            drain(msg=longest + "é"),
+            parse_nats(SUBJECT, (longest + "é").encode()),
+        ):
+            assert entry.message == f"{longest}… [cut here: the line was 262,146 bytes long]"
+    odd = nats(message="x" + "é" * 131_072).message
+    assert odd.startswith("xééé")
+    assert "\ufffd" not in odd
+    assert len(odd.encode()) < 262_144 + 100
+
+
+def test_fields_of_an_apps_own_json_are_data() -> None:
+    """They overwrite nothing."""
+    own = {
+        "level": "fatal", "stream": "stderr", "timestamp": "1999-01-01T00:00:00Z", "host": "x",
+        "fly": {"app": {"name": "other", "instance": "m2"}, "region": "lhr"},
+    }  # fmt: skip
+    assert nats(message=json.dumps(own)) == attrs.evolve(nats(), message=json.dumps(own))
+
+
+# --- NDJSON ------------------------------------------------------------------------------------
+
+
+def test_one_object_a_line() -> None:
+    """CRLF, blank lines, a mark at the start and a missing end are fine."""
+    lines = parse_ndjson(b'\xef\xbb\xbf{"a":1}\r\n\r\n \t\n{"b":"\\n"}\n{"c":3}')
+    assert lines == [{"a": 1}, {"b": "\n"}, {"c": 3}]
+    assert lines.skipped == 0
+    assert parse_ndjson(b"") == []
+
+
+def test_other_lines_are_skipped_and_counted() -> None:
+    """Malformed ones, and those that are no objects."""
+    body = b'{"a":1}\n{"b":\n[1]\n5\n"x"\nnull\n\xff\n' + b"9" * 5_000 + b'\n{"c":3}\n'
+    lines = parse_ndjson(body)
+    assert lines == [{"a": 1}, {"c": 3}]
+    assert lines.skipped == 7
+
+
+# --- anything ----------------------------------------------------------------------------------
+
+# Half surrogate pairs can be written in JSON, and arrive.
+texts = st.text() | st.text(alphabet=st.sampled_from("ab\ud800\udc00\x00\u2028é\x1b\r\n"))
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(-(10**400), 10**400)
+    | st.floats()
+    | texts
+    | st.sampled_from(["proxy", "stderr", "WARNING", "2022-09-27T20:34:37Z", "1664310877", ""])
+)
+json_values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3)
+)
+
+
+def shaped(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """An object with some of these fields; each, and it, may be something else altogether."""
+    optional = {name: field | json_values for name, field in fields.items()}
+    return st.fixed_dictionaries({}, optional=optional)
+
+
+fly_lines = shaped(
+    event=shaped(provider=texts),
+    fly=shaped(app=shaped(instance=texts, name=texts), machine=shaped(id=texts), region=texts),
+    log=shaped(level=texts),
+    **dict.fromkeys(
+        ["message", "msg", "timestamp", "time", "ts", "stream", "source", "level", "host", "app",
+         "region", "instance", "machine_id"],
+        texts,
+    ),
+)  # fmt: skip
+subjects = st.sampled_from([SUBJECT, "logs.web.sjc", "logs.web", "logs", "", "a..b.c"]) | texts
+
+
+def check(entry: LogEntry) -> None:
+    """It can be sent in every format, and kept."""
+    for name in ("machine_id", "message", "stream", "timestamp", "app_name", "region", "level",
+                 "provider", "host", "source"):  # fmt: skip
+        assert isinstance(getattr(entry, name), str)
+        if name in ("message", "level", "host"):
+            assert getattr(entry, name).encode("utf-8") is not None
+    assert all(shown(entry))
+    assert entry.cost > ENTRY_OVERHEAD
+    assert isinstance(entry.raw, dict)
+
+
+@given(subjects, st.binary())
+def test_any_bytes_are_an_entry(subject: str, payload: bytes) -> None:
+    """Nothing that NATS may bring raises."""
+    check(parse_nats(subject, payload))
+
+
+@given(subjects, fly_lines | json_values)
+def test_any_json_is_an_entry(subject: str, value: Any) -> None:
+    """Fly-shaped, nearly so, or not at all."""
+    entry = parse_nats(subject, json.dumps(value).encode())
+    check(entry)
+    assert entry.source == "nats"
+
+
+@given(fly_lines)
+def test_any_object_is_an_entry_or_names_no_machine(raw: dict[str, Any]) -> None:
+    """Nothing that a drain sender may write raises."""
+    entry = parse_log_entry(raw)
+    assert entry is None or entry.machine_id
+    if entry is not None:
+        check(entry)
+        assert entry.raw is raw
+
+
+@given(st.lists(st.binary() | fly_lines.map(lambda value: json.dumps(value).encode())))
+def test_any_body_is_objects_and_skipped_lines(lines: list[bytes]) -> None:
+    """Each line that is not blank is one or the other."""
+    body = b"\n".join(lines)
+    parsed = parse_ndjson(body)
+    assert all(isinstance(value, dict) for value in parsed)
+    assert len(parsed) + parsed.skipped == sum(1 for line in body.split(b"\n") if line.strip())
+
+
+@given(fly_lines)
+def test_both_ways_of_reading_a_fly_line_give_the_same(raw: dict[str, Any]) -> None:
+    """The fast one for what Fly writes, and the one for everything."""
+    payload = json.dumps(raw).encode()
+    fast = parse_nats(SUBJECT, payload)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parsing, "_decode_line", refuse)
+        slow = parse_nats(SUBJECT, payload)
+    if parse_time(fast.timestamp) is None:
+        slow = attrs.evolve(slow, unix_ns=fast.unix_ns)  # the arrival
+    assert fast == slow
+
+
+@given(fly_lines, st.sampled_from(["", "default"]))
+def test_both_ways_of_reading_a_drain_line_give_the_same(raw: dict[str, Any], app: str) -> None:
+    """The fast one for what Fly's shipper sends, and the one for everything."""
+    payload = json.dumps(raw).encode()
+    fast, slow = parse_object(payload, app), parse_log_entry(decode_json(payload), app_name=app)
+    if fast and slow and parse_time(fast.timestamp) is None:
+        slow = attrs.evolve(slow, unix_ns=fast.unix_ns)  # the arrival
+    assert fast == slow
+    assert fast is None or fast.raw == decode_json(payload)
+
+
+def test_what_fly_ships_takes_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be slow, and nothing else would show it."""
+    monkeypatch.setattr(parsing, "decode_json", refuse)
+    payload = b"""{"fly":{"app":{"instance":"m","name":"web"},"region":"sjc"},
+        "log":{"level":"info"},"message":"hello","timestamp":"2022-09-27T20:34:37.252022967Z","error":{"code":1}}"""
+    entry = parse_object(payload)
+    assert entry is not None
+    assert (entry.machine_id, entry.app_name, entry.region) == ("m", "web", "sjc")
+    assert entry.unix_ns == 1664310877252022967
+
+
+@pytest.mark.parametrize("payload", [b"", b"[]", b"5", b'"x"', b"{", b"\xff", b"{}{}"])
+def test_what_is_no_object_is_said_to_be_none(payload: bytes) -> None:
+    """`None` is for objects without a machine."""
+    with pytest.raises(ValueError, match=r"\w"):
+        parse_object(payload)
+    assert parse_object(b"{}") is None
+
+
+def test_a_parsed_entry_is_like_one_made_by_hand() -> None:
+    """Frozen, equal and hashed alike, though it was filled before it was frozen."""
+    names = [[field.name for field in attrs.fields(kind)] for kind in (EntryFields, LogEntry)]
+    assert names[0] == names[1]
+    parsed = parse_object(b'{"instance":"m","message":"x","timestamp":"2022-09-27T20:34:37Z"}')
+    made = LogEntry("m", "x", "stdout", "2022-09-27T20:34:37Z", unix_ns=1664310877 * 10**9)
+    assert (parsed, hash(parsed), repr(parsed)) == (made, hash(made), repr(made))
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        parsed.message = "y"  # type: ignore[misc,union-attr] # frozen
+
+
+def refuse(payload: bytes) -> None:
+    """A decoder that finds everything unfit."""
+    raise msgspec.ValidationError
+
+
+def test_what_fly_writes_takes_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be slow, and nothing else would show it."""
+    monkeypatch.setattr(parsing, "decode_json", refuse)
+    assert nats(error={"code": 2000}, http={"request": {}}).message == "hello"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"[" * 2**20, b'{"a":' * 2**18, b'{"message":"' + b"\\ud800" * 2**18 + b'"}', b"9" * 2**20,
+     b'{"message":"x","n":' + b"9" * 2**20 + b"}", b"\xff" * 2**20,
+     b'{"message":"x","timestamp":"' + b"9" * 2**20 + b'"}',
+     b'{"message":"x","timestamp":"2022-09-27T20:34:37.' + b"9" * 2**20 + b'x"}',
+     b"{" + b",".join(b'"k%d":0' % n for n in range(2**17)) + b"}"],
+)  # fmt: skip
+def test_a_hostile_megabyte_costs_no_more_than_a_dull_one(payload: bytes) -> None:
+    """Nothing is quadratic: that would take minutes."""
+    started = time.process_time()
+    parse_nats(SUBJECT, payload)
+    parse_nats("logs", payload)
+    parse_ndjson(payload)
+    assert time.process_time() - started < 2

@@ -1,0 +1,640 @@
+"""The hub's promise: what a reader gets is in order, once each, and what is missing is told."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from natstream.entries.entry import Gap, LogEntry, Notice
+from natstream.entries.filters import EVERYTHING, Filter
+from natstream.errors import TooManyReaders
+from natstream.hub.backlog import Batch, Selection
+from natstream.hub.hub import Hub, open_hub
+from natstream.hub.subscription import CHANNEL_BATCHES, Subscription
+from natstream.hub.timeline import Leg
+
+WEB = Filter.from_query([("app", "web")])
+
+
+def line(number: int) -> LogEntry:
+    """An entry that says its number; every third is of the app `web`."""
+    return LogEntry("m1", str(number), "stdout", "", "web" if number % 3 == 0 else "api")
+
+
+def lines(first: int, count: int) -> list[LogEntry]:
+    """Entries with consecutive numbers."""
+    return [line(number) for number in range(first, first + count)]
+
+
+def numbers(item: Selection | Gap) -> list[int]:
+    """The numbers of a selection's lines."""
+    assert isinstance(item, Selection)
+    return [int(entry.message) for entry in item.entries]
+
+
+async def read(reader: Subscription, count: int) -> list[int]:
+    """The next `count` lines, over as many items as it takes."""
+    got: list[int] = []
+    with trio.fail_after(60):
+        while len(got) < count:
+            got += numbers(await reader.receive())
+    return got
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    """Run under the virtual clock."""
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+async def test_two_readers_both_get_every_line(autojump_clock: MockClock) -> None:
+    """Clones of one receive end compete; readers of one hub do not."""
+    async with open_hub() as hub:
+        with hub.subscribe() as one, hub.subscribe() as two:
+            await hub.feed(lines(1, 5_000))
+            assert await read(one, 5_000) == await read(two, 5_000) == list(range(1, 5_001))
+
+
+async def test_iteration_gives_what_is_published_and_ends_when_the_hub_closes(
+    autojump_clock: MockClock,
+) -> None:
+    """`async for` ends after what was queued."""
+    got: list[int] = []
+    async with open_hub() as hub, trio.open_nursery() as nursery:
+        with hub.subscribe() as reader:
+            hub.publish(lines(1, 3))
+            nursery.start_soon(wait_all_tasks_blocked)
+            hub.close()
+            async for item in reader:
+                got += numbers(item)
+    assert got == [1, 2, 3]
+
+
+async def test_closing_leaves_a_reader_that_is_behind_its_lines(autojump_clock: MockClock) -> None:
+    """Those on its channel, those that only the backlog has, and those not handed out yet."""
+    async with open_hub() as hub:
+        with hub.subscribe() as live, hub.subscribe(tail=0) as seeking:
+            for first in range(1, 20_001, 1_000):
+                await hub.feed(lines(first, 1_000))
+                await trio.sleep(1)
+            hub.publish(lines(20_001, 1))
+            hub.close()
+            for reader in (live, seeking):
+                got = [number async for item in reader for number in numbers(item)]
+                assert got == list(range(1, 20_002))
+
+
+async def test_a_crash_while_handing_out_delays_no_line(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Restarted, the hub hands out what it had begun to, though nothing more is published."""
+    offer = Subscription.offer
+    offered: list[Batch] = []
+
+    def crash_at_the_second(subscription: Subscription, leg: Leg, batch: Batch, now: float) -> None:
+        offered.append(batch)
+        if len(offered) == 2:
+            raise RuntimeError("a bug")
+        offer(subscription, leg, batch, now)
+
+    hub = Hub()
+    with hub.subscribe() as one, hub.subscribe() as two:
+        hub.publish(lines(1, 2_500))
+        monkeypatch.setattr(Subscription, "offer", crash_at_the_second)
+        with pytest.raises(RuntimeError):
+            await hub.run()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(hub.run)
+            assert await read(one, 2_500) == await read(two, 2_500) == list(range(1, 2_501))
+            hub.close()
+
+
+async def test_what_is_published_after_the_end_is_too_late(autojump_clock: MockClock) -> None:
+    """It reaches nobody, and harms nobody."""
+    hub = Hub()
+    with hub.subscribe() as reader:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(hub.run)
+            hub.publish([line(1)])
+            hub.close()
+            hub.publish([line(2)])
+        assert [number async for item in reader for number in numbers(item)] == [1]
+
+
+async def test_feeding_does_not_wait_for_a_hub_that_has_crashed(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A source could not be closed while it waits for that."""
+
+    def crash(subscription: Subscription, leg: Leg, batch: Batch, now: float) -> None:
+        raise RuntimeError("a bug")
+
+    hub = Hub(backlog_lines=100)
+    fed = trio.Event()
+
+    async def feed() -> None:
+        with trio.fail_after(10):
+            await hub.feed(lines(1, 1_000))
+        fed.set()
+
+    with hub.subscribe():
+        monkeypatch.setattr(Subscription, "offer", crash)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(feed)
+            with pytest.raises(RuntimeError):
+                await hub.run()
+            await fed.wait()
+
+
+@pytest.mark.parametrize(
+    "entry", [attrs.evolve(line(1), message="x" * 500), attrs.evolve(line(1), raw=bytes(5_000))]
+)
+async def test_a_burst_larger_than_the_memory_costs_a_fast_reader_nothing(
+    entry: LogEntry, autojump_clock: MockClock
+) -> None:
+    """Slices are as small as the backlog demands, also where it is bounded in bytes."""
+    count = 0
+    async with open_hub(backlog_bytes=65_536) as hub, trio.open_nursery() as nursery:
+        with hub.subscribe() as reader:
+            nursery.start_soon(hub.feed, [entry] * 1_000)
+            with trio.fail_after(60):
+                while count < 1_000:
+                    item = await reader.receive()
+                    assert isinstance(item, Selection)
+                    count += item.lines
+
+
+async def test_tail_counts_matching_lines(autojump_clock: MockClock) -> None:
+    """`tail=2` of a filtered reader gives its two newest lines, however far back they are."""
+    async with open_hub() as hub:
+        await hub.feed([*lines(1, 7), *(line(3 * n + 1) for n in range(5_000))])
+        with hub.subscribe(WEB, tail=2) as reader:
+            assert await read(reader, 2) == [3, 6]
+            hub.publish([line(9)])
+            assert await read(reader, 1) == [9]
+
+
+async def test_since_gives_what_arrived_from_then_on(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arrival counts, not the line's own time; with `tail`, both hold."""
+    now = 1_000_000
+    monkeypatch.setattr("natstream.hub.hub.time.time_ns", lambda: now * 10**6)
+    async with open_hub() as hub:
+        for number in range(1, 10):
+            now += 1_000
+            hub.publish([line(number)])
+        with hub.subscribe(since=now - 2_000, follow=False) as reader:
+            assert [number async for item in reader for number in numbers(item)] == [7, 8, 9]
+        with hub.subscribe(since=now - 2_000, tail=2, follow=False) as reader:
+            assert [number async for item in reader for number in numbers(item)] == [8, 9]
+        with hub.subscribe(since=now - 1_000, tail=5, follow=False) as reader:
+            assert [number async for item in reader for number in numbers(item)] == [8, 9]
+
+
+async def test_without_follow_the_whole_backlog_is_replayed_and_the_iteration_ends(
+    autojump_clock: MockClock,
+) -> None:
+    """What is published during the replay is not part of it."""
+    async with open_hub() as hub:
+        await hub.feed(lines(1, 1_000))
+        with hub.subscribe(follow=False) as reader:
+            hub.publish(lines(1_001, 5))
+            got = [number async for item in reader for number in numbers(item)]
+    assert got == list(range(1, 1_001))
+
+
+async def test_a_slow_reader_is_told_exactly_what_it_lost(autojump_clock: MockClock) -> None:
+    """It catches up from the backlog; only what that has forgotten is missing."""
+    async with open_hub(backlog_lines=100) as hub:
+        with hub.subscribe() as slow, hub.subscribe() as quick:
+            got = []
+            for start in range(1, 2_001, 20):
+                await hub.feed(lines(start, 20))
+                got += await read(quick, 20)
+            assert got == list(range(1, 2_001))
+            gap = await slow.receive()
+            assert isinstance(gap, Gap)
+            # Its channel holds a little more than this small backlog.
+            assert (gap.missed, gap.at_most) == (1_840, False)
+            assert await read(slow, 160) == list(range(1_841, 2_001))
+            statistics = hub.statistics()
+            assert (statistics.gaps, statistics.missed) == (1, 1_840)
+
+
+async def test_a_filtered_readers_gap_is_an_upper_bound_and_says_so(
+    autojump_clock: MockClock,
+) -> None:
+    """The forgotten lines cannot be asked whether they would have matched."""
+    async with open_hub(backlog_lines=10) as hub:
+        with hub.subscribe(WEB) as reader:
+            for start in range(1, 201):
+                hub.publish([line(start)])
+                await wait_all_tasks_blocked()
+                await trio.sleep(1)
+            gap = await reader.receive()
+            assert isinstance(gap, Gap)
+            assert gap.at_most
+
+
+async def test_a_reader_that_stays_behind_is_moved_to_the_newest_line(
+    autojump_clock: MockClock,
+) -> None:
+    """After `max_lag` seconds behind, though the backlog still has everything."""
+    async with open_hub(max_lag=30) as hub:
+        with hub.subscribe() as slow:
+            hub.publish(lines(1, 10))
+            await trio.sleep(20)
+            assert await read(slow, 10) == list(range(1, 11))
+            for number in range(11, 51):
+                hub.publish([line(number)])
+                await trio.sleep(1)
+            gap = await slow.receive()
+            assert isinstance(gap, Gap)
+            assert gap.missed == 40
+            hub.publish([line(51)])
+            assert await read(slow, 1) == [51]
+
+
+async def test_idling_at_the_newest_line_is_not_lagging(autojump_clock: MockClock) -> None:
+    """A reader that nothing came for in an hour gets the next line without a gap."""
+    async with open_hub(max_lag=30) as hub:
+        with hub.subscribe() as reader:
+            hub.publish([line(1)])
+            assert await read(reader, 1) == [1]
+            await trio.sleep(3_600)
+            hub.publish([line(2)])
+            assert await read(reader, 1) == [2]
+
+
+async def test_joining_between_publishing_and_handing_out_is_not_lagging(
+    autojump_clock: MockClock,
+) -> None:
+    """What is handed out then is not for this reader; half a minute later, the next line is."""
+    async with open_hub(max_lag=30) as hub:
+        hub.publish([line(1)])
+        with hub.subscribe() as reader:
+            with trio.move_on_after(60):
+                pytest.fail(f"not for this reader: {await reader.receive()}")
+            hub.publish([line(2)])
+            assert await read(reader, 1) == [2]
+
+
+async def test_a_notice_makes_nobody_late(autojump_clock: MockClock) -> None:
+    """A reader that is busy for long is not behind before there is a line that it has not seen."""
+    async with open_hub(max_lag=30) as hub:
+        with hub.subscribe() as reader:
+            hub.announce("quiet")
+            await trio.sleep(60)
+            hub.publish([line(1)])
+            await trio.sleep(1)
+            assert await read(reader, 1) == [1]
+
+
+async def test_once_moved_to_the_newest_line_a_reader_has_its_time_again(
+    autojump_clock: MockClock,
+) -> None:
+    """Also if a notice was said among the lines that it lost: it comes next, and no other gap."""
+    async with open_hub(max_lag=30) as hub:
+        with hub.subscribe() as slow:
+            for number in range(1, 41):
+                hub.publish([line(number)])
+                if number == 20:
+                    hub.announce("in between")
+                await trio.sleep(1)
+            gap = await slow.receive()
+            assert isinstance(gap, Gap)
+            assert gap.missed == 40
+            hub.publish([line(41)])
+            await trio.sleep(1)
+            item = await slow.receive()
+            assert isinstance(item, Selection)
+            assert [notice.message for notice in item.notices] == ["in between"]
+            assert await read(slow, 1) == [41]
+
+
+async def test_a_replay_may_take_longer_than_the_lag(autojump_clock: MockClock) -> None:
+    """The lag is counted from the end of the replay that was asked for."""
+    async with open_hub(max_lag=5) as hub:
+        await hub.feed(lines(1, 3_000))
+        with hub.subscribe(tail=3_000) as reader:
+            got: list[int] = []
+            while len(got) < 3_001:
+                got += numbers(await reader.receive())
+                await trio.sleep(3)
+                if len(got) == 1_000:
+                    hub.publish([line(3_001)])
+            assert got == list(range(1, 3_002))
+
+
+async def test_notices_come_in_their_place_even_to_a_slow_reader(
+    autojump_clock: MockClock,
+) -> None:
+    """They stand between the entries that they were announced between, and take no number."""
+    async with open_hub() as hub:
+        with hub.subscribe(WEB) as reader:
+            for number in range(1, 31):
+                hub.announce(f"before {number}")
+                hub.publish([line(number)])
+                await trio.sleep(1)
+            got: list[str] = []
+            while len(got) < 40:
+                item = await reader.receive()
+                assert isinstance(item, Selection)
+                got += placed(item)
+    expected = []
+    for number in range(1, 31):
+        expected.append(f"before {number}")
+        expected += [str(number)] * (number % 3 == 0)
+    assert got == expected
+
+
+@pytest.mark.parametrize("tail", [0, 5])
+async def test_what_is_said_right_after_joining_is_heard(
+    tail: int, autojump_clock: MockClock
+) -> None:
+    """Before the reader has begun to read, too: its start is sought no sooner than then."""
+    async with open_hub() as hub:
+        hub.announce("long ago")
+        with hub.subscribe(tail=tail) as reader:
+            hub.announce("now")
+            with trio.fail_after(10):
+                item = await reader.receive()
+            assert isinstance(item, Selection)
+            assert [notice.message for notice in item.notices] == ["now"]
+
+
+def placed(item: Selection) -> list[str]:
+    """The messages of entries and notices of a selection, as they are framed."""
+    return [piece.decode() for piece in item._frames(_Plain())]
+
+
+class _Plain:
+    content_type = "text/plain"
+
+    def entry(self, entry: LogEntry, event_id: str, persistent: bool = False) -> bytes:
+        return entry.message.encode()
+
+    def notice(self, notice: Notice, place: str = "") -> bytes:
+        return notice.message.encode()
+
+    def keep_alive(self, place: str = "") -> bytes:
+        return b""
+
+    def opening(self, notice: Notice, retry_ms: int, place: str = "") -> bytes:
+        return b""
+
+
+async def test_resuming_gives_what_came_since(autojump_clock: MockClock) -> None:
+    """The id names the last entry seen; the next is the first to come."""
+    async with open_hub() as hub:
+        with hub.subscribe() as reader:
+            hub.publish(lines(1, 5))
+            await read(reader, 5)
+            place = reader.place
+        hub.publish(lines(6, 5))
+        with hub.subscribe(last_event_id=place) as reader:
+            assert await read(reader, 5) == [6, 7, 8, 9, 10]
+
+
+@pytest.mark.parametrize(
+    ("last_event_id", "expected"),
+    [
+        ("not an id", [1, 2, 3]),
+        ("", [1, 2, 3]),
+        ("١-abc-١", [1, 2, 3]),
+        ("{now}-{epoch}-4", [1, 2, 3]),
+        ("{now}-{epoch}-999999999", [1, 2, 3]),
+        ("{now}-00ff00ff-1", [1, 2, 3]),
+        ("{long_ago}-00ff00ff-1", [1, 2, 3]),
+        ("999999999999999-00ff00ff-1", [1, 2, 3]),
+    ],
+)
+async def test_an_id_that_is_not_ours_is_a_gap_of_unknown_size(
+    last_event_id: str, expected: list[int], autojump_clock: MockClock
+) -> None:
+    """Unreadable, foreign, from the future: told, then replayed by time or whole."""
+    async with open_hub() as hub:
+        hub.publish(lines(1, 3))
+        text = last_event_id.format(
+            now=hub.backlog.newest_ms, epoch=hub.epoch, long_ago=hub.backlog.newest_ms - 10**9
+        )
+        with hub.subscribe(last_event_id=text) as reader:
+            gap = await reader.receive()
+            assert isinstance(gap, Gap)
+            assert gap.missed is None
+            assert gap.doubles
+            assert await read(reader, 3) == expected
+
+
+async def test_another_processes_id_resumes_two_seconds_earlier(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clocks differ a little: better doubled than lost."""
+    now = 1_000_000
+    monkeypatch.setattr("natstream.hub.hub.time.time_ns", lambda: now * 10**6)
+    async with open_hub() as hub:
+        for number in range(1, 10):
+            now += 1_000
+            hub.publish([line(number)])
+        with hub.subscribe(last_event_id=f"{now - 1_000}-00ff00ff-77") as reader:
+            assert isinstance(await reader.receive(), Gap)
+            assert await read(reader, 4) == [6, 7, 8, 9]
+
+
+async def test_one_reader_too_many_is_refused(autojump_clock: MockClock) -> None:
+    """And welcome once another has left."""
+    async with open_hub(max_readers=1) as hub:
+        with hub.subscribe(), pytest.raises(TooManyReaders, match="1 readers"), hub.subscribe():
+            pass
+        with hub.subscribe():
+            assert hub.statistics().readers == 1
+        assert hub.statistics().readers == 0
+
+
+async def test_a_cancelled_wait_loses_nothing(autojump_clock: MockClock) -> None:
+    """Cancel at each wait, and every line still comes once."""
+    async with open_hub(backlog_lines=10_000) as hub, trio.open_nursery() as nursery:
+        nursery.start_soon(hub.feed, lines(1, 3_000))
+        got: list[int] = []
+        with hub.subscribe(tail=0) as reader:
+            while len(got) < 3_000:
+                with trio.CancelScope() as scope:
+                    scope.cancel()
+                    got += numbers(await reader.receive())
+                with trio.move_on_after(0.01):
+                    got += numbers(await reader.receive())
+        assert got == list(range(1, 3_001))
+
+
+async def test_readers_that_never_read_hold_the_same_few_batches(
+    autojump_clock: MockClock,
+) -> None:
+    """However many they are, what they pin is the newest batches, once."""
+    async with open_hub(backlog_lines=100) as hub:
+        with ExitStack() as stack:
+            readers = [stack.enter_context(hub.subscribe()) for _ in range(50)]
+            for start in range(1, 2_001, 10):
+                await hub.feed(lines(start, 10))
+            pinned = {id(batch) for reader in readers for batch in waiting(reader)}
+            assert len(pinned) <= CHANNEL_BATCHES
+
+
+def waiting(reader: Subscription) -> list[Batch]:
+    """The batches that wait on a reader's channel."""
+    return [batch for _, batch in reader._hub_receive._state.data]
+
+
+# --- any interleaving ------------------------------------------------------------------------
+
+
+@attrs.define
+class Client:
+    """Somebody who reads, is cut and comes back; and the record of what they got."""
+
+    filter: Filter
+    start: int
+    reader: Subscription | None = None
+    stack: ExitStack = attrs.field(factory=ExitStack)
+    place: str | None = None
+    got: list[int | Gap] = attrs.field(factory=list)
+    noticed: list[int] = attrs.field(factory=list)
+    cuts: int = 0
+
+    def connect(self, hub: Hub, **wishes: Any) -> None:
+        """Subscribe anew."""
+        self.stack = ExitStack()
+        self.reader = self.stack.enter_context(hub.subscribe(self.filter, **wishes))
+
+    def cut(self) -> None:
+        """Lose the connection, remembering the last id."""
+        if self.reader is not None:
+            self.place = self.reader.place
+            self.stack.close()
+            self.reader = None
+            self.cuts += 1
+
+    def take(self, item: Selection | Gap) -> None:
+        """Write down what came."""
+        if isinstance(item, Gap):
+            self.got.append(item)
+        else:
+            self.got += numbers(item)
+            self.noticed += [int(notice.message) for notice in item.notices]
+
+    async def read(self, items: int) -> None:
+        """Take so many items, or fewer if no more come."""
+        for _ in range(items):
+            assert self.reader is not None
+            with trio.move_on_after(0.6) as patience:
+                self.take(await self.reader.receive())
+            if patience.cancelled_caught:
+                return
+
+    def check(self, last: int) -> None:
+        """In order, once each, and every hole announced: exactly, or as an upper bound."""
+        expected = self.start
+        announced = 0
+        for item in [*self.got, last + 1]:
+            if isinstance(item, Gap):
+                assert item.missed is not None
+                assert item.missed > 0
+                assert item.at_most is (self.filter is not EVERYTHING)
+                announced += item.missed
+                continue
+            assert item >= expected, "doubled, or out of order"
+            missing = [n for n in range(expected, item) if self.filter.matches(line(n))]
+            if self.filter is EVERYTHING:
+                assert len(missing) == announced
+            else:
+                assert len(missing) <= announced
+            expected, announced = item + 1, 0
+
+
+OPERATIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("publish"), st.integers(1, 30)),
+        st.tuples(st.just("feed"), st.integers(1, 150)),
+        st.tuples(st.just("announce"), st.just(0)),
+        st.tuples(st.just("sleep"), st.integers(0, 3)),
+        st.tuples(st.just("settle"), st.just(0)),
+        st.tuples(st.just("join"), st.integers(0, 3)),
+        st.tuples(st.just("read"), st.integers(0, 5)),
+        st.tuples(st.just("cut"), st.integers(0, 5)),
+        st.tuples(st.just("resume"), st.integers(0, 5)),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=3 * settings().max_examples)
+@given(
+    operations=OPERATIONS,
+    backlog_lines=st.sampled_from([1, 7, 40, 400]),
+    max_lag=st.sampled_from([0.1, 0.25, 30.0]),
+)
+def test_any_interleaving_gives_each_reader_an_orderly_stream(
+    operations: list[tuple[str, int]], backlog_lines: int, max_lag: float
+) -> None:
+    """Bursts, slow reading, overflow, eviction, lag, late joining, cuts, resumes, in any order."""
+
+    async def main() -> None:
+        published = announced = 0
+        clients: list[Client] = []
+        async with open_hub(backlog_lines=backlog_lines, max_lag=max_lag) as hub:
+            for operation, amount in operations:
+                client = clients[amount % len(clients)] if clients else None
+                match operation:
+                    case "publish":
+                        hub.publish(lines(published + 1, amount))
+                        published += amount
+                    case "feed":
+                        await hub.feed(lines(published + 1, amount))
+                        published += amount
+                    case "announce":
+                        announced += 1
+                        hub.announce(str(announced))
+                    case "sleep":
+                        await trio.sleep(amount / 10)
+                    case "settle":
+                        await wait_all_tasks_blocked()
+                    case "join":
+                        client = Client(WEB if amount % 2 else EVERYTHING, published + 1)
+                        client.connect(hub)
+                        clients.append(client)
+                    case "read" if client and client.reader:
+                        await client.read(amount)
+                    case "cut" if client:
+                        client.cut()
+                    case "resume" if client and client.place and not client.reader:
+                        client.connect(hub, last_event_id=client.place)
+            for client in clients:
+                if client.reader is None:
+                    client.connect(hub, last_event_id=client.place)
+                await client.read(10_000)
+                client.check(published)
+                once = sorted(set(client.noticed))
+                assert client.cuts or client.noticed == once, "a notice doubled or out of order"
+                assert once == list(range(announced - len(once) + 1, announced + 1))
+                client.cut()
+            assert hub.statistics().readers == 0
+            assert hub.backlog.lines <= backlog_lines
+
+    run(main)
+
+
+async def test_however_many_feed_at_once_a_fast_reader_loses_nothing() -> None:
+    """Together they could outrun the flush: they wait for it."""
+    async with open_hub(backlog_lines=1_000) as hub, trio.open_nursery() as nursery:
+        with hub.subscribe() as reader:
+            for _ in range(20):
+                nursery.start_soon(hub.feed, lines(1, 500))
+            with trio.fail_after(20):
+                assert len(await read(reader, 10_000)) == 10_000

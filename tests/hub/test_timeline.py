@@ -1,0 +1,659 @@
+"""A reader's way through the journal, what is stored beyond memory, and outages: in order, once.
+
+What the journal stores is a plain list here, and the hub's memory of it very small. Own legs,
+on which a process shows its own lines while the journal is away, come and go.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from natstream.entries.entry import Gap, LogEntry
+from natstream.entries.filters import EVERYTHING, Filter
+from natstream.errors import SourceUnavailable
+from natstream.formats.events import EventId
+from natstream.hub.backlog import Backlog, Selection, StoredBatch
+from natstream.hub.hub import Hub
+from natstream.hub.subscription import Subscription
+from natstream.hub.timeline import Leg, Outage, stand_in_epoch, stood_in_for
+
+WEB = Filter.from_query([("app", "web")])
+# Of what is stored, read in one go.
+CHUNK = 3
+# Seconds that the journal takes for an answer; on the virtual clock.
+ROUND_TRIP = 0.01
+
+START_NS = 1_700_000_000 * 10**9
+
+
+def line(id: int) -> LogEntry:
+    """An entry that says what it is; every third is of the app `web`."""
+    return LogEntry("m1", str(id), "stdout", "", "web" if id % 3 == 0 else "api")
+
+
+@attrs.define(eq=False)
+class Stream:
+    """What the journal stores: a list, of which the oldest may be gone."""
+
+    epoch: str = "jabc"
+    ids: list[int] = attrs.field(factory=list)
+    """Of the line with the number 1, and so on."""
+    times: list[int] = attrs.field(factory=list)
+    """When each was stored, in Unix ms."""
+    first: int = 1
+    """The number of the oldest that is not gone."""
+    is_away: bool = False
+    failures: int = 0
+    """How often it was asked in vain."""
+    opened: int = 0
+    readers: set[StoredReader] = attrs.field(factory=set)
+    """Which are not closed."""
+
+    @property
+    def next(self) -> int:
+        return len(self.ids) + 1
+
+    def store(self, ids: Sequence[int]) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        self.ids += ids
+        self.times += [now_ms] * len(ids)
+
+    def expire(self, count: int) -> None:
+        self.first = min(self.first + count, self.next)
+
+    async def answer(self) -> None:
+        """Wait as long as the journal takes."""
+        await trio.sleep(ROUND_TRIP)
+        if self.is_away:
+            self.failures += 1
+            raise SourceUnavailable("The journal is away")
+
+    # --- as an archive ---
+
+    def open(self, start: int, filter: Filter) -> StoredReader:
+        self.opened += 1
+        reader = StoredReader(self, start, filter)
+        self.readers.add(reader)
+        return reader
+
+    async def end(self) -> int:
+        await self.answer()
+        return self.next
+
+    async def number_at(self, unix_ms: int) -> int:
+        await self.answer()
+        return self.first_at(unix_ms)
+
+    def first_at(self, unix_ms: int) -> int:
+        numbers = range(self.first, self.next)
+        return next((n for n in numbers if self.times[n - 1] >= unix_ms), self.next)
+
+    async def find(self, number: int) -> LogEntry | None:
+        raise NotImplementedError
+
+
+@attrs.define(eq=False)
+class StoredReader:
+    """Gives all of a chunk to who wants everything, and what the filter lets through to others."""
+
+    stream: Stream
+    place: int
+    filter: Filter
+
+    async def read(self, until: int) -> StoredBatch:
+        assert self in self.stream.readers, "it is closed"
+        await self.stream.answer()
+        stream = self.stream
+        start = min(max(self.place, stream.first), until)
+        self.place = end = min(start + CHUNK, stream.next, until)
+        numbers = [n for n in range(start, end) if self.filter.matches(line(stream.ids[n - 1]))]
+        return StoredBatch(
+            stream.epoch,
+            start,
+            [line(stream.ids[n - 1]) for n in numbers],
+            [stream.times[n - 1] for n in numbers],
+            0,
+            persistent=True,
+            numbers=numbers,
+            until=end,
+        )
+
+    def close(self) -> None:
+        self.stream.readers.remove(self)  # once
+
+
+@attrs.define(eq=False)
+class Process:
+    """What `journal.Journal` does with a hub, in a few lines and without a server."""
+
+    hub: Hub
+    stream: Stream
+    max_lines: int
+    legs: list[Leg] = attrs.field(factory=list)
+    shown: dict[str, list[int]] = attrs.field(factory=dict)
+    """What was shown on each leg of its own, by epoch."""
+    waiting: list[int] = attrs.field(factory=list)
+    """Lines of its own that are not stored."""
+    known: dict[int, Outage] = attrs.field(factory=dict)
+    """Where lines were shown that are not yet seen in the stream."""
+    lines: int = 0
+    notices: int = 0
+    backlog: Backlog = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.legs.append(self.hub.leg)
+        self.shown[self.hub.epoch] = []
+        self.backlog = Backlog(
+            self.stream.epoch, max_lines=self.max_lines, max_bytes=2**30, persistent=True
+        )
+
+    @property
+    def is_away(self) -> bool:
+        return not self.hub.backlog.persistent
+
+    def make(self, count: int) -> list[int]:
+        """The next lines of somebody's."""
+        self.lines += count
+        return list(range(self.lines - count + 1, self.lines + 1))
+
+    async def publish(self, ids: list[int]) -> None:
+        """Take in its own lines: they are stored, or shown."""
+        if not self.is_away:
+            self.stream.store(ids)
+            return
+        self.waiting += ids
+        await self.show(ids)
+
+    async def show(self, ids: list[int]) -> None:
+        outage = self.hub.leg.outage
+        if outage is None:  # it does not know yet whether there is a journal
+            return
+        self.shown[self.hub.epoch] += ids
+        self.known.update(dict.fromkeys(ids, outage))
+        await self.hub.feed([line(id) for id in ids])
+
+    async def follow(self, count: int) -> None:
+        """Read a part of what is stored."""
+        while count > 0 and self.backlog.end.entry < self.stream.next:
+            first = max(self.backlog.end.entry, self.stream.first)
+            if first > self.backlog.end.entry:
+                self.backlog.jump(first)  # what would be between is not stored any more
+            last = min(first + count, self.stream.next)
+            count -= last - first
+            ids = self.stream.ids[first - 1 : last - 1]
+            times = self.stream.times[first - 1 : last - 1]
+            for number, id in enumerate(ids, first):
+                if id in self.known:
+                    self.known.pop(id).numbers.add(number)
+            entries = [line(id) for id in ids]
+            if self.is_away:
+                self.backlog.append(entries, [entry.cost for entry in entries], times)
+            else:
+                await self.hub.feed(entries, arrivals=times)
+
+    def go_away(self) -> None:
+        """Stand in for the journal."""
+        last = self.hub.leg
+        if last.outage is not None:
+            return
+        journal = last if last.backlog.persistent else None
+        backlog = Backlog(stand_in_epoch(journal), max_lines=self.max_lines, max_bytes=2**30)
+        leg = Leg(backlog, backlog.end, outage=Outage(time.time_ns() // 1_000_000))
+        self.hub.move_to(leg, 1)
+        leg.before = journal
+        self.legs.append(leg)
+        self.shown[leg.epoch] = []
+        self.announce()
+
+    async def come_back(self) -> None:
+        """Read what the stream has by now, hand over the readers, and store what waits."""
+        if not self.is_away:
+            return
+        await self.follow(10**9)
+        last = self.hub.leg.before
+        start = self.backlog.end.entry if last is None else last.flushed.entry
+        leg = Leg(self.backlog, self.backlog.end, archive=self.stream)
+        self.hub.move_to(leg, start)
+        self.legs.append(leg)
+        for outage in set(self.known.values()):
+            outage.is_over = False
+        self.stream.store([id for id in self.waiting if id not in self.stream.ids])
+        self.waiting = []
+        self.announce()
+
+    def overflow(self) -> None:
+        """Forget what was shown: it is not known again when it is stored."""
+        if (outage := self.hub.leg.outage) is not None and self.known:
+            outage.overflowed = True
+            self.known.clear()
+
+    def announce(self) -> None:
+        self.notices += 1
+        self.hub.announce(str(self.notices))
+
+    def id(self, leg: Leg, number: int) -> int:
+        """What line has this number on a leg."""
+        ids = self.stream.ids if leg.epoch == self.stream.epoch else self.shown[leg.epoch]
+        return ids[number - 1]
+
+
+# --- any interleaving ------------------------------------------------------------------------
+
+
+@attrs.define(eq=False)
+class Client:
+    """Somebody who reads, is cut and comes back; each item must account for all it passes over.
+
+    After each item, the reader's place says how far it has come. All before that was delivered,
+    here or on an own leg that it has left behind; or told as missing, in the exact number.
+    """
+
+    process: Process
+    filter: Filter
+    reader: Subscription | None = None
+    stack: ExitStack = attrs.field(factory=ExitStack)
+    place: str | None = None
+    leg: Leg | None = None
+    """Where it has to go on; `None` where only time tells."""
+    next: int = 1
+    left: dict[str, int] = attrs.field(factory=dict)
+    claim: EventId | None = None
+    joined: int = 0
+    """The leg on which it may have begun."""
+    joined_at: tuple[Leg, int] = attrs.field(init=False)
+    """The leg that it has joined, and its oldest line then."""
+    behind_gap: tuple[Leg, int] | None = None
+    """Where it has to go on once it was told that something may be missing."""
+    passed: list[Leg] = attrs.field(factory=list)
+    """The own legs that it has left behind."""
+    lenient: bool = False
+    """It may begin elsewhere, if what was to be replayed from `next` on goes before it is found."""
+    failures: int = 0
+    got: set[int] = attrs.field(factory=set)
+    noticed: list[int] = attrs.field(factory=list)
+    is_busy: bool = False
+    ended: bool = False
+
+    @property
+    def stream(self) -> Stream:
+        return self.process.stream
+
+    # --- coming and going ---
+
+    def connect(self, **wishes: Any) -> None:
+        hub = self.process.hub
+        self.stack = ExitStack()
+        self.reader = self.stack.enter_context(hub.subscribe(self.filter, **wishes))
+        self.left, self.passed, self.noticed = {}, [], []
+        self.joined = self.process.legs.index(hub.leg.before or hub.leg)
+        self.joined_at = (hub.leg, hub.backlog.first)
+        self.claim, self.lenient, self.ended = None, False, False
+        self.failures = self.stream.failures
+        if "last_event_id" in wishes:
+            # Nobody knows any more what it was shown while the journal was away.
+            self.got -= {id for ids in self.process.shown.values() for id in ids}
+            self._expect_after(EventId.parse(wishes["last_event_id"]))
+            return
+        self.got = set()
+        self.leg, self.next = hub.leg, hub.backlog.end.entry
+        if wishes.get("tail") is not None:
+            self._expect_tail(wishes["tail"], wishes.get("since"))
+        elif wishes.get("since") is not None or not wishes.get("follow", True):
+            self._expect_since(wishes.get("since") or 0)
+
+    def _expect_after(self, place: EventId | None) -> None:
+        self.leg = self.behind_gap = None
+        self.claim = place
+        leg = self.process.hub.leg
+        legs = {each.epoch: each for each in (leg, leg.before) if each is not None}
+        if place is not None and place.epoch in legs:
+            self.leg, self.next, self.claim = legs[place.epoch], place.number + 1, None
+        elif place is not None and (last := stood_in_for(place)) is not None:
+            # It is told that it may get again what it was shown, and then nothing is missing.
+            self.claim = last
+            if last.epoch in legs and last.number < legs[last.epoch].backlog.end.entry:
+                self.behind_gap, self.claim = (legs[last.epoch], last.number + 1), None
+
+    def _expect_since(self, unix_ms: int) -> None:
+        leg = self.process.hub.leg
+        if leg.before is not None and leg.outage is not None and unix_ms < leg.outage.since:
+            leg = leg.before
+        self.leg, self.lenient = leg, True
+        oldest_ms = leg.backlog.oldest_ms
+        if leg.archive is None or (oldest_ms is not None and oldest_ms < unix_ms):
+            self.next = leg.backlog.number_at(unix_ms)
+        else:
+            self.next = self.stream.first_at(unix_ms)
+
+    def _expect_tail(self, wanted: int, since: int | None) -> None:
+        leg: Leg | None = self.process.hub.leg
+        end = self.next
+        self.lenient = True
+        while wanted and leg is not None:
+            first = min(self.stream.first, leg.backlog.first) if leg.archive else leg.backlog.first
+            self.leg, self.next = leg, end
+            for number in range(end - 1, first - 1, -1):
+                is_late = since is not None and self._arrival(leg, number) < since
+                if not wanted or is_late:
+                    break
+                self.next = number
+                wanted -= self.filter.matches(line(self.process.id(leg, number)))
+            leg = leg.before
+            end = 0 if leg is None else leg.flushed.entry
+
+    def _arrival(self, leg: Leg, number: int) -> int:
+        return self.stream.times[number - 1] if leg.archive else leg.backlog.arrival(number)
+
+    def cut(self) -> None:
+        """Lose the connection, remembering the last id."""
+        if self.reader is not None and not self.is_busy:
+            self.place = self.reader.place
+            self.stack.close()
+            self.reader = None
+
+    # --- reading ---
+
+    async def read(self, items: int, patience: float = 0.6) -> None:
+        """Take so many items, or fewer if no more come."""
+        if self.reader is None or self.is_busy or self.ended:
+            return
+        self.is_busy = True
+        try:
+            for _ in range(items):
+                with trio.move_on_after(patience) as scope:
+                    self.take(await self.reader.receive())
+                if scope.cancelled_caught:
+                    return
+        except trio.EndOfChannel:
+            self.ended = True
+        finally:
+            self.is_busy = False
+
+    def read_at_once(self, items: int) -> None:
+        """The same, of what is there."""
+        if self.reader is None or self.is_busy or self.ended:
+            return
+        try:
+            for _ in range(items):
+                self.take(self.reader.receive_nowait())
+        except trio.WouldBlock:
+            pass
+        except trio.EndOfChannel:
+            self.ended = True
+
+    def take(self, item: Selection | Gap) -> None:
+        """See that it is what has to come next."""
+        assert self.reader is not None
+        if isinstance(item, Gap) and item.missed is None:
+            # By time, or not at all: from here on it may get again what it had.
+            assert item.doubles or self.stream.failures > self.failures
+            self.got = set()
+            self.leg, self.next = self.behind_gap or (None, 1)
+            self.behind_gap = None
+            return
+        place = EventId.parse(self.reader.place)
+        assert place is not None
+        reached = place.number + 1
+        if self.leg is None or self._is_gone():
+            self._begin_at(self.reader._leg, item, reached)
+            return
+        self.lenient = False
+        assert place.epoch == self.reader._leg.epoch
+        self._walk(self.reader._leg)
+        passed = range(self.next, reached)
+        self.next = max(self.next, reached)
+        if isinstance(item, Gap):
+            self._check_gap(item, passed)
+        else:
+            self._check_lines(item, passed)
+
+    def _begin_at(self, leg: Leg, item: Selection | Gap, reached: int) -> None:
+        """Nobody knows better than the reader where it found the time that it was to find."""
+        assert self.reader is not None
+        self.leg, self.next, self.lenient = leg, reached, False
+        index = self.process.legs.index(leg)
+        self.passed = [each for each in self.process.legs[self.joined : index] if each.outage]
+        self.left = {epoch: cursor.entry for epoch, cursor in self.reader._left.items()}
+        if isinstance(item, Selection):
+            self._remember(item)
+
+    def _walk(self, goal: Leg) -> None:
+        """From leg to leg, up to the one where it is; what it leaves must have been read."""
+        while self.leg is not goal:
+            leg = self.leg
+            assert leg is not None
+            assert leg.next is not None, "a place where it cannot be"
+            left = self._wanted(range(self.next, leg.flushed.entry))
+            assert not left, "lines of the last leg are missing"
+            self.left[leg.epoch] = self.next
+            if leg.outage is not None:
+                self.passed.append(leg)
+            start = leg.next_start
+            if self.claim is not None and self.claim.epoch == leg.next.epoch:
+                start = self.claim.number + 1
+            self.leg = leg.next
+            self.next = self.left.get(self.leg.epoch, start)
+
+    def _wanted(self, numbers: Sequence[int]) -> list[int]:
+        """Which of these on its leg it has to get, or to be told of."""
+        leg = self.leg
+        assert leg is not None
+        known: set[int] = set()
+        if leg.backlog.persistent:
+            known = {n for own in self.passed if own.outage for n in own.outage.numbers}
+        return [
+            n
+            for n in numbers
+            if n not in known and self.filter.matches(line(self.process.id(leg, n)))
+        ]
+
+    def _is_gone(self) -> bool:
+        """Whether that has gone from where it was to begin, or could not be looked for."""
+        assert self.leg is not None
+        first = self.stream.first if self.leg.backlog.persistent else self.leg.backlog.first
+        leg, remembered = self.joined_at
+        has_forgotten = not leg.backlog.persistent and leg.backlog.first > remembered
+        has_failed = self.stream.failures > self.failures
+        return self.lenient and (has_failed or has_forgotten or self.next < first)
+
+    def _check_lines(self, item: Selection, passed: Sequence[int]) -> None:
+        assert self.leg is not None
+        assert item.batch.epoch == self.leg.epoch
+        wanted = [self.process.id(self.leg, n) for n in self._wanted(passed)]
+        assert wanted == self._remember(item), "lines are missing, or there is one too many"
+
+    def _remember(self, item: Selection) -> list[int]:
+        got = [int(entry.message) for entry in item.entries]
+        assert not self.got & set(got), "doubled"
+        self.got |= set(got)
+        said = [int(notice.message) for notice in item.notices]
+        assert not set(said) & set(self.noticed), "a notice doubled"
+        assert said == sorted(said)
+        self.noticed += said
+        return got
+
+    def _check_gap(self, gap: Gap, passed: Sequence[int]) -> None:
+        assert gap.missed
+        assert gap.missed <= len(passed)
+        before, lost = passed[: -gap.missed], passed[-gap.missed :]
+        assert not self._wanted(before), "lines before those that are told of are missing"
+        if not gap.at_most:
+            assert self.filter is EVERYTHING
+            assert self._wanted(lost) == list(lost), "it counts what it was shown"
+        else:
+            assert self.filter is not EVERYTHING or self.passed
+
+
+OPERATIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("own lines"), st.integers(1, 12)),
+        st.tuples(st.just("others' lines"), st.integers(1, 12)),
+        st.tuples(st.just("follow"), st.sampled_from([1, 5, 1_000, 1_000])),
+        st.tuples(st.just("expire"), st.integers(1, 30)),
+        st.tuples(st.just("announce"), st.just(0)),
+        st.tuples(st.just("go away"), st.just(0)),
+        st.tuples(st.just("come back"), st.just(0)),
+        st.tuples(st.just("another has stored it"), st.integers(1, 5)),
+        st.tuples(st.just("overflow"), st.just(0)),
+        st.tuples(st.just("archive away"), st.booleans().map(int)),
+        st.tuples(st.just("sleep"), st.integers(0, 3)),
+        st.tuples(st.just("join"), st.integers(0, 3)),
+        st.tuples(st.just("join at tail"), st.integers(0, 30)),
+        st.tuples(st.just("join at time"), st.integers(0, 30)),
+        st.tuples(st.just("replay"), st.integers(0, 5)),
+        st.tuples(st.just("read"), st.integers(0, 8)),
+        st.tuples(st.just("read at once"), st.integers(0, 8)),
+        st.tuples(st.just("read meanwhile"), st.integers(0, 8)),
+        st.tuples(st.just("begin to read"), st.integers(0, 8)),
+        st.tuples(st.just("cut"), st.integers(0, 5)),
+        st.tuples(st.just("resume"), st.integers(0, 5)),
+        st.tuples(st.just("resume ahead"), st.integers(0, 5)),
+        st.tuples(st.just("resume as a stranger"), st.integers(0, 5)),
+    ),
+    min_size=20,
+    max_size=60,
+)
+
+
+@contextmanager
+def virtual_time() -> Iterator[None]:
+    """The clock on the wall goes with trio's."""
+
+    def time_ns() -> int:
+        return START_NS + int(trio.current_time() * 10**9)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("natstream.hub.hub.time.time_ns", time_ns)
+        yield
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    """Run under the virtual clock."""
+    with virtual_time():
+        trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+@settings(max_examples=5 * settings().max_examples)
+@given(
+    operations=OPERATIONS,
+    max_lines=st.sampled_from([1, 7, 40, 400]),
+    max_lag=st.sampled_from([0.1, 0.25, 30.0]),
+    starts_away=st.booleans(),
+)
+def test_any_interleaving_gives_each_reader_an_orderly_stream(
+    operations: list[tuple[str, int]], max_lines: int, max_lag: float, starts_away: bool
+) -> None:
+    """Outages, expiry, slow reading, overflow, cuts, and a journal that does not answer."""
+    run(lambda: interleave(operations, max_lines, max_lag, starts_away))
+
+
+async def interleave(
+    operations: list[tuple[str, int]], max_lines: int, max_lag: float, starts_away: bool
+) -> None:
+    """Do this, and see that all have read all in the end."""
+    hub = Hub(backlog_lines=max_lines, max_lag=max_lag)
+    stream = Stream()
+    process = Process(hub, stream, max_lines)
+    clients: list[Client] = []
+
+    def join(filter: Filter, **wishes: Any) -> None:
+        client = Client(process, filter)
+        client.connect(**wishes)
+        clients.append(client)
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(hub.run)
+        if starts_away:
+            stream.store(process.make(5))
+            process.go_away()
+        else:
+            await process.come_back()
+        for operation, amount in operations:
+            client = clients[amount % len(clients)] if clients else None
+            filter = WEB if amount % 2 else EVERYTHING
+            match operation:
+                case "own lines":
+                    await process.publish(process.make(amount))
+                case "others' lines":
+                    stream.store(process.make(amount))
+                case "follow" if not process.is_away:
+                    await process.follow(amount)
+                case "expire":
+                    stream.expire(amount)
+                case "announce":
+                    process.announce()
+                case "go away":
+                    process.go_away()
+                case "come back":
+                    await process.come_back()
+                case "another has stored it":
+                    stream.store([id for id in process.waiting if id not in stream.ids][:amount])
+                case "overflow":
+                    process.overflow()
+                case "archive away":
+                    stream.is_away = bool(amount)
+                case "sleep":
+                    await trio.sleep(amount / 10)
+                case "join":
+                    join(filter)
+                case "join at tail":
+                    since = time.time_ns() // 1_000_000 - 200 if amount % 5 == 0 else None
+                    join(filter, tail=amount // 2, since=since, follow=amount % 7 != 0)
+                case "join at time":
+                    join(filter, since=time.time_ns() // 1_000_000 - 20 * amount)
+                case "replay":
+                    join(filter, follow=False)
+                case "read" if client:
+                    await client.read(amount)
+                case "read at once" if client:
+                    client.read_at_once(amount)
+                case "read meanwhile" if client:
+                    nursery.start_soon(client.read, 3)
+                case "begin to read" if client:
+                    await client.read(3, patience=ROUND_TRIP * amount / 4)
+                case "cut" if client:
+                    client.cut()
+                case "resume" if client and client.place and not client.reader:
+                    client.connect(last_event_id=client.place)
+                case "resume ahead":
+                    number = max(0, stream.next - 1 - amount)
+                    client = Client(process, filter)
+                    unix_ms = stream.times[number - 1] if number else now_ms()
+                    client.connect(last_event_id=f"{unix_ms}-{stream.epoch}-{number}")
+                    clients.append(client)
+                case "resume as a stranger":
+                    join(filter, last_event_id=f"{now_ms() - 100 * amount}-00ff00ff-7")
+        stream.is_away = False
+        await process.come_back()
+        await process.publish(process.make(1))
+        await process.follow(10**9)
+        await trio.sleep(1)
+        for client in clients:
+            if client.reader is None and client.place:
+                client.connect(last_event_id=client.place)
+            if client.reader is None:
+                continue
+            await client.read(10_000)
+            if not client.ended:
+                place = EventId.parse(client.reader.place)
+                assert place is not None
+                assert (place.epoch, place.number + 1) == (stream.epoch, stream.next)
+            assert client.reader.lag == 0 or client.ended
+            client.cut()
+        assert not stream.readers, "somebody reads what is stored, for nobody"
+        assert hub.statistics().readers == 0
+        hub.close()
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000

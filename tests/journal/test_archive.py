@@ -1,0 +1,197 @@
+"""Reading far back in what is stored, beside readers of what is new."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+import trio
+import trio.testing
+from benchmarks.lines import KINDS, STAMP
+from benchmarks.stored import MACHINES, fill, message, message_templates
+from tests.support.eventsource import Reader, open_readers
+from tests.support.fleet import open_fleet
+from tests.support.journal_server import USER, JournalServer, until
+from tests.support.mistreated import MistreatedServer
+
+from natstream.entries.filters import EVERYTHING, Filter
+from natstream.entries.fly import parse_text
+from natstream.hub.backlog import Selection, StoredBatch
+from natstream.hub.hub import open_hub
+from natstream.journal.archive import CHUNK_BYTES, StreamArchive
+from natstream.journal.jetstream import JetStream
+from natstream.nats.connection import Connection, Login
+
+STORED = 50_000
+# The lines that come meanwhile are of the first of the machines that have stored some.
+TALKING = 10
+# The first of all is read.
+MACHINE, WORD = f"{KINDS:014x}", f"user=u{KINDS}"
+WEB = Filter.from_query([("app", "web")])
+# All but this has to come from the journal.
+BACKLOG = "1000"
+
+
+def numbers(reader: Reader) -> list[int]:
+    """The lines' own numbers, from their messages."""
+    stamps = [STAMP.search(line.encode()) for line in reader.lines]
+    return [int(stamp[1]) for stamp in stamps if stamp]
+
+
+@pytest.mark.parametrize("query", [f"machine={MACHINE}", f"q={WORD}", f"q=/{WORD[:-1]}[0]/"])
+async def test_an_hour_is_read_back_while_lines_come(
+    query: str, nats_server: MistreatedServer, journal: JournalServer
+) -> None:
+    """`since` gives the lines that match, in order, once; readers of what is new lose nothing."""
+    await fill(journal, STORED)
+    end, enough, ended = STORED, trio.Event(), trio.Event()
+
+    async def flow() -> None:
+        nonlocal end
+        wires = message_templates(range(TALKING))
+        async with nats_server.publisher() as publisher:
+            while not enough.is_set():
+                run = range(end, end + 50)
+                await publisher.publish(message(wires, number) for number in run)
+                end = run.stop
+                await trio.sleep(0.02)
+        ended.set()
+
+    async with open_fleet(journal, nats_server, NATSTREAM_BACKLOG_LINES=BACKLOG) as [service]:
+        live = [Reader([service.port]) for _ in range(3)]
+        far = Reader([service.port], f"?since=1h&{query}")
+        async with trio.open_nursery() as nursery, open_readers(*live):
+            nursery.start_soon(flow)
+            await until(lambda: live[0].lines)
+            async with open_readers(far):
+                meanwhile = end
+                await until(lambda: far.lines and numbers(far)[-1] > meanwhile)
+                enough.set()
+                await ended.wait()
+                wanted = [*range(0, STORED, MACHINES), *range(STORED, end, TALKING)]
+                await until(lambda: all(len(reader.lines) >= end - STORED for reader in live))
+                await until(lambda: len(far.lines) >= len(wanted))
+        assert numbers(far) == wanted
+        # The ids are the journal's, in which the n-th line has the number n.
+        of_line = dict(zip(numbers(live[0]), live[0].numbers, strict=True))
+        assert far.numbers == [of_line.get(number, number + 1) for number in wanted]
+        assert all(far.persistent)
+        for reader in live:
+            assert numbers(reader) == [*range(STORED, end)]
+        for reader in (far, *live):
+            assert reader.gaps == []
+            assert reader.connections == 1
+
+
+async def test_what_is_stored_while_it_reads_is_found(journal: JournalServer) -> None:
+    """A filter's last lines come after the server had nothing more for it for the time being."""
+
+    async def store(*apps: str) -> None:
+        async with journal.publisher() as publisher:
+            await publisher.publish((f"natstream.logs.{app}.iad.m1", b"a line") for app in apps)
+
+    async with open_archive(journal) as archive:
+        await store("web", "api")
+        await until(partial(holds, journal, 2))
+        reader = archive.open(1, WEB)
+        batch = await reader.read(2)
+        assert [batch.number(index) for index in range(len(batch.entries))] == [1]
+        assert batch.end.entry == 2
+        await store(*["web", "api"] * 100)
+        await until(partial(holds, journal, 202))
+        numbers: list[int] = []
+        while batch.end.entry < 203:
+            batch = await reader.read(203)
+            numbers += [batch.number(index) for index in range(len(batch.entries))]
+        assert numbers == [*range(3, 203, 2)]
+        reader.close()
+
+
+@asynccontextmanager
+async def open_archive(journal: JournalServer) -> AsyncIterator[StreamArchive]:
+    """The stream of a server, which is created, without a service."""
+    config = {"name": "natstream", "subjects": ["natstream.>"]}
+    await journal.ask("STREAM.CREATE.natstream", config)
+    login = Login([journal.url], USER["user"], USER["password"])
+    connection = Connection(login, lambda: jetstream.end())
+    jetstream = JetStream(connection, "test", "natstream", lambda *of_what: None)
+
+    async def reach(epoch: str, deadline: float) -> JetStream:
+        return jetstream
+
+    async with connection.connected(jetstream.subjects):
+        yield StreamArchive("e", reach, trio.CapacityLimiter(1))
+
+
+@pytest.mark.parametrize("filter", [EVERYTHING, WEB])
+async def test_what_expires_while_it_is_read_is_told(
+    journal: JournalServer, filter: Filter
+) -> None:
+    """By where the next chunk starts, whether the filter is the server's work or not."""
+    async with open_archive(journal) as archive:
+        async with journal.publisher() as publisher:
+            await publisher.publish(("natstream.logs.web.iad.m1", b"a line") for _ in range(5_000))
+        await until(partial(holds, journal, 5_000))
+        reader = archive.open(1, filter)
+        place, told, got = 1, 0, 0
+        for _ in range(3):
+            batch = await reader.read(5_001)
+            told += batch.start.entry - place
+            got += len(batch.entries)
+            place = batch.end.entry
+            await journal.ask("STREAM.PURGE.natstream", {"seq": place + 800})
+        reader.close()
+        assert told > 0
+        assert told + got >= place - 1
+
+
+async def test_a_line_larger_than_a_chunk_is_read(journal: JournalServer) -> None:
+    """And the small ones around it."""
+    large = b"x" * (CHUNK_BYTES + 1_000)
+    async with open_archive(journal) as archive:
+        async with journal.publisher() as publisher:
+            for text in (b"before", large, b"after"):
+                await publisher.publish([("natstream.logs.web.iad.m1", text)])
+        await until(partial(holds, journal, 3))
+        reader = archive.open(1, EVERYTHING)
+        read: list[int] = []
+        end = 1
+        while end < 4:
+            batch = await reader.read(4)
+            read += [len(entry.message) for entry in batch.entries]
+            end = batch.end.entry
+        reader.close()
+        assert read == [6, len(parse_text(large).message), 5]
+
+
+async def holds(journal: JournalServer, count: int) -> bool:
+    """Whether so many lines are stored."""
+    return await journal.stored() >= count
+
+
+async def test_what_one_reader_catches_up_with_leaves_memory_with_it() -> None:
+    """A batch that nobody shares holds no cycle, and so does not wait for the collector."""
+    entries = [parse_text(b"a line")] * 1_000
+    stored = StoredBatch("e", 1, entries, [1] * 1_000, 0, numbers=range(1, 1_001), until=1_001)
+    stored.select(Filter(q=("line",)))
+    gc.collect()
+    gc.disable()
+    try:
+        gone = weakref.ref(stored)
+        del stored
+        assert gone() is None
+        async with open_hub() as hub:
+            hub.publish(entries)
+            await trio.testing.wait_all_tasks_blocked()  # until all has been handed out
+            with hub.subscribe(Filter(q=("line",)), since=0) as reader:
+                item = await reader.receive()
+                assert isinstance(item, Selection)
+                caught_up = weakref.ref(item.batch)
+                del item
+                assert caught_up() is None
+    finally:
+        gc.enable()

@@ -1,0 +1,265 @@
+"""What is posted to a drain is answered for once it is stored, and stored once where it can be."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+import trio
+from benchmarks.soak.service import Service
+from tests.support.eventsource import Reader, open_readers
+from tests.support.journal_server import JournalServer, until
+from tests.support.processes import free_port
+from tests.support.service import RunningService, open_service
+from tests.support.wire import Wire
+
+from natstream.entries.entry import LogEntry
+from natstream.errors import JournalUnavailable
+
+
+@attrs.define
+class Sender:
+    """Posts batches of lines to a process's drain."""
+
+    port: int
+    client: httpx.AsyncClient
+
+    async def post(self, *messages: str, **headers: str) -> httpx.Response:
+        body = "".join(json.dumps({"instance": "m1", "message": text}) + "\n" for text in messages)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.client.post(
+            f"http://127.0.0.1:{self.port}/", content=body, headers=named, timeout=30
+        )
+
+
+def drain(port: int, journal: JournalServer, **more: str) -> dict[str, str]:
+    """An environment for a service that takes logs at this port."""
+    return journal.environ | {"NATSTREAM_DRAIN_BIND": f"127.0.0.1:{port}"} | more
+
+
+def reader_of(service: RunningService) -> Reader:
+    return Reader([service.service.bind.port])
+
+
+async def test_what_is_answered_for_is_stored(journal: JournalServer) -> None:
+    """At the time of each answer; and it is shown, under an id that all processes know."""
+    port = free_port()
+    async with (
+        open_service(**drain(port, journal)) as service,
+        open_service(**drain(free_port(), journal)) as other,
+        httpx.AsyncClient() as client,
+    ):
+        await service.state("journal", "up")
+        await other.state("journal", "up")
+        readers = [reader_of(service), reader_of(other)]
+        sender = Sender(port, client)
+        async with open_readers(*readers):
+            for number in range(20):
+                answer = await sender.post(f"first {number}", f"second {number}")
+                assert answer.json() == {"accepted": 2, "dropped": 0, "reasons": {}}
+                assert await journal.stored() == 2 * number + 2
+            # Larger than one slice of those that are handed on together.
+            answer = await sender.post(*(f"line {number}" for number in range(5_000)))
+            assert answer.json()["accepted"] == 5_000
+            assert await journal.stored() == 5_040
+            for reader in readers:
+                await reader.has("line 4999")
+                assert len(reader.lines) == len(set(reader.lines)) == 5_040
+                assert all(reader.persistent)
+        assert readers[0].ids == readers[1].ids
+
+
+@pytest.mark.parametrize("header", ["Idempotency_Key", "Logplex_Frame_Id"])
+async def test_a_batch_that_is_sent_again(journal: JournalServer, header: str) -> None:
+    """By its sender's name for it, it is stored once, at whichever process it comes again."""
+    ports = [free_port(), free_port()]
+    async with (
+        open_service(**drain(ports[0], journal)) as one,
+        open_service(**drain(ports[1], journal)) as two,
+        httpx.AsyncClient() as client,
+    ):
+        await one.state("journal", "up")
+        await two.state("journal", "up")
+        reader = reader_of(one)
+        async with open_readers(reader):
+            for port in (*ports, *ports):
+                # Equal lines of one batch are several.
+                answer = await Sender(port, client).post("a", "b", "b", **{header: "batch 1"})
+                assert answer.json()["accepted"] == 3
+            await Sender(ports[1], client).post("a", "b", "b", **{header: "batch 2"})
+            await Sender(ports[1], client).post("end")
+            await reader.has("end")
+        assert reader.lines == ["a", "b", "b", "a", "b", "b", "end"]
+        assert await journal.stored() == 7
+
+
+async def test_two_senders_that_name_their_batches_alike(journal: JournalServer) -> None:
+    """Whatever differs in anything but the name is a line of its own."""
+    port = free_port()
+    async with open_service(**drain(port, journal)) as service, httpx.AsyncClient() as client:
+        await service.state("journal", "up")
+        for app in ("backup", "web", "web"):
+            answer = await client.post(
+                f"http://127.0.0.1:{port}/?app={app}",
+                content="done",
+                headers={"Idempotency-Key": "1"},
+            )
+            assert answer.status_code == 200
+    assert await journal.stored() == 2
+
+
+async def test_without_a_name_equal_lines_are_several(journal: JournalServer) -> None:
+    """Nobody can know whether they were sent twice, or happened twice."""
+    port = free_port()
+    async with open_service(**drain(port, journal)) as service, httpx.AsyncClient() as client:
+        await service.state("journal", "up")
+        for _ in range(3):
+            assert (await Sender(port, client).post("a", "a")).status_code == 200
+        assert await journal.stored() == 6
+
+
+async def test_while_the_journal_is_away_senders_have_to_come_again(journal: JournalServer) -> None:
+    """Nothing is answered for, nor kept; a batch in the making is stored once in the end."""
+    port = free_port()
+    async with open_service(**drain(port, journal)) as service, httpx.AsyncClient() as client:
+        await service.state("journal", "up")
+        sender = Sender(port, client)
+        assert (await sender.post("before")).status_code == 200
+        journal.pause()
+        answers: list[httpx.Response] = []
+
+        async def post() -> None:
+            answers.append(await sender.post("caught", "caught", Idempotency_Key="caught"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(post)
+            await trio.sleep(0.5)
+            assert answers == []
+            await journal.kill()
+        assert answers[0].status_code == 503
+        refused = await sender.post("refused")
+        for answer in (*answers, refused):
+            assert int(answer.headers["Retry-After"]) >= 1
+            assert "journal" in answer.json()["error"]
+        journal.resume()
+        await journal.start()
+        await service.state("journal", "up")
+        assert await journal.stored() in (1, 3)
+        assert (await sender.post("caught", "caught", Idempotency_Key="caught")).status_code == 200
+        assert (await sender.post("refused")).status_code == 200
+        assert await journal.stored() == 4
+
+
+async def test_a_full_stream_is_told_as_such_between_batches_too(journal: JournalServer) -> None:
+    """Not only when a line is refused, of which none waits: senders keep them."""
+    config = {"name": "natstream", "subjects": ["natstream.>"], "discard": "new"}
+    await journal.ask("STREAM.CREATE.natstream", config | {"max_msgs": 3})
+    port = free_port()
+    async with open_service(**drain(port, journal)) as service, httpx.AsyncClient() as client:
+        await service.state("journal", "up")
+        sender = Sender(port, client)
+        assert (await sender.post("one", "two", "three")).status_code == 200
+        assert (await sender.post("four")).status_code == 503
+        await service.state("journal", "lost")
+        status = service.service.core.health.sources["journal"]
+        restarts = status.restarts
+        await until(lambda: status.restarts > restarts + 1)
+        assert (str(status.state), status.reason, status.connects) == ("lost", "full", 1)
+        assert (await sender.post("four")).status_code == 503
+        await journal.ask("STREAM.UPDATE.natstream", config | {"max_msgs": 10})
+        await service.state("journal", "up")
+        assert (await sender.post("four")).status_code == 200
+    assert await journal.stored() == 4
+
+
+async def test_a_line_that_the_stream_does_not_take_any_more(journal: JournalServer) -> None:
+    """Its limit was lowered: that one is not answered for, and the next is cut to fit."""
+    config = {"name": "natstream", "subjects": ["natstream.>"]}
+    await journal.ask("STREAM.CREATE.natstream", config)
+    port = free_port()
+    async with open_service(**drain(port, journal)) as service, httpx.AsyncClient() as client:
+        await service.state("journal", "up")
+        sender = Sender(port, client)
+        await journal.ask("STREAM.UPDATE.natstream", config | {"max_msg_size": 5_000})
+        assert (await sender.post("y" * 20_000)).status_code == 503
+        assert await journal.stored() == 0
+        assert (await sender.post("y" * 20_000)).status_code == 200
+    assert await journal.stored() == 1
+
+
+async def test_a_batch_in_the_making_does_not_outlive_the_journal(journal: JournalServer) -> None:
+    """A part of it is stored before, and none after: its sender comes again with all of it."""
+    entry = LogEntry("m1", "a line", "stdout", "", "web")
+    async with (
+        Wire.open(journal.port) as wire,
+        open_service(**journal.environ | {"NATSTREAM_JOURNAL_URL": wire.url}) as service,
+    ):
+        await service.state("journal", "up")
+        sink = service.service.core.journal
+        assert sink is not None
+        receipt = sink.open_receipt("")
+        sink.publish([entry], receipt)
+        await receipt.confirmed()
+        wire.cut()
+        await service.state("journal", "lost")
+        wire.mend()
+        await service.state("journal", "up")
+        sink.publish([entry], receipt)
+        with pytest.raises(JournalUnavailable):
+            await receipt.confirmed()
+        assert sink.statistics().waiting == 0
+    assert await journal.stored() == 1
+
+
+async def test_a_process_that_is_told_to_end_has_stored_what_it_took(
+    journal: JournalServer, nats_server: Any
+) -> None:
+    """Batches in the making are answered for and stored, or neither; lines of NATS are stored."""
+    async with (
+        Service.open(nats_server, **journal.environ) as service,
+        httpx.AsyncClient() as client,
+    ):
+        assert await service.ready() < 30
+        sender = Sender(service.drain_port, client)
+        accepted = 0
+
+        async def post(number: int) -> None:
+            """Send batch after batch, until the process is gone."""
+            nonlocal accepted
+            while True:
+                try:
+                    answer = await sender.post(*(f"{number} {line}" for line in range(2_000)))
+                except httpx.TransportError:
+                    return
+                if answer.status_code == 200:
+                    accepted += answer.json()["accepted"]
+
+        await nats_server.publish("logs.web.iad.m1", (b"%d" % n for n in range(20_000)))
+        async with trio.open_nursery() as nursery:
+            for number in range(10):
+                nursery.start_soon(post, number)
+            await until(lambda: accepted)
+            status, seconds = await service.stop(signal.SIGTERM)
+        assert (status, seconds < 5) == (0, True)
+        assert service.complaints == []
+        assert accepted > 0
+        assert await journal.stored() >= 20_000 + accepted
+
+
+async def test_a_process_that_is_told_to_end_does_not_wait_for_a_frozen_journal(
+    journal: JournalServer, nats_server: Any
+) -> None:
+    """What it has read and cannot store is counted as such, within the time it has for closing."""
+    async with Service.open(nats_server, **journal.environ) as service:
+        assert await service.ready() < 30
+        journal.pause()
+        await nats_server.publish("logs.web.iad.m1", (b"%d" % n for n in range(20_000)))
+        status, seconds = await service.stop(signal.SIGTERM)
+        assert (status, seconds < 5) == (0, True)
+        said = [row for row in service.log.read_text().splitlines() if "not known to be" in row]
+        assert [json.loads(row)["lines"] for row in said] == [20_000]
+        journal.resume()

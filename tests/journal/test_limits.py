@@ -1,0 +1,183 @@
+"""An outage that outlasts what a process can keep, and readers far back when the journal goes."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+import trio
+from benchmarks.soak.lines import EventStream
+from tests.support.eventsource import Reader, open_readers
+from tests.support.fleet import numbered, publish
+from tests.support.journal_server import JournalServer, until
+from tests.support.mistreated import MistreatedServer
+from tests.support.service import RunningService, open_service
+from tests.support.wire import Wire
+from tests.web.test_stream import payload
+
+from natstream.hub.timeline import Leg
+from natstream.journal import outbox
+
+FAR = 40_000
+
+
+def reader_of(service: RunningService, query: str = "") -> Reader:
+    return Reader([service.service.bind.port], query)
+
+
+async def test_more_waits_than_is_kept(
+    nats_server: MistreatedServer, journal: JournalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest lines are lost to the journal, counted and announced; not to who looks on."""
+    monkeypatch.setattr(
+        outbox.Outbox.__init__, "__kwdefaults__", {"max_lines": 500, "max_bytes": 10**9}
+    )
+    monkeypatch.setattr(outbox, "CROWDED", 100)
+    monkeypatch.setattr(outbox, "WINDOW_LINES", 50)
+    async with open_service(nats_server, **journal.environ) as service:
+        await service.state("journal", "up")
+        reader = reader_of(service)
+        async with open_readers(reader):
+            await publish(nats_server, numbered(0, 100))
+            await reader.has(*numbered(0, 100))
+            await journal.kill()
+            await until(lambda: "The journal is away" in reader.notices[-1])
+            await publish(nats_server, numbered(100, 2_000))
+            await reader.has(*numbered(0, 2_100))
+            assert "More lines wait for the journal than this process keeps" in reader.notices[-1]
+            status = (await service.get("/readyz")).json()["sources"]["journal"]
+            assert status["lost"] == 1_500
+            await journal.start()
+            await service.state("journal", "up")
+            await publish(nats_server, numbered(2_100, 100))
+            await reader.has(*numbered(2_100, 100))
+        assert await journal.stored() == 700
+        assert sorted(gap["missed"] or 0 for gap in reader.gaps) == [0, 1_500]
+        assert "1,500 lines that came while the journal was away are not in it" in reader.notices
+        assert reader.lines == numbered(0, 2_200)
+
+
+async def test_a_reader_that_stays_does_not_hold_what_was_shown_in_each_outage(
+    nats_server: MistreatedServer, journal: JournalServer
+) -> None:
+    """A page is open all day: what it has read is nobody's any more."""
+    async with (
+        Wire.open(journal.port) as wire,
+        open_service(
+            nats_server, **journal.environ | {"NATSTREAM_JOURNAL_URL": wire.url}
+        ) as service,
+    ):
+        await service.state("journal", "up")
+        reader = reader_of(service)
+        gone: list[weakref.ref[Leg]] = []
+        async with open_readers(reader):
+            for outage in range(3):
+                wire.cut()
+                hub = service.service.core.hub
+                await until(lambda hub=hub: hub.leg.outage is not None)
+                gone.append(weakref.ref(hub.leg))
+                await publish(nats_server, numbered(20 * outage, 10))
+                await reader.has(*numbered(20 * outage, 10))
+                wire.mend()
+                await service.state("journal", "up")
+                await publish(nats_server, numbered(20 * outage + 10, 10))
+                await reader.has(*numbered(20 * outage + 10, 10))
+            gc.collect()
+            # The newest may be needed by those who were on it.
+            assert [leg() for leg in gone[:-1]] == [None, None]
+
+
+async def test_a_keep_alive_does_not_prolong_the_wait_for_a_dead_journal(
+    nats_server: MistreatedServer, journal: JournalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader far back goes on without, though it was told many times that the stream lives."""
+    monkeypatch.setattr("natstream.journal.archive.DEADLINE", 4.0)
+    more = {"NATSTREAM_BACKLOG_LINES": "1000", "NATSTREAM_KEEPALIVE": "1"}
+    async with (
+        Wire.open(journal.port) as wire,
+        open_service(
+            nats_server, **journal.environ | more | {"NATSTREAM_JOURNAL_URL": wire.url}
+        ) as service,
+    ):
+        await service.state("journal", "up")
+        await far_back(journal)
+        hub = service.service.core.hub
+        await until(lambda: hub.backlog.end.entry == FAR + 1)
+        async with EventStream.open(service.service.bind.port, "?since=1h") as events:
+            await events.receive()
+            await trio.sleep(0.5)  # as much is sent as fits
+            wire.cut()
+            await until(lambda: hub.leg.outage is not None)
+            await publish(nats_server, numbered(FAR, 1))
+            gaps = 0
+            with trio.fail_after(30):
+                last = ""
+                while last != numbered(FAR, 1)[0]:
+                    for event in await events.receive():
+                        gaps += "gap" in event.data
+                        last = event.data["message"]
+        assert gaps == 1
+
+
+async def far_back(journal: JournalServer) -> None:
+    """Store more than one response holds on its way."""
+    async with journal.publisher() as publisher:
+        await publisher.publish(
+            ("natstream.logs.web.iad.m1", payload(f"m1 {number}")) for number in range(FAR)
+        )
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+async def test_a_reader_far_back_when_the_journal_goes(
+    journal: JournalServer,
+    nats_server: MistreatedServer,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    comes_back: bool,
+) -> None:
+    """It waits for its return, and misses nothing; after a while it goes on without, and is told
+    what it misses. Those who are not back see live lines meanwhile.
+    """
+    if not comes_back:
+        monkeypatch.setattr("natstream.journal.archive.DEADLINE", 4.0)
+    few = {"NATSTREAM_BACKLOG_LINES": "1000"}
+    async with (
+        Wire.open(journal.port) as wire,
+        open_service(
+            nats_server, **journal.environ | few | {"NATSTREAM_JOURNAL_URL": wire.url}
+        ) as service,
+    ):
+        await service.state("journal", "up")
+        await far_back(journal)
+        await until(lambda: service.service.core.hub.backlog.end.entry == FAR + 1)
+        live = reader_of(service)
+        async with (
+            open_readers(live),
+            EventStream.open(service.service.bind.port, "?since=1h") as events,
+        ):
+            seen = [event for event in await events.receive() if "app" in event.data]
+            await trio.sleep(0.5)  # as much is sent as fits
+            wire.cut()
+            await until(lambda: "The journal is away" in live.notices[-1])
+            await publish(nats_server, numbered(FAR, 10))
+            await live.has(*numbered(FAR, 10))
+            if comes_back:
+                wire.mend()
+            gaps = []
+            with trio.fail_after(30):
+                while not seen or seen[-1].data["message"] != numbered(FAR + 9, 1)[0]:
+                    for event in await events.receive():
+                        if "app" in event.data:
+                            seen.append(event)
+                        elif "gap" in event.data:
+                            gaps.append(event.data["gap"])
+        messages = [event.data["message"] for event in seen]
+        wanted = [f"m1 {number}" for number in range(FAR)] + numbered(FAR, 10)
+        if comes_back:
+            assert (messages, gaps) == (wanted, [])
+        else:
+            missed = gaps[0]["missed"]
+            assert [gap["missed"] for gap in gaps] == [missed]
+            assert len(messages) == len(wanted) - missed
+            assert messages[-1_010:] == wanted[-1_010:]

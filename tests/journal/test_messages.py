@@ -1,0 +1,388 @@
+"""What the journal stores of an entry gives it back, under a subject that its filters find."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import attrs
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from tests.entries.test_fly import fly_lines, json_values, subjects
+
+from natstream.entries.entry import LogEntry
+from natstream.entries.filters import Filter
+from natstream.entries.fly import parse_log_entry, parse_nats, parse_object
+from natstream.formats.events import FORMATS
+from natstream.journal.messages import MAX_SUBJECTS, content_id, decode, encode, wanted_subjects
+
+MAX_BYTES = 1 << 20
+# The server's default for a line of its protocol, and for what else stands on ours.
+MAX_SUBJECT_BYTES = 4_096 - 1_024
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+ROWS = [json.loads(row) for row in (FIXTURES / "payloads.jsonl").read_bytes().splitlines()]
+FLY_PAYLOAD = (
+    b'{"event":{"provider":"app"},"fly":{"app":{"instance":"m1","name":"web"},"region":"sjc"},'
+    b'"host":"0ad1","log":{"level":"info"},"message":"hello",'
+    b'"timestamp":"2022-09-27T20:34:37.252022967Z"}'
+)
+NAMES = ["web", "api", "a.b", "a b", "*", ">", "", "=", "=2E", "ü", "日本", "\x00", "\r\n", "x_-1"]
+
+
+def readable(text: str) -> str:
+    """Half a surrogate pair is in no subject: those are bytes, and read as UTF-8."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def same(one: LogEntry, other: LogEntry) -> bool:
+    """Whether they are equal, the original object and the time included."""
+    return (
+        one == other
+        and one.unix_ns == other.unix_ns
+        and json.dumps(one.raw) == json.dumps(other.raw)  # NaN equals nothing, not even itself
+    )
+
+
+def stored(entry: LogEntry, max_bytes: int = MAX_BYTES) -> LogEntry:
+    """What comes back; the server takes what it was stored as."""
+    subject, payload = encode(entry, max_bytes)
+    check_subject(subject)
+    assert len(payload) <= max_bytes
+    return decode(subject.encode(), payload)
+
+
+def check_subject(subject: str) -> None:
+    """Five parts with the stream's name: printable, none empty, none a wildcard, not too long."""
+    parts = subject.split(".")
+    assert len(parts) == 4
+    assert all(parts)
+    assert subject.isascii()
+    assert subject.isprintable()
+    assert not set(subject) & set(" *>")
+    assert len(subject) <= MAX_SUBJECT_BYTES
+
+
+names = st.sampled_from(NAMES) | st.text(max_size=5).map(readable) | st.text(min_size=100)
+entries = st.builds(
+    LogEntry,
+    names,
+    names,
+    names,
+    names | st.sampled_from(["2022-09-27T20:34:37Z", "9999-12-31T23:59:59Z", "1664310877"]),
+    names,
+    st.binary() | st.just(FLY_PAYLOAD),
+    region=names,
+    level=names,
+    provider=names,
+    host=names,
+    unix_ns=st.integers(-62_135_596_800 * 10**9, 253_402_300_800 * 10**9 - 1),
+    source=st.just("drain"),
+)
+
+
+# --- there and back ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row["name"] for row in ROWS])
+def test_each_sample_comes_back(row: dict[str, Any]) -> None:
+    """Whichever way it came."""
+    if row["via"] == "nats":
+        entry: LogEntry | None = parse_nats(row["subject"], row["payload"].encode())
+    else:
+        entry = parse_object(json.dumps(row["raw"]).encode())
+    if entry is not None:
+        assert same(stored(entry), entry)
+
+
+@given(subjects.map(readable), st.binary() | fly_lines.map(json.dumps).map(str.encode))
+@example("logs.web.sjc.m1", FLY_PAYLOAD)
+@example("logs.web.sjc.m1.more", FLY_PAYLOAD)
+@example("logs.web.sjc", FLY_PAYLOAD)
+@example("logs.*.>.m 1", FLY_PAYLOAD)
+@example("logs.web.sjc.m1", FLY_PAYLOAD.replace(b"2022-09-27T", b"yesterday, "))
+def test_whatever_nats_brings_comes_back(subject: str, payload: bytes) -> None:
+    """With its payload, and the time at which it came where it says none that can be read."""
+    entry = parse_nats(subject, payload)
+    again = stored(entry)
+    assert same(again, entry)
+    assert again._raw == payload
+
+
+@given(fly_lines | json_values, st.booleans())
+def test_whatever_a_drain_sends_comes_back(value: Any, keeps_bytes: bool) -> None:
+    """Kept as its bytes or as an object."""
+    if not isinstance(value, dict):
+        value = {"instance": "m", "message": value}
+    payload = json.dumps(value).encode()
+    try:
+        entry = parse_object(payload) if keeps_bytes else parse_log_entry(json.loads(payload))
+    except ValueError:  # a number of more digits than Python reads
+        return
+    if entry is not None:
+        assert same(stored(entry), entry)
+
+
+@given(entries)
+def test_whatever_an_entry_holds_comes_back(entry: LogEntry) -> None:
+    """Names that are no part of a subject, and times from the year 1 to 9999."""
+    assert same(stored(entry), entry)
+
+
+def test_a_line_of_nats_is_stored_as_it_came() -> None:
+    """So that other tools can read it: Fly's own subject, and the very bytes."""
+    entry = parse_nats("logs.web.sjc.m1", FLY_PAYLOAD)
+    assert encode(entry, MAX_BYTES) == ("logs.web.sjc.m1", FLY_PAYLOAD)
+
+
+def test_a_time_that_cannot_be_read_is_stored_as_it_was_taken() -> None:
+    """Parsed anew it would be that of whoever reads it."""
+    entry = parse_nats("logs.web.sjc.m1", b"plain text")
+    subject, _ = encode(entry, MAX_BYTES)
+    assert subject == "entries.web.sjc.m1"
+    assert same(stored(entry), entry)
+
+
+def test_names_of_any_length_make_a_subject_that_the_server_takes() -> None:
+    """One that is too long would end the connection, again and again."""
+    for name in ("x" * 5_000, "ü" * 5_000, "*" * 129):
+        raw = json.loads(FLY_PAYLOAD)
+        raw["fly"] = {"app": {"instance": name, "name": name}, "region": name}
+        payload = json.dumps(raw).encode()
+        for entry in (parse_nats("logs", payload), parse_object(payload)):
+            assert entry is not None
+            assert entry.machine_id == name
+            assert same(stored(entry), entry)
+
+
+# --- what does not fit -------------------------------------------------------------------------
+
+
+@given(entries, st.integers(700, 2_000), st.integers(0, 5_000))
+def test_what_is_too_large_is_shortened_until_it_fits(
+    entry: LogEntry, max_bytes: int, size: int
+) -> None:
+    """First its original goes, then what is long of its names, then the end of the message."""
+    entry = attrs.evolve(entry, message=entry.message + "x" * size, raw=bytes(size))
+    again = stored(entry, max_bytes)
+    assert again.unix_ns == entry.unix_ns
+    for field in attrs.fields(LogEntry):
+        given_, kept = getattr(entry, field.name), getattr(again, field.name)
+        if isinstance(given_, str) and field.name != "message":
+            assert given_.startswith(kept)
+            assert kept == given_ or len(given_.encode()) > max_bytes // 16
+    if again.message != entry.message:
+        kept, mark, _ = again.message.rpartition("… [cut here: the line was ")
+        assert mark
+        assert entry.message.startswith(kept)
+        assert f"{len(entry.message.encode()):,} bytes" in again.message
+    assert again._raw in (b"", entry._raw)
+
+
+def test_without_its_original_a_line_may_fit() -> None:
+    """All else is kept then."""
+    payload = FLY_PAYLOAD[:-1] + b',"more":"' + b"x" * 2_000 + b'"}'
+    for entry in (parse_nats("logs.web.sjc.m1", payload), parse_object(payload)):
+        assert entry is not None
+        assert stored(entry, 1_000) == entry
+        assert stored(entry, 1_000).raw == {}
+        assert stored(entry, 10_000).raw == entry.raw
+
+
+def test_as_much_of_a_message_is_kept_as_fits() -> None:
+    """It is cut as every line is that is too long, and says how long it was."""
+    entry = LogEntry("m1", "é" * 100_000, "stdout", "now", "web", region="sjc", level="info")
+    again = stored(entry, 50_000)
+    assert again.message.endswith("é… [cut here: the line was 200,000 bytes long]")
+    assert 49_000 < len(again.message.encode()) < 50_000
+    assert attrs.evolve(again, message="") == attrs.evolve(entry, message="")
+
+
+def test_a_name_of_a_megabyte_costs_the_message_nothing() -> None:
+    """What is shortened first is what nobody can mean."""
+    raw = {"instance": "m" * 2_000_000, "message": "hello", "timestamp": "2022-09-27T20:34:37Z"}
+    entry = parse_log_entry(raw)
+    assert entry is not None
+    again = stored(entry)
+    assert again.message == "hello"
+    assert len(again.machine_id) == MAX_BYTES // 16
+
+
+# --- what others have stored -------------------------------------------------------------------
+
+
+# An entry's fields as msgpack, with one more behind them; and what no reader follows to its end.
+EMPTY_FIELDS = b"\x9e" + b"\xa0" * 5 + b"\xc4\0" + b"\xa0" * 4 + b"\0\0\xa0"
+DEEP = b"\x91" * 100_000
+
+
+@given(st.sampled_from([b"entries.a.b.c", b"entries.", b"other", b"\xff", b""]), st.binary())
+@example(b"entries.a", DEEP)
+@example(b"entries.a", EMPTY_FIELDS + DEEP)
+def test_whatever_somebody_else_stores_is_an_entry_or_an_error(
+    subject: bytes, payload: bytes
+) -> None:
+    """One that every caller knows of."""
+    try:
+        entry = decode(subject, payload)
+    except ValueError:
+        assert subject.startswith(b"entries.")
+    else:
+        assert all(format.entry(entry, "1-a-1") for format in FORMATS.values())
+
+
+@pytest.mark.parametrize(("seconds", "ns"), [(2**62, 0), (-(2**62), 0), (0, 10**9), (0, -1)])
+def test_a_time_that_nobody_can_show_is_no_entry(seconds: int, ns: int) -> None:
+    """It would be an error wherever it is shown."""
+    fields = ["m", "x", "stdout", "", "web", b"", "", "", "", "", seconds, ns, "drain"]
+    with pytest.raises(ValueError, match="not an entry"):
+        decode(b"entries.a.b.c", msgspec.msgpack.encode(fields))
+
+
+# --- the id ------------------------------------------------------------------------------------
+
+
+messages = st.tuples(subjects.map(readable), st.binary(max_size=3))
+
+
+@given(messages, messages)
+@example(("logs.web.sjc.m1", b"x"), ("logs.web.sjc.m1", b"x"))
+@example(("logs.web.sjc.m1", b"x"), ("logs.web.sjc.m1", b"y"))
+@example(("logs.web.sjc.m1", b"x"), ("logs.web.sjc.m2", b"x"))
+@example(("logs.web.sjc.m1", b"x"), ("logs.web.sjc", b"m1\0x"))
+def test_equal_messages_have_an_id_in_common_and_others_have_not(
+    one: tuple[str, bytes], two: tuple[str, bytes]
+) -> None:
+    """Whenever they came, and in whichever process: the time of arrival is no part of it."""
+    both = [parse_nats(*one), parse_nats(*two)]
+    said = {(entry.app_name, entry.region, entry.machine_id, entry._raw) for entry in both}
+    ids = {content_id(entry) for entry in both}
+    assert len(ids) == len(said)
+    assert all(id.isascii() and id.isalnum() and len(id) == 30 for id in ids)
+    assert content_id(parse_nats(*one)) in ids
+
+
+@given(entries, entries)
+def test_one_place_is_not_taken_for_another(one: LogEntry, two: LogEntry) -> None:
+    """Whatever names hold, and wherever one ends."""
+    two = attrs.evolve(two, raw=one._raw)
+    places = {(entry.app_name, entry.region, entry.machine_id) for entry in (one, two)}
+    assert len({content_id(one), content_id(two)}) == len(places)
+
+
+def test_dots_in_names_do_not_hide_which_is_which() -> None:
+    """The payload names what the subject does not."""
+    raw = {"fly": {"app": {"name": "a.b", "instance": "d"}, "region": "c"}, "message": "x"}
+    payload = json.dumps(raw).encode()
+    one, two = parse_nats("logs", payload), parse_nats("logs.a.b.c.d", payload)
+    assert (one.app_name, two.app_name) == ("a.b", "a")
+    assert content_id(one) != content_id(two)
+
+
+def test_the_id_is_the_same_in_every_release() -> None:
+    """Processes of two may run beside each other."""
+    entry = parse_nats("logs.web.sjc.m1", FLY_PAYLOAD)
+    assert content_id(entry) == "fed09e98d34ecabd3b46264c03a3b5"
+
+
+# --- subjects of a filter ----------------------------------------------------------------------
+
+
+def covers(pattern: str, subject: str) -> bool:
+    """Whether a subject of NATS with wildcards matches."""
+    wanted, parts = pattern.split("."), subject.split(".")
+    for index, token in enumerate(wanted):
+        if token == ">":
+            return len(parts) > index
+        if index >= len(parts) or token not in ("*", parts[index]):
+            return False
+    return len(parts) == len(wanted)
+
+
+def test_the_matcher_of_these_tests_is_that_of_nats() -> None:
+    """Examples from its documentation."""
+    assert covers("time.*.east", "time.us.east")
+    assert not covers("time.*.east", "time.us.east.atlanta")
+    assert covers("time.us.>", "time.us.east.atlanta")
+    assert not covers("time.us.>", "time.us")
+    assert not covers("time.us", "time.us.east")
+
+
+values = st.frozensets(names, max_size=4)
+exact = st.frozensets(
+    st.tuples(st.sampled_from(["app_name", "region", "machine_id", "level", "source"]), values),
+    max_size=4,
+)
+filters = st.lists(st.builds(Filter, exact), min_size=1, max_size=3).map(
+    lambda parts: reduce(lambda one, two: one & two, parts)
+)
+
+
+def check_wanted(filter: Filter, many: Iterable[LogEntry]) -> None:
+    """No entry that it lets through is left out, and the server takes the list."""
+    wanted = wanted_subjects(filter, "natstream")
+    assert len(wanted) <= MAX_SUBJECTS
+    assert len(set(wanted)) == len(wanted)
+    for one in wanted:
+        assert one.startswith("natstream.")
+        assert len(one) <= MAX_SUBJECT_BYTES
+        assert not any(covers(one, two) for two in wanted if two is not one), "they overlap"
+    for entry in many:
+        if filter.matches(entry):
+            subject, _ = encode(entry, MAX_BYTES)
+            assert not wanted or any(covers(one, f"natstream.{subject}") for one in wanted)
+
+
+@given(filters, st.lists(entries, max_size=5))
+def test_what_a_filter_lets_through_is_under_a_subject_that_it_wants(
+    filter: Filter, many: list[LogEntry]
+) -> None:
+    """Whatever the names hold."""
+    check_wanted(filter, many)
+
+
+@given(st.data(), entries)
+def test_a_filter_made_for_an_entry_finds_it(data: st.DataObject, entry: LogEntry) -> None:
+    """By any of its names, among others."""
+    exact = frozenset(
+        (field, data.draw(values) | {getattr(entry, field)})
+        for field in data.draw(st.frozensets(st.sampled_from(["app_name", "region", "machine_id"])))
+    )
+    filter = Filter(exact)
+    assert filter.matches(entry)
+    check_wanted(filter, [entry])
+    for max_bytes in (700, 5_000):  # what was shortened, as well: a reader sees the short names
+        subject, payload = encode(entry, max_bytes)
+        short = decode(subject.encode(), payload)
+        for field, _ in exact:
+            asked = Filter(frozenset({(field, frozenset({getattr(short, field)}))}))
+            assert any(
+                covers(one, f"natstream.{subject}") for one in wanted_subjects(asked, "natstream")
+            )
+
+
+def test_no_more_is_wanted_than_what_is_asked_for() -> None:
+    """One app of one region is one subject; a filter of texts is none, which means all."""
+    web = Filter.from_query([("app", "web"), ("region", "sjc,lhr"), ("q", "error")])
+    assert wanted_subjects(web, "s") == ["s.*.web.lhr.*", "s.*.web.sjc.*"]
+    assert wanted_subjects(Filter.from_query([("q", "error"), ("level", "info")]), "s") == []
+    many = ",".join(f"m{number}" for number in range(MAX_SUBJECTS + 1))
+    assert wanted_subjects(Filter.from_query([("machine", many)]), "s") == []
+    assert len(wanted_subjects(Filter.from_query([("machine", many[:-4])]), "s")) == MAX_SUBJECTS
+
+
+def test_what_contradicts_itself_wants_what_is_not_there() -> None:
+    """All of the stream would be read for nothing."""
+    filter = Filter.from_query([("app", "web")]) & Filter.from_query([("app", "api")])
+    (wanted,) = wanted_subjects(filter, "s")
+    for app in ("web", "api", "none"):
+        for entry in (
+            parse_nats(f"logs.{app}.sjc.m1", FLY_PAYLOAD),
+            LogEntry("m", "x", "", "", app),
+        ):
+            assert not covers(wanted, f"s.{encode(entry, MAX_BYTES)[0]}")

@@ -1,0 +1,175 @@
+"""Each line is stored once and shown once, whoever has it from where; equal lines are several."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+from tests.support.eventsource import Reader, open_readers
+from tests.support.fleet import numbered, publish
+from tests.support.journal_server import JournalServer, until
+from tests.support.mistreated import MistreatedServer
+from tests.support.service import RunningService, open_service
+from tests.support.wire import Wire
+from tests.web.test_stream import payload
+
+
+def reader_of(service: RunningService, query: str = "") -> Reader:
+    return Reader([service.service.bind.port], query)
+
+
+def through(wire: Wire, journal: JournalServer) -> dict[str, Any]:
+    """An environment in which the journal is reached by way of this."""
+    return journal.environ | {"NATSTREAM_JOURNAL_URL": wire.url}
+
+
+def waiting(service: RunningService) -> int:
+    """Lines that are not yet known to be stored."""
+    assert service.service.core.journal is not None
+    return service.service.core.journal.statistics().waiting
+
+
+async def test_equal_messages_are_several_lines(
+    nats_server: MistreatedServer, journal: JournalServer
+) -> None:
+    """Two processes that read the same five, of which three are equal, store five."""
+    equal = payload("again")
+    messages = [equal, payload("one"), equal, payload("two"), equal]
+    async with (
+        open_service(nats_server, **journal.environ) as one,
+        open_service(nats_server, **journal.environ) as two,
+    ):
+        readers = [reader_of(one), reader_of(two)]
+        async with open_readers(*readers):
+            await one.state("journal", "up")
+            await two.state("journal", "up")
+            await nats_server.publish("logs.web.iad.m1", messages)
+            # The same on another subject is another line.
+            await nats_server.publish("logs.web.iad.m2", [equal, payload("end")])
+            for reader in readers:
+                await reader.has("end")
+            await until(lambda: waiting(one) == waiting(two) == 0)
+        assert await journal.stored() == 7
+        for reader in readers:
+            assert reader.lines == ["again", "one", "again", "two", "again", "again", "end"]
+
+
+async def test_a_line_that_was_shown_as_stored_is_not_shown_again(
+    nats_server: MistreatedServer, journal: JournalServer
+) -> None:
+    """The journal goes away before it has acknowledged what it has already given to readers."""
+    async with (
+        Wire.open(journal.port) as wire,
+        open_service(nats_server, **through(wire, journal)) as service,
+    ):
+        await service.state("journal", "up")
+        reader = reader_of(service)
+        async with open_readers(reader):
+            wire.acks_to_lose = 100
+            await publish(nats_server, numbered(0, 100))
+            await reader.has(*numbered(0, 100))
+            wire.cut()
+            await publish(nats_server, numbered(100, 10))
+            await reader.has(*numbered(100, 10))
+            wire.mend()
+            await service.state("journal", "up")
+            await publish(nats_server, numbered(110, 10))
+            await reader.has(*numbered(110, 10))
+            await until(lambda: waiting(service) == 0)
+        assert reader.lines == numbered(0, 120)
+        assert reader.persistent == [True] * 100 + [False] * 10 + [True] * 10
+        assert await journal.stored() == 120
+
+
+async def test_a_line_that_another_process_has_stored_before_it_comes(
+    nats_server: MistreatedServer, journal: JournalServer
+) -> None:
+    """A process far behind with NATS has it from the journal first: it is neither shown nor
+    stored again, though the journal has gone since.
+    """
+    async with (
+        MistreatedServer.run() as late,
+        Wire.open(journal.port) as wire,
+        open_service(nats_server, **journal.environ) as ahead,
+        open_service(late, **through(wire, journal)) as behind,
+    ):
+        await ahead.state("journal", "up")
+        await behind.state("journal", "up")
+        reader = reader_of(behind)
+        async with open_readers(reader):
+            await publish(nats_server, numbered(0, 100))
+            await reader.has(*numbered(0, 100))
+            wire.cut()
+            await until(lambda: "The journal is away" in reader.notices[-1])
+            await publish(late, numbered(0, 110))
+            await reader.has(*numbered(0, 110))
+            wire.mend()
+            await behind.state("journal", "up")
+            await until(lambda: waiting(behind) == 0)
+            await publish(late, numbered(110, 1))
+            await reader.has(*numbered(110, 1))
+        assert reader.lines == numbered(0, 111)
+        assert await journal.stored() == 111
+
+
+async def test_an_outage_after_the_other(
+    nats_server: MistreatedServer, journal: JournalServer
+) -> None:
+    """What was shown in the first is not shown in the second, though it still waits."""
+    config = {"name": "natstream", "subjects": ["natstream.>"], "discard": "new"}
+    await journal.ask("STREAM.CREATE.natstream", config | {"max_bytes": 20_000})
+    async with open_service(nats_server, **journal.environ) as service:
+        await service.state("journal", "up")
+        reader = reader_of(service)
+        async with open_readers(reader):
+            await publish(nats_server, numbered(0, 500))
+            await reader.has(*numbered(0, 500))
+            # Room for some of them.
+            await journal.ask("STREAM.UPDATE.natstream", config | {"max_bytes": 60_000})
+            before = waiting(service)
+            await until(lambda: waiting(service) < before - 100)
+            await until(lambda: reader.notices[-1].startswith("The journal is away"))
+            await publish(nats_server, numbered(500, 100))
+            await reader.has(*numbered(500, 100))
+            await journal.ask("STREAM.UPDATE.natstream", config | {"max_bytes": 10_000_000})
+            await service.state("journal", "up")
+            await publish(nats_server, numbered(600, 1))
+            await reader.has(*numbered(600, 1))
+            await until(lambda: waiting(service) == 0)
+        assert sum("The journal is away" in notice for notice in reader.notices) == 2
+        assert reader.lines == numbered(0, 601)
+        assert await journal.stored() == 601
+
+
+async def test_an_outage_in_the_midst_of_a_run(
+    nats_server: MistreatedServer, journal: JournalServer
+) -> None:
+    """Of the lines that came at once, some were shown: the others are shown next, and only they.
+
+    Nor does a reader have to look up what it was shown, when that is more than is remembered.
+    """
+    few = {"NATSTREAM_BACKLOG_LINES": "1000"}
+    async with (
+        Wire.open(journal.port) as wire,
+        open_service(nats_server, **through(wire, journal) | few) as service,
+    ):
+        await service.state("journal", "up")
+        reader = reader_of(service)
+        count = 0
+        async with open_readers(reader):
+            for _ in range(3):
+                before = service.service.core.hub.statistics().published
+                await publish(nats_server, numbered(count, 2_000))
+                count += 2_000
+                while service.service.core.hub.statistics().published <= before:
+                    await trio.lowlevel.checkpoint()
+                wire.cut()
+                await reader.has(*numbered(0, count))
+                wire.mend()
+                await service.state("journal", "up")
+            await publish(nats_server, numbered(count, 1))
+            await reader.has(*numbered(count, 1))
+            await until(lambda: waiting(service) == 0)
+        assert reader.lines == numbered(0, count + 1)
+        assert reader.gaps == []
+        assert await journal.stored() == count + 1

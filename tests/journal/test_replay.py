@@ -1,0 +1,284 @@
+"""What readers ask of the past, further back than a process remembers: read from the journal."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import trio
+from tests.support.eventsource import Reader, open_readers
+from tests.support.journal_server import JournalServer, until
+from tests.support.mistreated import MistreatedServer
+from tests.support.service import RunningService, open_service
+from tests.support.wire import Wire
+from tests.web.test_stream import payload
+
+STORED = 5_000
+REMEMBERED = 1_000
+FEW = {"NATSTREAM_BACKLOG_LINES": str(REMEMBERED)}
+APPS = ("api", "web", "web", "web", "cron")
+REGIONS = ("iad", "sjc")
+MACHINES = ("m1", "m2", "m3")
+
+
+def place(number: int) -> tuple[str, str, str]:
+    """The app, region and machine of a line."""
+    return (APPS[number % 5], REGIONS[number % 2], MACHINES[number % 3])
+
+
+def is_wanted(number: int, query: str) -> bool:
+    """Whether a filter lets this line through."""
+    asked = dict(part.split("=") for part in query.split("&") if part)
+    text = asked.pop("q", "")
+    said = dict(zip(("app", "region", "machine"), place(number), strict=True))
+    return text in str(number) and all(said[name] in asked[name].split(",") for name in asked)
+
+
+async def store(nats: MistreatedServer, first: int, count: int) -> None:
+    async with nats.publisher() as publisher:
+        await publisher.publish(
+            (f"logs.{'.'.join(place(number))}", payload(str(number)))
+            for number in range(first, first + count)
+        )
+
+
+async def stored(journal: JournalServer, count: int) -> None:
+    """Wait until the stream holds so many lines."""
+
+    async def are_stored() -> bool:
+        return await journal.stored() >= count
+
+    await until(are_stored)
+
+
+async def fill(nats: MistreatedServer, journal: JournalServer) -> list[str]:
+    """Store lines by way of a process that ends; their ids."""
+    async with open_service(nats, **journal.environ) as service:
+        await service.state("journal", "up")
+        reader = reader_of(service)
+        async with open_readers(reader):
+            await store(nats, 0, STORED)
+            await reader.has(str(STORED - 1))
+    assert reader.lines == [str(number) for number in range(STORED)]
+    return reader.ids
+
+
+def reader_of(service: RunningService, query: str = "", id: str = "") -> Reader:
+    return Reader([service.service.bind.port], query, id)
+
+
+async def replay(
+    service: RunningService, query: str, **headers: str
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """What is answered without following: the ids and messages of lines, and the gaps."""
+    response = await service.get(
+        f"/api/logs?follow=false&format=ndjson&{query}", headers=headers, timeout=30
+    )
+    assert response.status_code == 200, response.text
+    events = [json.loads(row) for row in response.text.splitlines()]
+    lines = [f"{event['id']} {event['message']}" for event in events if "app" in event]
+    return lines, [event["gap"] for event in events if "gap" in event]
+
+
+FILTERS = (
+    "",
+    "app=web",
+    "app=api,cron&region=iad",
+    "machine=m2",
+    "region=sjc&machine=m1,m3",
+    "q=77",
+    "app=web&q=123",
+    "app=nobody",
+)
+
+
+async def test_the_past_beyond_memory(
+    nats_server: MistreatedServer, journal: JournalServer
+) -> None:
+    """`tail`, `since`, an id, and all there is; with filters that the server knows, and others."""
+    ids = await fill(nats_server, journal)
+    lines = [f"{id} {number}" for number, id in enumerate(ids)]
+    async with open_service(NATSTREAM_SOURCES="drain", **journal.environ | FEW) as service:
+        await service.state("journal", "up")
+        assert service.service.core.hub.statistics().backlog_lines == REMEMBERED
+        middle = str(int(ids[2_500].split("-")[0]))
+        for query in FILTERS:
+            wanted = [line for n, line in enumerate(lines) if is_wanted(n, query)]
+            assert await replay(service, query) == (wanted, [])
+            assert await replay(service, f"{query}&since=1h") == (wanted, [])
+            for tail in (1, 3, 700, 3_000, 9_000):
+                assert await replay(service, f"{query}&tail={tail}") == (wanted[-tail:], [])
+            found, gaps = await replay(service, f"{query}&since={middle}")
+            assert found == [line for line in wanted if line.split("-")[0] >= middle]
+            assert (await replay(service, f"{query}&since={middle}&tail=9"))[0] == found[-9:]
+            for seen in (0, 17, 2_500, 3_999, 4_000, 4_998, 4_999):
+                rest = [line for n, line in enumerate(lines) if n > seen and is_wanted(n, query)]
+                assert await replay(service, query, **{"Last-Event-ID": ids[seen]}) == (rest, [])
+            assert gaps == []
+        for seen in (0, 2_500, 4_999):
+            raw = await service.get(f"/api/raw?id={ids[seen]}")
+            assert raw.json() == json.loads(payload(str(seen)))
+        assert (await service.get(f"/api/raw?id={ids[0]}9999")).status_code == 404
+
+
+async def test_following_after_the_past(
+    nats_server: MistreatedServer, journal: JournalServer
+) -> None:
+    """The past, then what is live, with no hole and nothing twice between the two."""
+    ids = await fill(nats_server, journal)
+    more, end = 3_000, range(777_700, 777_730)
+    numbers = [*range(STORED + more), *end]
+    async with open_service(nats_server, **journal.environ | FEW) as service:
+        await service.state("journal", "up")
+        readers = {
+            (how, query): reader_of(service, f"?{how}&{query}" if how else f"?{query}", id)
+            for query in FILTERS[:-1]
+            for how, id in (("since=1h", ""), ("tail=4500", ""), ("", ids[30]))
+        }
+        # While they read what is stored, more comes than is remembered.
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(store, nats_server, STORED, more)
+            for reader in readers.values():
+                nursery.start_soon(reader.run)
+            await until(lambda: all(reader.connections for reader in readers.values()))
+            await stored(journal, STORED + more)
+            await store(nats_server, end.start, len(end))
+            for (how, query), reader in readers.items():
+                wanted = [str(number) for number in numbers if is_wanted(number, query)]
+                await reader.has(*wanted[-2:])
+                if not how:
+                    wanted = [number for number in wanted if int(number) > 30]
+                if how.startswith("tail"):
+                    assert len(reader.lines) >= min(4_500, len(wanted) - more)
+                    wanted = wanted[-len(reader.lines) :]
+                assert reader.lines == wanted
+                assert reader.gaps == []
+                assert all(reader.persistent)
+            nursery.cancel_scope.cancel()
+
+
+async def test_lines_that_have_expired(
+    nats_server: MistreatedServer, journal: JournalServer
+) -> None:
+    """What the stream no longer holds is told as a gap, with its exact size."""
+    ids = await fill(nats_server, journal)
+    async with open_service(NATSTREAM_SOURCES="drain", **journal.environ | FEW) as service:
+        await service.state("journal", "up")
+        await journal.ask("STREAM.PURGE.natstream", {"seq": 2_001})
+        lines, gaps = await replay(service, "", **{"Last-Event-ID": ids[999]})
+        assert lines == [f"{ids[n]} {n}" for n in range(2_000, STORED)]
+        assert [gap["missed"] for gap in gaps] == [1_000]
+        # Of those, some might have been hidden by the filter.
+        lines, gaps = await replay(service, "app=web", **{"Last-Event-ID": ids[999]})
+        assert lines == [f"{ids[n]} {n}" for n in range(2_000, STORED) if is_wanted(n, "app=web")]
+        assert [(gap["missed"], gap["at_most"]) for gap in gaps] == [(1_000, True)]
+        # Whoever asks for all there is gets that, and no gap.
+        assert await replay(service, "") == ([f"{ids[n]} {n}" for n in range(2_000, STORED)], [])
+        assert len((await replay(service, "tail=4000"))[0]) == 3_000
+        # One in the middle that somebody has deleted.
+        await journal.ask("STREAM.MSG.DELETE.natstream", {"seq": 3_001})
+        lines, gaps = await replay(service, "", **{"Last-Event-ID": ids[2_499]})
+        assert lines == [f"{ids[n]} {n}" for n in range(2_500, STORED) if n != 3_000]
+        assert [gap["missed"] for gap in gaps] == [1]
+        assert (await service.get(f"/api/raw?id={ids[3_000]}")).status_code == 404
+        # All that a process does not remember.
+        await journal.ask("STREAM.PURGE.natstream", {"seq": 4_001})
+        lines, gaps = await replay(service, "", **{"Last-Event-ID": ids[0]})
+        assert lines == [f"{ids[n]} {n}" for n in range(4_000, STORED)]
+        assert [gap["missed"] for gap in gaps] == [3_999]
+
+
+async def test_an_id_that_is_ahead(nats_server: MistreatedServer, journal: JournalServer) -> None:
+    """Another process may have more by a moment: it is waited for, and is no gap."""
+    async with (
+        Wire.open(journal.port) as wire,
+        open_service(nats_server, **journal.environ) as ahead,
+        open_service(
+            NATSTREAM_SOURCES="drain",
+            **journal.environ | {"NATSTREAM_JOURNAL_URL": wire.url},
+        ) as behind,
+    ):
+        await ahead.state("journal", "up")
+        await behind.state("journal", "up")
+        reader = reader_of(ahead)
+        async with open_readers(reader):
+            await store(nats_server, 0, 10)
+            await reader.has("9")
+            await until(lambda: behind.service.core.hub.statistics().published == 10)
+            wire.is_slow = True
+            await store(nats_server, 10, 10)
+            await reader.has("19")
+            reader.ports = [behind.service.bind.port]
+            reader.hop()
+            await until(lambda: behind.service.core.hub.statistics().readers == 1)
+            assert behind.service.core.hub.statistics().published == 10
+            wire.is_slow = False
+            await store(nats_server, 20, 10)
+            await reader.has("29")
+        assert reader.lines == [str(number) for number in range(30)]
+        assert reader.gaps == []
+
+
+@pytest.mark.parametrize(
+    "id", ["{ms}-j0123456789-7", "{ms}-0a1b2c3d-7", "{ms}-{epoch}-999999", "nonsense"]
+)
+async def test_an_id_of_elsewhere(
+    nats_server: MistreatedServer, journal: JournalServer, id: str
+) -> None:
+    """Of another stream, of a process without a journal, of the future: a gap of unknown size."""
+    ids = await fill(nats_server, journal)
+    ms, epoch, _ = ids[3_000].split("-")
+    async with open_service(NATSTREAM_SOURCES="drain", **journal.environ | FEW) as service:
+        await service.state("journal", "up")
+        given = id.format(ms=ms, epoch=epoch)
+        lines, gaps = await replay(service, "", **{"Last-Event-ID": given})
+        assert [gap["missed"] for gap in gaps] == [None]
+        # From that time on, and a little before.
+        assert set(lines) >= {f"{ids[n]} {n}" for n in range(3_001, STORED)}
+        assert lines == sorted(set(lines), key=lines.index)
+
+
+async def test_a_search_that_takes_longer_than_the_keep_alive(journal: JournalServer) -> None:
+    """It goes on where it was, each time; and whoever waits for it gets the lines."""
+    count = 30_000
+    more = FEW | {"NATSTREAM_KEEPALIVE": "0.1"}
+    async with open_service(NATSTREAM_SOURCES="drain", **journal.environ | more) as service:
+        await service.state("journal", "up")
+        async with journal.publisher() as publisher:
+            await publisher.publish(
+                ("natstream.logs.web.iad.m1", payload(f"{'rare' * (n < 5)} {n}"))
+                for n in range(count)
+            )
+        await until(lambda: service.service.core.hub.statistics().published == count)
+        reader = reader_of(service, "?tail=3&q=rare")
+        async with open_readers(reader):
+            await reader.has("rare 2", "rare 3", "rare 4")
+        assert reader.lines == ["rare 2", "rare 3", "rare 4"]
+
+
+async def test_an_id_from_the_future_given_in_an_outage(
+    nats_server: MistreatedServer, journal: JournalServer
+) -> None:
+    """Nobody has such a number: the reader is told so, and is not left without lines."""
+    async with (
+        Wire.open(journal.port) as wire,
+        open_service(
+            nats_server, **journal.environ | {"NATSTREAM_JOURNAL_URL": wire.url}
+        ) as service,
+    ):
+        await service.state("journal", "up")
+        epoch = service.service.core.hub.epoch
+        await store(nats_server, 0, 10)
+        await stored(journal, 10)
+        wire.cut()
+        await until(lambda: service.service.core.hub.leg.outage is not None)
+        ahead = Reader([service.service.bind.port], id=f"1-{epoch}-999999")
+        async with open_readers(ahead):
+            await store(nats_server, 10, 5)
+            await ahead.has(*map(str, range(10, 15)))
+            wire.mend()
+            await service.state("journal", "up")
+            await store(nats_server, 15, 50)
+            await ahead.has(*map(str, range(15, 65)))
+        assert [gap["missed"] for gap in ahead.gaps] == [None]

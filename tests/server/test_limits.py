@@ -1,0 +1,295 @@
+"""What clients may use: at each limit an answer, and others are served."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from unittest.mock import Mock
+
+import httpx
+import pytest
+import trio
+import trio.testing
+from tests.support.closed import bearer, closed_service, grant_text
+from tests.support.processes import free_port
+from tests.support.service import PATIENCE, RunningService, open_service
+from tests.support.web_server import open_server, receive_all, receive_until, until
+
+from natstream.config.process import share_files, tune_process
+from natstream.config.settings import Settings
+from natstream.errors import TooManyReaders
+from natstream.server.connection import Limits
+from natstream.web.auth import COOKIE
+from natstream.web.grants import Grant
+from natstream.web.reader_quota import Places
+
+# --- connections ------------------------------------------------------------------------------
+
+
+async def test_past_the_limit_the_connection_goes_that_was_idle_for_longest() -> None:
+    """Those that are asked something stay, and the newcomer is answered."""
+    async with open_server(limits=Limits(max_connections=3)) as server:
+        reader = await server.get("/stream")
+        await receive_until(reader, b"hello")
+        first = await server.get("/short/one")
+        await receive_until(first, b"one")
+        silent = await server.connect()
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        await first.send_all(b"GET /short/two HTTP/1.1\r\nHost: x\r\n\r\n")
+        await receive_until(first, b"two")
+        newcomer = await server.get("/short/three")
+        await receive_until(newcomer, b"three")
+        assert await receive_all(silent) == b""
+        await first.send_all(b"GET /short/four HTTP/1.1\r\nHost: x\r\n\r\n")
+        await receive_until(first, b"four")
+        server.account.end.set()
+        await receive_until(reader, b"goodbye")
+
+
+async def test_where_none_is_idle_the_newest_is_told_to_come_again() -> None:
+    """503 with `Retry-After`; once somebody has gone there is room."""
+    async with open_server(limits=Limits(max_connections=2)) as server:
+        readers = [await server.get("/stream") for _ in range(2)]
+        for reader in readers:
+            await receive_until(reader, b"hello")
+        answer = await receive_all(await server.get("/short/one"))
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nretry-after: 2\r\n" in answer
+        await readers[0].aclose()
+        await until(lambda: server.account.living == 1)
+        await receive_until(await server.get("/short/one"), b"one")
+
+
+async def test_idle_connections_and_garbage_leave_nothing_behind() -> None:
+    """Whoever comes in after many others have come and gone is served."""
+    async with open_server(limits=Limits(max_connections=5)) as server:
+        for _ in range(100):
+            await server.connect()
+            await (await server.connect()).send_all(b"\x00\r\n\r\n")
+        await receive_until(await server.get("/short/one"), b"one")
+
+
+@pytest.mark.parametrize("files", [150, 1_024, 6_500, 10**6, resource.RLIM_INFINITY])
+@pytest.mark.parametrize("variables", [{}, {"NATSTREAM_MAX_CONNECTIONS": "100000"}])
+def test_listeners_together_leave_files_for_the_rest(
+    files: int, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tenth of them, and a hundred where there are enough, for sources, journal and files."""
+    settings = Settings.from_environ({"NATSTREAM_SOURCES": "drain", **variables})
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (files, files))
+    shares = share_files(settings)
+    assert min(shares.page, shares.drain, shares.metrics) > 0
+    if files > 10**5 * 2 or files == resource.RLIM_INFINITY:
+        assert shares.page == (100_000 if variables else settings.max_readers + 300)
+    else:
+        assert shares.page + shares.drain + shares.metrics <= files - min(200, files // 10)
+
+
+@pytest.mark.parametrize(
+    ("connections", "hard", "named"),
+    [
+        (None, 6_500, ""),
+        (None, 6_499, "NATSTREAM_MAX_READERS is 5,000"),
+        (20_000, 21_200, ""),
+        (20_000, 21_199, "NATSTREAM_MAX_CONNECTIONS is 20,000"),
+    ],
+)
+def test_the_limit_of_open_files_is_raised_or_there_is_a_warning(
+    connections: int | None, hard: int, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For as many connections as are wanted; the warning names the setting that is too large."""
+    raised: list[tuple[int, int]] = []
+    monkeypatch.setattr("natstream.config.process.gc", Mock())  # this process's own stays as it is
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (256, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: raised.append(limits))
+    warning = tune_process(5_000, connections)
+    assert raised == [(hard, hard)]
+    assert (warning is None) if not named else (warning and named in warning)
+
+
+@contextmanager
+def few_files(files: int) -> Iterator[tuple[int, int]]:
+    """A service that may open so few files; the ports of its page and its drain."""
+    page, drain = free_port(), free_port()
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("NATSTREAM_", "FLY_"))
+    }
+    environ |= {
+        "NATSTREAM_SOURCES": "drain",
+        "NATSTREAM_BIND": f"127.0.0.1:{page}",
+        "NATSTREAM_DRAIN_BIND": f"127.0.0.1:{drain}",
+    }
+    # The limit is lowered in the child's own shell: a hook before exec is unsafe with threads.
+    command = ["sh", "-c", f'ulimit -n {files} && exec "$@"', "sh"]
+    command += [sys.executable, "-m", "natstream", "serve"]
+    with subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield page, drain
+        finally:
+            process.kill()
+
+
+async def test_a_process_with_few_files_still_answers_when_connections_fill_it() -> None:
+    """Idle ones at the page's port and the drain's, more than the process may have files."""
+    with few_files(150) as ports:
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(httpx.AsyncClient(timeout=PATIENCE))
+            with trio.fail_after(PATIENCE):
+                while True:
+                    try:
+                        await client.get(f"http://127.0.0.1:{ports[0]}/healthz")
+                        await client.get(f"http://127.0.0.1:{ports[1]}/")
+                        break
+                    except httpx.TransportError:
+                        await trio.sleep(0.1)
+            for port in ports:
+                for _ in range(100):
+                    stream = await trio.open_tcp_stream("127.0.0.1", port)
+                    stack.push_async_callback(stream.aclose)
+                    await stream.send_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                    with trio.fail_after(PATIENCE):
+                        assert b"HTTP/1.1 " in await stream.receive_some()
+            async with httpx.AsyncClient(timeout=PATIENCE) as newcomer:
+                for path in ("/healthz", "/readyz", "/", "/api/logs?follow=false"):
+                    answer = await newcomer.get(f"http://127.0.0.1:{ports[0]}{path}")
+                    assert answer.status_code == 200
+                answer = await newcomer.get(f"http://127.0.0.1:{ports[1]}/")
+                assert answer.status_code in (200, 503)
+
+
+# --- the settings act -------------------------------------------------------------------------
+
+
+async def connect(service: RunningService) -> trio.SocketStream:
+    return await trio.open_tcp_stream(service.service.bind.host, service.service.bind.port)
+
+
+async def drain_of(service: RunningService) -> str:
+    """Where its drain listens, as it says."""
+    await service.state("drain", "up")
+    found = re.search(
+        r"http://127\.0\.0\.1:\d+", service.service.core.health.sources["drain"].detail
+    )
+    assert found
+    return found[0]
+
+
+async def test_the_number_of_connections_is_a_setting() -> None:
+    """One more than ten readers is told 503."""
+    async with open_service(NATSTREAM_MAX_CONNECTIONS="10") as service, AsyncExitStack() as stack:
+        for _ in range(10):
+            await stack.enter_async_context(service.stream())
+        assert (await service.get("/healthz")).status_code == 503
+
+
+async def test_the_size_of_a_head_is_a_setting() -> None:
+    """Whether larger than usual, or smaller; also in HTTP/2's own words."""
+    for limit, status in (("8192", 431), ("65536", 200)):
+        async with open_service(NATSTREAM_MAX_HEADER=limit) as service:
+            answer = await service.get("/healthz", headers={"X": "a" * 30_000})
+            assert answer.status_code == status
+
+
+async def test_the_time_for_a_head_is_a_setting() -> None:
+    """Who sends nothing is let go."""
+    async with (
+        open_service(NATSTREAM_HEADER_TIMEOUT="0.2") as service,
+        await connect(service) as stream,
+    ):
+        with trio.fail_after(5):
+            assert await receive_all(stream) == b""
+
+
+async def test_the_size_of_a_drains_body_is_a_setting() -> None:
+    """413 past it."""
+    async with open_service(NATSTREAM_DRAIN_MAX_BODY="2_000") as service:
+        drain = await drain_of(service)
+        for size, status in ((1_000, 200), (3_000, 413)):
+            answer = await service.client.post(drain, content=b"x" * size)
+            assert answer.status_code == status
+
+
+async def test_the_number_of_a_drains_requests_is_a_setting() -> None:
+    """503 past it, while others are in the making."""
+    async with open_service(NATSTREAM_DRAIN_MAX_REQUESTS="2") as service:
+        drain = await drain_of(service)
+        statistics = service.service.core.metrics.drain
+        assert statistics is not None
+        port = int(drain.rpartition(":")[2])
+        async with AsyncExitStack() as stack:
+            for _ in range(2):
+                stream = await trio.open_tcp_stream("127.0.0.1", port)
+                await stack.enter_async_context(stream)
+                await stream.send_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n1")
+            await until(lambda: statistics().requests == 2)
+            assert (await service.client.post(drain, content=b"x")).status_code == 503
+
+
+# --- readers' places --------------------------------------------------------------------------
+
+
+async def test_one_link_cannot_take_every_place() -> None:
+    """Half of them; the owner gets in, another link does, and a place that is left is free."""
+    link, other = grant_text(("app", "web")), grant_text(("app", "api"))
+    async with closed_service(NATSTREAM_MAX_READERS="5") as service, AsyncExitStack() as stack:
+        first = await stack.enter_async_context(AsyncExitStack())
+        await first.enter_async_context(service.stream(headers=bearer(link)))
+        cookie = {"Cookie": f"{COOKIE}={link}"}  # the same link, as the page shows it
+        for _ in range(2):
+            await stack.enter_async_context(service.stream(headers=cookie))
+        await service.readers(3)
+        for shown in (bearer(link), cookie):
+            refused = await service.get("/api/logs", headers=shown)
+            assert refused.status_code == 503
+            assert int(refused.headers["Retry-After"]) > 0
+            assert "link" in refused.json()["error"]
+        await stack.enter_async_context(service.stream(headers=bearer(other)))
+        async with service.stream(headers=bearer()):
+            assert "5 readers" in (await service.get("/api/logs", headers=bearer())).json()["error"]
+        await first.aclose()
+        await service.readers(3)
+        await stack.enter_async_context(service.stream(headers=bearer(link)))
+
+
+async def test_one_address_cannot_take_every_place_where_it_is_known() -> None:
+    """Of IPv6, with all of its /64; where no header is trusted, nobody is told apart."""
+    for variables, status in (({"NATSTREAM_CLIENT_HEADER": "Fly-Client-IP"}, 503), ({}, 200)):
+        async with (
+            open_service(NATSTREAM_MAX_READERS="4", **variables) as service,
+            AsyncExitStack() as stack,
+        ):
+            for number in range(2):
+                headers = {"Fly-Client-IP": f"2001:db8::{number}"}
+                await stack.enter_async_context(service.stream(headers=headers))
+            await service.readers(2)
+            for address, expected in (("2001:db8::9", status), ("2001:db8:1::9", 200)):
+                headers = {"Fly-Client-IP": address}
+                answer = await service.get("/api/logs?follow=false", headers=headers)
+                assert answer.status_code == expected
+                assert "address" in answer.text if expected == 503 else True
+
+
+def test_places_that_are_left_take_no_memory() -> None:
+    """Links and addresses come without an end."""
+    places = Places(10)
+    grant = Grant(time.time() + 60, (("app", "web"),))
+    with places.take(grant, "192.0.2.1"), places.take(grant, "192.0.2.2"):
+        assert len(places._taken) == 3
+    assert not places._taken
+
+
+def test_the_last_place_of_a_link_is_given_once() -> None:
+    """Also to those who were let through together, before one of them took it."""
+    places = Places(2)
+    grant = Grant(time.time() + 60, (("app", "web"),))
+    places.check(grant, "")
+    with places.take(grant, ""), pytest.raises(TooManyReaders), places.take(grant, ""):
+        pass

@@ -1,0 +1,115 @@
+"""A service that misbehaves on demand: it speaks real HTTP with h11, and follows a script."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import attrs
+import h11
+import trio
+
+from natstream.entries.entry import LogEntry, Notice
+from natstream.formats.events import NDJSON
+
+__all__ = ["Answer", "FakeService", "Request", "event_id", "line", "notice", "open_fake_service"]
+
+ENTRY = LogEntry(
+    "0e286551c30586", "Listening on :8080", "stdout", app_name="web", region="sjc", level="info"
+)
+
+
+def event_id(number: int) -> str:
+    """The event id of the entry `number`."""
+    return f"1664310877252-abc-{number}"
+
+
+def line(number: int, message: str | None = None, **changes: Any) -> bytes:
+    """The entry `number` as the service sends it."""
+    changes |= {"message": f"line {number}" if message is None else message}
+    entry = attrs.evolve(ENTRY, unix_ns=1_664_310_877_252_000_000, **changes)
+    return NDJSON.entry(entry, event_id(number))
+
+
+def notice(message: str = "Connected to log stream", *, place: str = "", **fields: Any) -> bytes:
+    """A notice as the service sends it."""
+    return NDJSON.notice(Notice(message, **fields), place)
+
+
+@attrs.frozen
+class Answer:
+    """What a request gets: whole lines, and then one of three ends."""
+
+    body: Sequence[bytes] = ()
+    end: str = "stay"
+    """`stay` until the client goes, `end` the response as it should be, `cut` the connection."""
+    status: int = 200
+    headers: dict[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Request:
+    path: str
+    query: list[tuple[str, str]]
+    headers: dict[str, str]
+
+
+@attrs.define
+class FakeService:
+    """Gives each request the next answer of `script`; once that is over, 503."""
+
+    script: list[Answer]
+    requests: list[Request] = attrs.field(factory=list)
+    port: int = 0
+    gone: trio.Event = attrs.field(factory=trio.Event)
+    """Set once a client has closed a connection that was to `stay`."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        connection = h11.Connection(h11.SERVER)
+        try:
+            while not isinstance(event := connection.next_event(), h11.Request):
+                if event is h11.NEED_DATA:
+                    connection.receive_data(await stream.receive_some())
+                else:
+                    return
+            target = urlsplit(event.target.decode())
+            headers = {name.decode(): value.decode() for name, value in event.headers}
+            self.requests.append(Request(target.path, parse_qsl(target.query), headers))
+            answer = self.script.pop(0) if self.script else Answer(status=503, end="end")
+            await self.answer(stream, connection, answer)
+        except (trio.BrokenResourceError, h11.RemoteProtocolError):
+            self.gone.set()
+
+    async def answer(
+        self, stream: trio.SocketStream, connection: h11.Connection, answer: Answer
+    ) -> None:
+        headers = {"Content-Type": "application/x-ndjson", "Connection": "close"} | answer.headers
+        response = h11.Response(status_code=answer.status, headers=[*headers.items()])
+        await stream.send_all(connection.send(response) or b"")
+        for piece in answer.body:
+            await stream.send_all(connection.send(h11.Data(data=piece)) or b"")
+        if answer.end == "end":
+            await stream.send_all(connection.send(h11.EndOfMessage()) or b"")
+        elif answer.end == "stay":
+            while await stream.receive_some():
+                pass
+            self.gone.set()
+
+
+@asynccontextmanager
+async def open_fake_service(*script: Answer) -> AsyncIterator[FakeService]:
+    """Run a service with this script on a free port of the loopback; no test takes 20 s with it."""
+    service = FakeService([*script])
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            service.port = listeners[0].socket.getsockname()[1]
+            nursery.start_soon(trio.serve_listeners, service.serve, listeners)
+            yield service
+            nursery.cancel_scope.cancel()

@@ -1,0 +1,81 @@
+"""Several natstream processes over one journal, and numbered lines for them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import attrs
+import trio
+from benchmarks.soak.service import Service
+from tests.support.mistreated import MistreatedServer
+from tests.web.test_stream import payload
+
+__all__ = ["Flow", "numbered", "numbers_by_machine", "open_fleet", "publish"]
+
+MACHINES = 5
+
+
+def numbered(first: int, count: int) -> list[str]:
+    """Messages of some machines in turn: `<machine> <number>`."""
+    return [f"m{number % MACHINES} {number}" for number in range(first, first + count)]
+
+
+def numbers_by_machine(messages: Iterable[str]) -> dict[str, list[int]]:
+    """The numbers of such messages, in order."""
+    numbers: dict[str, list[int]] = {}
+    for message in messages:
+        machine, number = message.split()
+        numbers.setdefault(machine, []).append(int(number))
+    return numbers
+
+
+async def publish(server: MistreatedServer, messages: Sequence[str]) -> None:
+    """Publish them, each on its machine's subject; returns when the server has them all."""
+    async with server.publisher() as publisher:
+        await publisher.publish(
+            (f"logs.web.iad.{message.split()[0]}", payload(message)) for message in messages
+        )
+
+
+@attrs.define
+class Flow:
+    """Lines that are published one after the other, at a steady rate."""
+
+    server: MistreatedServer
+    rate: int = 1_000
+    """Lines a second."""
+    published: list[str] = attrs.field(factory=list)
+
+    async def run(self) -> None:
+        """For ever. Cancelled, it has published all that it says."""
+        while True:
+            await trio.sleep(0.1)
+            with trio.CancelScope(shield=True):
+                await self.publish(self.rate // 10)
+
+    async def publish(self, count: int) -> None:
+        """So many more, at once."""
+        self.published += (more := numbered(len(self.published), count))
+        await publish(self.server, more)
+
+
+@asynccontextmanager
+async def open_fleet(
+    journal: Any, *sources: MistreatedServer | None, **environ: str
+) -> AsyncIterator[list[Service]]:
+    """`natstream serve` for each of the sources, a NATS server or none; all ready.
+
+    None of them may complain of a bug.
+    """
+    async with AsyncExitStack() as stack:
+        fleet = [
+            await stack.enter_async_context(Service.open(source, **journal.environ, **environ))
+            for source in sources
+        ]
+        for service in fleet:
+            assert await service.ready() < 30, service.log.read_text()
+        yield fleet
+        for service in fleet:
+            assert service.complaints == []

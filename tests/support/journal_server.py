@@ -1,0 +1,153 @@
+"""Real nats-servers that keep streams, for tests: one, or a cluster of three on loopback."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import attrs
+import trio
+from tests.support.mistreated import MistreatedServer, authorization
+from tests.support.processes import free_port
+
+from natstream.errors import SourceError
+from natstream.journal.jetstream import JetStream
+from natstream.nats.connection import Connection, Login
+
+__all__ = ["PATIENCE", "USER", "Cluster", "JournalServer", "open_cluster", "run_node", "until"]
+
+PATIENCE = 30.0
+"""Seconds to wait for what should come in far less: a cluster elects leaders on a busy machine."""
+
+USER = {"user": "journal", "password": "of-the-journal"}
+
+
+async def until(state: Any, patience: float = PATIENCE) -> None:
+    """Wait until `state()` is true; it may be a coroutine function."""
+    with trio.fail_after(patience):
+        while True:
+            answer = state()
+            if hasattr(answer, "__await__"):
+                answer = await answer
+            if answer:
+                return
+            await trio.sleep(0.01)
+
+
+class JournalServer(MistreatedServer):
+    """A nats-server with JetStream, and a way to ask it."""
+
+    @classmethod
+    @asynccontextmanager
+    async def run(cls, **settings: Any) -> AsyncIterator[JournalServer]:
+        """Run one until the end of the block; what it stores outlives its restarts."""
+        with tempfile.TemporaryDirectory(prefix="journal-") as store:
+            settings = {
+                "authorization": authorization(USER),
+                "jetstream": {"store_dir": store},
+                **settings,
+            }
+            async with cls.open(**USER, **settings) as server:
+                try:
+                    yield server
+                finally:
+                    server.resume()
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What natstream has to know of it."""
+        return journal_environ(self.url)
+
+    async def ask(self, api: str, body: object = None) -> dict[str, Any]:
+        """What JetStream answers."""
+        return await ask([self.url], api, body)
+
+    async def stream(self, name: str = "natstream") -> dict[str, Any]:
+        """The stream as the server describes it."""
+        return await self.ask(f"STREAM.INFO.{name}")
+
+    async def stored(self, name: str = "natstream") -> int:
+        """How many messages the stream holds; 0 if there is none."""
+        return int((await self.stream(name)).get("state", {}).get("messages", 0))
+
+
+def journal_environ(url: str) -> dict[str, str]:
+    return {
+        "NATSTREAM_JOURNAL_URL": url,
+        "NATSTREAM_JOURNAL_USER": USER["user"],
+        "NATSTREAM_JOURNAL_PASSWORD": USER["password"],
+    }
+
+
+async def ask(urls: Sequence[str], api: str, body: object = None) -> dict[str, Any]:
+    """What JetStream's API answers at one of these servers; an error where nobody does."""
+    connection = Connection(Login(urls, USER["user"], USER["password"]), lambda: jetstream.end())
+    jetstream = JetStream(connection, "test", "natstream", lambda number, payload, headers: None)
+    async with connection.connected(jetstream.subjects):
+        try:
+            return await jetstream.request(api, body)
+        except SourceError as error:
+            return {"error": {"description": str(error)}}
+
+
+@attrs.define
+class Cluster:
+    """Three servers that keep a stream together; any one of them may be missing."""
+
+    nodes: Sequence[JournalServer]
+
+    @property
+    def environ(self) -> dict[str, str]:
+        urls = ",".join(node.url for node in self.nodes)
+        return journal_environ(urls) | {"NATSTREAM_JOURNAL_REPLICAS": "3"}
+
+    async def ask(self, api: str, body: object = None) -> dict[str, Any]:
+        """What JetStream answers, whichever node is asked."""
+        return await ask([node.url for node in self.nodes if node.is_running], api, body)
+
+    async def stream(self) -> dict[str, Any]:
+        return await self.ask("STREAM.INFO.natstream")
+
+    async def stored(self) -> int:
+        return int((await self.stream()).get("state", {}).get("messages", 0))
+
+    async def leader(self) -> JournalServer:
+        """The node that leads the stream."""
+        info = await self.stream()
+        return next(n for n in self.nodes if n.settings["server_name"] == info["cluster"]["leader"])
+
+    async def is_whole(self) -> bool:
+        """Whether every node has all of the stream."""
+        info = await self.stream()
+        replicas = info.get("cluster", {}).get("replicas", ())
+        return len(replicas) == 2 and all(replica.get("current") for replica in replicas)
+
+
+def run_node(number: int, ports: Sequence[int]) -> AbstractAsyncContextManager[JournalServer]:
+    """One server of a cluster that has these ports for its own talk, until the end of a block."""
+    others = [port for port in ports if port != ports[number]]
+    return JournalServer.run(
+        server_name=f"n{number}",
+        cluster={
+            "name": "journal",
+            "listen": f"127.0.0.1:{ports[number]}",
+            "routes": [f"nats://127.0.0.1:{port}" for port in others],
+        },
+    )
+
+
+@asynccontextmanager
+async def open_cluster() -> AsyncIterator[Cluster]:
+    """Run three servers until the end of the block, with a leader."""
+    ports = [free_port() for _ in range(3)]
+    async with AsyncExitStack() as stack:
+        nodes = [await stack.enter_async_context(run_node(number, ports)) for number in range(3)]
+        cluster = Cluster(nodes)
+
+        async def is_led() -> bool:
+            return "error" not in await cluster.ask("INFO")
+
+        await until(is_led)
+        yield cluster

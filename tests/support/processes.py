@@ -1,0 +1,243 @@
+"""Starting, asking, measuring and ending the processes of a measurement.
+
+The server that is measured gets a core of its own; everything else, this process included, shares
+the others. On a machine with one core nothing is pinned, and the figures are worth little.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+
+__all__ = [
+    "BenchmarkError",
+    "Server",
+    "Usage",
+    "Worker",
+    "free_port",
+    "isolate",
+    "open_worker",
+    "others_idle",
+]
+
+HOST = "127.0.0.1"
+# A server that is not ready by then is broken; a thousand readers have connected long before.
+READY_DEADLINE = 60.0
+POLL = 0.005
+# Servers are allowed to end in order.
+STOP_DEADLINE = 10.0
+TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+CPUS = sorted(os.sched_getaffinity(0))
+
+
+class BenchmarkError(Exception):
+    """A measurement could not be made; says why."""
+
+
+def isolate() -> None:
+    """Leave the first core to the server, and allow as many open files as the system does."""
+    if len(CPUS) > 1:
+        os.sched_setaffinity(0, CPUS[1:])
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@attrs.frozen
+class Usage:
+    """What processes and their children have used so far."""
+
+    cpu: float
+    """Seconds, in user and system mode."""
+    resident: int
+    """Bytes."""
+    waited: float
+    """Seconds that it could have run but had no core: somebody else was on it."""
+
+    def __sub__(self, earlier: Usage) -> Usage:
+        return Usage(
+            self.cpu - earlier.cpu, self.resident - earlier.resident, self.waited - earlier.waited
+        )
+
+    @classmethod
+    def of(cls, *pids: int) -> Usage:
+        cpu = resident = waited = 0
+        for one in (member for pid in pids for member in _family(pid)):
+            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+            cpu += int(fields[11]) + int(fields[12])  # user and system mode: proc(5), 14 and 15
+            resident += int(fields[21])
+            waited += int(Path(f"/proc/{one}/schedstat").read_text().split()[1])
+        return cls(cpu / TICKS, resident * PAGE, waited / 1e9)
+
+
+def _family(pid: int) -> Iterator[int]:
+    yield pid
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        yield from _family(int(child))
+
+
+def others_idle() -> float:
+    """Seconds for which the cores that are not the first server's have had nothing to do."""
+    lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
+    idle = {words[0]: int(words[4]) + int(words[5]) for words in lines if "cpu" in words[0]}
+    return sum(idle[f"cpu{cpu}"] for cpu in CPUS[1:]) / TICKS
+
+
+@attrs.frozen
+class Server:
+    """A server that runs and is ready."""
+
+    pid: int
+    port: int
+    startup: float
+    """Seconds from the start of its process until it said that it is ready."""
+    others: Sequence[int] = ()
+    """More processes that share the port."""
+
+    @property
+    def pids(self) -> Sequence[int]:
+        return (self.pid, *self.others)
+
+    @property
+    def usage(self) -> Usage:
+        return Usage.of(*self.pids)
+
+    @property
+    def connections(self) -> int:
+        """How many connections from readers it holds open."""
+        rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        local = f":{self.port:04X}"
+        return sum(row[1].endswith(local) and row[3] == "01" for row in rows)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        port: int,
+        ready: str,
+        *,
+        cpus: Sequence[int] = CPUS[:1],
+    ) -> AsyncIterator[Server]:
+        """Run it on the server's core; it is ready once it answers GET `ready` with 200.
+
+        Raises:
+            BenchmarkError: it ends, or is not ready in time; with the last it said.
+        """
+        with tempfile.TemporaryFile() as log, _process(command, environ, log, cpus) as process:
+            started = trio.current_time()
+            with trio.move_on_after(READY_DEADLINE) as deadline:
+                while process.poll() is None and not await _answers(port, ready):
+                    await trio.sleep(POLL)
+            if deadline.cancelled_caught or process.poll() is not None:
+                log.seek(0)
+                said = log.read().decode(errors="replace").strip()[-2_000:]
+                raise BenchmarkError(f"{command[0]} did not start:\n{said}")
+            yield cls(process.pid, port, trio.current_time() - started)
+
+
+async def _answers(port: int, path: str) -> bool:
+    try:
+        async with await trio.open_tcp_stream(HOST, port) as stream:
+            await stream.send_all(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+            return (await stream.receive_some()).startswith(b"HTTP/1.1 200")
+    except (OSError, trio.BrokenResourceError):
+        return False
+
+
+@attrs.define
+class Worker:
+    """A process of this harness that answers in lines of JSON."""
+
+    pid: int
+    _stdin: trio.lowlevel.FdStream
+    _stdout: trio.lowlevel.FdStream
+    _received: bytes = b""
+
+    async def ask(self, question: str) -> Any:
+        await self._stdin.send_all(question.encode() + b"\n")
+        return await self.hear()
+
+    async def hear(self) -> Any:
+        """The next thing it has to say.
+
+        Raises:
+            BenchmarkError: it has ended.
+        """
+        while b"\n" not in self._received:
+            received = await self._stdout.receive_some()
+            if not received:
+                raise BenchmarkError("a process of the harness has ended; see above")
+            self._received += received
+        line, _, self._received = self._received.partition(b"\n")
+        return json.loads(line)
+
+
+@asynccontextmanager
+async def open_worker(module: str, *arguments: object) -> AsyncIterator[Worker]:
+    """Run `python -m benchmarks.<module>` beside this process."""
+    command = [sys.executable, "-m", f"benchmarks.{module}", *map(str, arguments)]
+    with _process(command, os.environ, None, CPUS[1:], subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        stdin = trio.lowlevel.FdStream(os.dup(process.stdin.fileno()))
+        stdout = trio.lowlevel.FdStream(os.dup(process.stdout.fileno()))
+        async with stdin, stdout:
+            yield Worker(process.pid, stdin, stdout)
+
+
+@contextmanager
+def _process(
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    log: Any,
+    cpus: Sequence[int],
+    pipe: int | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process on these cores; it is ended on the way out, and killed if it does not end."""
+    ours = os.sched_getaffinity(0)
+    # A child inherits the cores of the thread that starts it.
+    os.sched_setaffinity(0, cpus or ours)
+    try:
+        process = subprocess.Popen(
+            command,
+            env=environ,
+            stdin=pipe or subprocess.DEVNULL,
+            stdout=pipe or log,
+            stderr=log,
+            start_new_session=True,  # a Ctrl-C is for this process, which then ends the others
+        )
+    finally:
+        os.sched_setaffinity(0, ours)
+    try:
+        yield process
+    finally:
+        if process.stdin and process.stdout:
+            process.stdin.close()
+            process.stdout.close()
+        process.terminate()
+        try:
+            process.wait(STOP_DEADLINE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

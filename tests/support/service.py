@@ -1,0 +1,160 @@
+"""The real service for tests: in this process, on a free port, and clients that read from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import attrs
+import httpx
+import trio
+
+from natstream.config.settings import Settings
+from natstream.supervisor import Service, run_service
+
+PATIENCE = 20.0
+"""Seconds to wait for what should come in far less: the machine may be busy."""
+
+
+@attrs.frozen
+class Event:
+    """One event of a stream: its data, and the id in force when it came."""
+
+    data: dict[str, Any]
+    id: str
+
+    @property
+    def message(self) -> str:
+        return str(self.data["message"])
+
+    @property
+    def is_line(self) -> bool:
+        return "app" in self.data
+
+
+@attrs.define
+class Stream:
+    """An SSE response, read the way an EventSource does."""
+
+    response: httpx.Response
+    _lines: AsyncIterator[str]
+    id: str = ""
+    retry: int = 0
+
+    async def next(self) -> Event:
+        """The next event; raises StopAsyncIteration at the end of the response."""
+        data = ""
+        async for line in self._lines:
+            field, _, value = line.partition(": ")
+            match field:
+                case "id":
+                    self.id = value
+                case "retry":
+                    self.retry = int(value)
+                case "data":
+                    data = value
+                case "" if data and not line:
+                    return Event(json.loads(data), self.id)
+        raise StopAsyncIteration
+
+    async def until(self, message: str) -> list[Event]:
+        """All events up to the first whose message holds this text, and that one."""
+        got: list[Event] = []
+        with trio.fail_after(PATIENCE):
+            while not got or message not in got[-1].message:
+                got.append(await self.next())
+        return got
+
+    async def lines(self, count: int) -> list[Event]:
+        """The next log lines, passing over notices."""
+        got: list[Event] = []
+        with trio.fail_after(PATIENCE):
+            while len(got) < count:
+                if (event := await self.next()).is_line:
+                    got.append(event)
+        return got
+
+
+@attrs.define
+class RunningService:
+    """A service that runs, and a client for it."""
+
+    service: Service
+    client: httpx.AsyncClient
+    stop: trio.Event
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.service.bind}"
+
+    @asynccontextmanager
+    async def stream(
+        self, query: str = "", headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Stream]:
+        """`GET /api/logs`, past its connection notice."""
+        async with self.client.stream(
+            "GET", f"{self.url}/api/logs{query}", headers=dict(headers or {})
+        ) as response:
+            assert response.status_code == 200, await response.aread()
+            stream = Stream(response, response.aiter_lines())
+            with trio.fail_after(PATIENCE):
+                assert (await stream.next()).message == "Connected to log stream"
+            yield stream
+
+    async def get(self, path: str, **options: Any) -> httpx.Response:
+        return await self.client.get(f"{self.url}{path}", **options)
+
+    async def state(self, source: str, state: str) -> None:
+        """Wait until a source is in this state."""
+        with trio.fail_after(PATIENCE):
+            while str(self.service.core.health.sources[source].state) != state:
+                await trio.sleep(0.01)
+
+    async def readers(self, count: int) -> None:
+        """Wait until the hub has so many readers."""
+        with trio.fail_after(PATIENCE):
+            while self.service.core.hub.statistics().readers != count:
+                await trio.sleep(0.01)
+
+
+def environ(nats_server: Any = None, **more: str) -> dict[str, str]:
+    """An environment for a service on free ports: of this NATS server, or of none."""
+    base = {"NATSTREAM_BIND": "127.0.0.1:0", "NATSTREAM_DRAIN_BIND": "127.0.0.1:0"}
+    if nats_server is None:
+        base["NATSTREAM_SOURCES"] = "drain"
+    else:
+        base |= {
+            "NATSTREAM_SOURCES": "nats",
+            "NATSTREAM_NATS_URL": nats_server.url,
+            "FLY_ORG": nats_server.user,
+            "ACCESS_TOKEN": nats_server.password,
+        }
+    return base | more
+
+
+@asynccontextmanager
+async def open_service(
+    nats_server: Any = None, *, until: str = "up", **more: str
+) -> AsyncIterator[RunningService]:
+    """Run the service in this process until the end of the block, and wait for its end.
+
+    The block starts once the NATS source, where there is one, is in the state `until`.
+    """
+    stop = trio.Event()
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    timeout = httpx.Timeout(PATIENCE)
+    async with trio.open_nursery() as nursery:
+        service = await nursery.start(
+            partial(
+                run_service, Settings.from_environ(environ(nats_server, **more)), until=stop.wait
+            )
+        )
+        async with httpx.AsyncClient(limits=limits, timeout=timeout) as client:
+            running = RunningService(service, client, stop)
+            if nats_server is not None:
+                await running.state("nats", until)
+            yield running
+            stop.set()

@@ -1,0 +1,154 @@
+"""What `GET /api/facets` counts, for whom, and that its memory is bounded."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+import attrs
+import pytest
+
+from natstream.entries.entry import LogEntry
+from natstream.entries.filters import EVERYTHING, Filter
+from natstream.web import facets
+from natstream.web.facets import Facets
+
+
+@attrs.define
+class Clock:
+    """A clock that the test moves."""
+
+    now: float = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def counts(clock: Clock) -> Facets:
+    return Facets(clock, lambda: clock() + 1_700_000_000)
+
+
+def line(app: str = "web", machine: str = "m1", level: str = "info", **more: str) -> LogEntry:
+    stream = more.pop("stream", "stdout")
+    return LogEntry(
+        machine, "x", stream, app_name=app, level=level, region=more.pop("region", "iad")
+    )
+
+
+def query(text: str) -> Filter:
+    return Filter.from_query(parse_qsl(text))
+
+
+def lines_of(answer: dict[str, dict[str, float]]) -> dict[str, float]:
+    return {value: figures["lines"] for value, figures in answer.items()}
+
+
+def test_each_field_is_counted(counts: Facets) -> None:
+    """Every line counts once in each of the six fields."""
+    counts.count([line(), line("api", "m2", "error"), line(stream="system", region="ams")])
+    answer = counts.read()
+    assert lines_of(answer["app"]) == {"web": 2, "api": 1}
+    assert lines_of(answer["region"]) == {"iad": 2, "ams": 1}
+    assert lines_of(answer["machine"]) == {"m1": 2, "m2": 1}
+    assert lines_of(answer["level"]) == {"info": 2, "error": 1}
+    assert lines_of(answer["stream"]) == {"stdout": 2, "system": 1}
+    assert lines_of(answer["type"]) == {"log": 2, "system": 1}
+    assert set(answer) == {*facets.FACETS, "since", "other"}
+
+
+def test_a_field_ignores_its_own_filter(counts: Facets) -> None:
+    """A reader of one app still sees the other apps, but only that app's machines."""
+    counts.count([line("web", "m1"), line("api", "m2"), line("api", "m3", "error")])
+    answer = counts.read(query("app=api&min_level=error"))
+    assert lines_of(answer["app"]) == {"api": 1}
+    assert lines_of(answer["machine"]) == {"m3": 1}
+    assert lines_of(answer["level"]) == {"info": 1, "error": 1}
+    assert lines_of(counts.read(query("app=api"))["app"]) == {"web": 1, "api": 2}
+
+
+def test_texts_are_passed_over(counts: Facets) -> None:
+    """Counts are by combination: a reader's `q` and `not` do not change them."""
+    counts.count([line()])
+    assert counts.read(query("q=nothing like it&not=x"))["app"] == counts.read()["app"]
+
+
+def test_a_scope_always_holds(counts: Facets) -> None:
+    """No filter shows a scoped reader a value, a count or a rate from outside its scope."""
+    counts.count([line("web", "m1"), line("api", "m2"), line("api", "m3", "error")])
+    for asked in (EVERYTHING, query("app=web"), query("app=api"), query("level=error")):
+        text = repr(counts.read(asked, query("app=web")))
+        assert "api" not in text
+        assert "m2" not in text
+        assert "error" not in text
+
+
+@pytest.mark.parametrize("scope", ["q=x", "q=/.*/", "not=x", "app=web&not=x"])
+def test_a_scope_with_texts_gets_no_counts(scope: str, counts: Facets) -> None:
+    """What cannot be counted within a scope is not counted at all, nor as other.
+
+    Whether the scope lets a line without a word through or not.
+    """
+    counts.count([line()])
+    answer = counts.read(scope=query(scope))
+    assert all(answer[name] == {} for name in facets.FACETS)
+    assert all(figures == {"lines": 0, "rate": 0} for figures in answer["other"].values())
+
+
+def test_rates_are_of_the_last_half_minute(counts: Facets, clock: Clock) -> None:
+    """A steady 5 lines a second is a rate of 5, from the first seconds on; silence ends it."""
+    for second in range(60):
+        clock.now += 1
+        counts.count([line()] * 5)
+        if second >= 3:
+            assert counts.read()["app"]["web"]["rate"] == pytest.approx(5, rel=0.35)
+    clock.now += 31
+    assert counts.read()["app"]["web"] == {"lines": 300, "rate": 0}
+
+
+def test_one_line_is_no_burst(counts: Facets, clock: Clock) -> None:
+    """The first line of a process is not an enormous rate."""
+    clock.now += 0.001
+    counts.count([line()])
+    assert counts.read()["app"]["web"]["rate"] == 1
+
+
+@pytest.mark.parametrize("silence", [1_800, 100_000])
+def test_what_fell_silent_is_forgotten(counts: Facets, clock: Clock, silence: float) -> None:
+    """After half an hour without a line a value is gone, and `since` has moved on."""
+    counts.count([line("old")])
+    clock.now += 1_669
+    counts.count([line()])
+    answer = counts.read()
+    assert lines_of(answer["app"]) == {"old": 1, "web": 1}
+    assert answer["since"] == 1_700_001_000_000
+    clock.now += silence - 1_669
+    answer = counts.read()
+    assert "old" not in answer["app"]
+    assert clock() + 1_700_000_000 - answer["since"] / 1000 <= 1_800
+
+
+def test_too_many_combinations_are_counted_together(counts: Facets) -> None:
+    """A flood of machine names takes no more memory; its lines are still counted."""
+    flood = [line(machine=f"m{number}") for number in range(facets.MAX_COMBINATIONS + 100)]
+    counts.count(flood)
+    answer = counts.read()
+    assert len(answer["machine"]) == facets.MAX_VALUES
+    assert answer["app"]["web"]["lines"] == facets.MAX_COMBINATIONS
+    assert answer["other"]["app"]["lines"] == 100
+    assert sum(lines_of(answer["machine"]).values()) + answer["other"]["machine"]["lines"] == len(
+        flood
+    )
+    assert counts.read(scope=query("app=web"))["other"]["app"] == {"lines": 0, "rate": 0}
+
+
+def test_overlong_names_are_not_kept(counts: Facets) -> None:
+    """A megabyte in a level's place is counted, and is in nobody's answer."""
+    counts.count([line(level="x" * 1_000_000)])
+    answer = counts.read()
+    assert answer["level"] == {}
+    assert answer["other"]["level"]["lines"] == 1

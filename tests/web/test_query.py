@@ -1,0 +1,233 @@
+"""What a reader of `/api/logs` may ask for, and how it is told what it may not."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
+
+from natstream.entries.filters import EVERYTHING, Filter
+from natstream.errors import BadQuery
+from natstream.formats.events import FORMATS, NDJSON, SSE, TEXT
+from natstream.web.query import (
+    StreamRequest,
+    parse_duration,
+    parse_filter,
+    parse_stream_request,
+)
+
+
+def ask(*pairs: tuple[str, str], **headers: Any) -> StreamRequest:
+    """The request of a query string."""
+    return parse_stream_request(pairs, **headers)
+
+
+def refusal(*pairs: tuple[str, str]) -> BadQuery:
+    """What such a query is refused with."""
+    with pytest.raises(BadQuery) as caught:
+        ask(*pairs)
+    return caught.value
+
+
+def test_without_parameters_it_is_the_live_stream_of_everything() -> None:
+    """As server-sent events."""
+    assert ask() == StreamRequest(EVERYTHING, None, None, True, None, SSE)
+    assert ask().is_live_only
+
+
+def test_the_filter_is_read_from_the_same_query() -> None:
+    """With its parameters repeated."""
+    pairs = [("app", "web"), ("app", "api"), ("q", "x"), ("tail", "5"), ("min_level", "warn")]
+    request = parse_stream_request(iter(pairs))
+    assert request.filter == Filter.from_query(pairs)
+    assert request.tail == 5
+
+
+@pytest.mark.parametrize("name", ["App", "apps", "", "retry", "tail ", "\x00", "x" * 10_000])
+def test_unknown_parameters_are_refused(name: str) -> None:
+    """A typing error must not widen what is shown; the answer is short."""
+    error = refusal((name, "1"))
+    assert error.parameter == name[:100]
+    assert "min_level" in str(error)
+    assert len(str(error)) < 500
+    assert str(error).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("tail", text) for text in ("", "-1", "5.0", "all", "1e3", "٣", "1" * 10, " 5")),
+        *(("since", text) for text in ("", "m", "10 m", "-10m", "10y", "yesterday", "1" * 40)),
+        *(("follow", text) for text in ("", "maybe", "2")),
+        *(("format", text) for text in ("", "json", "SSE", "text/plain")),
+        ("app", ""),
+        ("q", "/(/"),
+    ],
+)  # fmt: skip
+def test_wrong_values_are_refused(name: str, value: str) -> None:
+    """Naming the parameter."""
+    error = refusal((name, value))
+    assert error.parameter == name
+    assert str(error).startswith(name)
+
+
+@pytest.mark.parametrize("name", ["tail", "since", "follow", "last_event_id", "format"])
+def test_a_parameter_with_one_value_is_given_once(name: str) -> None:
+    """Which of two is meant, nobody knows."""
+    value = {"follow": "true", "format": "sse"}.get(name, "5")
+    assert refusal((name, value), (name, value)).parameter == name
+
+
+def test_tail() -> None:
+    """A number of lines, none included."""
+    assert [ask(("tail", text)).tail for text in ("0", "1", "007", "999999999")] == [
+        0, 1, 7, 999_999_999,
+    ]  # fmt: skip
+    assert not ask(("tail", "0")).is_live_only
+
+
+@pytest.mark.parametrize(
+    ("text", "ago_ms"),
+    [
+        ("10m", 600_000),
+        ("2h", 7_200_000),
+        ("90s", 90_000),
+        ("1d", 86_400_000),
+        ("500ms", 500),
+        ("1h30m", 5_400_000),
+        ("0s", 0),
+    ],
+)
+def test_since_a_while_ago(text: str, ago_ms: int) -> None:
+    """By this machine's clock."""
+    before = time.time_ns() // 1_000_000
+    since = ask(("since", text)).since
+    after = time.time_ns() // 1_000_000
+    assert since is not None
+    assert before <= since + ago_ms <= after
+    assert parse_duration(text) == ago_ms
+
+
+def test_what_is_no_duration() -> None:
+    """Numbers alone are times."""
+    for text in ("", "10", "m", "10m ", "1h 30m", "10M", "-1h", "1.5h", "9" * 10 + "d", "٣m"):
+        assert parse_duration(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2022-09-27T20:34:37Z", "2022-09-27T20:34:37", "2022-09-27 20:34:37", "1664310877",
+     "2022-09-27T22:34:37+02:00", "2022-09-27T22:34:37 02:00", "2022-09-27T22:34:37.000 0200",
+     "2022-09-27T22:34:37 02", "2022-09-27 22:34:37 02:00", "1664310877000", "1664310877000000000"],
+)  # fmt: skip
+def test_since_a_time(text: str) -> None:
+    """ISO 8601 or epoch; a plus that was not escaped comes as a space."""
+    assert ask(("since", text)).since == 1_664_310_877_000
+
+
+def test_since_a_minute_or_a_day() -> None:
+    """What a person types."""
+    assert ask(("since", "2022-09-27 20:34")).since == 1_664_310_840_000
+    assert ask(("since", "2022-09-27")).since == 1_664_236_800_000
+
+
+def test_follow() -> None:
+    """Unless it is said otherwise."""
+    assert [ask(("follow", text)).follow for text in ("false", "False", "0", "no")] == [False] * 4
+    assert [ask(("follow", text)).follow for text in ("true", "1", "yes")] == [True] * 3
+    assert not ask(("follow", "false")).is_live_only
+
+
+def test_the_header_wins_over_the_parameter() -> None:
+    """An empty one is none; what an EventSource says is never an error."""
+    pair = ("last_event_id", "1-a-1")
+    assert ask(pair).last_event_id == "1-a-1"
+    assert ask(pair, last_event_id="1-a-2").last_event_id == "1-a-2"
+    assert ask(pair, last_event_id="").last_event_id == "1-a-1"
+    assert ask(("last_event_id", ""), last_event_id="").last_event_id is None
+    assert ask(last_event_id="not one of ours").last_event_id == "not one of ours"
+    assert len(ask(last_event_id="x" * 10_000).last_event_id or "") < 1_000
+    assert not ask(pair).is_live_only
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_format_parameter_wins_over_the_header(name: str) -> None:
+    """It is what a person can type into an address."""
+    for header in ("text/plain", "application/x-ndjson", "text/event-stream"):
+        assert ask(("format", name), accept=accept(header)).format is FORMATS[name]
+
+
+def accept(header: str) -> MIMEAccept:
+    """What Quart makes of the header."""
+    return parse_accept_header(header, MIMEAccept)
+
+
+@pytest.mark.parametrize(
+    ("header", "format"),
+    [
+        ("", SSE),
+        ("*/*", SSE),
+        ("text/event-stream", SSE),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", SSE),
+        ("image/png", SSE),
+        ("text/*", SSE),
+        ("text/plain", TEXT),
+        ("text/plain; charset=utf-8", TEXT),
+        ("text/plain;charset=UTF-8, */*;q=0.5", TEXT),
+        ("application/x-ndjson", NDJSON),
+        ("application/*", NDJSON),
+        ("application/x-ndjson, text/plain", NDJSON),
+        ("text/plain, text/event-stream", SSE),
+        ("text/plain, text/event-stream;q=0.9", TEXT),
+        ("text/plain;q=0.1, application/x-ndjson;q=0.2", NDJSON),
+        ("*/*;q=0.5, text/plain", TEXT),
+        ("text/event-stream;q=0, */*;q=0.1", NDJSON),
+        ("text/event-stream;q=0, text/plain;q=0", SSE),
+        ("nonsense", SSE),
+    ],
+)
+def test_the_best_accepted_type_is_taken(header: str, format: Any) -> None:
+    """Server-sent events on a tie, and where none of ours is accepted."""
+    assert ask(accept=accept(header)).format is format
+
+
+def test_a_filter_alone_takes_nothing_else() -> None:
+    """For endpoints that do not stream."""
+    assert parse_filter([("app", "web")]) == Filter.from_query([("app", "web")])
+    with pytest.raises(BadQuery) as caught:
+        parse_filter([("tail", "5")])
+    assert caught.value.parameter == "tail"
+
+
+@pytest.mark.parametrize("name", ["since", "tail", "last_event_id", "app", "level", "format"])
+@pytest.mark.parametrize("part", ["T00", " 00", "9", "1m", "1", "-", ",", "a,", "2022-09-27T"])
+def test_a_long_value_costs_no_more_than_its_length(name: str, part: str) -> None:
+    """Quadratic, these would take seconds."""
+    started = time.process_time()
+    for end in ("", " 02:00", "x"):
+        try:
+            ask((name, part * 100_000 + end))
+        except BadQuery as error:
+            assert error.parameter == name  # noqa: PT017  # or a request
+    assert time.process_time() - started < 1
+
+
+names = st.sampled_from(["tail", "since", "follow", "last_event_id", "format", "app", "q", "level"])
+
+
+@given(st.lists(st.tuples(names | st.text(), st.text()), max_size=3), st.none() | st.text())
+def test_any_query_is_a_request_or_refused(
+    pairs: list[tuple[str, str]], header: str | None
+) -> None:
+    """Never another error."""
+    try:
+        request = parse_stream_request(pairs, last_event_id=header)
+    except BadQuery as error:
+        assert error.parameter in {name[:100] for name, _ in pairs}  # noqa: PT017  # or a request
+    else:
+        assert request.format is SSE or ("format", "text") in pairs or ("format", "ndjson") in pairs

@@ -1,0 +1,329 @@
+"""What holders of a scoped link see, and that it is nothing else."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.closed import bearer, closed_service, grant_text
+from tests.support.journal_server import JournalServer
+from tests.support.service import PATIENCE, RunningService
+
+from natstream.entries.entry import Gap, LogEntry, Notice
+from natstream.entries.filters import FILTER_PARAMETERS, Filter
+from natstream.errors import BadQuery
+from natstream.hub.health import SourceState
+from natstream.web.auth import COOKIE, OPEN
+from natstream.web.grants import Grant
+from natstream.web.query import STREAM_PARAMETERS
+from natstream.web.security import READABLE
+
+SCOPE = (("app", "web"), ("min_level", "warn"), ("not", "crimson"))
+LINES = 20
+MARK = "zebra"
+VISIBLE = LogEntry(
+    "m-web", "shown", "stdout", app_name="web", region="iad", level="error", source="nats"
+)
+HIDDEN = [
+    attrs.evolve(VISIBLE, app_name="zebra-app", message="zebra by its app", machine_id="m-zebra"),
+    attrs.evolve(VISIBLE, level="info", message="zebra by its level", region="zebra-region"),
+    attrs.evolve(VISIBLE, message="a crimson zebra"),
+    LogEntry("m-zebra", "zebra system line", "system", app_name="zebra-too", provider="zebra"),
+]
+
+# For each parameter of /api/logs, values that somebody curious would try.
+CURIOUS: dict[str, list[str]] = {
+    "app": ["zebra-app", "web,zebra-app", "web"],
+    "region": ["zebra-region", "iad,zebra-region"],
+    "machine": ["m-zebra", "m-web,m-zebra"],
+    "stream": ["system", "stdout,system"],
+    "level": ["info", "error,info", ""],
+    "source": ["nats,drain"],
+    "type": ["log,system", "system"],
+    "min_level": ["debug", "fatal"],
+    "q": ["zebra", "/.*/", "/zebra|shown/", "crimson"],
+    "not": ["shown", "/^$/"],
+    "tail": ["0", "1", "1000"],
+    "since": ["1d", "0"],
+    "follow": ["false"],
+    "last_event_id": ["0-0-0", "{epoch}-0", "{epoch}-2", "{epoch}-999999", "garbage"],
+    "format": ["sse", "ndjson", "text"],
+}
+
+
+def publish(service: RunningService) -> None:
+    """Lines in the scope and outside of it, in turns, and what the service says of itself."""
+    core = service.service.core
+    for lines in runs():
+        core.hub.publish(lines)
+    announce(service)
+
+
+async def store(service: RunningService) -> None:
+    """The same, by way of the journal."""
+    await service.state("journal", "up")
+    core = service.service.core
+    assert core.journal is not None
+    for lines in runs():
+        await core.journal.feed(lines)
+    with trio.fail_after(PATIENCE):
+        while core.hub.statistics().published < LINES * (1 + len(HIDDEN)):
+            await trio.sleep(0.01)
+    announce(service)
+
+
+def runs() -> Iterator[list[LogEntry]]:
+    for number in range(LINES):
+        yield [attrs.evolve(VISIBLE, message=f"shown {number}"), *HIDDEN]
+
+
+def announce(service: RunningService) -> None:
+    core = service.service.core
+    core.hub.announce("12,345 zebra lines came too fast", gap=Gap(12_345, 1))
+    core.hub.announce("zebra-app fails", "error")
+    core.health.sources["drain"].change(SourceState.LOST, "logs.zebra-app.> is lost")
+    core.health.sources["drain"].lines = 12_345
+
+
+async def all_of(service: RunningService, path: str, headers: dict[str, str]) -> str:
+    """What a request is told, headers and body, but for ids."""
+    response = await service.get(path, headers=headers)
+    assert response.status_code < 500, path
+    return f"{response.status_code} {dict(response.headers)} {response.text}"
+
+
+def assert_nothing_hidden(text: str, where: str) -> None:
+    assert MARK not in text.lower(), where
+    assert "12,345" not in text, where
+    assert "12345" not in text.replace("1664310877", ""), where
+
+
+@pytest.mark.parametrize("shown", ["bearer", "cookie"])
+async def test_nothing_outside_a_scope_leaks(shown: str) -> None:
+    """Every route with every method, and every parameter of the two that take any."""
+    async with closed_service() as service:
+        publish(service)
+        await walk(service, shown)
+
+
+async def test_nothing_outside_a_scope_leaks_of_what_is_stored(journal: JournalServer) -> None:
+    """The same where most of it is read from the journal: memory holds a tenth."""
+    environ: dict[str, Any] = {**journal.environ, "NATSTREAM_BACKLOG_LINES": "10"}
+    async with closed_service(**environ) as service:
+        await store(service)
+        assert service.service.core.hub.statistics().backlog_lines <= 10
+        headers = bearer(grant_text(*SCOPE))
+        response = await service.get("/api/logs?follow=false&format=text", headers=headers)
+        assert response.text.count("shown") == LINES, "what is asked for is in the journal"
+        await walk(service, "bearer")
+
+
+async def walk(service: RunningService, shown: str) -> None:
+    """Ask for everything, in every way."""
+    text = grant_text(*SCOPE)
+    scoped = bearer(text) if shown == "bearer" else {"Cookie": f"{COOKIE}={text}"}
+    epoch = f"{service.service.core.hub.backlog.oldest_ms}-{service.service.core.hub.epoch}"
+    assert set(CURIOUS) == FILTER_PARAMETERS | STREAM_PARAMETERS
+    asked = 0
+    for rule in service.service.core.app.url_map.iter_rules():
+        path = str(rule.rule).replace("<path:name>", "js/link.js")
+        for method in ("HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH"):
+            response = await service.client.request(method, f"{service.url}{path}", headers=scoped)
+            assert response.status_code < 500, (method, path)
+            assert_nothing_hidden(f"{dict(response.headers)} {response.text}", path)
+        if rule.endpoint not in READABLE | OPEN:
+            assert (await service.get(path, headers=scoped)).status_code == 403, path
+            continue
+        end = "?follow=false" if rule.endpoint == "logs" else ""
+        whole = await all_of(service, f"{path}{end}", bearer())
+        assert (MARK in whole) is (rule.endpoint in READABLE), "the test itself must see it"
+        assert_nothing_hidden(await all_of(service, f"{path}{end}", scoped), path)
+        for name, values in CURIOUS.items():
+            for value in values:
+                for format in CURIOUS["format"] if rule.endpoint == "logs" else [""]:
+                    query = httpx.QueryParams({name: value.format(epoch=epoch)})
+                    if rule.endpoint == "logs":
+                        query = query.set("follow", "false").set(
+                            "format", value if name == "format" else format
+                        )
+                    got = await all_of(service, f"{path}?{query}", scoped)
+                    # An error may repeat what was asked, as a page's address does.
+                    if not got.startswith("400"):
+                        assert_nothing_hidden(got, f"{path}?{query}")
+                    asked += 1
+    assert asked > 200
+
+
+WISHES = st.lists(
+    st.sampled_from(
+        [(name, value) for name in sorted(FILTER_PARAMETERS) for value in CURIOUS[name] if value]
+    ),
+    max_size=4,
+)
+
+
+@given(WISHES)
+def test_a_wish_can_only_narrow(wishes: list[tuple[str, str]]) -> None:
+    """Whatever it says, what it lets through the scope alone lets through, too."""
+    try:
+        wish = Filter.from_query(wishes)
+    except BadQuery:
+        return
+    grant = Grant(query=SCOPE)
+    assert grant.scope is not None
+    narrowed = grant.narrow(wish)
+    assert narrowed.scoped
+    for entry in (VISIBLE, *HIDDEN):
+        assert narrowed.matches(entry) is (grant.scope.matches(entry) and wish.matches(entry))
+
+
+async def test_a_scoped_reader_sees_all_of_its_part() -> None:
+    """Remembered and live, in each format; and its wishes narrow it further."""
+    async with closed_service() as service:
+        publish(service)
+        headers = bearer(grant_text(*SCOPE))
+        response = await service.get("/api/logs?follow=false&format=ndjson", headers=headers)
+        lines = [json.loads(line) for line in response.text.splitlines() if line]
+        assert [line["message"] for line in lines if "app" in line] == [
+            f"shown {number}" for number in range(LINES)
+        ]
+        response = await service.get(
+            "/api/logs?follow=false&q=shown+7&format=text", headers=headers
+        )
+        assert response.text.count("shown") == 1
+        response = await service.get(
+            "/api/logs?follow=false&app=zebra-app&format=text", headers=headers
+        )
+        assert "shown" not in response.text
+        async with service.stream("?tail=3", headers=headers) as stream:
+            assert [event.message for event in await stream.lines(3)] == [
+                "shown 17",
+                "shown 18",
+                "shown 19",
+            ]
+            service.service.core.hub.publish([*HIDDEN, attrs.evolve(VISIBLE, message="shown live")])
+            assert (await stream.lines(1))[0].message == "shown live"
+        resumed = {**headers, "Last-Event-ID": stream.id}
+        service.service.core.hub.publish([attrs.evolve(VISIBLE, message="shown later"), *HIDDEN])
+        async with service.stream(headers=resumed) as stream:
+            assert (await stream.lines(1))[0].message == "shown later"
+
+
+async def test_counts_are_those_of_the_scope() -> None:
+    """By every field, with and without a filter; what there was no room for is not told."""
+    scope = (("app", "web"), ("min_level", "warn"))
+    async with closed_service() as service:
+        hub = service.service.core.hub
+        hub.publish(
+            [VISIBLE] * 3 + [entry for entry in HIDDEN if "crimson" not in entry.message] * 50
+        )
+        for query in ("", "?app=zebra-app", "?level=info", "?q=zebra"):
+            counted = (
+                await service.get(f"/api/facets{query}", headers=bearer(grant_text(*scope)))
+            ).json()
+            assert counted["app"] in ({"web": {"lines": 3, "rate": pytest.approx(3, abs=3)}}, {})
+            assert not any(figures["lines"] for figures in counted["other"].values())
+            assert MARK not in json.dumps(counted)
+        everything = (await service.get("/api/facets", headers=bearer())).json()
+        assert set(everything["app"]) == {"web", "zebra-app", "zebra-too"}
+
+
+async def test_gaps_and_notices_are_reduced_for_scoped_readers() -> None:
+    """`"missed": null` where others get a count; a state without names; the end as it is."""
+    async with closed_service(NATSTREAM_BACKLOG_LINES="10") as service:
+        core = service.service.core
+        scoped = bearer(grant_text(*SCOPE))
+        core.hub.publish([VISIBLE])
+        async with service.stream("?tail=1", headers=scoped) as stream:
+            place = (await stream.lines(1))[0].id
+        for _ in range(10):
+            core.hub.publish([VISIBLE, *HIDDEN])
+        async with service.stream(headers={**scoped, "Last-Event-ID": place}) as stream:
+            gap = await stream.next()
+            assert gap.data["gap"]["missed"] is None
+            assert "at_most" not in gap.data["gap"]
+            await stream.lines(2)
+        async with service.stream(headers={**bearer(), "Last-Event-ID": place}) as stream:
+            assert (await stream.next()).data["gap"]["missed"] == 40
+        async with (
+            service.stream(headers=scoped) as one,
+            service.stream(headers=bearer()) as other,
+        ):
+            core.hub.announce("12,345 zebra lines came too fast", gap=Gap(12_345, 1))
+            core.hub.announce("zebra-app fails", "error")
+            got = [await one.next(), await one.next()]
+            assert_nothing_hidden(str(got), "a live notice")
+            assert got[0].data["gap"] == {"missed": None, "since": 1}
+            assert got[1].data["type"] == "error"
+            assert (await other.next()).data["gap"]["missed"] == 12_345
+            service.stop.set()
+            assert (await one.next()).message == "natstream is closing"
+
+
+async def test_the_state_of_a_source_is_told_without_names() -> None:
+    """On connecting and in the status, which also says what the scope is and when it ends."""
+    async with closed_service() as service:
+        core = service.service.core
+        core.health.sources["drain"].change(SourceState.LOST, "zebra-app is lost")
+        scoped = bearer(grant_text(*SCOPE))
+        async with service.stream(headers=scoped) as stream:
+            event = await stream.next()
+            assert event.data["type"] == "error"
+            assert_nothing_hidden(event.message, "a standing notice")
+        status = (await service.get("/api/status", headers=scoped)).json()
+        assert status["sources"]["drain"]["state"] == "lost"
+        assert status["scope"] == "app=web&min_level=warn&not=crimson"
+        assert time.time() * 1000 < status["expires"] < (time.time() + 61) * 1000
+        assert not {"readers", "backlog", "subjects", "drain"} & set(status)
+        whole = (await service.get("/api/status", headers=bearer())).json()
+        assert whole["drain"]["url"].startswith("http://127.0.0.1:")
+
+
+async def test_a_link_for_everything_hides_nothing() -> None:
+    """It is a login that ends sooner."""
+    async with closed_service() as service:
+        publish(service)
+        headers = bearer(grant_text())
+        response = await service.get("/api/logs?follow=false&format=text", headers=headers)
+        assert "zebra by its app" in response.text
+        assert (await service.get("/metrics", headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_a_stream_ends_when_the_right_to_read_it_does(busy: bool) -> None:
+    """With a word why, whether lines come or not; and the link opens nothing any more."""
+    async with closed_service() as service, trio.open_nursery() as nursery:
+        text = grant_text(("app", "web"), seconds=2)
+
+        async def publish() -> None:
+            while busy:
+                service.service.core.hub.publish([VISIBLE])
+                await trio.sleep(0.01)
+
+        nursery.start_soon(publish)
+        async with service.stream(headers=bearer(text)) as stream:
+            events = await stream.until("expired")
+            assert events[-1].data["type"] == "error"
+            assert any(event.is_line for event in events) is busy
+            with pytest.raises(StopAsyncIteration):
+                await stream.next()
+        assert (await service.get("/api/status", headers=bearer(text))).status_code == 401
+        nursery.cancel_scope.cancel()
+
+
+def test_reducing_a_notice_keeps_no_words_of_it() -> None:
+    """But for those that are public; a gap keeps its place."""
+    gap = Notice("7 zebra lines", gap=Gap(7, 5, at_most=True, doubles=True)).reduced()
+    assert gap.gap == Gap(None, 5, doubles=True)
+    for notice in (gap, Notice("zebra", "error").reduced(), Notice("zebra").reduced()):
+        assert MARK not in notice.message
+        assert notice.reduced() == notice
+    assert Notice("closing", public=True).reduced().message == "closing"
