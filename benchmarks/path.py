@@ -82,7 +82,7 @@ async def _publish() -> Step:
     hub, entries = Hub(), _entries(KINDS)
 
     async def work() -> None:
-        hub.publish(entries)
+        hub.publish_nowait(entries)
 
     return "number it and append it to the backlog", "line", await _cheapest(work, KINDS)
 
@@ -137,14 +137,14 @@ async def _broadcast(
             async for item in subscription:
                 assert isinstance(item, Selection)
                 item.pieces(FORMATS["sse"])
-                behind -= subscription.cursor.entry == target
+                behind -= subscription.position.entry == target
                 if not behind:
                     done.set()
 
     async def send(entries: list[LogEntry]) -> None:
         nonlocal behind, done, target
         behind, done, target = readers, trio.Event(), target + len(entries)
-        hub.publish(entries)
+        hub.publish_nowait(entries)
         await done.wait()
 
     async with open_hub() as hub, trio.open_nursery() as nursery:

@@ -20,7 +20,7 @@ from benchmarks.lines import KINDS, STAMP, stamp_all, templates
 from natstream.demo.nats_server import NatsServer
 from natstream.errors import NatstreamError
 from natstream.journal.jetstream import JetStream, StreamConfig
-from natstream.nats.connection import Connection, Login
+from natstream.nats.connection import Login, NatsConnection
 
 __all__ = [
     "MACHINES",
@@ -79,8 +79,8 @@ async def fill(journal: NatsServer, count: int) -> None:
             refused = payload or headers
         progress.set()
 
-    connection = Connection(login, lambda: progress.set())
-    jetstream = JetStream(connection, login.place, STREAM, on_ack)
+    connection = NatsConnection(login, lambda: progress.set())
+    jetstream = JetStream(connection, login.address, STREAM, on_ack)
     wires = message_templates(range(MACHINES))
     async with connection.connected(jetstream.subjects):
         try:

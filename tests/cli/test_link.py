@@ -32,7 +32,7 @@ def make_link(*arguments: str, **environ: str) -> tuple[str, str, int]:
 async def test_a_link_becomes_a_cookie_and_is_a_bearer_token() -> None:
     """From the command to the stream."""
     async with closed_service() as service:
-        service.service.core.hub.publish(LINES)
+        service.service.core.hub.publish_nowait(LINES)
         arguments = ("--app", "web", "--min-level", "warn", "--not", "password", "--expires", "2h")
         printed, said, status = make_link(*arguments, "--url", service.url)
         assert status == 0

@@ -850,7 +850,7 @@ class SlowHub(Hub):
         self.began = trio.Event()
         self.fed = 0
 
-    async def feed(
+    async def publish(
         self,
         entries: Sequence[LogEntry],
         receipt: object = None,
@@ -900,7 +900,7 @@ async def test_a_delivery_does_not_hold_the_closing_for_ever() -> None:
     """It is cut off in the end, and its sender told that a part of it is there."""
 
     class StuckHub(SlowHub):
-        async def feed(self, entries: Sequence[LogEntry], *more: Any, **others: Any) -> None:
+        async def publish(self, entries: Sequence[LogEntry], *more: Any, **others: Any) -> None:
             self.began.set()
             await trio.sleep_forever()
 
@@ -949,7 +949,7 @@ async def test_a_large_batch_reaches_the_hub_in_runs() -> None:
     sizes: list[int] = []
 
     class CountingHub(Hub):
-        async def feed(
+        async def publish(
             self,
             entries: Sequence[LogEntry],
             receipt: object = None,
@@ -957,7 +957,7 @@ async def test_a_large_batch_reaches_the_hub_in_runs() -> None:
             arrivals: Sequence[int] | None = None,
         ) -> None:
             sizes.append(len(entries))
-            await super().feed(entries)
+            await super().publish(entries)
 
     async with LogDrainServer(LogCollector(), hub=CountingHub()) as server:
         await exchange(server, post(b"\n".join([line("x")] * 5_500)))

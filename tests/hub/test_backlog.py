@@ -14,7 +14,7 @@ from natstream.entries.entry import ENTRY_OVERHEAD, LogEntry, Notice
 from natstream.entries.filters import EVERYTHING, Filter
 from natstream.formats.events import NDJSON, SSE, TEXT, Format
 from natstream.hub import backlog as module
-from natstream.hub.backlog import PIECE_BYTES, Backlog, Batch, Cursor
+from natstream.hub.backlog import PIECE_BYTES, Backlog, Batch, Position
 
 WEB = Filter.from_query([("app", "web")])
 
@@ -50,9 +50,9 @@ def numbers(batch: Batch) -> list[int]:
     return said
 
 
-def read_all(backlog: Backlog, cursor: Cursor, max_lines: int = 10**9) -> list[int]:
+def read_all(backlog: Backlog, position: Position, max_lines: int = 10**9) -> list[int]:
     """Everything from a place on."""
-    return numbers(backlog.read(cursor, backlog.end.entry, max_lines, 2**40))
+    return numbers(backlog.read(position, backlog.end.entry, max_lines, 2**40))
 
 
 # --- keeping and forgetting --------------------------------------------------------------------
@@ -62,9 +62,9 @@ def test_an_empty_one() -> None:
     """It starts with number 1."""
     backlog = filled(0)
     assert (backlog.lines, backlog.bytes, backlog.first) == (0, 0, 1)
-    assert backlog.end == Cursor(1, backlog.first_notice)
+    assert backlog.end == Position(1, backlog.first_notice)
     assert (backlog.newest_ms, backlog.oldest_ms) == (0, None)
-    assert read_all(backlog, Cursor(1, 0)) == []
+    assert read_all(backlog, Position(1, 0)) == []
     assert backlog.number_at(0) == backlog.number_at(10**15) == 1
 
 
@@ -72,7 +72,7 @@ def test_entries_get_consecutive_numbers_from_one() -> None:
     """Whatever has been forgotten."""
     backlog = filled(12, max_lines=5)
     assert (backlog.first, backlog.lines, backlog.end.entry) == (8, 5, 13)
-    assert read_all(backlog, Cursor(8, 0)) == [8, 9, 10, 11, 12]
+    assert read_all(backlog, Position(8, 0)) == [8, 9, 10, 11, 12]
     assert (backlog.oldest_ms, backlog.newest_ms) == (1_070, 1_110)
     assert [backlog.arrival(number) for number in (8, 12)] == [1_070, 1_110]
 
@@ -89,9 +89,9 @@ def test_the_first_limit_reached_counts() -> None:
 def test_one_entry_is_kept_whatever_it_costs() -> None:
     """A limit that one line passes would lose it before anybody has read it."""
     backlog = filled(3, max_bytes=1)
-    assert read_all(backlog, Cursor(1, 0)) == [3]
+    assert read_all(backlog, Position(1, 0)) == [3]
     append(backlog, [line(4, size=10**6)], 2_000)
-    assert read_all(backlog, Cursor(1, 0)) == [4]
+    assert read_all(backlog, Position(1, 0)) == [4]
     assert backlog.bytes == line(4, size=10**6).cost
 
 
@@ -111,7 +111,7 @@ def test_a_burst_larger_than_the_backlog_leaves_its_end() -> None:
     """At once, too."""
     backlog = Backlog("e", max_lines=10, max_bytes=2**30)
     append(backlog, lines(1, 10_000), 5)
-    assert read_all(backlog, Cursor(1, 0)) == list(range(9_991, 10_001))
+    assert read_all(backlog, Position(1, 0)) == list(range(9_991, 10_001))
 
 
 def test_what_is_forgotten_is_not_kept_alive() -> None:
@@ -177,12 +177,12 @@ def test_a_run_stops_at_the_first_limit() -> None:
         (3, 100, 2**30, []),
         (1, 100, 2**30, []),
     ):
-        assert numbers(backlog.read(Cursor(3, 0), end, max_lines, max_bytes)) == got
+        assert numbers(backlog.read(Position(3, 0), end, max_lines, max_bytes)) == got
 
 
 def test_a_run_knows_its_place() -> None:
     """Its epoch, its entries' arrivals, and where the next one starts."""
-    batch = filled(10).read(Cursor(3, 0), 6, 100, 2**30)
+    batch = filled(10).read(Position(3, 0), 6, 100, 2**30)
     assert (batch.epoch, batch.first, list(batch.arrivals)) == ("e", 3, [1_020, 1_030, 1_040])
     assert batch.end.entry == 6
 
@@ -190,9 +190,9 @@ def test_a_run_knows_its_place() -> None:
 def test_what_is_forgotten_is_never_read() -> None:
     """A place before the oldest entry gives the oldest on; a place at the end gives nothing."""
     backlog = filled(12, max_lines=5)
-    assert read_all(backlog, Cursor(2, 0)) == [8, 9, 10, 11, 12]
-    assert read_all(backlog, Cursor(13, 0)) == []
-    gone = backlog.read(Cursor(2, 0), 5, 100, 2**30)
+    assert read_all(backlog, Position(2, 0)) == [8, 9, 10, 11, 12]
+    assert read_all(backlog, Position(13, 0)) == []
+    gone = backlog.read(Position(2, 0), 5, 100, 2**30)
     assert (numbers(gone), gone.end.entry) == ([], 5)
 
 
@@ -205,7 +205,7 @@ def test_a_notice_stands_before_the_next_entry() -> None:
     backlog.append_notice(Notice("lost"))
     backlog.append_notice(Notice("back"))
     append(backlog, [line(3)], 2_000)
-    batch = backlog.read(Cursor(1, 0), 4, 100, 2**30)
+    batch = backlog.read(Position(1, 0), 4, 100, 2**30)
     assert numbers(batch) == [1, 2, 3]
     assert [(number, notice.message) for number, notice in batch.notices] == [
         (3, "lost"),
@@ -260,7 +260,7 @@ def mixed() -> Batch:
     backlog.append_notice(Notice("lost", "error", 5))
     append(backlog, lines(3, 4), 1_001)
     backlog.append_notice(Notice("back", "system", 6))
-    return backlog.read(Cursor(1, 0), 7, 100, 2**30)
+    return backlog.read(Position(1, 0), 7, 100, 2**30)
 
 
 def test_a_batch_can_be_continued_from_any_place_in_it() -> None:
@@ -268,16 +268,16 @@ def test_a_batch_can_be_continued_from_any_place_in_it() -> None:
     batch = mixed()
     assert batch.since(batch.start) is batch
     second = batch.first_notice + 1
-    for cursor, entries, notices in (
-        (Cursor(1, second), [1, 2, 3, 4, 5, 6], 1),
-        (Cursor(3, batch.first_notice), [3, 4, 5, 6], 2),
-        (Cursor(3, second), [3, 4, 5, 6], 1),
-        (Cursor(7, second), [], 1),
+    for position, entries, notices in (
+        (Position(1, second), [1, 2, 3, 4, 5, 6], 1),
+        (Position(3, batch.first_notice), [3, 4, 5, 6], 2),
+        (Position(3, second), [3, 4, 5, 6], 1),
+        (Position(7, second), [], 1),
         (batch.end, [], 0),
     ):
-        rest = batch.since(cursor)
+        rest = batch.since(position)
         assert (numbers(rest), len(rest.notices)) == (entries, notices)
-        assert (rest.start, rest.end) == (cursor, batch.end)
+        assert (rest.start, rest.end) == (position, batch.end)
 
 
 def test_a_selection_is_what_the_filter_lets_through_and_every_notice() -> None:
@@ -441,17 +441,17 @@ def check(backlog: Backlog, model: Model, data: st.DataObject) -> None:
     assert backlog.number_at(unix_ms) == next(later, total + 1)
 
     start = data.draw(st.integers(first, total + 1))
-    cursor = Cursor(start, backlog.notice_at(start))
+    position = Position(start, backlog.notice_at(start))
     got: list[LogEntry | Notice] = []
-    while not cursor.reaches(backlog.end):
+    while not position.reaches(backlog.end):
         max_lines, max_bytes = data.draw(st.tuples(st.integers(1, 4), st.integers(1, 9_000)))
-        end = data.draw(st.integers(min(cursor.entry + 1, total + 1), total + 1))
-        batch = backlog.read(cursor, end, max_lines, max_bytes)
-        assert batch.first == cursor.entry
+        end = data.draw(st.integers(min(position.entry + 1, total + 1), total + 1))
+        batch = backlog.read(position, end, max_lines, max_bytes)
+        assert batch.first == position.entry
         assert len(batch.entries) <= max_lines
         assert len(batch.entries) <= 1 or sum(entry.cost for entry in batch.entries) <= max_bytes
-        assert batch.entries or cursor.entry == total + 1
+        assert batch.entries or position.entry == total + 1
         assert list(batch.arrivals) == model.arrivals[batch.first - 1 : batch.end.entry - 1]
         got += records(batch)
-        cursor = batch.end
+        position = batch.end
     assert is_same(got, model.from_number(start))

@@ -19,7 +19,7 @@ from natstream.errors import TooManyReaders
 from natstream.hub.backlog import Batch, Selection
 from natstream.hub.hub import Hub, open_hub
 from natstream.hub.subscription import CHANNEL_BATCHES, Subscription
-from natstream.hub.timeline import Leg
+from natstream.hub.timeline import Segment
 
 WEB = Filter.from_query([("app", "web")])
 
@@ -58,7 +58,7 @@ async def test_two_readers_both_get_every_line(autojump_clock: MockClock) -> Non
     """Clones of one receive end compete; readers of one hub do not."""
     async with open_hub() as hub:
         with hub.subscribe() as one, hub.subscribe() as two:
-            await hub.feed(lines(1, 5_000))
+            await hub.publish(lines(1, 5_000))
             assert await read(one, 5_000) == await read(two, 5_000) == list(range(1, 5_001))
 
 
@@ -69,7 +69,7 @@ async def test_iteration_gives_what_is_published_and_ends_when_the_hub_closes(
     got: list[int] = []
     async with open_hub() as hub, trio.open_nursery() as nursery:
         with hub.subscribe() as reader:
-            hub.publish(lines(1, 3))
+            hub.publish_nowait(lines(1, 3))
             nursery.start_soon(wait_all_tasks_blocked)
             hub.close()
             async for item in reader:
@@ -82,9 +82,9 @@ async def test_closing_leaves_a_reader_that_is_behind_its_lines(autojump_clock: 
     async with open_hub() as hub:
         with hub.subscribe() as live, hub.subscribe(tail=0) as seeking:
             for first in range(1, 20_001, 1_000):
-                await hub.feed(lines(first, 1_000))
+                await hub.publish(lines(first, 1_000))
                 await trio.sleep(1)
-            hub.publish(lines(20_001, 1))
+            hub.publish_nowait(lines(20_001, 1))
             hub.close()
             for reader in (live, seeking):
                 got = [number async for item in reader for number in numbers(item)]
@@ -98,15 +98,17 @@ async def test_a_crash_while_handing_out_delays_no_line(
     offer = Subscription.offer
     offered: list[Batch] = []
 
-    def crash_at_the_second(subscription: Subscription, leg: Leg, batch: Batch, now: float) -> None:
+    def crash_at_the_second(
+        subscription: Subscription, segment: Segment, batch: Batch, now: float
+    ) -> None:
         offered.append(batch)
         if len(offered) == 2:
             raise RuntimeError("a bug")
-        offer(subscription, leg, batch, now)
+        offer(subscription, segment, batch, now)
 
     hub = Hub()
     with hub.subscribe() as one, hub.subscribe() as two:
-        hub.publish(lines(1, 2_500))
+        hub.publish_nowait(lines(1, 2_500))
         monkeypatch.setattr(Subscription, "offer", crash_at_the_second)
         with pytest.raises(RuntimeError):
             await hub.run()
@@ -122,9 +124,9 @@ async def test_what_is_published_after_the_end_is_too_late(autojump_clock: MockC
     with hub.subscribe() as reader:
         async with trio.open_nursery() as nursery:
             await nursery.start(hub.run)
-            hub.publish([line(1)])
+            hub.publish_nowait([line(1)])
             hub.close()
-            hub.publish([line(2)])
+            hub.publish_nowait([line(2)])
         assert [number async for item in reader for number in numbers(item)] == [1]
 
 
@@ -133,7 +135,7 @@ async def test_feeding_does_not_wait_for_a_hub_that_has_crashed(
 ) -> None:
     """A source could not be closed while it waits for that."""
 
-    def crash(subscription: Subscription, leg: Leg, batch: Batch, now: float) -> None:
+    def crash(subscription: Subscription, segment: Segment, batch: Batch, now: float) -> None:
         raise RuntimeError("a bug")
 
     hub = Hub(backlog_lines=100)
@@ -141,7 +143,7 @@ async def test_feeding_does_not_wait_for_a_hub_that_has_crashed(
 
     async def feed() -> None:
         with trio.fail_after(10):
-            await hub.feed(lines(1, 1_000))
+            await hub.publish(lines(1, 1_000))
         fed.set()
 
     with hub.subscribe():
@@ -163,7 +165,7 @@ async def test_a_burst_larger_than_the_memory_costs_a_fast_reader_nothing(
     count = 0
     async with open_hub(backlog_bytes=65_536) as hub, trio.open_nursery() as nursery:
         with hub.subscribe() as reader:
-            nursery.start_soon(hub.feed, [entry] * 1_000)
+            nursery.start_soon(hub.publish, [entry] * 1_000)
             with trio.fail_after(60):
                 while count < 1_000:
                     item = await reader.receive()
@@ -174,10 +176,10 @@ async def test_a_burst_larger_than_the_memory_costs_a_fast_reader_nothing(
 async def test_tail_counts_matching_lines(autojump_clock: MockClock) -> None:
     """`tail=2` of a filtered reader gives its two newest lines, however far back they are."""
     async with open_hub() as hub:
-        await hub.feed([*lines(1, 7), *(line(3 * n + 1) for n in range(5_000))])
+        await hub.publish([*lines(1, 7), *(line(3 * n + 1) for n in range(5_000))])
         with hub.subscribe(WEB, tail=2) as reader:
             assert await read(reader, 2) == [3, 6]
-            hub.publish([line(9)])
+            hub.publish_nowait([line(9)])
             assert await read(reader, 1) == [9]
 
 
@@ -190,7 +192,7 @@ async def test_since_gives_what_arrived_from_then_on(
     async with open_hub() as hub:
         for number in range(1, 10):
             now += 1_000
-            hub.publish([line(number)])
+            hub.publish_nowait([line(number)])
         with hub.subscribe(since=now - 2_000, follow=False) as reader:
             assert [number async for item in reader for number in numbers(item)] == [7, 8, 9]
         with hub.subscribe(since=now - 2_000, tail=2, follow=False) as reader:
@@ -204,9 +206,9 @@ async def test_without_follow_the_whole_backlog_is_replayed_and_the_iteration_en
 ) -> None:
     """What is published during the replay is not part of it."""
     async with open_hub() as hub:
-        await hub.feed(lines(1, 1_000))
+        await hub.publish(lines(1, 1_000))
         with hub.subscribe(follow=False) as reader:
-            hub.publish(lines(1_001, 5))
+            hub.publish_nowait(lines(1_001, 5))
             got = [number async for item in reader for number in numbers(item)]
     assert got == list(range(1, 1_001))
 
@@ -217,7 +219,7 @@ async def test_a_slow_reader_is_told_exactly_what_it_lost(autojump_clock: MockCl
         with hub.subscribe() as slow, hub.subscribe() as quick:
             got = []
             for start in range(1, 2_001, 20):
-                await hub.feed(lines(start, 20))
+                await hub.publish(lines(start, 20))
                 got += await read(quick, 20)
             assert got == list(range(1, 2_001))
             gap = await slow.receive()
@@ -236,7 +238,7 @@ async def test_a_filtered_readers_gap_is_an_upper_bound_and_says_so(
     async with open_hub(backlog_lines=10) as hub:
         with hub.subscribe(WEB) as reader:
             for start in range(1, 201):
-                hub.publish([line(start)])
+                hub.publish_nowait([line(start)])
                 await wait_all_tasks_blocked()
                 await trio.sleep(1)
             gap = await reader.receive()
@@ -250,16 +252,16 @@ async def test_a_reader_that_stays_behind_is_moved_to_the_newest_line(
     """After `max_lag` seconds behind, though the backlog still has everything."""
     async with open_hub(max_lag=30) as hub:
         with hub.subscribe() as slow:
-            hub.publish(lines(1, 10))
+            hub.publish_nowait(lines(1, 10))
             await trio.sleep(20)
             assert await read(slow, 10) == list(range(1, 11))
             for number in range(11, 51):
-                hub.publish([line(number)])
+                hub.publish_nowait([line(number)])
                 await trio.sleep(1)
             gap = await slow.receive()
             assert isinstance(gap, Gap)
             assert gap.missed == 40
-            hub.publish([line(51)])
+            hub.publish_nowait([line(51)])
             assert await read(slow, 1) == [51]
 
 
@@ -267,10 +269,10 @@ async def test_idling_at_the_newest_line_is_not_lagging(autojump_clock: MockCloc
     """A reader that nothing came for in an hour gets the next line without a gap."""
     async with open_hub(max_lag=30) as hub:
         with hub.subscribe() as reader:
-            hub.publish([line(1)])
+            hub.publish_nowait([line(1)])
             assert await read(reader, 1) == [1]
             await trio.sleep(3_600)
-            hub.publish([line(2)])
+            hub.publish_nowait([line(2)])
             assert await read(reader, 1) == [2]
 
 
@@ -279,11 +281,11 @@ async def test_joining_between_publishing_and_handing_out_is_not_lagging(
 ) -> None:
     """What is handed out then is not for this reader; half a minute later, the next line is."""
     async with open_hub(max_lag=30) as hub:
-        hub.publish([line(1)])
+        hub.publish_nowait([line(1)])
         with hub.subscribe() as reader:
             with trio.move_on_after(60):
                 pytest.fail(f"not for this reader: {await reader.receive()}")
-            hub.publish([line(2)])
+            hub.publish_nowait([line(2)])
             assert await read(reader, 1) == [2]
 
 
@@ -293,7 +295,7 @@ async def test_a_notice_makes_nobody_late(autojump_clock: MockClock) -> None:
         with hub.subscribe() as reader:
             hub.announce("quiet")
             await trio.sleep(60)
-            hub.publish([line(1)])
+            hub.publish_nowait([line(1)])
             await trio.sleep(1)
             assert await read(reader, 1) == [1]
 
@@ -305,14 +307,14 @@ async def test_once_moved_to_the_newest_line_a_reader_has_its_time_again(
     async with open_hub(max_lag=30) as hub:
         with hub.subscribe() as slow:
             for number in range(1, 41):
-                hub.publish([line(number)])
+                hub.publish_nowait([line(number)])
                 if number == 20:
                     hub.announce("in between")
                 await trio.sleep(1)
             gap = await slow.receive()
             assert isinstance(gap, Gap)
             assert gap.missed == 40
-            hub.publish([line(41)])
+            hub.publish_nowait([line(41)])
             await trio.sleep(1)
             item = await slow.receive()
             assert isinstance(item, Selection)
@@ -323,14 +325,14 @@ async def test_once_moved_to_the_newest_line_a_reader_has_its_time_again(
 async def test_a_replay_may_take_longer_than_the_lag(autojump_clock: MockClock) -> None:
     """The lag is counted from the end of the replay that was asked for."""
     async with open_hub(max_lag=5) as hub:
-        await hub.feed(lines(1, 3_000))
+        await hub.publish(lines(1, 3_000))
         with hub.subscribe(tail=3_000) as reader:
             got: list[int] = []
             while len(got) < 3_001:
                 got += numbers(await reader.receive())
                 await trio.sleep(3)
                 if len(got) == 1_000:
-                    hub.publish([line(3_001)])
+                    hub.publish_nowait([line(3_001)])
             assert got == list(range(1, 3_002))
 
 
@@ -342,7 +344,7 @@ async def test_notices_come_in_their_place_even_to_a_slow_reader(
         with hub.subscribe(WEB) as reader:
             for number in range(1, 31):
                 hub.announce(f"before {number}")
-                hub.publish([line(number)])
+                hub.publish_nowait([line(number)])
                 await trio.sleep(1)
             got: list[str] = []
             while len(got) < 40:
@@ -396,10 +398,10 @@ async def test_resuming_gives_what_came_since(autojump_clock: MockClock) -> None
     """The id names the last entry seen; the next is the first to come."""
     async with open_hub() as hub:
         with hub.subscribe() as reader:
-            hub.publish(lines(1, 5))
+            hub.publish_nowait(lines(1, 5))
             await read(reader, 5)
             place = reader.place
-        hub.publish(lines(6, 5))
+        hub.publish_nowait(lines(6, 5))
         with hub.subscribe(last_event_id=place) as reader:
             assert await read(reader, 5) == [6, 7, 8, 9, 10]
 
@@ -422,7 +424,7 @@ async def test_an_id_that_is_not_ours_is_a_gap_of_unknown_size(
 ) -> None:
     """Unreadable, foreign, from the future: told, then replayed by time or whole."""
     async with open_hub() as hub:
-        hub.publish(lines(1, 3))
+        hub.publish_nowait(lines(1, 3))
         text = last_event_id.format(
             now=hub.backlog.newest_ms, epoch=hub.epoch, long_ago=hub.backlog.newest_ms - 10**9
         )
@@ -443,7 +445,7 @@ async def test_another_processes_id_resumes_two_seconds_earlier(
     async with open_hub() as hub:
         for number in range(1, 10):
             now += 1_000
-            hub.publish([line(number)])
+            hub.publish_nowait([line(number)])
         with hub.subscribe(last_event_id=f"{now - 1_000}-00ff00ff-77") as reader:
             assert isinstance(await reader.receive(), Gap)
             assert await read(reader, 4) == [6, 7, 8, 9]
@@ -462,7 +464,7 @@ async def test_one_reader_too_many_is_refused(autojump_clock: MockClock) -> None
 async def test_a_cancelled_wait_loses_nothing(autojump_clock: MockClock) -> None:
     """Cancel at each wait, and every line still comes once."""
     async with open_hub(backlog_lines=10_000) as hub, trio.open_nursery() as nursery:
-        nursery.start_soon(hub.feed, lines(1, 3_000))
+        nursery.start_soon(hub.publish, lines(1, 3_000))
         got: list[int] = []
         with hub.subscribe(tail=0) as reader:
             while len(got) < 3_000:
@@ -482,7 +484,7 @@ async def test_readers_that_never_read_hold_the_same_few_batches(
         with ExitStack() as stack:
             readers = [stack.enter_context(hub.subscribe()) for _ in range(50)]
             for start in range(1, 2_001, 10):
-                await hub.feed(lines(start, 10))
+                await hub.publish(lines(start, 10))
             pinned = {id(batch) for reader in readers for batch in waiting(reader)}
             assert len(pinned) <= CHANNEL_BATCHES
 
@@ -593,10 +595,10 @@ def test_any_interleaving_gives_each_reader_an_orderly_stream(
                 client = clients[amount % len(clients)] if clients else None
                 match operation:
                     case "publish":
-                        hub.publish(lines(published + 1, amount))
+                        hub.publish_nowait(lines(published + 1, amount))
                         published += amount
                     case "feed":
-                        await hub.feed(lines(published + 1, amount))
+                        await hub.publish(lines(published + 1, amount))
                         published += amount
                     case "announce":
                         announced += 1
@@ -635,6 +637,6 @@ async def test_however_many_feed_at_once_a_fast_reader_loses_nothing() -> None:
     async with open_hub(backlog_lines=1_000) as hub, trio.open_nursery() as nursery:
         with hub.subscribe() as reader:
             for _ in range(20):
-                nursery.start_soon(hub.feed, lines(1, 500))
+                nursery.start_soon(hub.publish, lines(1, 500))
             with trio.fail_after(20):
                 assert len(await read(reader, 10_000)) == 10_000

@@ -1,6 +1,6 @@
 """A reader's way through the journal, what is stored beyond memory, and outages: in order, once.
 
-What the journal stores is a plain list here, and the hub's memory of it very small. Own legs,
+What the journal stores is a plain list here, and the hub's memory of it very small. Own segments,
 on which a process shows its own lines while the journal is away, come and go.
 """
 
@@ -25,7 +25,7 @@ from natstream.formats.events import EventId
 from natstream.hub.backlog import Backlog, Selection, StoredBatch
 from natstream.hub.hub import Hub
 from natstream.hub.subscription import Subscription
-from natstream.hub.timeline import Leg, Outage, stand_in_epoch, stood_in_for
+from natstream.hub.timeline import Outage, Segment, fallback_epoch, stood_in_for
 
 WEB = Filter.from_query([("app", "web")])
 # Of what is stored, read in one go.
@@ -139,9 +139,9 @@ class Process:
     hub: Hub
     stream: Stream
     max_lines: int
-    legs: list[Leg] = attrs.field(factory=list)
+    segments: list[Segment] = attrs.field(factory=list)
     shown: dict[str, list[int]] = attrs.field(factory=dict)
-    """What was shown on each leg of its own, by epoch."""
+    """What was shown on each segment of its own, by epoch."""
     waiting: list[int] = attrs.field(factory=list)
     """Lines of its own that are not stored."""
     known: dict[int, Outage] = attrs.field(factory=dict)
@@ -151,7 +151,7 @@ class Process:
     backlog: Backlog = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.legs.append(self.hub.leg)
+        self.segments.append(self.hub.segment)
         self.shown[self.hub.epoch] = []
         self.backlog = Backlog(
             self.stream.epoch, max_lines=self.max_lines, max_bytes=2**30, persistent=True
@@ -175,12 +175,12 @@ class Process:
         await self.show(ids)
 
     async def show(self, ids: list[int]) -> None:
-        outage = self.hub.leg.outage
+        outage = self.hub.segment.outage
         if outage is None:  # it does not know yet whether there is a journal
             return
         self.shown[self.hub.epoch] += ids
         self.known.update(dict.fromkeys(ids, outage))
-        await self.hub.feed([line(id) for id in ids])
+        await self.hub.publish([line(id) for id in ids])
 
     async def follow(self, count: int) -> None:
         """Read a part of what is stored."""
@@ -199,20 +199,20 @@ class Process:
             if self.is_away:
                 self.backlog.append(entries, [entry.cost for entry in entries], times)
             else:
-                await self.hub.feed(entries, arrivals=times)
+                await self.hub.publish(entries, arrivals=times)
 
     def go_away(self) -> None:
         """Stand in for the journal."""
-        last = self.hub.leg
+        last = self.hub.segment
         if last.outage is not None:
             return
         journal = last if last.backlog.persistent else None
-        backlog = Backlog(stand_in_epoch(journal), max_lines=self.max_lines, max_bytes=2**30)
-        leg = Leg(backlog, backlog.end, outage=Outage(time.time_ns() // 1_000_000))
-        self.hub.move_to(leg, 1)
-        leg.before = journal
-        self.legs.append(leg)
-        self.shown[leg.epoch] = []
+        backlog = Backlog(fallback_epoch(journal), max_lines=self.max_lines, max_bytes=2**30)
+        segment = Segment(backlog, backlog.end, outage=Outage(time.time_ns() // 1_000_000))
+        self.hub.move_to(segment, 1)
+        segment.before = journal
+        self.segments.append(segment)
+        self.shown[segment.epoch] = []
         self.announce()
 
     async def come_back(self) -> None:
@@ -220,11 +220,11 @@ class Process:
         if not self.is_away:
             return
         await self.follow(10**9)
-        last = self.hub.leg.before
+        last = self.hub.segment.before
         start = self.backlog.end.entry if last is None else last.flushed.entry
-        leg = Leg(self.backlog, self.backlog.end, archive=self.stream)
-        self.hub.move_to(leg, start)
-        self.legs.append(leg)
+        segment = Segment(self.backlog, self.backlog.end, archive=self.stream)
+        self.hub.move_to(segment, start)
+        self.segments.append(segment)
         for outage in set(self.known.values()):
             outage.is_over = False
         self.stream.store([id for id in self.waiting if id not in self.stream.ids])
@@ -233,7 +233,7 @@ class Process:
 
     def overflow(self) -> None:
         """Forget what was shown: it is not known again when it is stored."""
-        if (outage := self.hub.leg.outage) is not None and self.known:
+        if (outage := self.hub.segment.outage) is not None and self.known:
             outage.overflowed = True
             self.known.clear()
 
@@ -241,9 +241,9 @@ class Process:
         self.notices += 1
         self.hub.announce(str(self.notices))
 
-    def id(self, leg: Leg, number: int) -> int:
-        """What line has this number on a leg."""
-        ids = self.stream.ids if leg.epoch == self.stream.epoch else self.shown[leg.epoch]
+    def id(self, segment: Segment, number: int) -> int:
+        """What line has this number on a segment."""
+        ids = self.stream.ids if segment.epoch == self.stream.epoch else self.shown[segment.epoch]
         return ids[number - 1]
 
 
@@ -255,7 +255,7 @@ class Client:
     """Somebody who reads, is cut and comes back; each item must account for all it passes over.
 
     After each item, the reader's place says how far it has come. All before that was delivered,
-    here or on an own leg that it has left behind; or told as missing, in the exact number.
+    here or on an own segment that it has left behind; or told as missing, in the exact number.
     """
 
     process: Process
@@ -263,19 +263,19 @@ class Client:
     reader: Subscription | None = None
     stack: ExitStack = attrs.field(factory=ExitStack)
     place: str | None = None
-    leg: Leg | None = None
+    segment: Segment | None = None
     """Where it has to go on; `None` where only time tells."""
     next: int = 1
     left: dict[str, int] = attrs.field(factory=dict)
     claim: EventId | None = None
     joined: int = 0
-    """The leg on which it may have begun."""
-    joined_at: tuple[Leg, int] = attrs.field(init=False)
-    """The leg that it has joined, and its oldest line then."""
-    behind_gap: tuple[Leg, int] | None = None
+    """The segment on which it may have begun."""
+    joined_at: tuple[Segment, int] = attrs.field(init=False)
+    """The segment that it has joined, and its oldest line then."""
+    behind_gap: tuple[Segment, int] | None = None
     """Where it has to go on once it was told that something may be missing."""
-    passed: list[Leg] = attrs.field(factory=list)
-    """The own legs that it has left behind."""
+    passed: list[Segment] = attrs.field(factory=list)
+    """The own segments that it has left behind."""
     lenient: bool = False
     """It may begin elsewhere, if what was to be replayed from `next` on goes before it is found."""
     failures: int = 0
@@ -295,8 +295,8 @@ class Client:
         self.stack = ExitStack()
         self.reader = self.stack.enter_context(hub.subscribe(self.filter, **wishes))
         self.left, self.passed, self.noticed = {}, [], []
-        self.joined = self.process.legs.index(hub.leg.before or hub.leg)
-        self.joined_at = (hub.leg, hub.backlog.first)
+        self.joined = self.process.segments.index(hub.segment.before or hub.segment)
+        self.joined_at = (hub.segment, hub.backlog.first)
         self.claim, self.lenient, self.ended = None, False, False
         self.failures = self.stream.failures
         if "last_event_id" in wishes:
@@ -305,54 +305,62 @@ class Client:
             self._expect_after(EventId.parse(wishes["last_event_id"]))
             return
         self.got = set()
-        self.leg, self.next = hub.leg, hub.backlog.end.entry
+        self.segment, self.next = hub.segment, hub.backlog.end.entry
         if wishes.get("tail") is not None:
             self._expect_tail(wishes["tail"], wishes.get("since"))
         elif wishes.get("since") is not None or not wishes.get("follow", True):
             self._expect_since(wishes.get("since") or 0)
 
     def _expect_after(self, place: EventId | None) -> None:
-        self.leg = self.behind_gap = None
+        self.segment = self.behind_gap = None
         self.claim = place
-        leg = self.process.hub.leg
-        legs = {each.epoch: each for each in (leg, leg.before) if each is not None}
-        if place is not None and place.epoch in legs:
-            self.leg, self.next, self.claim = legs[place.epoch], place.number + 1, None
+        segment = self.process.hub.segment
+        segments = {each.epoch: each for each in (segment, segment.before) if each is not None}
+        if place is not None and place.epoch in segments:
+            self.segment, self.next, self.claim = segments[place.epoch], place.number + 1, None
         elif place is not None and (last := stood_in_for(place)) is not None:
             # It is told that it may get again what it was shown, and then nothing is missing.
             self.claim = last
-            if last.epoch in legs and last.number < legs[last.epoch].backlog.end.entry:
-                self.behind_gap, self.claim = (legs[last.epoch], last.number + 1), None
+            if last.epoch in segments and last.number < segments[last.epoch].backlog.end.entry:
+                self.behind_gap, self.claim = (segments[last.epoch], last.number + 1), None
 
     def _expect_since(self, unix_ms: int) -> None:
-        leg = self.process.hub.leg
-        if leg.before is not None and leg.outage is not None and unix_ms < leg.outage.since:
-            leg = leg.before
-        self.leg, self.lenient = leg, True
-        oldest_ms = leg.backlog.oldest_ms
-        if leg.archive is None or (oldest_ms is not None and oldest_ms < unix_ms):
-            self.next = leg.backlog.number_at(unix_ms)
+        segment = self.process.hub.segment
+        if (
+            segment.before is not None
+            and segment.outage is not None
+            and unix_ms < segment.outage.since
+        ):
+            segment = segment.before
+        self.segment, self.lenient = segment, True
+        oldest_ms = segment.backlog.oldest_ms
+        if segment.archive is None or (oldest_ms is not None and oldest_ms < unix_ms):
+            self.next = segment.backlog.number_at(unix_ms)
         else:
             self.next = self.stream.first_at(unix_ms)
 
     def _expect_tail(self, wanted: int, since: int | None) -> None:
-        leg: Leg | None = self.process.hub.leg
+        segment: Segment | None = self.process.hub.segment
         end = self.next
         self.lenient = True
-        while wanted and leg is not None:
-            first = min(self.stream.first, leg.backlog.first) if leg.archive else leg.backlog.first
-            self.leg, self.next = leg, end
+        while wanted and segment is not None:
+            first = (
+                min(self.stream.first, segment.backlog.first)
+                if segment.archive
+                else segment.backlog.first
+            )
+            self.segment, self.next = segment, end
             for number in range(end - 1, first - 1, -1):
-                is_late = since is not None and self._arrival(leg, number) < since
+                is_late = since is not None and self._arrival(segment, number) < since
                 if not wanted or is_late:
                     break
                 self.next = number
-                wanted -= self.filter.matches(line(self.process.id(leg, number)))
-            leg = leg.before
-            end = 0 if leg is None else leg.flushed.entry
+                wanted -= self.filter.matches(line(self.process.id(segment, number)))
+            segment = segment.before
+            end = 0 if segment is None else segment.flushed.entry
 
-    def _arrival(self, leg: Leg, number: int) -> int:
-        return self.stream.times[number - 1] if leg.archive else leg.backlog.arrival(number)
+    def _arrival(self, segment: Segment, number: int) -> int:
+        return self.stream.times[number - 1] if segment.archive else segment.backlog.arrival(number)
 
     def cut(self) -> None:
         """Lose the connection, remembering the last id."""
@@ -398,18 +406,18 @@ class Client:
             # By time, or not at all: from here on it may get again what it had.
             assert item.doubles or self.stream.failures > self.failures
             self.got = set()
-            self.leg, self.next = self.behind_gap or (None, 1)
+            self.segment, self.next = self.behind_gap or (None, 1)
             self.behind_gap = None
             return
         place = EventId.parse(self.reader.place)
         assert place is not None
         reached = place.number + 1
-        if self.leg is None or self._is_gone():
-            self._begin_at(self.reader._leg, item, reached)
+        if self.segment is None or self._is_gone():
+            self._begin_at(self.reader._segment, item, reached)
             return
         self.lenient = False
-        assert place.epoch == self.reader._leg.epoch
-        self._walk(self.reader._leg)
+        assert place.epoch == self.reader._segment.epoch
+        self._walk(self.reader._segment)
         passed = range(self.next, reached)
         self.next = max(self.next, reached)
         if isinstance(item, Gap):
@@ -417,59 +425,59 @@ class Client:
         else:
             self._check_lines(item, passed)
 
-    def _begin_at(self, leg: Leg, item: Selection | Gap, reached: int) -> None:
+    def _begin_at(self, segment: Segment, item: Selection | Gap, reached: int) -> None:
         """Nobody knows better than the reader where it found the time that it was to find."""
         assert self.reader is not None
-        self.leg, self.next, self.lenient = leg, reached, False
-        index = self.process.legs.index(leg)
-        self.passed = [each for each in self.process.legs[self.joined : index] if each.outage]
-        self.left = {epoch: cursor.entry for epoch, cursor in self.reader._left.items()}
+        self.segment, self.next, self.lenient = segment, reached, False
+        index = self.process.segments.index(segment)
+        self.passed = [each for each in self.process.segments[self.joined : index] if each.outage]
+        self.left = {epoch: position.entry for epoch, position in self.reader._left.items()}
         if isinstance(item, Selection):
             self._remember(item)
 
-    def _walk(self, goal: Leg) -> None:
-        """From leg to leg, up to the one where it is; what it leaves must have been read."""
-        while self.leg is not goal:
-            leg = self.leg
-            assert leg is not None
-            assert leg.next is not None, "a place where it cannot be"
-            left = self._wanted(range(self.next, leg.flushed.entry))
-            assert not left, "lines of the last leg are missing"
-            self.left[leg.epoch] = self.next
-            if leg.outage is not None:
-                self.passed.append(leg)
-            start = leg.next_start
-            if self.claim is not None and self.claim.epoch == leg.next.epoch:
+    def _walk(self, goal: Segment) -> None:
+        """From segment to segment, up to the one where it is; each must have been read."""
+        while self.segment is not goal:
+            segment = self.segment
+            assert segment is not None
+            assert segment.next is not None, "a place where it cannot be"
+            left = self._wanted(range(self.next, segment.flushed.entry))
+            assert not left, "lines of the last segment are missing"
+            self.left[segment.epoch] = self.next
+            if segment.outage is not None:
+                self.passed.append(segment)
+            start = segment.next_start
+            if self.claim is not None and self.claim.epoch == segment.next.epoch:
                 start = self.claim.number + 1
-            self.leg = leg.next
-            self.next = self.left.get(self.leg.epoch, start)
+            self.segment = segment.next
+            self.next = self.left.get(self.segment.epoch, start)
 
     def _wanted(self, numbers: Sequence[int]) -> list[int]:
-        """Which of these on its leg it has to get, or to be told of."""
-        leg = self.leg
-        assert leg is not None
+        """Which of these on its segment it has to get, or to be told of."""
+        segment = self.segment
+        assert segment is not None
         known: set[int] = set()
-        if leg.backlog.persistent:
+        if segment.backlog.persistent:
             known = {n for own in self.passed if own.outage for n in own.outage.numbers}
         return [
             n
             for n in numbers
-            if n not in known and self.filter.matches(line(self.process.id(leg, n)))
+            if n not in known and self.filter.matches(line(self.process.id(segment, n)))
         ]
 
     def _is_gone(self) -> bool:
         """Whether that has gone from where it was to begin, or could not be looked for."""
-        assert self.leg is not None
-        first = self.stream.first if self.leg.backlog.persistent else self.leg.backlog.first
-        leg, remembered = self.joined_at
-        has_forgotten = not leg.backlog.persistent and leg.backlog.first > remembered
+        assert self.segment is not None
+        first = self.stream.first if self.segment.backlog.persistent else self.segment.backlog.first
+        segment, remembered = self.joined_at
+        has_forgotten = not segment.backlog.persistent and segment.backlog.first > remembered
         has_failed = self.stream.failures > self.failures
         return self.lenient and (has_failed or has_forgotten or self.next < first)
 
     def _check_lines(self, item: Selection, passed: Sequence[int]) -> None:
-        assert self.leg is not None
-        assert item.batch.epoch == self.leg.epoch
-        wanted = [self.process.id(self.leg, n) for n in self._wanted(passed)]
+        assert self.segment is not None
+        assert item.batch.epoch == self.segment.epoch
+        wanted = [self.process.id(self.segment, n) for n in self._wanted(passed)]
         assert wanted == self._remember(item), "lines are missing, or there is one too many"
 
     def _remember(self, item: Selection) -> list[int]:

@@ -24,7 +24,7 @@ from natstream.hub.backlog import Selection, StoredBatch
 from natstream.hub.hub import open_hub
 from natstream.journal.archive import CHUNK_BYTES, StreamArchive
 from natstream.journal.jetstream import JetStream
-from natstream.nats.connection import Connection, Login
+from natstream.nats.connection import Login, NatsConnection
 
 STORED = 50_000
 # The lines that come meanwhile are of the first of the machines that have stored some.
@@ -117,7 +117,7 @@ async def open_archive(journal: JournalServer) -> AsyncIterator[StreamArchive]:
     config = {"name": "natstream", "subjects": ["natstream.>"]}
     await journal.ask("STREAM.CREATE.natstream", config)
     login = Login([journal.url], USER["user"], USER["password"])
-    connection = Connection(login, lambda: jetstream.end())
+    connection = NatsConnection(login, lambda: jetstream.end())
     jetstream = JetStream(connection, "test", "natstream", lambda *of_what: None)
 
     async def reach(epoch: str, deadline: float) -> JetStream:
@@ -185,7 +185,7 @@ async def test_what_one_reader_catches_up_with_leaves_memory_with_it() -> None:
         del stored
         assert gone() is None
         async with open_hub() as hub:
-            hub.publish(entries)
+            hub.publish_nowait(entries)
             await trio.testing.wait_all_tasks_blocked()  # until all has been handed out
             with hub.subscribe(Filter(q=("line",)), since=0) as reader:
                 item = await reader.receive()

@@ -202,13 +202,13 @@ async def test_a_batch_in_the_making_does_not_outlive_the_journal(journal: Journ
         sink = service.service.core.journal
         assert sink is not None
         receipt = sink.open_receipt("")
-        sink.publish([entry], receipt)
+        sink.publish_nowait([entry], receipt)
         await receipt.confirmed()
         wire.cut()
         await service.state("journal", "lost")
         wire.mend()
         await service.state("journal", "up")
-        sink.publish([entry], receipt)
+        sink.publish_nowait([entry], receipt)
         with pytest.raises(JournalUnavailable):
             await receipt.confirmed()
         assert sink.statistics().waiting == 0

@@ -16,7 +16,7 @@ from tests.support.service import RunningService, open_service
 from tests.support.wire import Wire
 from tests.web.test_stream import payload
 
-from natstream.hub.timeline import Leg
+from natstream.hub.timeline import Segment
 from natstream.journal import outbox
 
 FAR = 40_000
@@ -70,13 +70,13 @@ async def test_a_reader_that_stays_does_not_hold_what_was_shown_in_each_outage(
     ):
         await service.state("journal", "up")
         reader = reader_of(service)
-        gone: list[weakref.ref[Leg]] = []
+        gone: list[weakref.ref[Segment]] = []
         async with open_readers(reader):
             for outage in range(3):
                 wire.cut()
                 hub = service.service.core.hub
-                await until(lambda hub=hub: hub.leg.outage is not None)
-                gone.append(weakref.ref(hub.leg))
+                await until(lambda hub=hub: hub.segment.outage is not None)
+                gone.append(weakref.ref(hub.segment))
                 await publish(nats_server, numbered(20 * outage, 10))
                 await reader.has(*numbered(20 * outage, 10))
                 wire.mend()
@@ -85,7 +85,7 @@ async def test_a_reader_that_stays_does_not_hold_what_was_shown_in_each_outage(
                 await reader.has(*numbered(20 * outage + 10, 10))
             gc.collect()
             # The newest may be needed by those who were on it.
-            assert [leg() for leg in gone[:-1]] == [None, None]
+            assert [segment() for segment in gone[:-1]] == [None, None]
 
 
 async def test_a_keep_alive_does_not_prolong_the_wait_for_a_dead_journal(
@@ -108,7 +108,7 @@ async def test_a_keep_alive_does_not_prolong_the_wait_for_a_dead_journal(
             await events.receive()
             await trio.sleep(0.5)  # as much is sent as fits
             wire.cut()
-            await until(lambda: hub.leg.outage is not None)
+            await until(lambda: hub.segment.outage is not None)
             await publish(nats_server, numbered(FAR, 1))
             gaps = 0
             with trio.fail_after(30):

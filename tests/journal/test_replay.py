@@ -272,7 +272,7 @@ async def test_an_id_from_the_future_given_in_an_outage(
         await store(nats_server, 0, 10)
         await stored(journal, 10)
         wire.cut()
-        await until(lambda: service.service.core.hub.leg.outage is not None)
+        await until(lambda: service.service.core.hub.segment.outage is not None)
         ahead = Reader([service.service.bind.port], id=f"1-{epoch}-999999")
         async with open_readers(ahead):
             await store(nats_server, 10, 5)

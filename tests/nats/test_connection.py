@@ -18,14 +18,14 @@ from nats.protocol.parser import Parser
 from tests.nats.test_source import Session, fake_server
 from tests.support.mistreated import PUBLISHER, MistreatedServer
 
-from natstream.nats.connection import Connection, Login
+from natstream.nats.connection import Login, NatsConnection
 
 # --- the parser --------------------------------------------------------------------------------
 
 Call = tuple[object, ...]
 
 
-class Recorder(Connection):
+class Recorder(NatsConnection):
     """A connection without a server, and all that its parser makes of what comes."""
 
     def __init__(self) -> None:
@@ -193,7 +193,7 @@ def test_whatever_comes_it_goes_on_or_ends(chunks: list[bytes]) -> None:
 # --- a connection ------------------------------------------------------------------------------
 
 
-async def until_ended(connection: Connection) -> None:
+async def until_ended(connection: NatsConnection) -> None:
     """Long before a PING would tell."""
     with trio.fail_after(10):
         while connection.end is None:
@@ -216,7 +216,7 @@ async def test_a_malformed_message_ends_the_connection(words: bytes) -> None:
         ended += 1
 
     async with fake_server(talk) as url:
-        connection = Connection(Login([url]), end, ping_interval=60)
+        connection = NatsConnection(Login([url]), end, ping_interval=60)
         async with connection.connected({"logs.>": lambda *message: None}):
             await until_ended(connection)
     assert ended == 1
@@ -236,7 +236,7 @@ async def test_a_handler_that_raises_ends_the_connection() -> None:
         raise KeyError(message)
 
     async with fake_server(talk) as url:
-        connection = Connection(Login([url]), lambda: None, ping_interval=60)
+        connection = NatsConnection(Login([url]), lambda: None, ping_interval=60)
         async with connection.connected({"logs.>": fail}):
             await until_ended(connection)
     assert isinstance(connection.end, ProtocolError)
@@ -246,7 +246,7 @@ async def test_what_is_sent_raw_arrives_whole_and_in_order(nats_server: Mistreat
     """Also far more at once than the network takes, and nothing after the end."""
     got: list[bytes] = []
     login = Login([nats_server.url], **PUBLISHER)
-    connection = Connection(login, lambda: None)
+    connection = NatsConnection(login, lambda: None)
     connection.send(b"PUB before 0\r\n\r\n")  # there is no connection yet
     async with connection.connected({}):
         assert connection.end is None

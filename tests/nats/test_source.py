@@ -65,10 +65,10 @@ class Recorder:
     entries: list[LogEntry] = attrs.field(factory=list)
     notices: list[Notice] = attrs.field(factory=list)
 
-    def publish(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
+    def publish_nowait(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
         self.entries += entries
 
-    async def feed(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
+    async def publish(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
         self.entries += entries
         await trio.lowlevel.checkpoint()
 
@@ -662,8 +662,8 @@ class StuckHub(Recorder):
         super().__init__()
         self.go_on = trio.Event()
 
-    async def feed(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
-        await super().feed(entries)
+    async def publish(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
+        await super().publish(entries)
         await self.go_on.wait()
 
     def announce(

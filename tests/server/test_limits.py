@@ -27,7 +27,7 @@ from natstream.errors import TooManyReaders
 from natstream.server.connection import Limits
 from natstream.web.auth import COOKIE
 from natstream.web.grants import Grant
-from natstream.web.reader_quota import Places
+from natstream.web.reader_quota import ReaderQuota
 
 # --- connections ------------------------------------------------------------------------------
 
@@ -279,7 +279,7 @@ async def test_one_address_cannot_take_every_place_where_it_is_known() -> None:
 
 def test_places_that_are_left_take_no_memory() -> None:
     """Links and addresses come without an end."""
-    places = Places(10)
+    places = ReaderQuota(10)
     grant = Grant(time.time() + 60, (("app", "web"),))
     with places.take(grant, "192.0.2.1"), places.take(grant, "192.0.2.2"):
         assert len(places._taken) == 3
@@ -288,7 +288,7 @@ def test_places_that_are_left_take_no_memory() -> None:
 
 def test_the_last_place_of_a_link_is_given_once() -> None:
     """Also to those who were let through together, before one of them took it."""
-    places = Places(2)
+    places = ReaderQuota(2)
     grant = Grant(time.time() + 60, (("app", "web"),))
     places.check(grant, "")
     with places.take(grant, ""), pytest.raises(TooManyReaders), places.take(grant, ""):

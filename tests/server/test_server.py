@@ -864,7 +864,7 @@ async def test_a_connection_that_has_ended_leaves_nothing_for_the_collector(http
     """In a service that only grows now and then, it does not come for hours."""
 
     def connections() -> int:
-        return sum(isinstance(thing, connection.Connection) for thing in gc.get_objects())
+        return sum(isinstance(thing, connection.ClientConnection) for thing in gc.get_objects())
 
     async with open_server() as server:
         gc.collect()

@@ -14,7 +14,7 @@ from tests.support.processes import free_port
 
 from natstream.errors import SourceError
 from natstream.journal.jetstream import JetStream
-from natstream.nats.connection import Connection, Login
+from natstream.nats.connection import Login, NatsConnection
 
 __all__ = ["PATIENCE", "USER", "Cluster", "JournalServer", "open_cluster", "run_node", "until"]
 
@@ -83,7 +83,9 @@ def journal_environ(url: str) -> dict[str, str]:
 
 async def ask(urls: Sequence[str], api: str, body: object = None) -> dict[str, Any]:
     """What JetStream's API answers at one of these servers; an error where nobody does."""
-    connection = Connection(Login(urls, USER["user"], USER["password"]), lambda: jetstream.end())
+    connection = NatsConnection(
+        Login(urls, USER["user"], USER["password"]), lambda: jetstream.end()
+    )
     jetstream = JetStream(connection, "test", "natstream", lambda number, payload, headers: None)
     async with connection.connected(jetstream.subjects):
         try:

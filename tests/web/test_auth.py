@@ -28,7 +28,7 @@ from natstream.errors import TooManyAttempts
 from natstream.web import login_throttle as attempts_module
 from natstream.web.auth import COOKIE, OPEN
 from natstream.web.grants import Grant, Keyring
-from natstream.web.login_throttle import Attempts
+from natstream.web.login_throttle import LoginThrottle
 
 # --- tokens --------------------------------------------------------------------------------------
 
@@ -137,7 +137,7 @@ async def test_without_tokens_everything_is_open() -> None:
 
 async def test_a_wrong_token_is_answered_late(autojump_clock: trio.abc.Clock) -> None:
     """Only so many a second: none sooner than that, however many there are."""
-    attempts = Attempts()
+    attempts = LoginThrottle()
     ends: list[float] = []
 
     async def guess() -> None:
@@ -159,7 +159,7 @@ async def test_who_does_not_wait_for_the_answer_takes_nobodys_turn(
     autojump_clock: trio.abc.Clock,
 ) -> None:
     """A client that has gone is not answered."""
-    attempts = Attempts()
+    attempts = LoginThrottle()
     async with trio.open_nursery() as nursery:
         for _ in range(500):
             nursery.start_soon(attempts.fail, "")
@@ -174,7 +174,7 @@ async def test_an_address_that_goes_on_guessing_is_refused_for_a_while(
     autojump_clock: trio.abc.Clock,
 ) -> None:
     """With all of its /64; nobody else is, nor anybody whose address is not known."""
-    attempts = Attempts()
+    attempts = LoginThrottle()
     for number in range(attempts_module.MAX_FAILURES):
         attempts.check("2001:db8::1")
         await attempts.fail(f"2001:db8::{number}")
@@ -193,7 +193,7 @@ async def test_addresses_take_bounded_memory(
 ) -> None:
     """Those that began first are forgotten."""
     monkeypatch.setattr(attempts_module, "MAX_ADDRESSES", 10)
-    attempts = Attempts()
+    attempts = LoginThrottle()
     for number in range(100):
         await attempts.fail(f"192.0.2.{number}")
     assert len(attempts._addresses) == 10

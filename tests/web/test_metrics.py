@@ -118,7 +118,7 @@ async def test_the_exposition_is_valid_in_both_forms() -> None:
     """Prometheus' text and OpenMetrics, each with its content type; names by the conventions."""
     async with open_service() as service:
         await service.state("drain", "up")
-        service.service.core.hub.publish([entry()])
+        service.service.core.hub.publish_nowait([entry()])
         response = await service.get("/metrics")
         assert response.headers["Content-Type"].startswith("text/plain; version=")
         for family in parse(response.text):
@@ -174,12 +174,12 @@ async def test_gaps_and_lag_are_counted() -> None:
     """As readers are told of them; a reader that reads nothing lags by what it has not got."""
     async with open_service(NATSTREAM_BACKLOG_LINES="10") as service:
         hub = service.service.core.hub
-        hub.publish([entry("first")])
+        hub.publish_nowait([entry("first")])
         async with service.stream("?tail=1") as stream:
             place = (await stream.lines(1))[0].id
         await service.readers(0)
         for number in range(50):
-            hub.publish([entry(str(number))])
+            hub.publish_nowait([entry(str(number))])
         async with service.stream(headers={"Last-Event-ID": place}) as stream:
             await stream.lines(10)
         figure = figures(await scrape(service))
@@ -350,7 +350,7 @@ async def test_a_crash_shows() -> None:
             raise RuntimeError("injected")
 
         hub._send = fail  # type: ignore[method-assign, assignment]  # an injected fault
-        hub.publish([entry()])
+        hub.publish_nowait([entry()])
         with trio.fail_after(PATIENCE):
             while not figures(await scrape(service))("natstream_task_restarts_total", task="hub"):
                 await trio.sleep(0.02)

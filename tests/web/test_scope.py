@@ -63,7 +63,7 @@ def publish(service: RunningService) -> None:
     """Lines in the scope and outside of it, in turns, and what the service says of itself."""
     core = service.service.core
     for lines in runs():
-        core.hub.publish(lines)
+        core.hub.publish_nowait(lines)
     announce(service)
 
 
@@ -73,7 +73,7 @@ async def store(service: RunningService) -> None:
     core = service.service.core
     assert core.journal is not None
     for lines in runs():
-        await core.journal.feed(lines)
+        await core.journal.publish(lines)
     with trio.fail_after(PATIENCE):
         while core.hub.statistics().published < LINES * (1 + len(HIDDEN)):
             await trio.sleep(0.01)
@@ -209,10 +209,14 @@ async def test_a_scoped_reader_sees_all_of_its_part() -> None:
                 "shown 18",
                 "shown 19",
             ]
-            service.service.core.hub.publish([*HIDDEN, attrs.evolve(VISIBLE, message="shown live")])
+            service.service.core.hub.publish_nowait(
+                [*HIDDEN, attrs.evolve(VISIBLE, message="shown live")]
+            )
             assert (await stream.lines(1))[0].message == "shown live"
         resumed = {**headers, "Last-Event-ID": stream.id}
-        service.service.core.hub.publish([attrs.evolve(VISIBLE, message="shown later"), *HIDDEN])
+        service.service.core.hub.publish_nowait(
+            [attrs.evolve(VISIBLE, message="shown later"), *HIDDEN]
+        )
         async with service.stream(headers=resumed) as stream:
             assert (await stream.lines(1))[0].message == "shown later"
 
@@ -222,7 +226,7 @@ async def test_counts_are_those_of_the_scope() -> None:
     scope = (("app", "web"), ("min_level", "warn"))
     async with closed_service() as service:
         hub = service.service.core.hub
-        hub.publish(
+        hub.publish_nowait(
             [VISIBLE] * 3 + [entry for entry in HIDDEN if "crimson" not in entry.message] * 50
         )
         for query in ("", "?app=zebra-app", "?level=info", "?q=zebra"):
@@ -241,11 +245,11 @@ async def test_gaps_and_notices_are_reduced_for_scoped_readers() -> None:
     async with closed_service(NATSTREAM_BACKLOG_LINES="10") as service:
         core = service.service.core
         scoped = bearer(grant_text(*SCOPE))
-        core.hub.publish([VISIBLE])
+        core.hub.publish_nowait([VISIBLE])
         async with service.stream("?tail=1", headers=scoped) as stream:
             place = (await stream.lines(1))[0].id
         for _ in range(10):
-            core.hub.publish([VISIBLE, *HIDDEN])
+            core.hub.publish_nowait([VISIBLE, *HIDDEN])
         async with service.stream(headers={**scoped, "Last-Event-ID": place}) as stream:
             gap = await stream.next()
             assert gap.data["gap"]["missed"] is None
@@ -305,7 +309,7 @@ async def test_a_stream_ends_when_the_right_to_read_it_does(busy: bool) -> None:
 
         async def publish() -> None:
             while busy:
-                service.service.core.hub.publish([VISIBLE])
+                service.service.core.hub.publish_nowait([VISIBLE])
                 await trio.sleep(0.01)
 
         nursery.start_soon(publish)

@@ -33,7 +33,7 @@ from natstream.config.settings import Settings
 from natstream.errors import ConfigurationError
 from natstream.hub.health import Health, SourceState
 from natstream.hub.hub import Hub
-from natstream.nats.connection import Connection, Login
+from natstream.nats.connection import Login, NatsConnection
 from natstream.nats.source import NatsSource
 from natstream.supervisor import keep_running, make_core
 from natstream.web.grants import Grant, Keyring
@@ -238,7 +238,7 @@ def test_no_secret_is_in_a_repr(journal_secret: str) -> None:
     login = Login(
         settings.journal_servers, "keeper", settings.journal_password, settings.journal_token
     )
-    journal = (core, core.journal, core.health, login, Connection(login, lambda: None))
+    journal = (core, core.journal, core.health, login, NatsConnection(login, lambda: None))
     for shown in (settings, source, Keyring(settings.tokens), health, hub, *journal):
         assert MARK not in f"{shown!r} {shown}"
     with pytest.raises(ConfigurationError) as caught:

@@ -27,7 +27,7 @@ from natstream.entries.escapes import one_line
 from natstream.errors import ConfigurationError, ListenError, SourceError, SourceUnavailable
 from natstream.hub.health import SourceState, SourceStatus
 from natstream.journal.jetstream import JetStream
-from natstream.nats.connection import Connection, Login
+from natstream.nats.connection import Login, NatsConnection
 from natstream.nats.source import NatsSource
 
 __all__ = [
@@ -204,8 +204,8 @@ async def _check_journal_server(
         [server], settings.journal_user, settings.journal_password, settings.journal_token
     )
     name = settings.journal_stream
-    connection = Connection(login, lambda: jetstream.end())  # it is made of the connection
-    jetstream = JetStream(connection, login.place, name, lambda number, payload, headers: None)
+    connection = NatsConnection(login, lambda: jetstream.end())  # it is made of the connection
+    jetstream = JetStream(connection, login.address, name, lambda number, payload, headers: None)
     access = Finding("ok", f"{server} takes the credentials, and lets us keep lines in {name}.>")
     async with connection.connected(jetstream.subjects):
         try:
@@ -319,10 +319,10 @@ class _Witness:
     patience: trio.CancelScope
     first: LogEntry | None = None
 
-    def publish(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
+    def publish_nowait(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
         """No source of messages does that."""
 
-    async def feed(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
+    async def publish(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
         self.first = self.first or entries[0]
         self.patience.cancel()
         await trio.lowlevel.checkpoint()

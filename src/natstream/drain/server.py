@@ -432,9 +432,9 @@ class LogDrainServer:
             accepted += len(run)
             self._route(run)
             if self._hub is not None and len(run) == 1 and size <= SMALL_BODY:
-                self._hub.publish(run, receipt)
+                self._hub.publish_nowait(run, receipt)
             elif self._hub is not None and run:
-                await self._hub.feed(run, receipt)
+                await self._hub.publish(run, receipt)
             else:
                 await trio.lowlevel.checkpoint()
         if receipt is not None:

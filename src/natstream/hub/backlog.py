@@ -2,7 +2,7 @@
 
 Entries get consecutive numbers from 1. Notices take no number: each stands before the entry
 whose number is its position, and is counted apart, so that counting missing lines stays exact.
-A place in this stream of both is a `Cursor`; a `Batch` is an immutable run between two.
+A place in this stream of both is a `Position`; a `Batch` is an immutable run between two.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from natstream.entries.entry import LogEntry, Notice
 from natstream.entries.filters import Filter
 from natstream.formats.events import Format
 
-__all__ = ["PIECE_BYTES", "Backlog", "Batch", "Cursor", "Selection", "StoredBatch", "fitting"]
+__all__ = ["PIECE_BYTES", "Backlog", "Batch", "Position", "Selection", "StoredBatch", "fitting"]
 
 # Notices are rare (a source's changes of state). A flapping source must not grow memory.
 MAX_NOTICES = 1_000
@@ -32,13 +32,13 @@ _COMPACT_AT = 1_024
 
 
 @attrs.frozen
-class Cursor:
+class Position:
     """A place in the stream: the number of the next entry, and of the next notice."""
 
     entry: int
     notice: int
 
-    def reaches(self, other: Cursor) -> bool:
+    def reaches(self, other: Position) -> bool:
         """Whether nothing that stands before `other` is still to come."""
         return self.entry >= other.entry and self.notice >= other.notice
 
@@ -65,22 +65,22 @@ class Batch:
     _frames: dict[Format, list[bytes | None]] = attrs.field(factory=dict, init=False, repr=False)
     _selections: dict[Filter, Selection] | None = attrs.field(factory=dict, init=False, repr=False)
 
-    start: Cursor = attrs.field(init=False)
+    start: Position = attrs.field(init=False)
     """The place of its first record."""
-    end: Cursor = attrs.field(init=False)
+    end: Position = attrs.field(init=False)
     """The place after its last record."""
 
     def __attrs_post_init__(self) -> None:
         # Every reader asks for them several times.
-        self.start = Cursor(self.first, self.first_notice)
-        self.end = Cursor(self.first + len(self.entries), self.first_notice + len(self.notices))
+        self.start = Position(self.first, self.first_notice)
+        self.end = Position(self.first + len(self.entries), self.first_notice + len(self.notices))
 
-    def since(self, cursor: Cursor) -> Batch:
+    def since(self, position: Position) -> Batch:
         """The part of it from `cursor` on, which must not lie before `start`."""
-        if cursor.entry <= self.first and cursor.notice <= self.first_notice:
+        if position.entry <= self.first and position.notice <= self.first_notice:
             return self
-        skip = max(0, cursor.entry - self.first)
-        skip_notices = max(0, cursor.notice - self.first_notice)
+        skip = max(0, position.entry - self.first)
+        skip_notices = max(0, position.notice - self.first_notice)
         return Batch(
             self.epoch,
             self.first + skip,
@@ -139,8 +139,8 @@ class StoredBatch(Batch):
     """The number of the first entry after all that was looked through."""
 
     def __attrs_post_init__(self) -> None:
-        self.start = Cursor(self.first, self.first_notice)
-        self.end = Cursor(self.until, self.first_notice)
+        self.start = Position(self.first, self.first_notice)
+        self.end = Position(self.until, self.first_notice)
         # Nobody shares it.
         self.release()
 
@@ -258,9 +258,9 @@ class Backlog:
         return len(self._entries) - self._start
 
     @property
-    def end(self) -> Cursor:
+    def end(self) -> Position:
         """The place after the newest record."""
-        return Cursor(self.first + self.lines, self.first_notice + len(self._notices))
+        return Position(self.first + self.lines, self.first_notice + len(self._notices))
 
     @property
     def newest_ms(self) -> int:
@@ -314,20 +314,20 @@ class Backlog:
         """The number of the first notice that stands before the entry `number` or later."""
         return self.first_notice + bisect_left(self._notices, number, key=lambda item: item[0])
 
-    def read(self, cursor: Cursor, end: int, max_lines: int, max_bytes: int) -> Batch:
+    def read(self, position: Position, end: int, max_lines: int, max_bytes: int) -> Batch:
         """The run from `cursor` up to the entry `end`, as far as it is remembered.
 
         It stops after `max_lines` entries or `max_bytes` of what they cost, but gives at least
         one entry where there is one. Notices come along up to the place where it stops.
         """
-        first = max(cursor.entry, min(self.first, end))
+        first = max(position.entry, min(self.first, end))
         start = self._start + max(0, first - self.first)
         stop = max(
             start, min(start + max_lines, self._start + end - self.first, len(self._entries))
         )
         stop = start + fitting(self._costs[start:stop], max_bytes)
         number = first + stop - start
-        first_notice = max(cursor.notice, self.first_notice)
+        first_notice = max(position.notice, self.first_notice)
         # Those that stand before the entry after this run are its last records.
         last_notice = max(first_notice, self.notice_at(number + 1))
         offset = self.first_notice

@@ -1,6 +1,6 @@
 """The hub: entries in, to every reader out. On trio; no sockets.
 
-A reader is a cursor into the backlog; its memory channel only carries what is new. So one
+A reader is a position into the backlog; its memory channel only carries what is new. So one
 mechanism serves replay, resume, catching up after a slow moment and announcing loss: whatever
 a batch from the channel does not continue is read from the backlog, and what the backlog no
 longer has is told as a `Gap`.
@@ -25,9 +25,9 @@ from natstream.entries.entry import Gap, LogEntry, Notice
 from natstream.entries.filters import EVERYTHING, Filter
 from natstream.errors import TooManyReaders
 from natstream.formats.events import EventId
-from natstream.hub.backlog import Backlog, Batch, Cursor, fitting
+from natstream.hub.backlog import Backlog, Batch, Position, fitting
 from natstream.hub.subscription import Subscription
-from natstream.hub.timeline import Leg
+from natstream.hub.timeline import Segment
 
 __all__ = ["Hub", "HubStatistics", "open_hub"]
 
@@ -84,10 +84,10 @@ class Hub:
         """The limits are `open_hub`'s; `observe` is told of all that is published, at once."""
         self._observe = observe
         self._backlog_lines, self._backlog_bytes = backlog_lines, backlog_bytes
-        self.leg = self._own_leg()
+        self.segment = self._own_segment()
         """What new readers join, and entries are published to."""
         self.opened = trio.Event()
-        """Set once it is known which leg that is: where there is a journal, it takes a moment."""
+        """Set once that segment is known: with a journal, finding it takes a moment."""
         self.opened.set()
         self.max_readers = max_readers
         self.max_lag = max_lag
@@ -107,17 +107,17 @@ class Hub:
 
     @property
     def backlog(self) -> Backlog:
-        """The current leg's."""
-        return self.leg.backlog
+        """The current segment's."""
+        return self.segment.backlog
 
     @property
     def epoch(self) -> str:
-        """The current leg's."""
-        return self.leg.backlog.epoch
+        """The current segment's."""
+        return self.segment.backlog.epoch
 
     # --- sources -------------------------------------------------------------------------
 
-    def publish(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
+    def publish_nowait(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
         """Hand entries to all readers. Never waits.
 
         At most a quarter of the backlog at once, with checkpoints between; `feed` does that.
@@ -130,13 +130,13 @@ class Hub:
     def _publish(
         self, entries: Sequence[LogEntry], costs: Sequence[int], arrivals: Sequence[int]
     ) -> None:
-        self.leg.backlog.append(entries, costs, arrivals)
+        self.segment.backlog.append(entries, costs, arrivals)
         self._published_bytes += sum(costs)
         self._work.set()
         if self._is_urgent():
             self._urgent.set()
 
-    async def feed(
+    async def publish(
         self,
         entries: Sequence[LogEntry],
         receipt: object = None,
@@ -198,26 +198,26 @@ class Hub:
         self.backlog.append_notice(Notice(message, type, gap=gap, public=public))
         self._work.set()
 
-    def move_to(self, leg: Leg, start: int) -> None:
-        """Go on with another leg: readers go over once they have had what is left of this one.
+    def move_to(self, segment: Segment, start: int) -> None:
+        """Go on with another segment: readers go over once they have had what is left of this one.
 
         `start` is its number with which those begin there who have never been on it.
         """
-        last = self.leg
+        last = self.segment
         for batch in self._unflushed(self.backlog.end):
             self._send(batch)
-        leg.number = last.number + 1
-        last.next, last.next_start = leg, start
+        segment.number = last.number + 1
+        last.next, last.next_start = segment, start
         last.before = None  # who looks back begins with the journal's
-        self.leg = leg
+        self.segment = segment
         self._flushed_bytes = self._published_bytes
         self._feeders.unpark_all()
 
-    def _own_leg(self) -> Leg:
+    def _own_segment(self) -> Segment:
         backlog = Backlog(
             secrets.token_hex(4), max_lines=self._backlog_lines, max_bytes=self._backlog_bytes
         )
-        return Leg(backlog, backlog.end)
+        return Segment(backlog, backlog.end)
 
     # --- the task ------------------------------------------------------------------------
 
@@ -273,7 +273,7 @@ class Hub:
                 self._send(batch)
             except Exception:
                 # Restarted, it hands this out again; readers pass over what they have had.
-                self.leg.flushed = batch.start
+                self.segment.flushed = batch.start
                 self._work.set()
                 raise
             # In the first the readers wake, and most of what they send leaves in it. CPU time:
@@ -288,23 +288,23 @@ class Hub:
         if not self._is_urgent():
             self._urgent = trio.Event()
 
-    def _unflushed(self, until: Cursor) -> Iterator[Batch]:
-        leg = self.leg
-        while leg is self.leg and not leg.flushed.reaches(until):
-            batch = leg.backlog.read(leg.flushed, until.entry, BATCH_LINES, BATCH_BYTES)
-            leg.flushed = batch.end
+    def _unflushed(self, until: Position) -> Iterator[Batch]:
+        segment = self.segment
+        while segment is self.segment and not segment.flushed.reaches(until):
+            batch = segment.backlog.read(segment.flushed, until.entry, BATCH_LINES, BATCH_BYTES)
+            segment.flushed = batch.end
             yield batch
 
     def _send(self, batch: Batch) -> None:
         now = trio.current_time()
         for subscription in self._subscriptions:
-            subscription.offer(self.leg, batch, now)
+            subscription.offer(self.segment, batch, now)
 
     def _is_urgent(self) -> bool:
         """Whether waiting for the pace could cost even a fast reader lines."""
         backlog = self.backlog
         # What has been forgotten, or was never there, is late already: the flush would not help.
-        lines = backlog.end.entry - max(self.leg.flushed.entry, backlog.first)
+        lines = backlog.end.entry - max(self.segment.flushed.entry, backlog.first)
         size = self._published_bytes - self._flushed_bytes
         return lines * 4 > backlog.max_lines or size * 4 > backlog.max_bytes
 
@@ -321,14 +321,14 @@ class Hub:
             SourceUnavailable: it may be stored, and the journal does not answer.
         """
         place = EventId.parse(event_id)
-        for leg in (self.leg, self.leg.before):
-            if place is None or leg is None or leg.epoch != place.epoch:
+        for segment in (self.segment, self.segment.before):
+            if place is None or segment is None or segment.epoch != place.epoch:
                 continue
-            backlog, number = leg.backlog, place.number
+            backlog, number = segment.backlog, place.number
             if backlog.first <= number < backlog.end.entry:
-                return backlog.read(Cursor(number, 0), number + 1, 1, 1).entries[0]
-            if leg.archive is not None:
-                return await leg.archive.find(number)
+                return backlog.read(Position(number, 0), number + 1, 1, 1).entries[0]
+            if segment.archive is not None:
+                return await segment.archive.find(number)
         return None
 
     @contextmanager

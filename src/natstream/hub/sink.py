@@ -24,10 +24,10 @@ class Receipt(Protocol):
 class Sink(Protocol):
     """Takes entries, in order."""
 
-    def publish(self, entries: Sequence[LogEntry], receipt: Receipt | None = None) -> None:
+    def publish_nowait(self, entries: Sequence[LogEntry], receipt: Receipt | None = None) -> None:
         """Take a few entries. Never waits."""
 
-    async def feed(self, entries: Sequence[LogEntry], receipt: Receipt | None = None) -> None:
+    async def publish(self, entries: Sequence[LogEntry], receipt: Receipt | None = None) -> None:
         """Take any number of entries, at the pace at which they can be handed on."""
 
     def open_receipt(self, key: str) -> Receipt | None:

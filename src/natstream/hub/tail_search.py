@@ -13,8 +13,8 @@ import trio
 
 from natstream.entries.filters import Filter
 from natstream.errors import SourceError
-from natstream.hub.backlog import Cursor
-from natstream.hub.timeline import Archive, ArchiveReader, Leg
+from natstream.hub.backlog import Position
+from natstream.hub.timeline import Archive, ArchiveReader, Segment
 
 __all__ = ["TailSearch"]
 
@@ -38,24 +38,24 @@ class _Slice:
 
 
 class TailSearch:
-    """Where the last so many matching entries begin: in `leg`, with the number `place`.
+    """Where the last so many matching entries begin: in `segment`, with the number `place`.
 
     Args:
         filter: what they have to match.
         wanted: how many.
         since: Unix ms; none that arrived before.
-        leg: where to begin, before the number `place`.
+        segment: where to begin, before the number `place`.
     """
 
     def __init__(
-        self, filter: Filter, wanted: int, since: int | None, leg: Leg, place: int
+        self, filter: Filter, wanted: int, since: int | None, segment: Segment, place: int
     ) -> None:
         self._filter = filter
         self._wanted = wanted
         self._since = since
-        self.leg = leg
-        # The leg itself forgets it once the journal is back.
-        self._before = leg.before
+        self.segment = segment
+        # The segment itself forgets it once the journal is back.
+        self._before = segment.before
         self.place = place
         self._step = STORED_LINES
         self._lowest: int | None = None
@@ -69,15 +69,17 @@ class TailSearch:
             SourceError: what is stored cannot be looked through; `place` is as far as it got.
         """
         while self._wanted:
-            backlog = self.leg.backlog
+            backlog = self.segment.backlog
             lowest = backlog.first if self._since is None else backlog.number_at(self._since)
             if (start := max(lowest, self.place - SLICE_LINES)) < self.place:
                 self._search_memory(start)
                 await trio.lowlevel.checkpoint()
             elif self._before is not None:
-                self.leg, self._before = self._before, None
-                self.place = self.leg.flushed.entry
-            elif self.leg.archive is None or not await self._search_stored(self.leg.archive):
+                self.segment, self._before = self._before, None
+                self.place = self.segment.flushed.entry
+            elif self.segment.archive is None or not await self._search_stored(
+                self.segment.archive
+            ):
                 return
 
     def close(self) -> None:
@@ -87,8 +89,8 @@ class TailSearch:
             self._slice = None
 
     def _search_memory(self, start: int) -> None:
-        backlog = self.leg.backlog
-        batch = backlog.read(Cursor(start, 0), self.place, SLICE_LINES, backlog.max_bytes)
+        backlog = self.segment.backlog
+        batch = backlog.read(Position(start, 0), self.place, SLICE_LINES, backlog.max_bytes)
         found = self._filter.select(batch.entries)
         enough = len(found) >= self._wanted
         self.place = batch.number(found[-self._wanted]) if enough else batch.first

@@ -1,8 +1,8 @@
 """The parts of a reader's way: each under one epoch, and where the next one begins.
 
-Without a journal there is one leg, the process's own. With one, the hub goes from the journal's
-leg to one of its own lines alone while the journal is away, and back. A reader finishes a leg,
-then goes on to the next; so nothing is lost or out of order on the way. No I/O here.
+Without a journal there is one segment, the process's own. With one, the hub goes from the journal's
+segment to one of its own lines alone while the journal is away, and back. A reader finishes a
+segment, then goes on to the next; so nothing is lost or out of order on the way. No I/O here.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import attrs
 from natstream.entries.entry import LogEntry
 from natstream.entries.filters import Filter
 from natstream.formats.events import EventId
-from natstream.hub.backlog import Backlog, Cursor, StoredBatch
+from natstream.hub.backlog import Backlog, Position, StoredBatch
 
-__all__ = ["Archive", "ArchiveReader", "Leg", "Outage", "stand_in_epoch", "stood_in_for"]
+__all__ = ["Archive", "ArchiveReader", "Outage", "Segment", "fallback_epoch", "stood_in_for"]
 
 _STAND_IN = re.compile(r"[0-9a-f]{8}n(\d{1,18})(j[0-9a-z]+)", re.ASCII)
 # Of an epoch, in an id.
@@ -64,12 +64,12 @@ class Archive(Protocol):
 
 @attrs.define(eq=False)
 class Outage:
-    """What is known of a leg without the journal, once the journal is back."""
+    """What is known of a segment without the journal, once the journal is back."""
 
     since: int
     """Unix ms of its start."""
     numbers: set[int] = attrs.field(factory=set)
-    """The numbers under which the journal stored what this leg has shown, as far as seen."""
+    """The numbers under which the journal stored what this segment has shown, as far as seen."""
     overflowed: bool = False
     """There were too many lines to know them all again."""
     is_over: bool = False
@@ -90,20 +90,20 @@ class Outage:
 
 
 @attrs.define(eq=False)
-class Leg:
+class Segment:
     """A part of the way under one epoch."""
 
     backlog: Backlog
-    flushed: Cursor
+    flushed: Position
     """The place up to which readers have been handed batches."""
     number: int = 0
-    """Legs are counted from 0."""
+    """Segments are counted from 0."""
     archive: Archive | None = None
     outage: Outage | None = None
-    """Where this leg stands in for the journal."""
-    before: Leg | None = None
-    """The journal's leg that this one follows, for who wants to look back."""
-    next: Leg | None = None
+    """Where this segment stands in for the journal."""
+    before: Segment | None = None
+    """The journal's segment that this one follows, for who wants to look back."""
+    next: Segment | None = None
     next_start: int = 1
     """The number in `next` with which a reader goes on who has never been there."""
 
@@ -112,8 +112,8 @@ class Leg:
         return self.backlog.epoch
 
 
-def stand_in_epoch(journal: Leg | None) -> str:
-    """An epoch for a leg that stands in for the journal, which tells where that was left.
+def fallback_epoch(journal: Segment | None) -> str:
+    """An epoch for a segment that stands in for the journal, which tells where that was left.
 
     So a reader that comes to another process, or to this one when the journal is back, misses
     nothing of what was stored meanwhile.

@@ -125,7 +125,7 @@ class StoredReader:
         self._wish = FIRST_LINES
 
     async def read(self, until: int) -> StoredBatch:
-        """The next chunk before the number `until` (see `legs.ArchiveReader`)."""
+        """The next chunk before the number `until` (see `segments.ArchiveReader`)."""
         if self._deadline is None:
             self._deadline = trio.current_time() + DEADLINE
         while True:

@@ -1,6 +1,6 @@
 """While the journal is away: this process's own lines, shown live under an epoch of their own.
 
-In: what waits in the writer's outbox. Out: a leg of the hub's with these lines; and, once the
+In: what waits in the writer's outbox. Out: a segment of the hub's with these lines; and, once the
 journal is back, under which numbers it has what was shown, so that nobody is shown it again.
 """
 
@@ -14,11 +14,11 @@ import trio
 from natstream.entries.entry import LogEntry
 from natstream.hub.backlog import Backlog
 from natstream.hub.hub import Hub
-from natstream.hub.timeline import Leg, Outage, stand_in_epoch
+from natstream.hub.timeline import Outage, Segment, fallback_epoch
 from natstream.journal.dedup import Shown
 from natstream.journal.writer import Writer
 
-__all__ = ["StandIn"]
+__all__ = ["Fallback"]
 
 # Shown in one go, between two turns of everybody else.
 SLICE_LINES = 200
@@ -27,8 +27,8 @@ SLICE_LINES = 200
 SHOWN_FOR = 300.0
 
 
-class StandIn:
-    """Shows lines on a leg of its own, between two of the journal's.
+class Fallback:
+    """Shows lines on a segment of its own, between two of the journal's.
 
     Args:
         hub: whose readers see them.
@@ -42,9 +42,9 @@ class StandIn:
         self._shown = Shown()
         self._returned_at = 0.0
         self.outage: Outage | None = None
-        """The one that is now; `None` while the journal's leg is the hub's."""
-        self.legs = trio.Lock()
-        """Held while lines are shown, and while the hub goes from leg to leg."""
+        """The one that is now; `None` while the journal's segment is the hub's."""
+        self.segments = trio.Lock()
+        """Held while lines are shown, and while the hub goes from segment to segment."""
 
     @property
     def is_showing(self) -> bool:
@@ -52,17 +52,17 @@ class StandIn:
         return self.outage is not None
 
     def begin(self) -> None:
-        """Take the readers over. Hold `legs`."""
-        before = self._hub.leg if self._hub.leg.backlog.persistent else None
+        """Take the readers over. Hold `segments`."""
+        before = self._hub.segment if self._hub.segment.backlog.persistent else None
         backlog = Backlog(
-            stand_in_epoch(before),
+            fallback_epoch(before),
             max_lines=self._backlog_lines,
             max_bytes=self._backlog_bytes,
         )
         self.outage = Outage(time.time_ns() // 1_000_000)
-        leg = Leg(backlog, backlog.end, outage=self.outage)
-        self._hub.move_to(leg, 1)
-        leg.before = before
+        segment = Segment(backlog, backlog.end, outage=self.outage)
+        self._hub.move_to(segment, 1)
+        segment.before = before
         self._writer.outbox.start_showing()
         self._hub.announce(
             "The journal is away: until it is back, only what this process reads itself is shown",
@@ -76,23 +76,23 @@ class StandIn:
         """Show what waits, and what comes, until `end`."""
         unseen = self._writer.take_unseen()
         while self.outage is not None:
-            async with self.legs:
+            async with self.segments:
                 items = self._writer.outbox.unshown(SLICE_LINES) if self.outage else []
                 items, unseen = unseen + items, []
                 # Others were shown in an outage before, and wait ever since.
                 new = [item for item in items if item.message_id not in self._shown]
                 if new and self.outage is not None:
                     self._shown.add([item.message_id for item in new], self.outage)
-                    await self._hub.feed([item.entry for item in new])
+                    await self._hub.publish([item.entry for item in new])
             self._writer.room.unpark_all()
             if not items:
                 await self._writer.work.wait()
                 if self.outage is not None:
                     self._writer.work = trio.Event()
 
-    def end(self, leg: Leg, start: int) -> None:
-        """Hand the readers over to the journal's leg (see `Hub.move_to`). Hold `legs`."""
-        self._hub.move_to(leg, start)
+    def end(self, segment: Segment, start: int) -> None:
+        """Hand the readers over to the journal's segment (see `Hub.move_to`). Hold `segments`."""
+        self._hub.move_to(segment, start)
         self.outage = None
         self._returned_at = trio.current_time()
 

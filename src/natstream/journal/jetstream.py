@@ -16,7 +16,7 @@ import msgspec
 import trio
 
 from natstream.errors import JournalDenied, JournalUnavailable
-from natstream.nats.connection import Connection, Handler
+from natstream.nats.connection import Handler, NatsConnection
 
 __all__ = ["DUPLICATE_WINDOW", "JetStream", "Stored", "StreamConfig", "StreamInfo"]
 
@@ -89,7 +89,7 @@ class JetStream:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: NatsConnection,
         place: str,
         name: str,
         on_ack: Callable[[int, bytes, bytes], None],

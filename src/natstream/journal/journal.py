@@ -28,14 +28,14 @@ from natstream.hub.backlog import Backlog
 from natstream.hub.health import SourceState, SourceStatus
 from natstream.hub.hub import Hub
 from natstream.hub.sink import Receipt
-from natstream.hub.timeline import Leg
+from natstream.hub.timeline import Segment
 from natstream.journal.archive import READERS_AT_ONCE, StreamArchive, entry_of
 from natstream.journal.consumer import Consumer
-from natstream.journal.fallback import StandIn
+from natstream.journal.fallback import Fallback
 from natstream.journal.jetstream import JetStream, Stored, StreamConfig, StreamInfo
 from natstream.journal.outbox import Item, StorageReceipt
 from natstream.journal.writer import Writer
-from natstream.nats.connection import Connection, Login
+from natstream.nats.connection import Login, NatsConnection
 
 __all__ = ["Journal", "JournalStatistics"]
 
@@ -99,7 +99,7 @@ class Journal:
             on_overflow=self._overflown, on_too_large=self._refused, on_error=self._object
         )
         self._outbox = self._writer.outbox
-        self._stand_in = StandIn(
+        self._stand_in = Fallback(
             hub, self._writer, backlog_lines=backlog_lines, backlog_bytes=backlog_bytes
         )
         self._unread = False
@@ -119,7 +119,7 @@ class Journal:
 
     # --- sources -------------------------------------------------------------------------
 
-    def publish(self, entries: Sequence[LogEntry], receipt: Receipt | None = None) -> None:
+    def publish_nowait(self, entries: Sequence[LogEntry], receipt: Receipt | None = None) -> None:
         """Take a few entries. Never waits."""
         receipt = receipt if isinstance(receipt, StorageReceipt) else None
         if receipt is not None and receipt.turn is not self._turned:
@@ -127,12 +127,12 @@ class Journal:
             return
         self._writer.take(entries, receipt)
 
-    async def feed(self, entries: Sequence[LogEntry], receipt: Receipt | None = None) -> None:
+    async def publish(self, entries: Sequence[LogEntry], receipt: Receipt | None = None) -> None:
         """Take any number of entries, at the pace at which they are stored, or shown."""
         for start in range(0, len(entries), SLICE_LINES):
             while self._is_crowded:
                 await self._writer.room.park()
-            self.publish(entries[start : start + SLICE_LINES], receipt)
+            self.publish_nowait(entries[start : start + SLICE_LINES], receipt)
             await trio.lowlevel.checkpoint()
 
     def open_receipt(self, key: str) -> StorageReceipt:
@@ -226,13 +226,15 @@ class Journal:
             jetstream.end()
             scope.cancel()
 
-        connection = Connection(self._login, on_end)
-        jetstream = JetStream(connection, self._login.place, self._config.name, self._writer.on_ack)
+        connection = NatsConnection(self._login, on_end)
+        jetstream = JetStream(
+            connection, self._login.address, self._config.name, self._writer.on_ack
+        )
         self._trouble = None
         self._jetstream, self._scope = jetstream, scope
         if self._status.state is SourceState.STARTING:
             self._status.change(
-                SourceState.CONNECTING, f"Connecting to the journal's {self._login.place}"
+                SourceState.CONNECTING, f"Connecting to the journal's {self._login.address}"
             )
         try:
             async with connection.connected(jetstream.subjects):
@@ -250,7 +252,7 @@ class Journal:
 
     async def _attempt(
         self,
-        connection: Connection,
+        connection: NatsConnection,
         jetstream: JetStream,
         task_status: trio.TaskStatus[None],
     ) -> None:
@@ -316,12 +318,12 @@ class Journal:
         except BaseException:
             consumer.close()
             raise
-        async with self._stand_in.legs:
+        async with self._stand_in.segments:
             if self._hub.backlog is not backlog:
                 self._rejoin(backlog)
             self._serving = True
         self._status.change(
-            SourceState.UP, f"Following the journal {self._config.name} at {self._login.place}"
+            SourceState.UP, f"Following the journal {self._config.name} at {self._login.address}"
         )
         if self._overflow is not None:
             lost, self._overflow = self._overflow, None
@@ -396,9 +398,9 @@ class Journal:
         )
 
     def _rejoin(self, backlog: Backlog) -> None:
-        """Hand the readers over to the journal's leg."""
-        leg = self._hub.leg
-        last = leg if leg.backlog.persistent else leg.before
+        """Hand the readers over to the journal's segment."""
+        segment = self._hub.segment
+        last = segment if segment.backlog.persistent else segment.before
         start = backlog.end.entry
         if last is not None and last.backlog is backlog:
             start = last.flushed.entry
@@ -407,7 +409,7 @@ class Journal:
         elif self._stand_in.outage is not None:
             start = backlog.number_at(self._stand_in.outage.since)
         archive = StreamArchive(backlog.epoch, self._reach, self._archive_turns)
-        self._stand_in.end(Leg(backlog, backlog.end, archive=archive), start)
+        self._stand_in.end(Segment(backlog, backlog.end, archive=archive), start)
 
     async def _follow(self, jetstream: JetStream, consumer: Consumer, backlog: Backlog) -> None:
         try:
@@ -420,7 +422,7 @@ class Journal:
             raise
 
     async def _take(self, run: Sequence[Stored], backlog: Backlog) -> None:
-        """Give a run to the hub, or while that is on another leg, to the backlog alone."""
+        """Give a run to the hub, or while that is on another segment, to the backlog alone."""
         waiting = deque(run)
         while waiting:
             if waiting[0].number < backlog.end.entry:
@@ -439,10 +441,10 @@ class Journal:
             self._status.lines += len(part)
             self._status.bytes += sum(len(stored.payload) for stored in part)
             try:
-                async with self._stand_in.legs:
+                async with self._stand_in.segments:
                     if self._hub.backlog is backlog:
                         self._hub.count(new)
-                        await self._hub.feed(entries, arrivals=arrivals)
+                        await self._hub.publish(entries, arrivals=arrivals)
                     else:
                         backlog.append(entries, [entry.cost for entry in entries], arrivals)
                         outage = self._stand_in.outage
@@ -471,7 +473,7 @@ class Journal:
             if self._serving:
                 await self._turned.wait()
             elif await self._stays_away():
-                async with self._stand_in.legs:
+                async with self._stand_in.segments:
                     if not self._serving:
                         self._stand_in.begin()
                 await self._stand_in.show()

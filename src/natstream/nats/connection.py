@@ -30,7 +30,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import trio_asyncio  # type: ignore[import-untyped] # it has no types
 
-__all__ = ["PING_INTERVAL", "Connection", "Failure", "Handler", "Login"]
+__all__ = ["PING_INTERVAL", "Failure", "Handler", "Login", "NatsConnection"]
 
 # Connecting takes a few round trips, at most a second or so round the globe, TLS included.
 # One server that does not answer must not keep us from the next.
@@ -63,7 +63,7 @@ class Login:
     token: str = attrs.field(default="", repr=False)
 
     @property
-    def place(self) -> str:
+    def address(self) -> str:
         """The servers' addresses, without whatever else their URLs may hold."""
         return "NATS at " + " or ".join(_host_and_port(server) for server in self.servers)
 
@@ -93,7 +93,7 @@ class Failure:
     """The subject that is forbidden, or the reason; fit to be shown."""
 
 
-class Connection(Client):
+class NatsConnection(Client):
     """One connection of nats-py's client.
 
     Some methods of the client and of its parser are overridden, and `send` writes to its buffer;
@@ -263,7 +263,7 @@ class _Parser(Parser):
     1, and a second place to lose messages, since past its limits it drops the newest.
     """
 
-    nc: Connection
+    nc: NatsConnection
     _wanted = 0
     """How long `buf` has to be before the message in it is whole; 0 where that is not known."""
 

@@ -24,7 +24,7 @@ from natstream.entries.fly import parse_nats
 from natstream.errors import SourceDenied, SourceError, SourceUnavailable
 from natstream.hub.health import SourceState, SourceStatus
 from natstream.hub.sink import Sink
-from natstream.nats.connection import PING_INTERVAL, Connection, Login
+from natstream.nats.connection import PING_INTERVAL, Login, NatsConnection
 from natstream.nats.inbox import Inbox, Message
 
 __all__ = ["NatsSource"]
@@ -54,10 +54,10 @@ class NatsSource:
             SourceDenied: credentials or permissions are refused.
         """
         inbox = Inbox()
-        connection = Connection(self.login, inbox.wake, ping_interval=self.ping_interval)
+        connection = NatsConnection(self.login, inbox.wake, ping_interval=self.ping_interval)
         try:
             if self.status.state is SourceState.STARTING:
-                self.status.change(SourceState.CONNECTING, f"Connecting to {self.login.place}")
+                self.status.change(SourceState.CONNECTING, f"Connecting to {self.login.address}")
             async with connection.connected(dict.fromkeys(self.subjects, inbox.put)):
                 if not connection.end:
                     self._say_up()
@@ -79,7 +79,7 @@ class NatsSource:
         """Feed all that waits. Cancelled, it has fed all that it took."""
         while messages := inbox.take():
             try:
-                await self._feed(messages)
+                await self._publish(messages)
             except Exception:
                 # A bug of ours, which costs the readers some of these. They are told so here, in
                 # the lines' place: what waits behind them is still fed.
@@ -90,7 +90,7 @@ class NatsSource:
             self._say_missing(inbox.take_hole())
             await trio.lowlevel.checkpoint_if_cancelled()
 
-    async def _feed(self, messages: Sequence[Message]) -> None:
+    async def _publish(self, messages: Sequence[Message]) -> None:
         status = self.status
         entries = [
             parse_nats(subject.decode(errors="replace"), payload) for subject, payload in messages
@@ -102,11 +102,11 @@ class NatsSource:
             not entry.timestamp and not entry.provider and not entry.raw for entry in entries
         )
         with trio.CancelScope(shield=True):  # it waits for nothing but the readers' turns
-            await self.sink.feed(entries)
+            await self.sink.publish(entries)
 
     def _say_up(self) -> None:
         self.status.change(
-            SourceState.UP, f"Connected to {self.login.place}, reading {', '.join(self.subjects)}"
+            SourceState.UP, f"Connected to {self.login.address}, reading {', '.join(self.subjects)}"
         )
         if self._missing_since is not None:
             self._say_missing(Gap(None, self._missing_since))
@@ -122,9 +122,9 @@ class NatsSource:
             message = f"{gap.missed:,} lines came from NATS faster than they could be read"
         self.sink.announce(message, gap=gap)
 
-    def _explain(self, connection: Connection) -> SourceError:
+    def _explain(self, connection: NatsConnection) -> SourceError:
         """A sentence for a person: what has happened, and which setting to look at."""
-        failure, place = connection.failure(), self.login.place
+        failure, place = connection.failure(), self.login.address
         if failure.kind == "denied":
             return SourceDenied(
                 f"{place} refuses the credentials: FLY_ORG must be the organisation's slug, "

@@ -38,7 +38,7 @@ from hypercorn.utils import parse_socket_addr
 from natstream.server.http2 import BARE, H2, Acceptance
 from natstream.server.request_checks import Refused, check_head
 
-__all__ = ["LINGER", "Connection", "Limits", "Shared"]
+__all__ = ["LINGER", "ClientConnection", "Limits", "Shared"]
 
 # Seconds that an idle connection is kept. Above the 60 s of common proxies, who should be the
 # ones to close: a request that is sent just as we close is lost.
@@ -73,7 +73,7 @@ class Shared:
     limits: Limits
     state: LifespanState = attrs.field(factory=dict)
     context: WorkerContext = attrs.field(factory=lambda: WorkerContext(None))
-    idle: dict[Connection, None] = attrs.field(factory=dict)
+    idle: dict[ClientConnection, None] = attrs.field(factory=dict)
     """The connections on which nothing is asked, in the order in which they became so."""
     _last_chunk: tuple[bytes, bytes] = (b"", b"")
 
@@ -89,7 +89,7 @@ class Shared:
         return chunk
 
 
-class Connection:
+class ClientConnection:
     """One client's connection: bytes in, bytes out, and when it ends.
 
     Reading never stops while it lives (see `_Turn`), so a client that goes is noticed at once.
@@ -304,7 +304,7 @@ class Connection:
 class _H11(H11Protocol):
     """hypercorn's HTTP/1.1, which sees a client go at any time, and frames chunks itself."""
 
-    def __init__(self, connection: Connection, *arguments: Any) -> None:
+    def __init__(self, connection: ClientConnection, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._connection = connection
         self._chunked = False
@@ -356,7 +356,7 @@ class _Turn(EventWrapper):
     if a send finds out, the task that reads is left waiting for ever.
     """
 
-    def __init__(self, connection: Connection, protocol: _H11) -> None:
+    def __init__(self, connection: ClientConnection, protocol: _H11) -> None:
         super().__init__()
         self._connection = connection
         self._protocol = protocol

@@ -21,7 +21,7 @@ from hypercorn.config import Config
 from hypercorn.trio.lifespan import Lifespan
 from hypercorn.typing import ASGIFramework
 
-from natstream.server.connection import LINGER, Connection, Limits, Shared
+from natstream.server.connection import LINGER, ClientConnection, Limits, Shared
 from natstream.server.request_checks import Refused
 
 __all__ = ["serve"]
@@ -111,7 +111,7 @@ class _Clients:
     """Everybody who is connected."""
 
     shared: Shared
-    connections: set[Connection] = attrs.field(factory=set)
+    connections: set[ClientConnection] = attrs.field(factory=set)
     deserted: trio.Event = attrs.field(factory=trio.Event)
     """Set when the last one has gone."""
     refused: int = 0
@@ -135,7 +135,7 @@ class _Clients:
             await self.refuse(stream)
             return
         try:
-            connection = Connection(self.shared, stream.socket)
+            connection = ClientConnection(self.shared, stream.socket)
         except OSError:
             return  # It has gone before we looked.
         self.connections.add(connection)

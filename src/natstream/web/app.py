@@ -29,7 +29,7 @@ from natstream.web.files import Files
 from natstream.web.health_endpoints import add_healthz, add_operations, statuses
 from natstream.web.metrics import Metrics
 from natstream.web.query import parse_filter, parse_stream_request
-from natstream.web.reader_quota import Places
+from natstream.web.reader_quota import ReaderQuota
 from natstream.web.security import guard
 from natstream.web.stream import LogStreamBody
 
@@ -46,7 +46,7 @@ def create_app(
 ) -> QuartTrio:
     """The application over a hub, the health of its sources and the counts of what passed."""
     app = QuartTrio(__name__, static_folder=None)
-    places = Places(settings.max_readers)
+    places = ReaderQuota(settings.max_readers)
     files = Files(Path(__file__).parent / "static")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT

@@ -21,7 +21,7 @@ from natstream.config.settings import Settings
 from natstream.entries.entry import decode_json
 from natstream.web.errors import nothing, refusal
 from natstream.web.grants import Grant, Keyring
-from natstream.web.login_throttle import Attempts
+from natstream.web.login_throttle import LoginThrottle
 from natstream.web.metrics import Counters
 from natstream.web.security import READABLE, is_cross_site
 
@@ -40,7 +40,7 @@ SESSION_SECONDS = 7 * 86_400
 def authenticate(app: Quart, settings: Settings, counters: Counters) -> None:
     """Give each request of `app` its grant, or refuse it; and offer logging in and out."""
     keyring = Keyring(settings.tokens)
-    attempts = Attempts()
+    attempts = LoginThrottle()
 
     @app.before_request
     async def check_grant() -> Response | None:

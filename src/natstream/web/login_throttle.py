@@ -19,7 +19,7 @@ import trio
 
 from natstream.errors import TooManyAttempts
 
-__all__ = ["Attempts", "address_key"]
+__all__ = ["LoginThrottle", "address_key"]
 
 # Nobody who mistypes minds; a list of a million common passwords takes seven hours.
 DELAY = 0.5
@@ -32,7 +32,7 @@ WINDOW = 60.0
 MAX_ADDRESSES = 10_000
 
 
-class Attempts:
+class LoginThrottle:
     """The wrong tokens of one process, and what is known of where they came from."""
 
     def __init__(self) -> None:

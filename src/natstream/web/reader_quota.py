@@ -15,10 +15,10 @@ from natstream.errors import TooManyReaders
 from natstream.web.grants import Grant
 from natstream.web.login_throttle import address_key
 
-__all__ = ["Places"]
+__all__ = ["ReaderQuota"]
 
 
-class Places:
+class ReaderQuota:
     """The places of one process, by who holds them."""
 
     def __init__(self, places: int) -> None:
