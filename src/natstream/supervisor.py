@@ -89,7 +89,7 @@ class Core:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(keep_running, journal.run, self.health.sources["journal"])
             stand_in = self.health.tasks["stand-in"]
-            nursery.start_soon(keep_running, journal.stand_in, stand_in)
+            nursery.start_soon(keep_running, journal.run_beside, stand_in)
             yield
             with trio.move_on_after(self.settings.grace * FOR_JOURNAL):
                 await journal.settle()
@@ -212,6 +212,7 @@ def make_core(settings: Settings) -> Core:
         backlog_bytes=settings.backlog_bytes,
         max_readers=settings.max_readers,
         max_lag=settings.max_lag,
+        keepalive=settings.keepalive,
         observe=facets.count,
     )
     health = Health(hub.announce)
