@@ -114,8 +114,9 @@ class FanOut:
         ticks = round(self._keepalive / tick)
         while True:
             await trio.sleep(tick)
+            now = trio.current_time()
             for subscription in self.subscriptions:
-                subscription.tick(ticks)
+                subscription.tick(ticks, now)
 
     async def _hand_out(self) -> None:
         next_flush = trio.current_time()

@@ -7,6 +7,7 @@ trio; no sockets.
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -58,6 +59,8 @@ class Subscription:
         self._archive = ArchiveReading(self.cursor, self._wake)
         self._quiet_ticks = 0
         self._is_keep_alive_due = False
+        self.wake_at = math.inf
+        """When `step` returns `None` in any case, in trio's time; to within a tick."""
         self._start(request, plan_start(request))
 
     def __enter__(self) -> Subscription:
@@ -176,10 +179,10 @@ class Subscription:
         ):
             cursor.lag.since = now
 
-    def tick(self, ticks: int) -> None:
+    def tick(self, ticks: int, now: float) -> None:
         """Count a tick without data; after so many, wake the reader for a keep-alive."""
         self._quiet_ticks += 1
-        if self._quiet_ticks >= ticks:
+        if self._quiet_ticks >= ticks or now >= self.wake_at:
             self._quiet_ticks, self._is_keep_alive_due = 0, True
             self._wake()
 

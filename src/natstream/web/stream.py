@@ -72,6 +72,7 @@ class LogStreamBody(ResponseBody):
         try:
             self._stack.enter_context(self._quota)
             subscription = self._stack.enter_context(subscribing)
+            subscription.wake_at = self._until
         except TooManyReaders as error:
             # Another reader came after the handler had checked and the headers were sent.
             self._events = self._refusal(str(error))
