@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import trio
 from tests.support.eventsource import Reader, open_readers
 from tests.support.fleet import numbered, publish
@@ -12,6 +13,9 @@ from tests.support.mistreated import MistreatedServer
 from tests.support.service import RunningService, open_service
 from tests.support.wire import Wire
 from tests.web.test_stream import payload
+
+from natstream.journal.consumer import Consumer
+from natstream.journal.jetstream import Stored
 
 
 def reader_of(service: RunningService, query: str = "") -> Reader:
@@ -173,3 +177,46 @@ async def test_an_outage_in_the_midst_of_a_run(
         assert reader.lines == numbered(0, count + 1)
         assert reader.gaps == []
         assert await journal.stored() == count + 1
+
+
+async def test_lines_that_are_shown_after_they_were_stored_are_recognised(
+    nats_server: MistreatedServer, journal: JournalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines that were stored, and shown in an outage before they came back, are not shown again.
+
+    No line waits at the journal's return, and the stream holds more lines than the process reads.
+    """
+    receive = Consumer.receive
+
+    async def receive_stored(consumer: Consumer, most: int, *, wait: bool) -> list[Stored]:
+        if wait:
+            await trio.sleep_forever()
+        return await receive(consumer, most, wait=wait)
+
+    async with (
+        Wire.open(journal.port) as wire,
+        open_service(
+            nats_server, **through(wire, journal), NATSTREAM_BACKLOG_LINES="1000"
+        ) as service,
+    ):
+        await service.state("journal", "up")
+        reader = reader_of(service)
+        async with open_readers(reader):
+            with monkeypatch.context() as patch:
+                patch.setattr(Consumer, "receive", receive_stored)
+                await publish(nats_server, numbered(0, 1))
+                await reader.has(*numbered(0, 1))  # The running wait ends after this line.
+                await publish(nats_server, numbered(1, 2_000))
+
+                async def are_stored() -> bool:
+                    return await journal.stored() == 2_001 and waiting(service) == 0
+
+                await until(are_stored)
+                wire.cut()
+                await reader.has(*numbered(1, 2_000))
+            wire.mend()
+            await service.state("journal", "up")
+            await publish(nats_server, numbered(2_001, 1))
+            await reader.has(*numbered(2_001, 1))
+        assert reader.lines == numbered(0, 2_002)
+        assert reader.gaps == []

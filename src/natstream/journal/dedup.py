@@ -78,6 +78,7 @@ class Shown:
     def __init__(self) -> None:
         self._outages: OrderedDict[str, Outage] = OrderedDict()
         self._unsettled: set[Outage] = set()
+        self._oldest_since = 0.0
 
     def __contains__(self, name: str) -> bool:
         return name in self._outages
@@ -92,9 +93,21 @@ class Shown:
         """Whether each is stored, as far as it will be."""
         return not self._outages
 
-    def add(self, names: Iterable[str], outage: Outage) -> None:
-        """These were shown in this outage."""
+    @property
+    def oldest_since(self) -> float | None:
+        """Unix seconds when the oldest line came that is to be recognised; `None` if none is."""
+        return self._oldest_since if self._outages else None
+
+    def add(self, names: Iterable[str], outage: Outage, since: float) -> None:
+        """Remember the names of lines that an outage has shown.
+
+        Args:
+            names: the lines' message ids.
+            outage: when they were shown.
+            since: Unix seconds when the oldest of them came.
+        """
         self._unsettled.add(outage)
+        self._oldest_since = min(since, self._oldest_since) if self._outages else since
         for name in names:
             self._outages[name] = outage
         while len(self._outages) > SHOWN_KNOWN:

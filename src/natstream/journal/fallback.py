@@ -16,6 +16,7 @@ from natstream.hub.backlog import Backlog
 from natstream.hub.hub import Hub
 from natstream.hub.timeline import Archive, Outage, fallback_epoch
 from natstream.journal.dedup import Shown
+from natstream.journal.outbox import Item
 from natstream.journal.state import Availability, JournalState
 from natstream.journal.writer import Writer
 
@@ -95,28 +96,42 @@ class Fallback:
 
     async def _show(self) -> None:
         """Show the lines that wait, and those that come, until the journal is back."""
-        unseen = self._writer.pop_unseen()
         while self.outage is not None:
+            items: list[Item] = []
             async with self.segment_lock:
-                items = self._writer.outbox.unshown(SLICE_LINES) if self.outage else []
-                items, unseen = unseen + items, []
-                # The other lines were shown in an earlier outage, and still wait.
-                new = [item for item in items if item.message_id not in self._shown]
-                if new and self.outage is not None:
-                    self._shown.add([item.message_id for item in new], self.outage)
-                    await self._hub.publish([item.entry for item in new])
+                if self.outage is not None:
+                    # Unseen lines are popped under the lock, because the follower may read them
+                    # from the stream at the same time: then they must not be shown here.
+                    unseen, outbox = self._writer.pop_unseen(), self._writer.outbox
+                    items = unseen + outbox.unshown(SLICE_LINES)
+                    await self._show_new(items, self.outage)
             self._writer.room.unpark_all()
             if not items:
                 await self._writer.work.wait()
                 if self.outage is not None:
                     self._writer.work = trio.Event()
 
+    async def _show_new(self, items: Sequence[Item], outage: Outage) -> None:
+        """Publish the lines that no earlier outage has shown while they waited."""
+        new = [item for item in items if item.message_id not in self._shown]
+        if new:
+            names = [item.message_id for item in new]
+            self._shown.add(names, outage, min(item.since for item in new))
+            await self._hub.publish([item.entry for item in new])
+
     # --- recognising lines that were shown -----------------------------------------------
+
+    @property
+    def oldest_since(self) -> float | None:
+        """Unix seconds when the oldest line came that is to be recognised; `None` if none is."""
+        return self._shown.oldest_since
 
     def not_shown(
         self, entries: Sequence[LogEntry], names: Sequence[str], numbers: Iterable[int]
     ) -> Sequence[LogEntry]:
         """Return the entries that readers have not seen, of those that the journal has stored.
+
+        Hold `segment_lock` until the entries have their place in the journal's segment.
 
         Args:
             entries: in the journal's order.

@@ -78,6 +78,8 @@ class Follower:
                 if newest > backlog.end.entry:
                     self._skipped = True
                     backlog.jump(newest)
+                    # The archive gives readers the lines before, so an outage must not show them.
+                    self._writer.came_back((), newest)
                 return backlog
             # The server has lost entries that it had acknowledged, and reuses their numbers.
             epoch = f"{epoch}x{info.last}"
@@ -129,11 +131,13 @@ class Follower:
         self, jetstream: JetStream, until: int, expected: Mapping[str, int]
     ) -> None:
         """Recognise this process's own lines among those stored before `until`."""
-        since = self._writer.outbox.oldest_since
-        if since is not None:
+        # A line that was shown may have been stored before the outage, and does not wait.
+        times = [self._writer.outbox.oldest_since, self._fallback.oldest_since]
+        since = [each for each in times if each is not None]
+        if since:
             consumer = Consumer(jetstream)
             try:
-                since_ns = int((since - CLOCK_DIFFERENCE) * 10**9)
+                since_ns = int((min(since) - CLOCK_DIFFERENCE) * 10**9)
                 await consumer.open(1, since_ns=since_ns, headers_only=True)
                 number = 0
                 while number < until and (run := await consumer.receive(RUN_LINES, wait=False)):
@@ -164,11 +168,11 @@ class Follower:
         arrivals = [stored.unix_ns // 1_000_000 for stored in part]
         names = [_message_id(stored) for stored in part]
         numbers = [stored.number for stored in part]
-        new = self._fallback.not_shown(entries, names, numbers)
         self._status.lines += len(part)
         self._status.bytes += sum(len(stored.payload) for stored in part)
         try:
             async with self._fallback.segment_lock:
+                new = self._fallback.not_shown(entries, names, numbers)
                 if self._hub.backlog is backlog:
                     self._hub.count(new)
                     await self._hub.publish(entries, arrivals=arrivals)
