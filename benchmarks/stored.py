@@ -19,7 +19,8 @@ from tests.support.processes import HOST, BenchmarkError
 from benchmarks.lines import KINDS, STAMP, stamp_all, templates
 from natstream.demo.nats_server import NatsServer
 from natstream.errors import NatstreamError
-from natstream.journal.jetstream import JetStream, StreamConfig
+from natstream.journal.jetstream import JetStream
+from natstream.journal.stream_config import StreamConfig
 from natstream.nats.connection import Login, NatsConnection
 
 __all__ = [
@@ -85,7 +86,8 @@ async def fill(journal: NatsServer, count: int) -> None:
     async with connection.connected(jetstream.subjects):
         try:
             size = max(2**30, count * STORED_SIZE)
-            await jetstream.open_stream(StreamConfig(STREAM, 86_400.0, size, 1))
+            config = StreamConfig(name=STREAM, max_age=86_400.0, max_bytes=size, replicas=1)
+            await jetstream.open_stream(config)
         except NatstreamError as error:
             raise BenchmarkError(str(error)) from error
         sent = 0

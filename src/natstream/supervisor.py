@@ -233,8 +233,8 @@ async def _run_hub(hub: Hub, status: SourceStatus) -> None:
 
 def _make_journal(settings: Settings, hub: Hub, health: Health) -> Journal:
     # Imported late, as nats-py is.
-    from natstream.journal.jetstream import StreamConfig
     from natstream.journal.journal import Journal
+    from natstream.journal.stream_config import StreamConfig
     from natstream.nats.connection import Login
 
     stand_in = health.add_task("stand-in")
@@ -247,10 +247,10 @@ def _make_journal(settings: Settings, hub: Hub, health: Health) -> Journal:
             settings.journal_token,
         ),
         StreamConfig(
-            settings.journal_stream,
-            settings.journal_max_age,
-            settings.journal_max_bytes,
-            settings.journal_replicas,
+            name=settings.journal_stream,
+            max_age=settings.journal_max_age,
+            max_bytes=settings.journal_max_bytes,
+            replicas=settings.journal_replicas,
         ),
         hub,
         health.add_source("journal"),

@@ -230,8 +230,8 @@ async def test_a_journal_that_is_there() -> None:
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"storage": "memory"}, "it has to store in files"),
-        ({"subjects": ["natstream.logs.>"]}, "it has to take natstream.> alone"),
+        ({"storage": "memory"}, "its storage has to be file"),
+        ({"subjects": ["natstream.logs.>"]}, "its only subject has to be natstream.>"),
         ({"retention": "workqueue"}, "its retention has to be limits"),
     ],
 )

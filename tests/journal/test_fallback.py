@@ -18,8 +18,9 @@ from natstream.hub.subscription import Subscription
 from natstream.journal.archive import StreamArchive
 from natstream.journal.fallback import Fallback
 from natstream.journal.follower import Follower
-from natstream.journal.jetstream import Stored, StreamInfo
+from natstream.journal.jetstream import Stored
 from natstream.journal.state import PATIENCE, Availability, JournalState
+from natstream.journal.stream_config import StreamInfo
 from natstream.journal.writer import Writer
 
 LIMITS = {"backlog_lines": 100, "backlog_bytes": 2**20}

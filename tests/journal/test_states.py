@@ -202,18 +202,21 @@ async def test_a_server_without_jetstream(nats_server: MistreatedServer) -> None
 @pytest.mark.parametrize(
     ("config", "wrong"),
     [
-        ({"subjects": ["logs.>"]}, "it has to take natstream.> alone, and takes logs.>"),
-        ({"subjects": ["natstream.a", "natstream.b"]}, "takes natstream.a, natstream.b"),
-        ({"storage": "memory"}, "it has to store in files, and stores in memory"),
+        (
+            {"subjects": ["logs.>"]},
+            "its only subject has to be natstream.>, and its subjects are logs.>",
+        ),
+        ({"subjects": ["natstream.a", "natstream.b"]}, "its subjects are natstream.a, natstream.b"),
+        ({"storage": "memory"}, "its storage has to be file, and is memory"),
         ({"retention": "workqueue"}, "its retention has to be limits, and is workqueue"),
         ({"no_ack": True}, "acknowledges nothing"),
         (
             {"subject_transform": {"src": "natstream.>", "dest": "natstream.x.>"}},
             "it has to keep subjects as they are, and transforms them",
         ),
-        ({"max_msgs_per_subject": 9}, "it has to keep all lines, and keeps 9 of a machine"),
-        ({"max_msg_size": 999}, "it has to take messages of 4,096 bytes, and takes smaller"),
-        ({"duplicate_window": 30 * 10**9}, "stores nothing twice, and knows 30 s of it"),
+        ({"max_msgs_per_subject": 9}, "it has to keep all lines, and keeps 9 of each machine"),
+        ({"max_msg_size": 999}, "its max_msg_size has to be at least 4,096 bytes, and is 999"),
+        ({"duplicate_window": 30 * 10**9}, "stores no line twice, and is 30 s"),
     ],
 )
 async def test_a_stream_that_cannot_serve(

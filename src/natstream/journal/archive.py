@@ -18,8 +18,9 @@ from natstream.entries.fly import parse_text
 from natstream.errors import JournalUnavailable, SourceError
 from natstream.hub.backlog import StoredBatch
 from natstream.journal.consumer import Consumer
-from natstream.journal.jetstream import JetStream, Stored, StreamInfo
+from natstream.journal.jetstream import JetStream, Stored
 from natstream.journal.messages import decode, wanted_subjects
+from natstream.journal.stream_config import StreamInfo
 
 __all__ = ["READERS_AT_ONCE", "StreamArchive", "entry_of"]
 
@@ -29,10 +30,10 @@ CHUNK_BYTES = 256 * 1024
 # All readers share the connection with new entries, and the server cuts a connection on which
 # 64 MiB wait. So this many chunks may be on their way at once.
 READERS_AT_ONCE = 8
-# While the server looks for the entries that a filter may want, every entry that is to be stored
-# waits. So a reader asks for as many entries as stood among LOOK_LINES others, and at first, when
-# that is not known, for a few. Asked for 500 entries that stood among a million, the server kept a
-# busy stream waiting for 0.3 s.
+# While the server looks for entries that a filter may let through, new entries wait to be stored.
+# For example, a request for 500 entries that stood among a million kept a busy stream waiting for
+# 0.3 s. So a reader asks for as many entries as it expects among LOOK_LINES lines, judging by the
+# last request. Its first request is for FIRST_LINES entries, because their share is not known yet.
 LOOK_LINES = 20_000
 FIRST_LINES = 10
 # Seconds that a reader waits for the journal's return, and seconds between two tries.
@@ -112,10 +113,10 @@ class StreamArchive:
 
 
 def _check_is_current(consumer: Consumer, info: StreamInfo) -> None:
-    """Check that the consumer sees all of the stream, so that what it does not find is not there.
+    """Check that the consumer sees the whole stream, so that it misses no entry.
 
     Raises:
-        JournalUnavailable: its server has not caught up with the other servers of the cluster.
+        JournalUnavailable: the consumer's server lags behind the other servers of the cluster.
     """
     if info.current is not None and consumer.server not in info.current:
         raise JournalUnavailable("A server of the journal has not caught up", "reader")
@@ -135,7 +136,8 @@ class StoredReader:
         self._consumer: Consumer | None = None
         self._rest: list[Stored] = []
         """Messages that were received and not returned."""
-        self._wish = FIRST_LINES
+        self._next_count = FIRST_LINES
+        """How many messages the next pull asks for."""
 
     async def read(self, until: int) -> StoredBatch:
         """Return the next chunk before the number `until` (see `timeline.ArchiveReader`)."""
@@ -173,19 +175,19 @@ class StoredReader:
                 self._consumer = Consumer(jetstream, pull_bytes=CHUNK_BYTES)
                 self._jetstream = jetstream
                 await self._consumer.open(self._position, subjects)
-            run = await self._consumer.receive(self._wish, wait=False)
+            run = await self._consumer.receive(self._next_count, wait=False)
             if subjects or not run:
                 # The consumer may have passed over entries that are no longer stored.
                 info = await jetstream.info()
                 self._first = info.first
                 if not run and info.current is not None:
                     _check_is_current(self._consumer, info)
-                    run = await self._consumer.receive(self._wish, wait=False)
+                    run = await self._consumer.receive(self._next_count, wait=False)
         self._rest = run
         if run:
             looked_through = run[-1].number + 1 - self._position
-            wish = len(run) * LOOK_LINES // max(1, looked_through)
-            self._wish = min(CHUNK_LINES, max(1, wish))
+            count = len(run) * LOOK_LINES // max(1, looked_through)
+            self._next_count = min(CHUNK_LINES, max(1, count))
 
     def _batch(self, start: int, until: int, *, sparse: bool) -> StoredBatch:
         """Return the messages before `until`, up to a hole if every entry was asked for.
@@ -214,11 +216,11 @@ class StoredReader:
             start = min(start, until) if sparse else until
         self._position = end
         return StoredBatch(
-            self._archive.epoch,
-            start,
-            [entry_of(stored) for stored in kept],
-            [stored.unix_ns // 1_000_000 for stored in kept],
-            0,
+            epoch=self._archive.epoch,
+            first=start,
+            entries=[entry_of(stored) for stored in kept],
+            arrivals=[stored.unix_ns // 1_000_000 for stored in kept],
+            first_notice=0,
             persistent=True,
             numbers=[stored.number for stored in kept],
             until=end,

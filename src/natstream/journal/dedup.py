@@ -1,8 +1,8 @@
-"""Which line is which: the names of lines, and what is known of those that bear them. No I/O.
+"""The identity of lines: their names, and memories of names that were read or shown. No I/O.
 
-The journal stores each name once, for a while. So every process has to give the same name to the
-same line; and each remembers which names it has seen in the stream, and which of its own lines its
-readers have had while that was away.
+The stream stores one line under a name, for as long as it remembers the name. So every process has
+to give the same name to the same line. Each process also remembers the names that it has read from
+the stream, and the names of lines that it showed to its readers while the journal was away.
 """
 
 from __future__ import annotations
@@ -12,35 +12,36 @@ from collections.abc import Iterable
 
 from natstream.entries.entry import LogEntry
 from natstream.hub.timeline import Outage
-from natstream.journal.jetstream import DUPLICATE_WINDOW
 from natstream.journal.messages import content_id
+from natstream.journal.stream_config import DUPLICATE_WINDOW
 
 __all__ = ["Followed", "Names", "Shown"]
 
-# The same message of NATS may come twice, and both are told apart by their count: of this many,
-# and for longer than the server knows the first.
+# Two equal messages of NATS are two lines, which get different names because the messages are
+# counted. So many names have a count, for longer than the stream remembers the first line.
 REPEATS_KNOWN = 20_000
 REPEATS_FOR = 2 * DUPLICATE_WINDOW
-# A process may read from NATS what the stream has shown it: another was faster, by seconds if this
-# one was busy. A line that comes again once the server has forgotten the first is another line.
+# A process that is busy may read a line from NATS seconds after the stream has shown it, because
+# another process was faster. An equal line that comes later than this is another line, since the
+# stream does not remember the first one either.
 FOLLOWED_KNOWN = 50_000
 FOLLOWED_FOR = DUPLICATE_WINDOW / 2
-# As many as may wait for the journal, twice.
+# Twice as many lines as may wait for the journal.
 SHOWN_KNOWN = 200_000
 
 
 class Names:
-    """Names that every process gives to the same lines of NATS."""
+    """Names for lines of NATS, which are the same in every process."""
 
     def __init__(self) -> None:
-        # Of a plain dict, the way to the first one passes all that were deleted before it.
+        # A plain dict would pass all keys that were deleted before on the way to its first key.
         self._seen: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def name(self, entry: LogEntry, now: float) -> str:
-        """The next line's. `now` is in seconds."""
+        """Return the name of the next line; `now` is in seconds."""
         name = content_id(entry)
         count, at = self._seen.pop(name, (0, now))
-        # The second of two equal ones is a line of its own, in every process that sees both.
+        # The second of two equal lines has a name of its own, in every process that sees both.
         count = 1 if now - at > REPEATS_FOR else count + 1
         self._seen[name] = count, now
         if len(self._seen) > REPEATS_KNOWN:
@@ -49,13 +50,13 @@ class Names:
 
 
 class Followed:
-    """Names that the stream was seen to hold, lately."""
+    """The names that were read from the stream lately."""
 
     def __init__(self) -> None:
         self._seen: OrderedDict[str, float] = OrderedDict()
 
     def add(self, names: Iterable[str], now: float) -> None:
-        """These were just seen, at `now` in seconds."""
+        """Remember names that were read at `now`, in seconds."""
         seen = self._seen
         seen.update(dict.fromkeys(names, now))
         while len(seen) > FOLLOWED_KNOWN or (
@@ -64,16 +65,20 @@ class Followed:
             seen.popitem(last=False)
 
     def holds(self, name: str, now: float) -> bool:
-        """Whether one was."""
+        """Return whether a name was read lately."""
         return self._seen.get(name, float("-inf")) >= now - FOLLOWED_FOR
 
     def clear(self) -> None:
-        """The stream is gone."""
+        """Forget all names, because another stream is followed now."""
         self._seen.clear()
 
 
 class Shown:
-    """Names of what readers have had while the journal was away, until it is known to be stored."""
+    """The names of lines that readers saw while the journal was away, until each is recognised.
+
+    A line is recognised once the stream is seen to hold it, under a number. Then readers that saw
+    the line skip that number.
+    """
 
     def __init__(self) -> None:
         self._outages: OrderedDict[str, Outage] = OrderedDict()
@@ -85,12 +90,12 @@ class Shown:
 
     @property
     def is_settled(self) -> bool:
-        """Whether there is nothing left to be known."""
+        """Whether every outage has all the numbers that it will get."""
         return not self._unsettled
 
     @property
     def is_known(self) -> bool:
-        """Whether each is stored, as far as it will be."""
+        """Whether every line is recognised."""
         return not self._outages
 
     @property
@@ -99,11 +104,11 @@ class Shown:
         return self._oldest_since if self._outages else None
 
     def add(self, names: Iterable[str], outage: Outage, since: float) -> None:
-        """Remember the names of lines that an outage has shown.
+        """Remember the names of lines that were shown.
 
         Args:
             names: the lines' message ids.
-            outage: when they were shown.
+            outage: the outage in which they were shown.
             since: Unix seconds when the oldest of them came.
         """
         self._unsettled.add(outage)
@@ -114,19 +119,23 @@ class Shown:
             self.lose(next(iter(self._outages)))
 
     def stored(self, name: str, number: int) -> bool:
-        """The stream has this one, under this number; whether it was shown."""
+        """Recognise a line of the stream by its name.
+
+        Returns:
+            Whether the line was shown.
+        """
         if (outage := self._outages.pop(name, None)) is None:
             return False
         outage.numbers.add(number)
         return True
 
     def lose(self, name: str) -> None:
-        """Nobody will know this one again, if another process has stored it."""
+        """Forget a name; if another process stores the line, readers may see it twice."""
         if (outage := self._outages.pop(name, None)) is not None:
             outage.overflowed = True
 
     def settle(self) -> None:
-        """All are known that will be."""
+        """Forget all names, because no further line will be recognised."""
         for outage in self._unsettled:
             outage.is_over = True
         self._unsettled.clear()

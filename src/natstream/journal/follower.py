@@ -1,8 +1,8 @@
-"""Following the stream: its entries, under its numbers, into the hub or into memory.
+"""Following the stream: its entries go into the hub or into memory, under the stream's numbers.
 
 In: the messages of a consumer. Out: entries for the hub while readers are on the journal's
-segment, and for the backlog of that segment while they are not; and, on the way, which of this
-process's own lines are stored.
+segment, and entries for the backlog of that segment while they are not. On the way, this process's
+own lines are recognised, so that they are neither stored nor shown twice.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from natstream.hub.hub import Hub
 from natstream.journal.archive import entry_of
 from natstream.journal.consumer import Consumer
 from natstream.journal.fallback import Fallback
-from natstream.journal.jetstream import JetStream, Stored, StreamInfo
+from natstream.journal.jetstream import JetStream, Stored
+from natstream.journal.stream_config import StreamInfo
 from natstream.journal.writer import Writer
 
 __all__ = ["Follower"]
@@ -34,12 +35,12 @@ _ID_HEADER = b"Nats-Msg-Id: "
 
 
 class Follower:
-    """Reads the stream over any number of connections, and remembers where it is.
+    """Reads the stream over any number of connections, and remembers its position there.
 
     Args:
-        hub: where the entries go.
-        writer: whose lines are recognised in the stream.
-        fallback: whose lines are recognised in the stream, and which hands readers over.
+        hub: publishes the entries.
+        writer: has the lines that are to be stored.
+        fallback: has shown lines in outages.
         status: counts lines and bytes.
         backlog_lines, backlog_bytes: how much of the stream is kept in memory.
     """
@@ -63,11 +64,14 @@ class Follower:
         """Whether the stream holds lines between the last position and the start of memory."""
 
     def open_backlog(self, stream: str, info: StreamInfo) -> Backlog:
-        """Return the memory of the stream, which ends where it was left, and keep it.
+        """Return the memory of the stream, and remember it.
+
+        The memory goes on where it ended before, if this is the same stream. If the stream holds
+        more lines since then than memory does, it begins at the newest part of them.
 
         Args:
             stream: the stream's name.
-            info: the stream as it is.
+            info: the state of the stream.
         """
         seed = f"{stream}\0{info.created}"
         epoch = "j" + blake2b(seed.encode(), digest_size=5).hexdigest()
@@ -79,7 +83,7 @@ class Follower:
                     self._skipped = True
                     backlog.jump(newest)
                     # The archive gives readers the lines before, so an outage must not show them.
-                    self._writer.came_back((), newest)
+                    self._writer.add_followed((), newest)
                 return backlog
             # The server has lost entries that it had acknowledged, and reuses their numbers.
             epoch = f"{epoch}x{info.last}"
@@ -97,7 +101,7 @@ class Follower:
     async def read_stored(
         self, jetstream: JetStream, info: StreamInfo, backlog: Backlog, consumer: Consumer
     ) -> None:
-        """Read the entries that the stream has already.
+        """Read the entries that the stream holds already.
 
         Raises:
             JournalUnavailable: the journal does not answer.
@@ -114,10 +118,10 @@ class Follower:
             await self._deliver(run, backlog)
 
     async def follow(self, jetstream: JetStream, consumer: Consumer, backlog: Backlog) -> NoReturn:
-        """Read what is stored from now on.
+        """Read the entries that are stored from now on.
 
         Raises:
-            JournalUnavailable: the journal gives no more.
+            JournalUnavailable: the consumer is lost, or the journal does not answer.
         """
         try:
             while True:
@@ -131,7 +135,7 @@ class Follower:
         self, jetstream: JetStream, until: int, expected: Mapping[str, int]
     ) -> None:
         """Recognise this process's own lines among those stored before `until`."""
-        # A line that was shown may have been stored before the outage, and does not wait.
+        # A line that was shown may have been stored before the outage, and then does not wait.
         times = [self._writer.outbox.oldest_since, self._fallback.oldest_since]
         since = [each for each in times if each is not None]
         if since:
@@ -182,12 +186,12 @@ class Follower:
                     if outage is not None and arrivals[-1] >= outage.since:
                         self._hub.count(new)
         finally:
-            # If it is cancelled, it has published the first of them, which must not be shown again.
+            # A cancelled `publish` has published the first entries, which must not be shown again.
             end = backlog.end.entry
-            self._writer.came_back(names[: end - numbers[0]], end)
+            self._writer.add_followed(names[: end - numbers[0]], end)
 
 
 def _message_id(stored: Stored) -> str:
-    """Return the id under which a message was published, or an empty text if it has none."""
+    """Return the id under which a message was published; an empty text if it has none."""
     _, _, rest = stored.headers.partition(_ID_HEADER)
     return rest.partition(b"\r\n")[0].decode("ascii", "replace")

@@ -1,9 +1,9 @@
-"""The journal: what sources read goes into a JetStream stream, and from there to the hub.
+"""The journal: the entries of the sources go into a JetStream stream, and from there to the hub.
 
-In: entries, as a hub would get them. Out: the stream's entries, in its order and under its numbers,
-published at the hub; while the stream cannot be used, this process's own lines under an epoch of
-their own. Each line waits in the `Outbox` until it is stored. Trouble is a `SourceError` with one
-sentence; the supervisor waits, and calls `run` again.
+In: entries of the sources. Out: the stream's entries, published at the hub in the stream's order
+and under its numbers. While the stream cannot be used, the hub gets this process's own lines, under
+an epoch of their own. Each line waits in the `Outbox` until it is stored. Trouble raises a
+`SourceError` with one sentence; then the supervisor waits, and calls `run` again.
 
 Three tasks share one connection: one writes, one follows the stream, one watches that the server
 acknowledges. `run_beside` lasts longer than a connection: it shows lines while there is none, and
@@ -31,15 +31,16 @@ from natstream.journal.archive import READERS_AT_ONCE, StreamArchive
 from natstream.journal.consumer import Consumer
 from natstream.journal.fallback import Fallback
 from natstream.journal.follower import Follower
-from natstream.journal.jetstream import JetStream, StreamConfig, StreamInfo
+from natstream.journal.jetstream import JetStream
 from natstream.journal.outbox import Item, StorageReceipt
 from natstream.journal.state import Availability, JournalState
+from natstream.journal.stream_config import StreamConfig, StreamInfo
 from natstream.journal.writer import Writer
 from natstream.nats.connection import Login, NatsConnection
 
 __all__ = ["Journal", "JournalStatistics"]
 
-# So many lines are accepted from a source at once, before other tasks get their turn.
+# The most lines that are accepted from a source at once, before other tasks get their turn.
 SLICE_LINES = 200
 
 
@@ -64,10 +65,10 @@ class Journal:
     """A `Sink` whose entries reach the hub by way of a stream that all processes share.
 
     Args:
-        login: the journal's servers.
-        config: the stream, and how to create it.
-        hub: where the stream's entries go.
-        status: is kept up to date.
+        login: the journal's servers, and the credentials.
+        config: the stream's name, and its limits if it has to be created.
+        hub: the hub that publishes the stream's entries.
+        status: the status of the journal, which is kept up to date.
         backlog_lines, backlog_bytes: how much of the stream is kept in memory.
     """
 
@@ -107,7 +108,7 @@ class Journal:
         """Accept a few entries without waiting."""
         receipt = receipt if isinstance(receipt, StorageReceipt) else None
         if receipt is not None and receipt.term != self._state.term:
-            receipt.fail()  # The journal was away since, so the sender has to send it all again.
+            receipt.fail()  # The journal was away, so the sender has to send all lines again.
             return
         self._writer.accept(entries, receipt)
 
@@ -172,7 +173,7 @@ class Journal:
     def _on_overflow(self, item: Item) -> None:
         """Count a line that was dropped before it was stored."""
         self._status.lost += 1
-        gap = self._overflow or Gap(0, time.time_ns() // 1_000_000)
+        gap = self._overflow or Gap(missed=0, since=time.time_ns() // 1_000_000)
         if self._overflow is None:
             self.announce(
                 "More lines wait for the journal than this process keeps: the oldest are lost",
@@ -186,7 +187,7 @@ class Journal:
     def _on_too_large(self) -> None:
         """Count a line that the journal will never store."""
         self._status.lost += 1
-        self.announce("A line is larger than the journal takes: it is not stored", "error")
+        self.announce("A line is larger than the journal allows, so it is not stored", "error")
 
     def _on_error(self, error: dict[str, Any]) -> None:
         """End the connection, because the server refuses a line and says why."""
@@ -199,7 +200,7 @@ class Journal:
         """Connect, write and follow until the connection ends; `started()` once it follows.
 
         Raises:
-            JournalUnavailable: the journal is away; `reason` says how.
+            JournalUnavailable: the journal is away; its `reason` says why.
             JournalDenied: credentials are refused, or the stream cannot serve.
         """
         scope = trio.CancelScope()
@@ -272,7 +273,7 @@ class Journal:
         self._state.change(Availability.AWAY)
         if was_serving:
             self._writer.acknowledge_followed()
-            # Their senders send again; if these lines were kept, they would be stored twice.
+            # These lines are removed, because their senders send them again.
             for receipt in self._outbox.receipts():
                 self._outbox.withdraw(receipt)
             self._writer.wake_all()
@@ -280,8 +281,9 @@ class Journal:
     async def _come_back(self, jetstream: JetStream, info: StreamInfo) -> tuple[Backlog, Consumer]:
         """Go on with the stream where it was left, or at its newest part.
 
-        First the stored entries are read, which shows which of this process's lines are stored.
-        Then the server has to store one of the others, because a full stream does all but that.
+        First the stored entries are read, so that this process's own lines among them are
+        recognised. Then the server has to store one of the other lines, because a full stream
+        answers every request, and only refuses lines.
         """
         backlog = self._follower.open_backlog(self._config.name, info)
         consumer = Consumer(jetstream)
@@ -314,7 +316,7 @@ class Journal:
     def _check_not_full(self, jetstream: JetStream, info: StreamInfo) -> None:
         """Raise JournalUnavailable if the stream is full and no line waits to try it with."""
         if info.is_full and not len(self._outbox):
-            raise jetstream.full("it keeps what it has, and takes no more")
+            raise jetstream.full("it keeps the lines that it has, and accepts no more")
 
     # --- beside the connections ----------------------------------------------------------
 

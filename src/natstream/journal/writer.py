@@ -1,8 +1,9 @@
-"""What goes out: lines under names of their own, published in order, until they are stored.
+"""Writing to the stream: each line gets a name, and is published until it is stored.
 
-In: entries. Out: messages on a connection's JetStream, a bounded number of them at once. Each line
-stays in the `Outbox` until the server has acknowledged it, or the stream itself has shown it. An
-error of the server's is handed on; a line that is never answered is a `JournalUnavailable`.
+In: entries. Out: messages on a connection's JetStream, in order, with a bounded number in flight.
+Each line stays in the `Outbox` until the server has acknowledged it, or until it was read from the
+stream. An error of the server's goes to `on_error`; a line that the server does not acknowledge in
+time raises `JournalUnavailable`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from itertools import islice
 from typing import Any, NoReturn
@@ -26,20 +27,20 @@ from natstream.journal.outbox import Item, Outbox, StorageReceipt
 
 __all__ = ["Writer"]
 
-# The server acknowledges within milliseconds; a cluster without a leader never does.
+# Seconds. The server acknowledges within milliseconds, but a cluster without a leader never does.
 ACK_DEADLINE = 3.0
-# A cluster that is storing the same line for another process says so, and refuses the line until
-# it is stored. That takes milliseconds, too.
+# Seconds until a line is sent again that a cluster refuses, because it is just storing the same
+# line for another process. That takes milliseconds, too.
 BUSY_PAUSE = 0.1
-# Seconds for the server to say why no server takes lines; a leader would know at once.
+# Seconds to wait for the reason why no server accepts lines. A leader would know it at once.
 EXPLAIN_DEADLINE = 0.5
-# Bytes that may wait for the network before more are written.
+# While more bytes than this wait for the network, no more are written.
 UNSENT_BYTES = 1 << 20
-# Stored lines that have not come back. If following lags further, the oldest of them would be
-# shown late after an outage.
+# The most stored lines to remember until they are read from the stream. If following lags further,
+# readers see the oldest of them only after the next outage, and not during it.
 MAX_UNSEEN = 10_000
 
-# The most that a message's headers take.
+# The most bytes that a message's headers have.
 HEADER_BYTES = 1_024
 
 _STORED = re.compile(rb'\{"stream": ?"[^"]+", ?(?:"domain": ?"[^"]*", ?)?"seq": ?(\d+)')
@@ -49,12 +50,12 @@ _IS_STORING_IT = 10158
 
 
 class Writer:
-    """Everything between a source and the stream, over as many connections as it takes.
+    """Carries lines from the sources to the stream, over any number of connections.
 
     Args:
         on_overflow: called with each line that was dropped before it was stored.
-        on_too_large: called for each line that the stream will never take.
-        on_error: called with every other error of the server's.
+        on_too_large: called for each line that is too large for the stream.
+        on_error: called with each other error of the server's.
     """
 
     def __init__(
@@ -69,23 +70,23 @@ class Writer:
         self.outbox = Outbox()
         self._names, self._followed = Names(), Followed()
         self.work = trio.Event()
-        """Set when there is something to write or to show."""
+        """Set when there are lines to write or to show."""
         self.room = trio.lowlevel.ParkingLot()
-        """Where publishers wait that have more lines than fit at the moment."""
+        """Where publishers wait while the outbox is crowded."""
         self.progress = trio.lowlevel.ParkingLot()
-        """Where tasks wait for lines to be sent, answered, or shown by the stream."""
+        """Where tasks wait for lines to be sent, acknowledged, or read from the stream."""
         self._busy: list[int] = []
         """Lines that the server was storing for another process when they were sent."""
         self._refused = trio.Event()
-        """Set when no server takes the lines that are sent."""
+        """Set when no server accepts the lines that are sent."""
         self._end = 0
-        """The number after the last one that has come back from the stream."""
+        """The number after the last line that was read from the stream."""
         self._unseen: OrderedDict[int, Item] = OrderedDict()
-        """Lines by their number in the stream: stored, and not yet come back from it."""
+        """Lines that are stored and not yet read from the stream, by their number there."""
         self._max_payload = 1 << 20
         self.stored = self.duplicates = self._newest = 0
 
-    # --- in ------------------------------------------------------------------------------
+    # --- from the sources ----------------------------------------------------------------
 
     def accept(self, entries: Iterable[LogEntry], receipt: StorageReceipt | None) -> None:
         """Keep entries until they are stored, without waiting."""
@@ -101,23 +102,25 @@ class Writer:
         self.work.set()
 
     def _name(self, entry: LogEntry, receipt: StorageReceipt | None, now: float) -> str:
-        """Return the id under which the journal stores the entry, once."""
+        """Return the message id under which the journal stores the entry once."""
         if receipt is None:
             return self._names.name(entry, now)
         receipt.entries += 1
         sender = (entry.app_name, entry.region, entry.machine_id)
-        # Two senders may give their batches the same key; lines that differ are both stored.
+        # Two senders may give their batches the same key. Then lines that differ are both stored.
         line = (entry.stream, entry.level, entry.timestamp, entry.message)
         seed = "\0".join((receipt.key, str(receipt.entries), *sender, *line))
         return blake2b(seed.encode("utf-8", "replace"), digest_size=15).hexdigest()
 
-    # --- out -----------------------------------------------------------------------------
+    # --- to the stream -------------------------------------------------------------------
 
     async def begin(self, jetstream: JetStream) -> None:
-        """Start anew on a connection, and see that the server stores a line if there is one.
+        """Start anew on a connection, and wait until the server stores the first line that waits.
+
+        An error of the server's goes to `on_error`, which ends the connection.
 
         Raises:
-            JournalUnavailable: the server does not answer; an error of its ends the connection.
+            JournalUnavailable: the server does not answer.
         """
         self.outbox.rewind()
         self._max_payload = jetstream.max_message - HEADER_BYTES
@@ -135,7 +138,7 @@ class Writer:
         raise JournalUnavailable(_NO_ANSWER, "no_leader")
 
     async def write(self, jetstream: JetStream) -> NoReturn:
-        """Publish the lines that wait, as far as the window reaches, in one piece each time."""
+        """Publish the lines that wait, as many as may be in flight, in one piece each time."""
         while True:
             await self.work.wait()
             self.work = trio.Event()
@@ -149,14 +152,14 @@ class Writer:
                 jetstream.connection.send(b"".join(commands))
                 self.room.unpark_all()
                 self.progress.unpark_all()
-            while jetstream.connection.unsent > UNSENT_BYTES:  # noqa: ASYNC110 - nats-py tells nobody
+            while jetstream.connection.unsent > UNSENT_BYTES:  # noqa: ASYNC110 - nats-py has no event
                 await trio.sleep(0.002)
 
     async def watch(self, jetstream: JetStream) -> NoReturn:
-        """See that the server acknowledges each line that is sent.
+        """Check that the server acknowledges each line that is sent.
 
         Raises:
-            JournalUnavailable: it does not acknowledge one.
+            JournalUnavailable: a line is not acknowledged in time.
         """
         oldest, waited, now = 0, 0.0, trio.current_time()
         while True:
@@ -168,7 +171,8 @@ class Writer:
             if self._refused.is_set():
                 await self._explain_refusal(jetstream)
             last, now = now, trio.current_time()
-            # If this machine stood still, the answer may have come meanwhile.
+            # A long sleep counts as a short one, because this machine may have stood still, and the
+            # answer may have come meanwhile.
             waited += min(now - last, 2 * BUSY_PAUSE)
             if oldest != self.outbox.oldest_in_flight:
                 oldest, waited = self.outbox.oldest_in_flight, 0.0
@@ -193,18 +197,18 @@ class Writer:
         with trio.move_on_after(EXPLAIN_DEADLINE):
             await jetstream.info()  # It raises a better reason if it knows one.
         raise JournalUnavailable(
-            "Nobody takes lines for the journal: it may have no leader just now", "no_leader"
+            "No server accepts lines for the journal: it may have no leader just now", "no_leader"
         )
 
-    # --- what is stored ------------------------------------------------------------------
+    # --- lines that are stored -----------------------------------------------------------
 
     def on_ack(self, number: int, payload: bytes, headers: bytes) -> None:
         """Handle the server's answer to a line that was published.
 
         Args:
             number: the line's number in the outbox.
-            payload: what the server says.
-            headers: raw, or empty.
+            payload: the answer, as JSON.
+            headers: the raw headers; empty if there are none.
         """
         self._handle_ack(number, payload, headers)
         self.progress.unpark_all()
@@ -225,12 +229,12 @@ class Writer:
         try:
             error = json.loads(payload)["error"]
         except (ValueError, KeyError, TypeError):
-            error = {"description": "an answer that is not understood"}
+            error = {"description": "an answer that natstream cannot read"}
         if error.get("err_code") == _IS_STORING_IT:
             self._busy.append(number)
         elif error.get("err_code") == _TOO_LARGE:
-            # It will never be stored, and the other lines must not wait for it. The stream takes
-            # smaller messages than it did, so later lines will be cut.
+            # The line is removed, because it will never be stored and others would wait for it. The
+            # stream accepts only smaller messages than before, so later lines are cut.
             self.outbox.refuse(number)
             self._max_payload = 0
             self.work.set()
@@ -238,8 +242,13 @@ class Writer:
         else:
             self._on_error(error)
 
-    def came_back(self, names: Sequence[str], end: int) -> None:
-        """Note that the stream has shown these lines, the last just before the number `end`."""
+    def add_followed(self, names: Iterable[str], end: int) -> None:
+        """Note that the stream was read up to the number `end`.
+
+        Args:
+            names: the message ids of the lines that were read.
+            end: the number after the last line.
+        """
         self._end = end
         self._followed.add(names, trio.current_time())
         while self._unseen and next(iter(self._unseen)) < end:
@@ -247,40 +256,41 @@ class Writer:
         self.progress.unpark_all()
 
     def recognise(self, names: Iterable[str], expected: Mapping[str, int]) -> None:
-        """Drop the lines that the stream has, from the outbox.
+        """Remove the lines from the outbox that the stream holds.
 
         Args:
             names: message ids in the stream.
-            expected: `Outbox.by_message_id`.
+            expected: the result of `Outbox.by_message_id`.
         """
         for name in names:
             if (number := expected.get(name)) is not None:
                 self._acknowledge(number, duplicate=False)
 
     def acknowledge_followed(self) -> None:
-        """Drop the lines that the stream has shown, though the server has not acknowledged them."""
+        """Remove the lines that were read from the stream without an acknowledgement."""
         now = trio.current_time()
         for name, number in self.outbox.by_message_id().items():
             if self._followed.holds(name, now):
                 self._acknowledge(number, duplicate=False)
 
     def forget_followed(self, end: int) -> None:
-        """Begin with another stream, which goes on with the number `end`."""
+        """Begin to follow another stream, at the number `end`."""
         self._followed.clear()
         self._end = end
-        for item in self.pop_unseen():  # No reader saw it, and it may be lost with the old stream.
+        # The unseen lines are stored again, because they may be lost with the old stream.
+        for item in self.pop_unseen():
             for _, dropped in self.outbox.put(item.entry, item.message_id, None):
                 self._on_overflow(dropped)
 
     def pop_unseen(self) -> list[Item]:
-        """Return the lines that are stored and had not come back, to be shown in another way."""
+        """Forget and return the lines that are stored and were not read from the stream."""
         items = [item for _, item in sorted(self._unseen.items())]
         self._unseen.clear()
         return items
 
     @property
     def is_settled(self) -> bool:
-        """Whether every line is stored and has come back."""
+        """Whether every line is stored and was read from the stream."""
         return not len(self.outbox) and self._end > self._newest
 
     def wake_all(self) -> None:
