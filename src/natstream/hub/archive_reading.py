@@ -1,6 +1,6 @@
-"""One reader's way through the archive, where it is behind the backlog.
+"""Reading the archive for one reader, whose position lies before the start of the backlog.
 
-One chunk at a time is fetched in a task of the journal's, and held until the reader's cursor has
+A task of the journal's fetches one chunk at a time. The chunk is held until the reader's cursor has
 moved over it. On trio; no sockets.
 """
 
@@ -23,10 +23,10 @@ __all__ = ["ArchiveReading"]
 
 
 class ArchiveReading:
-    """Reads for one cursor.
+    """Reads the archive for one cursor.
 
     Args:
-        cursor: is moved over the chunks.
+        cursor: the cursor, which is moved over the chunks.
         wake: called when a chunk was fetched; it must neither wait nor raise.
     """
 
@@ -44,8 +44,8 @@ class ArchiveReading:
         """Move the cursor over the next chunk before the number `until`.
 
         Returns:
-            What the filter lets through; the gap where entries are not stored any more; `None`
-            while the chunk is being fetched.
+            The entries that the filter lets through; or a gap if entries are no longer stored; or
+            `None` while the chunk is being fetched.
         """
         cursor = self._cursor
         if (skipped := cursor.skip_shown(until, now)) is not None:
@@ -71,7 +71,7 @@ class ArchiveReading:
         return selection
 
     def stop(self) -> None:
-        """Release what the server keeps; a later `read` begins anew, where the cursor is then."""
+        """Release the server's resources; a later `read` starts again at the cursor's position."""
         if self._chunk is not None:
             self._chunk.cancel()
         if self._reader is not None:

@@ -1,8 +1,9 @@
-"""The bounded memory of the hub, and the runs of it that are handed to readers. Pure.
+"""The bounded memory of the hub, and the batches that readers get from it. Pure.
 
-Entries get consecutive numbers from 1. Notices take no number: each stands before the entry
-whose number is its position, and is counted apart, so that counting missing lines stays exact.
-A place in this stream of both is a `Position`; a `Batch` is an immutable run between two.
+Entries get consecutive numbers from 1. A notice takes no number: it stands before the entry with
+the number at which it was announced. Notices are counted apart, so that counts of missing lines
+stay exact. A `Position` stands between two records of this stream of entries and notices. A `Batch`
+is an immutable run of records between two positions.
 """
 
 from __future__ import annotations
@@ -19,27 +20,28 @@ from natstream.formats.events import Format
 
 __all__ = ["PIECE_BYTES", "Backlog", "Batch", "Position", "Selection", "StoredBatch", "fitting"]
 
-# Notices are rare (a source's changes of state). A flapping source must not grow memory.
+# Notices are rare, because they tell of changes of a source's state. The limit holds for a source
+# that changes all the time.
 MAX_NOTICES = 1_000
 
-# One write to a socket costs the same up to about 16 KB, and little more up to this; a reader
-# that has stalled holds one piece.
+# One write to a socket costs the same up to about 16 KB, and little more up to this size. A reader
+# that has stalled holds one piece in memory.
 PIECE_BYTES = 64 * 1024
 
-# Forgotten entries are cut off the lists' front once they outnumber this and those in use, so
-# that each costs O(1) on average.
+# Evicted entries are cut off the front of the lists once they outnumber this, and the remembered
+# entries as well. So each entry costs O(1) on average.
 _COMPACT_AT = 1_024
 
 
 @attrs.frozen
 class Position:
-    """A place in the stream: the number of the next entry, and of the next notice."""
+    """A position in the stream: the numbers of the next entry and of the next notice."""
 
     entry: int
     notice: int
 
     def reaches(self, other: Position) -> bool:
-        """Whether nothing that stands before `other` is still to come."""
+        """Return whether every record before `other` stands before this position, too."""
         return self.entry >= other.entry and self.notice >= other.notice
 
 
@@ -47,8 +49,8 @@ class Position:
 class Batch:
     """A run of consecutive entries, with the notices that stand between them. Immutable.
 
-    What readers make of it is kept with it, so that they share the work: each entry's frame in
-    each format as long as the batch lives, and what each filter selects until `release`.
+    Readers share the work that they do with a batch. The batch keeps the frame of each entry in
+    each format, and the selection of each filter until `release`.
     """
 
     epoch: str
@@ -58,45 +60,46 @@ class Batch:
     arrivals: Sequence[int]
     """Unix ms of each entry's arrival, ascending."""
     first_notice: int
+    """The number of the first notice."""
     notices: Sequence[tuple[int, Notice]] = ()
-    """(the number of the entry that it stands before, the notice), ascending."""
+    """Pairs, ascending: the number of the entry before which the notice stands, and the notice."""
     persistent: bool = attrs.field(default=False, kw_only=True)
     """Whether the entries are stored durably."""
     _frames: dict[Format, list[bytes | None]] = attrs.field(factory=dict, init=False, repr=False)
     _selections: dict[Filter, Selection] | None = attrs.field(factory=dict, init=False, repr=False)
 
     start: Position = attrs.field(init=False)
-    """The place of its first record."""
+    """The position before the first record."""
     end: Position = attrs.field(init=False)
-    """The place after its last record."""
+    """The position after the last record."""
 
     def __attrs_post_init__(self) -> None:
-        # Every reader asks for them several times.
+        # They are kept, because every reader asks for them several times.
         self.start = Position(self.first, self.first_notice)
         self.end = Position(self.first + len(self.entries), self.first_notice + len(self.notices))
 
     def since(self, position: Position) -> Batch:
-        """The part of it from `cursor` on, which must not lie before `start`."""
+        """Return the part of the batch from `position` on, which must not lie before `start`."""
         if position.entry <= self.first and position.notice <= self.first_notice:
             return self
         skip = max(0, position.entry - self.first)
         skip_notices = max(0, position.notice - self.first_notice)
         return Batch(
-            self.epoch,
-            self.first + skip,
-            self.entries[skip:],
-            self.arrivals[skip:],
-            self.first_notice + skip_notices,
-            self.notices[skip_notices:],
+            epoch=self.epoch,
+            first=self.first + skip,
+            entries=self.entries[skip:],
+            arrivals=self.arrivals[skip:],
+            first_notice=self.first_notice + skip_notices,
+            notices=self.notices[skip_notices:],
             persistent=self.persistent,
         )
 
     def number(self, index: int) -> int:
-        """The number of the entry at `index`."""
+        """Return the number of the entry at `index`."""
         return self.first + index
 
     def select(self, filter: Filter) -> Selection:
-        """What `filter` lets through, shared between its readers until `release`."""
+        """Return what the filter lets through; its readers share the result until `release`."""
         if self._selections is None:
             return self._select(filter)
         selection = self._selections.get(filter)
@@ -108,18 +111,19 @@ class Batch:
         notices = self.notices
         if notices and filter.scoped:
             notices = [(number, notice.reduced()) for number, notice in notices]
-        return Selection(self, filter.select(self.entries), notices)
+        return Selection(batch=self, indices=filter.select(self.entries), notices=notices)
 
     def release(self) -> None:
-        """Stop keeping selections: nobody shares them any more.
+        """Stop keeping selections, because readers do not share them any more.
 
-        A selection that is kept with its batch is a cycle: both stay in memory until the collector
-        comes by, which for a reader of much that is stored was 50 MB, and pauses for everybody.
+        A batch and a selection that it keeps refer to each other, so both stay in memory until the
+        garbage collector runs. For a reader of many stored lines that was 50 MB, and a pause for
+        every reader.
         """
         self._selections = None
 
     def frame(self, index: int, format: Format) -> bytes:
-        """The frame of the entry at `index`, encoded once."""
+        """Return the frame of the entry at `index`, which is encoded once."""
         frames = self._frames.get(format)
         if frames is None:
             frames = self._frames[format] = [None] * len(self.entries)
@@ -132,17 +136,17 @@ class Batch:
 
 @attrs.define(eq=False)
 class StoredBatch(Batch):
-    """What was read from a journal between two places: perhaps not every entry. No notices."""
+    """Entries that were read from the journal, perhaps with holes, and without notices."""
 
     numbers: Sequence[int] = attrs.field(kw_only=True)
+    """The number of each entry."""
     until: int = attrs.field(kw_only=True)
-    """The number of the first entry after all that was looked through."""
+    """The number before which the journal holds no other entry that the filter lets through."""
 
     def __attrs_post_init__(self) -> None:
         self.start = Position(self.first, self.first_notice)
         self.end = Position(self.until, self.first_notice)
-        # Nobody shares it.
-        self.release()
+        self.release()  # One reader reads it, so no other reader shares its selection.
 
     def number(self, index: int) -> int:
         return self.numbers[index]
@@ -150,7 +154,7 @@ class StoredBatch(Batch):
 
 @attrs.define(eq=False)
 class Selection:
-    """What one filter lets through of a batch; its notices always."""
+    """The entries of a batch that one filter lets through, and all notices of the batch."""
 
     batch: Batch
     _indices: Sequence[int]
@@ -162,12 +166,12 @@ class Selection:
 
     @property
     def entries(self) -> Sequence[LogEntry]:
-        """The entries, in order."""
+        """The selected entries, in order."""
         return [self.batch.entries[index] for index in self._indices]
 
     @property
     def lines(self) -> int:
-        """How many entries."""
+        """How many entries are selected."""
         return len(self._indices)
 
     @property
@@ -176,15 +180,15 @@ class Selection:
         return [notice for _, notice in self._notices]
 
     def without(self, numbers: Container[int]) -> Selection:
-        """The same but for the entries with these numbers."""
+        """Return the selection without the entries that have these numbers."""
         number = self.batch.number
         left = [index for index in self._indices if number(index) not in numbers]
-        return (
-            self if len(left) == len(self._indices) else Selection(self.batch, left, self._notices)
-        )
+        if len(left) == len(self._indices):
+            return self
+        return Selection(batch=self.batch, indices=left, notices=self._notices)
 
     def pieces(self, format: Format) -> Sequence[bytes]:
-        """Its frames in `format`, joined into pieces of at most 64 KiB (or one larger frame)."""
+        """Return the frames in a format, joined into pieces of at most 64 KiB or one frame."""
         pieces = self._pieces.get(format)
         if pieces is None:
             pieces = self._pieces[format] = _join(self._frames(format))
@@ -218,14 +222,22 @@ def _join(frames: list[bytes]) -> list[bytes]:
 
 
 def fitting(costs: Sequence[int], max_bytes: int) -> int:
-    """How many from the front cost at most `max_bytes` together; of any at all, at least one."""
+    """Return how many of the first costs add up to at most `max_bytes`, but at least one."""
     if sum(costs) <= max_bytes:
         return len(costs)
     return max(1, sum(1 for total in accumulate(costs) if total <= max_bytes))
 
 
 class Backlog:
-    """The newest entries, at most `max_lines` and about `max_bytes` of memory; at least one."""
+    """The newest entries of a segment.
+
+    Args:
+        epoch: the epoch of the entries' ids.
+        max_lines: the most entries to remember.
+        max_bytes: about the most memory that they may use; one entry may use more.
+        first: the number that the first entry gets.
+        persistent: whether the entries are stored durably in another place.
+    """
 
     def __init__(
         self,
@@ -240,12 +252,13 @@ class Backlog:
         self.max_lines = max_lines
         self.max_bytes = max_bytes
         self.persistent = persistent
-        """Whether the entries are stored durably, elsewhere."""
         self.bytes = 0
+        """The memory that the remembered entries use."""
         self.first = first
-        """The number of the oldest remembered entry, or of the next one if there is none."""
+        """The number of the oldest remembered entry, or of the next entry if there is none."""
         self.first_notice = 1
-        # Parallel lists, oldest first; what stands before _start is forgotten.
+        """The number of the oldest remembered notice, or of the next notice if there is none."""
+        # These lists are parallel, with the oldest entry first. Entries before _start are evicted.
         self._start = 0
         self._entries: list[LogEntry | None] = []
         self._arrivals: list[int] = []
@@ -259,66 +272,66 @@ class Backlog:
 
     @property
     def end(self) -> Position:
-        """The place after the newest record."""
+        """The position after the newest record."""
         return Position(self.first + self.lines, self.first_notice + len(self._notices))
 
     @property
     def newest_ms(self) -> int:
-        """Unix ms of the newest entry's arrival; 0 if there never was one."""
+        """Unix ms of the newest entry's arrival; 0 if there never was an entry."""
         return self._arrivals[-1] if self._arrivals else 0
 
     @property
     def oldest_ms(self) -> int | None:
-        """Unix ms of the oldest remembered entry's arrival."""
+        """Unix ms of the oldest remembered entry's arrival; `None` if there is none."""
         return self._arrivals[self._start] if self.lines else None
 
     def append(
         self, entries: Sequence[LogEntry], costs: Sequence[int], arrivals: Sequence[int]
     ) -> None:
-        """Number and remember entries, and forget the oldest past the limits.
+        """Number and remember entries, and evict the oldest entries beyond the limits.
 
         Args:
-            entries: any number of them.
-            costs: what each costs, in bytes.
-            arrivals: when each arrived, in Unix ms. A clock may have been set back: none counts
-                as earlier than one before it, since `since` searches them.
+            entries: any number of entries.
+            costs: the bytes of memory that each entry uses.
+            arrivals: the Unix ms at which each entry arrived. If the clock was set back, an entry
+                counts as arrived with the entry before it, because `number_at` needs a sorted list.
         """
         self._entries += entries
         self._arrivals += list(accumulate(arrivals, max, initial=self.newest_ms))[1:]
         self._costs += costs
         self.bytes += sum(costs)
-        self._forget()
+        self._evict()
 
     def jump(self, number: int) -> None:
-        """Forget all entries, and go on with this number: those up to it do not exist."""
+        """Forget all entries, and give the next entry this number."""
         self._start = self.bytes = 0
         self._entries, self._arrivals, self._costs = [], [], []
         self.first = number
 
     def append_notice(self, notice: Notice) -> None:
-        """Remember a notice, before the next entry."""
+        """Remember a notice, which stands before the next entry."""
         self._notices.append((self.end.entry, notice))
         if len(self._notices) > MAX_NOTICES:
             del self._notices[0]
             self.first_notice += 1
 
     def arrival(self, number: int) -> int:
-        """Unix ms of the arrival of a remembered entry."""
+        """Return the Unix ms at which a remembered entry arrived."""
         return self._arrivals[self._start + number - self.first]
 
     def number_at(self, unix_ms: int) -> int:
-        """The number of the first entry that arrived at `unix_ms` or later."""
+        """Return the number of the first remembered entry that arrived at `unix_ms` or later."""
         return self.first + bisect_left(self._arrivals, unix_ms, self._start) - self._start
 
     def notice_at(self, number: int) -> int:
-        """The number of the first notice that stands before the entry `number` or later."""
+        """Return the number of the first notice that stands before the entry `number` or later."""
         return self.first_notice + bisect_left(self._notices, number, key=lambda item: item[0])
 
     def read(self, position: Position, end: int, max_lines: int, max_bytes: int) -> Batch:
-        """The run from `cursor` up to the entry `end`, as far as it is remembered.
+        """Return the remembered records from `position` up to the entry `end`.
 
-        It stops after `max_lines` entries or `max_bytes` of what they cost, but gives at least
-        one entry where there is one. Notices come along up to the place where it stops.
+        The batch has at most `max_lines` entries, which use at most `max_bytes` of memory, but at
+        least one entry if there is one. It ends with the notices behind its last entry.
         """
         first = max(position.entry, min(self.first, end))
         start = self._start + max(0, first - self.first)
@@ -328,20 +341,20 @@ class Backlog:
         stop = start + fitting(self._costs[start:stop], max_bytes)
         number = first + stop - start
         first_notice = max(position.notice, self.first_notice)
-        # Those that stand before the entry after this run are its last records.
+        # The notices before the entry after this batch are the last records of the batch.
         last_notice = max(first_notice, self.notice_at(number + 1))
         offset = self.first_notice
         return Batch(
-            self.epoch,
-            first,
-            self._entries[start:stop],  # type: ignore[arg-type]  # only forgotten ones are None
-            self._arrivals[start:stop],
-            first_notice,
-            self._notices[first_notice - offset : last_notice - offset],
+            epoch=self.epoch,
+            first=first,
+            entries=self._entries[start:stop],  # type: ignore[arg-type]  # only evicted are None
+            arrivals=self._arrivals[start:stop],
+            first_notice=first_notice,
+            notices=self._notices[first_notice - offset : last_notice - offset],
             persistent=self.persistent,
         )
 
-    def _forget(self) -> None:
+    def _evict(self) -> None:
         start, end, size = self._start, len(self._entries), self.bytes
         least = end - self.max_lines
         while start < least or (size > self.max_bytes and start < end - 1):

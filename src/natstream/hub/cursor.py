@@ -1,7 +1,7 @@
-"""Where one reader is: its position in a segment, and what it has to be told on the way. No I/O.
+"""The position of one reader on the timeline, and the gaps that it meets on the way. No I/O.
 
-In: batches to move over, and segments to go on to. Out: what the reader's filter lets through, and
-the gaps where entries are missing. Waiting, channels and the archive are the subscription's part.
+In: batches to move over, and segments to go on to. Out: the entries that the reader's filter lets
+through, and gaps where entries are missing. The subscription waits, and asks the archive.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ CATCH_UP_BYTES = 1 << 18
 
 
 class Cursor:
-    """A reader's place on the timeline.
+    """A reader's segment, and its position in it.
 
     Args:
-        request: what the reader joined, and its filter.
+        request: the reader's filter, and the segment that it joined.
         follow: whether the reader goes on after the entries that existed when it joined.
     """
 
@@ -38,10 +38,10 @@ class Cursor:
         self.position = self._joined = request.joined
         """The next record of the segment that the reader needs."""
         self.gap: Gap | None = None
-        """What the reader has to be told before anything else."""
+        """A gap that the reader has to be told before anything else."""
         self.lag = LagClock(request.is_replay)
         self.left: dict[str, Position] = {}
-        """Where the reader left the segments that it was on, by epoch."""
+        """The positions at which the reader left segments, by epoch."""
         self._claim: EventId | None = None
         self._resume_ms = request.segment.backlog.newest_ms or time.time_ns() // 1_000_000
         self._shown = AlreadyShown()
@@ -52,7 +52,7 @@ class Cursor:
         number, backlog = self.position.entry - 1, self.segment.backlog
         if backlog.first <= number < backlog.end.entry:
             self._resume_ms = backlog.arrival(number)
-        return str(EventId(self._resume_ms, backlog.epoch, number))
+        return str(EventId(unix_ms=self._resume_ms, epoch=backlog.epoch, number=number))
 
     @property
     def behind(self) -> int:
@@ -93,7 +93,7 @@ class Cursor:
         """Move to the end of a batch, and return what the filter lets through.
 
         Raises:
-            ExpressionTooSlow: of the filter; the reader has not moved.
+            ExpressionTooSlow: an expression of the filter takes too long; the reader has not moved.
         """
         selection = batch.select(self.filter)
         self.position = batch.end
@@ -126,7 +126,13 @@ class Cursor:
         return self._pass_over(number, now) if number > self.position.entry else None
 
     def _pass_over(self, number: int, now: float) -> Selection:
-        empty = Batch(self.segment.epoch, number, (), (), self.position.notice)
+        empty = Batch(
+            epoch=self.segment.epoch,
+            first=number,
+            entries=(),
+            arrivals=(),
+            first_notice=self.position.notice,
+        )
         return self.accept(empty, now)
 
     # --- over holes ----------------------------------------------------------------------
@@ -136,11 +142,11 @@ class Cursor:
         return self.position.entry < self.segment.flushed.entry and self.lag.exceeds(limit, now)
 
     def lose(self, until: int) -> Gap:
-        """Move to the entry `until`, because the entries before it are not to be had."""
+        """Move to the entry `until`, and return the gap, because entries before it are missing."""
         # Some of them may have been shown while the journal was away, or would be filtered out.
         shown = self.segment.backlog.persistent and bool(self._shown)
         at_most = shown or not self.filter.is_everything
-        gap = Gap(until - self.position.entry, self._resume_ms, at_most=at_most)
+        gap = Gap(missed=until - self.position.entry, since=self._resume_ms, at_most=at_most)
         self.position = Position(until, self.position.notice)
         self.note(gap)
         return gap
@@ -153,7 +159,7 @@ class Cursor:
         return gap
 
     def note(self, gap: Gap) -> None:
-        """Keep the books after a gap: where to resume, and that a jump to the end ends the lag."""
+        """Update the time to resume from after a gap, and end the lag after a jump to the end."""
         backlog = self.segment.backlog
         if backlog.first <= self.position.entry < backlog.end.entry:
             self._resume_ms = backlog.arrival(self.position.entry)
@@ -172,7 +178,7 @@ class Cursor:
         last, backlog = self.segment, segment.backlog
         self.left[last.epoch] = self.position
         self.segment = segment
-        if last is self._joined_segment:  # Otherwise it would hold each outage of a day in memory.
+        if last is self._joined_segment:  # Otherwise each outage of a day would stay in memory.
             self._joined_segment, self._joined = segment, backlog.end
         start = last.next_start
         if self._claim is not None and self._claim.epoch == segment.epoch:
@@ -181,9 +187,11 @@ class Cursor:
         if last.outage is not None:
             self._shown.add(last.outage)
             if last.outage.overflowed:
-                self.gap = Gap(None, last.outage.since, doubles=True)
+                self.gap = Gap(missed=None, since=last.outage.since, doubles=True)
         question = None
         if segment.archive is not None and self.position.entry > backlog.end.entry:
-            event_id = EventId(self._resume_ms, segment.epoch, self.position.entry - 1)
+            event_id = EventId(
+                unix_ms=self._resume_ms, epoch=segment.epoch, number=self.position.entry - 1
+            )
             question = AheadOfMemory(segment, segment.archive, event_id)
         return self._pass_over(self.position.entry, now), question

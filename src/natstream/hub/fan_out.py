@@ -2,7 +2,7 @@
 
 In: a backlog that grows. Out: batches on every subscription's channel, and a wake-up for each
 reader that is due for a keep-alive. Publishing never waits for any of it; a publisher that could
-cost even a fast reader lines waits in `wait_for_room`.
+make even a fast reader miss lines waits in `wait_for_room`.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class FanOut:
     """Hands out what a timeline's current segment holds.
 
     Args:
-        timeline: whose current segment is handed out.
-        keepalive: seconds without data after which a reader is woken; never if it is `None`.
+        timeline: the timeline, whose current segment is handed out.
+        keepalive: seconds without data after which a reader is woken; `None` wakes no reader.
     """
 
     def __init__(self, timeline: Timeline, *, keepalive: float | None) -> None:
@@ -68,7 +68,7 @@ class FanOut:
             self._urgent.set()
 
     async def wait_for_room(self) -> None:
-        """Wait while more entries could cost even a fast reader lines, if the task runs."""
+        """Wait while more entries could make even a fast reader miss lines, if the task runs."""
         while self._is_urgent() and self._is_running:
             await self._publishers.park()
 
@@ -95,7 +95,7 @@ class FanOut:
             self._publishers.unpark_all()
 
     def close(self) -> None:
-        """Hand out what is left, and end every subscription after what it has yet to read."""
+        """Hand out the last batches, and end every subscription after its last entry."""
         self.is_closing = True
         self.flush_now()
         for subscription in self.subscriptions:
@@ -145,11 +145,12 @@ class FanOut:
             try:
                 self._send(batch)
             except Exception:
-                # A restarted hub hands this batch out again; readers skip what they have seen.
+                # A restarted hub hands this batch out again. Readers skip entries that they have
+                # seen.
                 self._timeline.current.flushed = batch.start
                 self._work.set()
                 raise
-            # In the first checkpoint the readers wake, and most of what they send leaves in it.
+            # In the first checkpoint the readers wake, and send most of their data.
             # CPU time is measured, because on a busy machine the wall clock would count other
             # processes' work as the readers'.
             await trio.lowlevel.checkpoint()
@@ -175,7 +176,7 @@ class FanOut:
             subscription.offer(segment, batch, now)
 
     def _is_urgent(self) -> bool:
-        """Return whether a pause could cost even a fast reader lines."""
+        """Return whether a pause could make even a fast reader miss lines."""
         segment = self._timeline.current
         backlog = segment.backlog
         # A flush would not help entries that the backlog has evicted already.

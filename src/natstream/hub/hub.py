@@ -1,9 +1,9 @@
 """The hub: entries come in and go out to every reader. On trio; no sockets.
 
-A reader is a cursor into the backlog, and its memory channel only carries what is new. So one
+A reader is a cursor into the backlog, and its memory channel only carries new batches. So one
 mechanism serves replay, resume, catching up after a slow moment and announcing loss: a reader
-reads from the backlog what a batch from its channel does not continue, and is told as a `Gap` what
-the backlog no longer has.
+reads from the backlog the entries between its position and a batch from its channel, and gets a
+`Gap` for the entries that the backlog no longer has.
 
 Publishing never waits. A full channel loses its oldest batch, which the reader then finds in the
 backlog, so no reader can slow another reader or a source.
@@ -46,7 +46,7 @@ class HubStatistics:
     oldest_ms: int | None
     """Unix ms of the oldest remembered entry's arrival."""
     gaps: int
-    """Gaps that readers were told, those at a resume included."""
+    """Gaps that readers were told of, including gaps at a resume."""
     missed: int
     """Lines that these gaps counted as missing, in all."""
     slowest: int
@@ -87,7 +87,7 @@ class Hub:
         self._opened.set()
         self.max_readers = max_readers
         self.max_lag = max_lag
-        # A slice that outgrew the backlog would cost even a fast reader lines.
+        # Even a fast reader would miss lines of a slice that is larger than the backlog.
         self._slice_lines = max(1, min(BATCH_LINES, backlog_lines // 4))
         self._slice_bytes = min(BATCH_BYTES, backlog_bytes // 4)
         self._published = 0
@@ -169,7 +169,7 @@ class Hub:
             self._observe(entries)
 
     def open_receipt(self, key: str) -> None:
-        """Return nothing to wait for, because published entries are all that this hub keeps."""
+        """Return `None`, because the hub stores nothing, so there is nothing to wait for."""
 
     def announce(
         self,
@@ -179,7 +179,7 @@ class Hub:
         gap: Gap | None = None,
         public: bool = False,
     ) -> None:
-        """Tell all readers something, at its place between the entries, without waiting.
+        """Tell all readers something between the entries published before and after, at once.
 
         Readers that may see only a part of the logs are told less, unless the notice is `public`.
         """
@@ -189,7 +189,7 @@ class Hub:
     # --- segments ------------------------------------------------------------------------
 
     def hold_readers(self) -> None:
-        """Let readers wait in `wait_opened`, because a journal may be their segment."""
+        """Make readers wait in `wait_opened` until the journal is found to serve or to be away."""
         self._opened = trio.Event()
 
     async def wait_opened(self) -> None:
@@ -220,7 +220,7 @@ class Hub:
         await self._fan_out.run(task_status=task_status)
 
     def close(self) -> None:
-        """Hand out what is left, and end every subscription after what it has yet to read."""
+        """Hand out the last batches, and end every subscription after its last entry."""
         self._fan_out.close()
 
     # --- readers -------------------------------------------------------------------------
@@ -255,11 +255,11 @@ class Hub:
         Args:
             filter: which entries the reader sees; it sees all notices.
             tail: first replay this many of the newest entries that match.
-            since: first replay the entries that arrived at this time (Unix ms) or later; with
-                `tail`, both hold.
+            since: first replay the entries that arrived at this time (Unix ms) or later; together
+                with `tail`, both limits hold.
             last_event_id: resume after the entry with this id; overrides `tail` and `since`.
             follow: go on with live entries; otherwise the iteration ends after the replay, which
-                is all of the backlog where neither `tail`, `since` nor an id is given.
+                is the whole backlog if neither `tail`, `since` nor an id is given.
 
         Raises:
             TooManyReaders: there are `max_readers` already.
@@ -269,10 +269,10 @@ class Hub:
             since = 0
         segment = self.segment
         request = StartRequest(
-            segment,
-            segment.backlog.end,
-            segment.before,
-            filter,
+            segment=segment,
+            joined=segment.backlog.end,
+            before=segment.before,
+            filter=filter,
             tail=tail,
             since=since,
             last_event_id=last_event_id,
@@ -291,11 +291,11 @@ class Hub:
         """Raise TooManyReaders if there are `max_readers` already."""
         if len(self._fan_out.subscriptions) >= self.max_readers:
             raise TooManyReaders(
-                f"natstream serves {self.max_readers:,} readers at once and all places are taken"
+                f"natstream serves {self.max_readers:,} readers at once, and has so many already"
             )
 
     def count_gap(self, gap: Gap) -> None:
-        """Count a gap that a reader is told."""
+        """Count a gap that a reader is told of."""
         self._gaps += 1
         self._missed += gap.missed or 0
 

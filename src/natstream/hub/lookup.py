@@ -23,8 +23,8 @@ class Lookup(Generic[T]):
     """One question to the archive, and its answer once `is_done`.
 
     Args:
-        archive: whose task asks.
-        question: is awaited once.
+        archive: the archive, in whose task the question is asked.
+        question: a coroutine function that asks; it is called once.
         wake: called when the answer is there; it must neither wait nor raise.
     """
 
@@ -48,11 +48,11 @@ class Lookup(Generic[T]):
         return self._done.is_set()
 
     async def wait(self) -> None:
-        """Wait for the answer; only a reader whose channel is closed has to."""
+        """Wait for the answer; only a reader with a closed channel needs this."""
         await self._done.wait()
 
     def result(self) -> T:
-        """Return the answer, or raise what the question has raised."""
+        """Return the answer, or raise the exception that the question has raised."""
         if self._error is not None:
             raise self._error
         return cast(T, self._answer)

@@ -1,4 +1,4 @@
-"""Where sources put what they read: the hub itself, or a journal that the hub follows."""
+"""The interface to which sources publish entries: the hub, or a journal that the hub follows."""
 
 from __future__ import annotations
 
@@ -11,33 +11,34 @@ __all__ = ["Receipt", "Sink"]
 
 
 class Receipt(Protocol):
-    """What is known of the entries that were handed over with it."""
+    """Tells a sender when the entries that it published with this receipt are stored."""
 
     async def confirmed(self) -> None:
-        """Wait until all of them are stored.
+        """Wait until all of the entries are stored.
 
         Raises:
-            JournalUnavailable: they are not, and will not be: whoever sent them has to again.
+            JournalUnavailable: some are not stored, so the sender has to send all of them again.
         """
 
 
 class Sink(Protocol):
-    """Takes entries, in order."""
+    """Accepts entries, in order."""
 
     def publish_nowait(self, entries: Sequence[LogEntry], receipt: Receipt | None = None) -> None:
-        """Take a few entries. Never waits."""
+        """Publish a few entries without waiting."""
 
     async def publish(self, entries: Sequence[LogEntry], receipt: Receipt | None = None) -> None:
-        """Take any number of entries, at the pace at which they can be handed on."""
+        """Publish any number of entries, and wait while readers or the journal are busy."""
 
     def open_receipt(self, key: str) -> Receipt | None:
-        """Something to wait for, where it takes more than handing over.
+        """Return a receipt for entries that a journal stores; `None` if there is no journal.
 
-        `key` is the sender's own name for what follows, if it has one: the same again is stored
-        once.
+        Args:
+            key: the sender's own name for the entries, or an empty text. Equal entries that come
+                again under the same key are stored once.
 
         Raises:
-            JournalUnavailable: nothing can be stored just now.
+            JournalUnavailable: the journal is away, so that no entry can be stored.
         """
 
     def announce(
@@ -48,4 +49,4 @@ class Sink(Protocol):
         gap: Gap | None = None,
         public: bool = False,
     ) -> None:
-        """Say something to all readers, in its place between the entries. Never waits."""
+        """Tell all readers something between the entries published before and after, at once."""

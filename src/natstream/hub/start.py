@@ -1,7 +1,8 @@
-"""Where a reader begins: at the newest entry, so far back, or after the entry that it saw last.
+"""The start of a reader: at the newest entry, further back, or after the entry that it saw last.
 
-In: what the reader asks for, and the segment that it joins. Out: a `Start`. What memory knows is
-found at once (`Plan`); the rest is one straight generator, which yields while it waits.
+In: the reader's request, and the segment that it joins. Out: a `Start`. If memory knows the start,
+`plan_start` returns it at once. Otherwise `find_start` looks it up, as one straight generator that
+yields while it waits.
 """
 
 from __future__ import annotations
@@ -39,13 +40,13 @@ OTHER_PROCESS_MARGIN_MS = 2_000
 
 @attrs.frozen
 class StartRequest:
-    """What a reader asks for, and what it joined; see `Hub.subscribe`."""
+    """A reader's request (see `Hub.subscribe`), and the segment that the reader joined."""
 
     segment: Segment
     joined: Position
     """The end of the segment when the reader joined it."""
     before: Segment | None
-    """The segment before it at that time; the segment itself forgets it later."""
+    """The segment before it at that time; it is kept here, because `segment` forgets it later."""
     filter: Filter
     tail: int | None = None
     since: int | None = None
@@ -58,31 +59,31 @@ class StartRequest:
         return (self.tail, self.since, self.last_event_id) != (None, None, None)
 
     def at(self, segment: Segment, number: int) -> Position:
-        """Return the position before an entry; what was said before it belongs to the past."""
+        """Return the position before an entry, but after the notices that stand before it."""
         notice = segment.backlog.notice_at(number + 1)
         if segment is self.segment:
-            # Except what was said since the reader joined, because finding its start takes time.
+            # The reader gets the notices since it joined, because finding its start takes time.
             notice = min(notice, self.joined.notice)
         return Position(number, notice)
 
 
 @attrs.frozen
 class Start:
-    """Where a reader begins."""
+    """The segment and the position at which a reader begins."""
 
     segment: Segment
     position: Position
     resume_ms: int | None = None
-    """Unix ms of the entry that it has seen last, where an id named it."""
+    """Unix ms of the last entry that the reader has seen, if an id named it."""
     gap: Gap | None = None
-    """What the reader is told first."""
+    """A gap that the reader is told of first."""
     claim: EventId | None = None
-    """An id of a segment that the reader has not reached: there it goes on after this entry."""
+    """An id of a segment that the reader has not reached; there it goes on after this entry."""
 
 
 @attrs.frozen
 class TailOfMemory:
-    """The last so many matching entries have to be searched."""
+    """The last matching entries have to be searched for."""
 
     wanted: int
 
@@ -100,7 +101,7 @@ class TimeInArchive:
 
 @attrs.frozen
 class AheadOfMemory:
-    """An id may name a stored entry that has not reached this process: the archive knows."""
+    """An id may name a stored entry that has not reached this process; the archive knows that."""
 
     segment: Segment
     archive: Archive
@@ -112,7 +113,7 @@ Plan = Start | TailOfMemory | TimeInArchive | AheadOfMemory
 
 
 def plan_start(request: StartRequest) -> Plan:
-    """Return the start if memory knows it, or else what `find_start` has to look up."""
+    """Return the start if memory knows it; otherwise, the question for `find_start`."""
     if request.last_event_id is not None:
         return _resume(request, EventId.parse(request.last_event_id))
     if request.tail is not None:
@@ -125,7 +126,7 @@ def plan_start(request: StartRequest) -> Plan:
 def find_start(
     request: StartRequest, plan: Plan, wake: Callable[[], None]
 ) -> Generator[Lookup[Any] | None, None, Start]:
-    """Look up what `plan_start` left open; an archive that does not answer becomes a gap.
+    """Find the start that memory does not know; an archive that does not answer becomes a gap.
 
     Raises:
         ExpressionTooSlow: an expression of the filter takes too long.
@@ -145,7 +146,7 @@ def find_start(
             number = yield from ask(plan.archive, question, wake)
         except SourceError:
             number = plan.segment.backlog.first
-            gap = gap or Gap(None, plan.unix_ms)
+            gap = gap or Gap(missed=None, since=plan.unix_ms)
         position = request.at(plan.segment, number)
         return Start(plan.segment, position, gap=gap, claim=plan.claim)
     if isinstance(plan, TailOfMemory):
@@ -158,13 +159,13 @@ def find_start(
             since=request.since,
             wake=wake,
         )
-        gap = Gap(None, request.since) if found.failed else None
+        gap = Gap(missed=None, since=request.since) if found.failed else None
         return Start(found.segment, request.at(found.segment, found.number), gap=gap)
     return plan
 
 
 class StartSearch:
-    """Runs `find_start`, as far as it goes without waiting."""
+    """Runs `find_start` step by step, without waiting."""
 
     def __init__(self, request: StartRequest, plan: Plan, wake: Callable[[], None]) -> None:
         self._begin_search = partial(find_start, request, plan, wake)
@@ -180,7 +181,7 @@ class StartSearch:
         """Go on by one step, and return the start once it is found.
 
         Raises:
-            ExpressionTooSlow: as `find_start`; the search begins anew if it is asked again.
+            ExpressionTooSlow: see `find_start`; the next call begins the search again.
         """
         try:
             self._lookup = next(self._search)
@@ -198,24 +199,24 @@ class StartSearch:
 
 
 def _resume(request: StartRequest, event_id: EventId | None) -> Plan:
-    """Start after the entry that the id names; what cannot be found becomes a gap."""
+    """Start after the entry that the id names; an entry that cannot be found becomes a gap."""
     if event_id is None:
-        return _at_time(request, 0, gap=Gap(None, None, doubles=True))
+        return _at_time(request, 0, gap=Gap(missed=None, since=None, doubles=True))
     if _is_reused(request, event_id):
         return _by_time(request, event_id)
     if (plan := _resume_in_reach(request, event_id)) is not None:
         return plan
     last, gap = journal_position(event_id), None
     if last is not None:
-        # What the reader was shown while the journal was away may be stored by now.
-        gap, event_id = Gap(None, event_id.unix_ms, doubles=True), last
+        # The lines that the reader saw while the journal was away may be stored by now.
+        gap, event_id = Gap(missed=None, since=event_id.unix_ms, doubles=True), last
         if (plan := _resume_in_reach(request, event_id)) is not None:
             return attrs.evolve(plan, gap=gap)
     return _by_time(request, event_id, claim=event_id)
 
 
 def _is_reused(request: StartRequest, event_id: EventId) -> bool:
-    """Return whether the number is another entry's now, because the journal has lost its end."""
+    """Return whether another entry has this number, because the journal has lost its end."""
     for segment in (request.segment, request.before):
         if segment is not None and segment.epoch == event_id.epoch:
             backlog = segment.backlog
@@ -244,7 +245,7 @@ def _resume_in_reach(
 
 
 def _after(segment: Segment, event_id: EventId) -> Start:
-    # A notice right after that entry may have been seen or not: twice is better than never.
+    # The reader may have seen a notice right after that entry. Twice is better than never.
     number = event_id.number + 1
     position = Position(number, segment.backlog.notice_at(number))
     return Start(segment, position, resume_ms=event_id.unix_ms)
@@ -255,7 +256,7 @@ def _by_time(
 ) -> Start | TimeInArchive:
     """Start at the time of the id, because its entry cannot be found."""
     unix_ms = min(event_id.unix_ms, time.time_ns() // 1_000_000) - OTHER_PROCESS_MARGIN_MS
-    gap = Gap(None, event_id.unix_ms, doubles=True)
+    gap = Gap(missed=None, since=event_id.unix_ms, doubles=True)
     return _at_time(request, unix_ms, gap=gap, claim=claim)
 
 

@@ -1,8 +1,8 @@
-"""One reader at the hub: a cursor into the backlog, and a channel for what is new.
+"""One reader at the hub: a cursor into the backlog, and a channel for new batches.
 
-What a batch from the channel does not continue is read from the backlog first; what the backlog no
-longer has is read from the archive, or told as a `Gap`. The reader waits at its channel only. On
-trio; no sockets.
+If a batch from the channel lies ahead of the reader, the entries between are read from the backlog
+first. Entries that the backlog no longer has are read from the archive, or become a `Gap`. The
+reader waits at its channel only. On trio; no sockets.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ __all__ = ["CHANNEL_BATCHES", "Publisher", "Subscription"]
 CHANNEL_BATCHES = 8
 
 # The result of a step that moved the reader and has nothing to show.
-_NOTHING = Selection(Batch("", 1, (), (), 1), (), ())
+_NOTHING = Selection(
+    batch=Batch(epoch="", first=1, entries=(), arrivals=(), first_notice=1), indices=(), notices=()
+)
 
 
 class Publisher(Protocol):
-    """What a subscription needs of the hub."""
+    """The part of the hub that a subscription uses."""
 
     max_lag: float
 
@@ -42,7 +44,7 @@ class Publisher(Protocol):
 class Subscription:
     """One reader at the hub: an async iterator of `Selection` and `Gap`.
 
-    Made by `Hub.subscribe`; for one task at a time. Cancelling a wait loses nothing.
+    `Hub.subscribe` makes it. One task at a time may use it. A cancelled wait loses nothing.
     """
 
     def __init__(self, hub: Publisher, request: StartRequest, *, follow: bool) -> None:
@@ -60,7 +62,7 @@ class Subscription:
         self._quiet_ticks = 0
         self._is_keep_alive_due = False
         self.wake_at = math.inf
-        """When `step` returns `None` in any case, in trio's time; to within a tick."""
+        """The time on trio's clock at which `step` returns `None` anyway, up to a tick late."""
         self._start(request, plan_start(request))
 
     def __enter__(self) -> Subscription:
@@ -122,7 +124,7 @@ class Subscription:
         return item
 
     async def step(self) -> Selection | Gap | None:
-        """Do the same, but return `None` when a keep-alive is due (see `Hub.run`)."""
+        """Do the same as `receive`, but return `None` when a keep-alive is due (see `Hub.run`)."""
         rested = False  # Whether other tasks have had their turn since the last item.
         while True:
             item = None
@@ -155,8 +157,8 @@ class Subscription:
 
         Raises:
             trio.WouldBlock: there is nothing to show at the moment.
-            trio.EndOfChannel: as above.
-            ExpressionTooSlow: as above.
+            trio.EndOfChannel: see `receive`.
+            ExpressionTooSlow: see `receive`.
         """
         if item := self._advance():
             self._quiet_ticks, self._is_keep_alive_due = 0, False
@@ -172,7 +174,7 @@ class Subscription:
         except trio.WouldBlock:
             self._hub_receive.receive_nowait()
             self._send.send_nowait((segment, batch))
-        # Notices make no reader late, nor do lines that it joined behind or found in the backlog.
+        # A reader does not lag because of notices, nor because of lines before its position.
         cursor = self.cursor
         if cursor.lag.since is None and (
             segment is not cursor.segment or cursor.position.entry < batch.end.entry
@@ -180,7 +182,7 @@ class Subscription:
             cursor.lag.since = now
 
     def tick(self, ticks: int, now: float) -> None:
-        """Count a tick without data; after so many, wake the reader for a keep-alive."""
+        """Count a tick without data; after `ticks` of them, wake the reader for a keep-alive."""
         self._quiet_ticks += 1
         if self._quiet_ticks >= ticks or now >= self.wake_at:
             self._quiet_ticks, self._is_keep_alive_due = 0, True
@@ -203,7 +205,7 @@ class Subscription:
         return self._archive.pending if self._search is None else self._search.pending
 
     def _start(self, request: StartRequest, plan: Plan) -> None:
-        """Begin where memory says, or search for the start."""
+        """Begin at the start that memory knows, or search for it."""
         if isinstance(plan, Start):
             self.cursor.begin(plan)
         else:
@@ -252,7 +254,12 @@ class Subscription:
         """Leave a segment that is over for the next one."""
         selection, question = self.cursor.go_on(segment, now)
         if question is not None:
-            request = StartRequest(segment, segment.backlog.end, None, self.cursor.filter)
+            request = StartRequest(
+                segment=segment,
+                joined=segment.backlog.end,
+                before=None,
+                filter=self.cursor.filter,
+            )
             self._start(request, question)
         return selection
 
@@ -274,7 +281,7 @@ class Subscription:
                 self._held = None
 
     def _tell(self, item: Selection | Gap | None) -> Selection | Gap | None:
-        """Count a gap, and take from it what the reader must not know."""
+        """Count a gap, and hide the part of it that the reader may not know."""
         if not isinstance(item, Gap):
             return item
         self._hub.count_gap(item)

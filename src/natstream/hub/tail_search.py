@@ -1,7 +1,7 @@
 """The search for the last matching entries: back through memory, then through the archive.
 
-It is a generator that yields between slices, because it may be a long way and other readers must
-get their turn. It yields a `Lookup` where it waits for the archive, and `None` elsewhere.
+The search is a generator that yields between slices, so that other readers get their turn during a
+long search. It yields a `Lookup` while it waits for the archive, and `None` otherwise.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from natstream.hub.timeline import Archive, Segment
 
 __all__ = ["Found", "find_tail"]
 
-# A slice of memory takes a fifth of a millisecond; a tenth of a second with the most expensive
-# expression on lines of ordinary length.
+# Searching one slice of memory takes a fifth of a millisecond. With the most expensive expression
+# it takes a tenth of a second, for lines of ordinary length.
 SLICE_LINES = 200
 # In the archive, the first slice is enough for a common filter; the slices grow for a rare one.
 ARCHIVE_SLICE_LINES = 4_000
@@ -32,7 +32,7 @@ MAX_ARCHIVE_SLICE_LINES = 256_000
 
 @attrs.frozen
 class Found:
-    """Where the last entries begin."""
+    """The segment and the number at which the last matching entries begin."""
 
     segment: Segment
     number: int
@@ -54,10 +54,11 @@ def find_tail(
 
     Args:
         segment: where the search begins, before the number `end`.
-        before: the segment where it goes on, if any.
-        filter: what an entry has to match.
+        before: the segment in which the search goes on, if there is one.
+        filter: selects the entries that count.
+        wanted: how many entries to find.
         since: Unix ms; entries that arrived earlier do not count.
-        wake: as for `Lookup`.
+        wake: see `Lookup`.
 
     Raises:
         ExpressionTooSlow: an expression of the filter takes too long.
@@ -65,7 +66,7 @@ def find_tail(
     while True:
         backlog = segment.backlog
         while wanted:
-            # It is asked again for each slice, because the backlog evicts meanwhile.
+            # The lowest number may change between slices, because the backlog evicts entries.
             lowest = backlog.first if since is None else backlog.number_at(since)
             start = max(lowest, end - SLICE_LINES)
             if start >= end:
@@ -90,7 +91,7 @@ def find_tail(
 
 
 class _ArchiveError(Exception):
-    """The archive does not answer; the search has come back to `number`."""
+    """The archive does not answer; the search has reached the entry `number`."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)

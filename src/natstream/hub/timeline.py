@@ -84,7 +84,7 @@ class Archive(Protocol):
 
 @attrs.define(eq=False)
 class Outage:
-    """A time without the journal: when it began, and which stored entries were shown in it."""
+    """A time without the journal, and the numbers of the stored entries that it has shown."""
 
     since: int
     """Unix ms of its start."""
@@ -99,7 +99,7 @@ class Outage:
 
     @property
     def newest(self) -> int:
-        """The greatest of `numbers`. It is kept, because every reader asks with every batch."""
+        """The greatest of `numbers`; it is kept, because every reader asks for every batch."""
         if self._counted != len(self.numbers):
             self._newest, self._counted = max(self.numbers), len(self.numbers)
         return self._newest
@@ -120,12 +120,12 @@ class Segment:
     flushed: Position = attrs.field(init=False)
     """The position up to which readers have been handed batches."""
     index: int = attrs.field(default=0, init=False)
-    """The segment's place in the timeline, counted from 0."""
+    """How many segments the timeline had before this one."""
     before: Segment | None = attrs.field(default=None, init=False)
     """The journal's segment before this fallback segment, for readers that look back."""
     next: Segment | None = attrs.field(default=None, init=False)
     next_start: int = attrs.field(default=1, init=False)
-    """The number in `next` at which readers go on that have never been there."""
+    """The number in `next` at which readers begin that have never been on that segment."""
 
     def __attrs_post_init__(self) -> None:
         self.flushed = self.backlog.end
@@ -137,7 +137,7 @@ class Segment:
 
     @property
     def is_over(self) -> bool:
-        """Whether a newer segment has taken its place."""
+        """Whether the timeline has gone on to another segment."""
         return self.next is not None
 
     def backwards(self) -> Iterator[Segment]:
@@ -169,8 +169,8 @@ class Timeline:
         """Go on with the journal's entries.
 
         Args:
-            backlog: the journal's memory. It is the one that was left if the stream is the same.
-            archive: what the journal stores.
+            backlog: the journal's memory; the same object as before if the stream is the same.
+            archive: the entries that the journal stores.
         """
         segment = Segment(backlog, archive=archive)
         self._append(segment, start=self._rejoin_start(backlog))
@@ -182,7 +182,7 @@ class Timeline:
         if last is not None and last.backlog is backlog:
             return last.flushed.entry
         if last is not None and not _is_former_epoch(last.epoch, of=backlog.epoch):
-            return backlog.first  # Another stream is there now, and no reader has seen any of it.
+            return backlog.first  # This is another stream, of which no reader has seen an entry.
         if current.outage is not None:
             return backlog.number_at(current.outage.since)
         return backlog.end.entry
@@ -197,7 +197,7 @@ class Timeline:
 
 
 class AlreadyShown:
-    """What one reader was shown while the journal was away, by its numbers in the journal."""
+    """The entries that one reader saw while the journal was away, by their journal's numbers."""
 
     def __init__(self) -> None:
         self._outages: list[Outage] = []
@@ -231,10 +231,10 @@ class AlreadyShown:
 
 
 def fallback_epoch(journal: Segment | None) -> str:
-    """Return an epoch for a fallback segment, which holds the position where the journal was left.
+    """Return an epoch for a fallback segment, which holds the number at which the journal was left.
 
-    So a reader that comes to another process, or to this one when the journal is back, misses
-    nothing of what was stored meanwhile.
+    Because of this number, a reader that resumes at another process, or at this one when the
+    journal is back, misses no entry that was stored meanwhile.
     """
     own = secrets.token_hex(4)
     if journal is None:
@@ -244,9 +244,15 @@ def fallback_epoch(journal: Segment | None) -> str:
 
 
 def journal_position(event_id: EventId) -> EventId | None:
-    """Return the last entry of the journal before a fallback segment's id, if the id tells it."""
+    """Return the id of the journal's last entry before a fallback segment, if the id names it.
+
+    Args:
+        event_id: an id of the fallback segment.
+    """
     match = _FALLBACK_EPOCH.fullmatch(event_id.epoch)
-    return EventId(event_id.unix_ms, match[2], int(match[1])) if match else None
+    if match is None:
+        return None
+    return EventId(unix_ms=event_id.unix_ms, epoch=match[2], number=int(match[1]))
 
 
 def _is_former_epoch(epoch: str, *, of: str) -> bool:

@@ -1,7 +1,7 @@
-"""Reading a stream from a place on, in order and in bounded runs.
+"""Reading a stream from a position on, in order and in bounded runs.
 
-An ordered consumer that is pulled: the server keeps its place in memory only, so it holds up
-nobody, and costs nothing once it is forgotten.
+In: a position, and perhaps subjects. Out: messages. A consumer that loses messages, or whose server
+does not answer, raises `JournalUnavailable`.
 """
 
 from __future__ import annotations
@@ -20,35 +20,38 @@ from natstream.journal.jetstream import JetStream, Stored
 
 __all__ = ["Consumer"]
 
-# Without a word for this long, a consumer is taken for dead; the server speaks thrice as often.
+# Seconds after which a silent consumer counts as lost. The server sends a heartbeat three times as
+# often.
 SILENCE = 3.0
-# After that, what came while this machine stood still has so long to be read.
+# Seconds more to read messages that may have arrived while this machine stood still.
 GRACE = 0.3
-# One pull: enough to share its round trip, little enough to wait in memory.
+# The most that one pull asks for: so many lines share one round trip, and may wait in memory.
 PULL_LINES = 2_000
 PULL_BYTES = 4 * 2**20
-# The server forgets a consumer that nobody has pulled from for this long.
+# Seconds after which the server forgets a consumer that is not used.
 FORGET_AFTER = 60.0
 
 _NS = 10**9
 
 
 class Consumer:
-    """Reads a stream from a place on, in order: an ordered consumer, pulled.
+    """Reads a stream from a position on, in order.
 
-    The server keeps its place in memory only, and forgets it when nobody pulls any more; whoever
-    loses it opens another one behind the last message that it has had.
+    It is an ordered consumer of JetStream from which messages are pulled. The server keeps the
+    consumer's position in memory only, so the consumer holds up no other one, and costs nothing
+    once it is forgotten. A reader that loses its consumer opens another one, behind the last
+    message that it has received.
 
     Args:
-        jetstream: of a connection; it is of no use after that.
-        pull_bytes: how much one pull may bring, unless a single message is larger.
+        jetstream: a connection, beyond which the consumer cannot be used.
+        pull_bytes: the most bytes that one pull brings, unless a single message is larger.
     """
 
     def __init__(self, jetstream: JetStream, *, pull_bytes: int = PULL_BYTES) -> None:
         self._jetstream = jetstream
         self._pull_bytes = pull_bytes
         self.server = ""
-        """Where it lives, in a cluster."""
+        """The server of a cluster that runs the consumer; empty outside of a cluster."""
         self._name = secrets.token_hex(8)
         self._waiting: deque[Stored] = deque()
         self._arrived = trio.Event()
@@ -58,7 +61,7 @@ class Consumer:
         self._prefix = len(jetstream.name) + 1
         self._heard = trio.current_time()
         self._exhausted = False
-        """Whether the server had nothing more for the last pull."""
+        """Whether the server had no more messages for the last pull."""
         self._sid, self._reply = jetstream.listen_for_pulls(self._name, self._on_message)
         self._pulls = 0
         self._next = f"$JS.API.CONSUMER.MSG.NEXT.{jetstream.name}.{self._name}".encode()
@@ -71,10 +74,18 @@ class Consumer:
         since_ns: int | None = None,
         headers_only: bool = False,
     ) -> None:
-        """Place it before the message `start`, or before what was stored at `since_ns`.
+        """Create the consumer at the server.
+
+        Args:
+            start: the number of the first message to read.
+            subjects: the subjects to read; all of them if there are none.
+            since_ns: read the messages that were stored at this time (Unix ns) or later, instead of
+                those from `start` on.
+            headers_only: leave out the payloads.
 
         Raises:
-            JournalUnavailable: there is no answer, or no stream.
+            JournalUnavailable: the server does not answer, or the stream does not exist.
+            JournalDenied: the server has no JetStream.
         """
         config: dict[str, Any] = {
             "name": self._name,
@@ -102,7 +113,7 @@ class Consumer:
         self.server = answer.get("cluster", {}).get("leader", "")
 
     def close(self) -> None:
-        """Let the server forget it. At once."""
+        """Tell the server to forget the consumer, without waiting."""
         connection = self._jetstream.connection
         connection.unlisten(self._sid)
         connection.send(
@@ -110,21 +121,24 @@ class Consumer:
         )
 
     async def receive(self, most: int, *, wait: bool) -> list[Stored]:
-        """The next messages, at most so many; without `wait` none, if there are none just now.
+        """Return the next messages; a cancelled call loses none.
 
-        Cancelled, it has lost nothing.
+        Args:
+            most: the largest number of messages to return.
+            wait: wait for a message if the stream holds no more; otherwise return none.
 
         Raises:
-            JournalUnavailable: the server has lost the consumer, or says nothing.
+            JournalUnavailable: the server has lost the consumer, or does not answer.
         """
-        asked = False  # what an earlier pull did not find may be there by now
+        asked = False  # Messages may have been stored since an earlier pull found none.
         while not self._waiting:
             if self._broken:
                 raise JournalUnavailable(f"The journal's reader is lost: {self._broken}", "reader")
             if not self._outstanding:
                 if self._exhausted and asked and not wait:
                     return []
-                # What a pull could not bring, since it is larger than all of one, comes alone.
+                # A pull that brought nothing has met a message larger than itself, which has to be
+                # pulled alone.
                 alone = asked and not self._exhausted
                 self._pull(1 if alone else PULL_LINES if wait else most, wait=wait, alone=alone)
                 asked = True
@@ -135,22 +149,22 @@ class Consumer:
                 with trio.move_on_after(GRACE):
                     await self._arrived.wait()
                 if not self._arrived.is_set() and trio.current_time() >= self._heard + SILENCE:
-                    self._broken = "the server says nothing"
-        take = min(most, len(self._waiting))
-        return [self._waiting.popleft() for _ in range(take)]
+                    self._broken = "the server is silent"
+        count = min(most, len(self._waiting))
+        return [self._waiting.popleft() for _ in range(count)]
 
     def _pull(self, most: int, *, wait: bool, alone: bool) -> None:
         self._outstanding = most
         self._heard = trio.current_time()
         self._exhausted = False
-        wish: dict[str, Any] = {"batch": most}
+        request: dict[str, Any] = {"batch": most}
         if not alone:
-            wish["max_bytes"] = self._pull_bytes
+            request["max_bytes"] = self._pull_bytes
         if wait:
-            wish |= {"expires": 60 * _NS, "idle_heartbeat": int(SILENCE / 3 * _NS)}
+            request |= {"expires": 60 * _NS, "idle_heartbeat": int(SILENCE / 3 * _NS)}
         else:
-            wish["no_wait"] = True
-        payload = json.dumps(wish).encode()
+            request["no_wait"] = True
+        payload = json.dumps(request).encode()
         self._pulls += 1
         self._jetstream.connection.send(
             b"PUB %b %b%d %d\r\n%b\r\n"
@@ -160,19 +174,19 @@ class Consumer:
     def _on_message(self, subject: bytes, reply: bytes, payload: bytes, headers: bytes) -> None:
         self._heard = trio.current_time()
         if not reply.startswith(b"$JS.ACK."):
-            if subject == b"%b%d" % (self._reply, self._pulls):  # no former one's
+            if subject == b"%b%d" % (self._reply, self._pulls):  # It answers the latest pull.
                 self._on_status(headers)
             return
         words = reply.split(b".")
-        # $JS.ACK.<stream>.<consumer>.<times>.<number>.<nth>.<time>.<pending>, or the same with
-        # <domain>.<account> before the stream, and more at the end.
+        # $JS.ACK.<stream>.<consumer>.<times>.<number>.<nth>.<time>.<pending>, or a longer form with
+        # <domain>.<account> before the stream, and with more words at the end.
         offset = 5 if len(words) == 9 else 7
         self._read += 1
         if int(words[offset + 1]) != self._read:
-            self._broken = "messages of it are missing"
+            self._broken = "some of its messages are missing"
         elif not self._broken:
             self._waiting.append(
-                Stored(
+                Stored(  # Without keywords, which would take half a microsecond for each line.
                     int(words[offset]),
                     int(words[offset + 2]),
                     subject[self._prefix :],
@@ -192,7 +206,7 @@ class Consumer:
         if code in (b"404", b"408"):
             self._exhausted = True
         elif code != b"409" or (b"MaxBytes" not in status and b"Completed" not in status):
-            # But of those two: then as much as may be has come.
+            # The two exceptions mean that the pull has brought as much as it may.
             self._broken = status[9:].decode("ascii", "replace").strip()
         self._arrived.set()
 

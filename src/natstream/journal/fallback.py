@@ -1,7 +1,8 @@
-"""While the journal is away: this process's own lines, shown live under an epoch of their own.
+"""Showing this process's own lines live while the journal is away, under an epoch of their own.
 
-In: the lines that wait in the writer's outbox. Out: a segment of the hub's with these lines; and,
-once the journal is back, the numbers under which it stored them, so that no reader sees them twice.
+In: the lines that wait in the writer's outbox. Out: a segment of the hub's with these lines. Once
+the journal is back, the numbers under which it stored them are noted, so that no reader sees a line
+twice.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from natstream.journal.writer import Writer
 
 __all__ = ["Fallback"]
 
-# So many lines are shown at once, before other tasks get their turn.
+# The most lines that are shown at once, before other tasks get their turn.
 SLICE_LINES = 200
 # After the journal's return, a line that was shown is recognised for this many seconds. By then
 # every other process that had the line has stored it.
@@ -30,10 +31,10 @@ SHOWN_FOR = 300.0
 
 
 class Fallback:
-    """Shows lines on a segment of their own, between two of the journal's.
+    """Shows lines on a segment of their own, between two segments of the journal's.
 
     Args:
-        hub: whose readers see the lines.
+        hub: the hub, whose readers see the lines.
         writer: holds the lines that are shown.
         state: says when the journal is away.
         backlog_lines, backlog_bytes: how much of an outage is kept in memory.
@@ -53,7 +54,7 @@ class Fallback:
         self._shown = Shown()
         self._returned_at = 0.0
         self.outage: Outage | None = None
-        """The outage that lasts; `None` while the journal's segment is the hub's."""
+        """The present outage; `None` while readers are on the journal's segment."""
         self.segment_lock = trio.Lock()
         """Held while lines are shown, and while the hub goes from segment to segment."""
 
@@ -101,7 +102,7 @@ class Fallback:
             async with self.segment_lock:
                 if self.outage is not None:
                     # Unseen lines are popped under the lock, because the follower may read them
-                    # from the stream at the same time: then they must not be shown here.
+                    # from the stream at the same time, and then they must not be shown here.
                     unseen, outbox = self._writer.pop_unseen(), self._writer.outbox
                     items = unseen + outbox.unshown(SLICE_LINES)
                     await self._show_new(items, self.outage)
@@ -131,7 +132,7 @@ class Fallback:
     ) -> Sequence[LogEntry]:
         """Return the entries that readers have not seen, of those that the journal has stored.
 
-        Hold `segment_lock` until the entries have their place in the journal's segment.
+        Hold `segment_lock` until the entries are added to the journal's segment.
 
         Args:
             entries: in the journal's order.
@@ -152,7 +153,7 @@ class Fallback:
         return new
 
     def stored(self, name: str, number: int) -> None:
-        """Note that the journal has a line, further back than it is read."""
+        """Note the number of a stored line that the follower has skipped."""
         self._shown.stored(name, number)
 
     def lose(self, name: str) -> None:

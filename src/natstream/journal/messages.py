@@ -1,10 +1,10 @@
 """Entries ↔ the journal's messages. Pure.
 
-A line from NATS is stored as it came, under the subject that it came with, behind the stream's
-name: `natstream.logs.<app>.<region>.<machine>`. Whatever that would not give back (what a drain
-sent, names that are no part of a subject, a time that cannot be read) is stored as the entry's
-fields, under `natstream.entries.<app>.<region>.<machine>`. So a filter for any of the three can
-be answered by the server, and other tools can read most of it.
+A line from NATS is stored with its original payload, under its original subject behind the
+stream's name: `natstream.logs.<app>.<region>.<machine>`. An entry that parsing would not give back
+in this way is stored as its fields, under `natstream.entries.<app>.<region>.<machine>`: for example
+an entry of a drain, or one with a name that cannot stand in a subject, or with an unreadable time.
+So the server itself can filter by app, region and machine, and other tools can read most lines.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ __all__ = ["content_id", "decode", "encode", "subject", "wanted_subjects"]
 
 _LINES, _ENTRIES = "logs", "entries"
 
-# The server closes a connection over a line of more than 4 KiB: longer names are no part of a
-# subject, or only their beginning is.
+# A subject holds at most so many bytes of a name, because the server closes a connection that sends
+# it a line of more than 4 KiB.
 NAME_BYTES = 128
 _PLAIN = re.compile(rf"[A-Za-z0-9_-]{{1,{NAME_BYTES}}}", re.ASCII)
 _OTHER = re.compile(rb"[^A-Za-z0-9_-]")
 
-# The server looks for each of them; more than this and it may as well send everything.
+# The server searches for each subject. With more subjects than this, sending everything is as fast.
 MAX_SUBJECTS = 64
 
-# What the words at the end of a message that was cut take at the most.
+# The most bytes of the words that `cut` puts at the end of a message.
 _MARKER_BYTES = 64
 
 _NS = 10**9
@@ -45,7 +45,7 @@ _TEXTS = (
 
 
 class _Fields(msgspec.Struct, array_like=True):
-    """An entry's fields, in its order."""
+    """The fields of an entry, in their order."""
 
     machine_id: str
     message: str
@@ -68,29 +68,31 @@ _unpack = msgspec.msgpack.Decoder(_Fields).decode
 
 
 def encode(entry: LogEntry, max_bytes: int) -> tuple[str, bytes]:
-    """The subject, without the stream's name, and the payload to store it as.
+    """Return the subject, without the stream's name, and the payload under which to store an entry.
 
     Args:
-        entry: as a source gave it.
-        max_bytes: what the server takes as one payload. Past it the original payload is left out,
-            and if that is not enough, the message is cut.
+        entry: an entry of a source.
+        max_bytes: the largest payload that the server accepts. If the entry needs more, its
+            original payload is left out, and if that is not enough, its message is cut.
     """
     payload = _payload(entry)
-    if _gives_it_back(entry, len(payload) <= max_bytes):
+    if len(payload) <= max_bytes and _is_given_back(entry):
         return subject(entry), payload
+    seconds, ns = divmod(entry.unix_ns, _NS)
     fields = _Fields(
-        entry.machine_id,
-        entry.message,
-        entry.stream,
-        entry.timestamp,
-        entry.app_name,
-        payload,
-        entry.region,
-        entry.level,
-        entry.provider,
-        entry.host,
-        *divmod(entry.unix_ns, _NS),
-        entry.source,
+        machine_id=entry.machine_id,
+        message=entry.message,
+        stream=entry.stream,
+        timestamp=entry.timestamp,
+        app_name=entry.app_name,
+        raw=payload,
+        region=entry.region,
+        level=entry.level,
+        provider=entry.provider,
+        host=entry.host,
+        seconds=seconds,
+        ns=ns,
+        source=entry.source,
     )
     packed = _pack(fields)
     if len(packed) > max_bytes:
@@ -98,8 +100,8 @@ def encode(entry: LogEntry, max_bytes: int) -> tuple[str, bytes]:
         packed = _pack(fields)
     if len(packed) > max_bytes:
         packed = _pack(_shortened(fields, max_bytes))
-    place = ".".join(map(_token, (fields.app_name, fields.region, fields.machine_id)))
-    return f"{_ENTRIES}.{place}", packed
+    origin = ".".join(map(_token, (fields.app_name, fields.region, fields.machine_id)))
+    return f"{_ENTRIES}.{origin}", packed
 
 
 def _payload(entry: LogEntry) -> bytes:
@@ -108,7 +110,10 @@ def _payload(entry: LogEntry) -> bytes:
 
 
 def _shortened(fields: _Fields, max_bytes: int) -> _Fields:
-    """As much of them as fits, the message last: no line may hold up those behind it."""
+    """Cut the fields until they fit, because no line may hold up the lines behind it.
+
+    Other fields are cut first, so that as much of the message is kept as possible.
+    """
     for name in _TEXTS:
         setattr(fields, name, _beginning(getattr(fields, name), max_bytes // 16))
     message, fields.message = fields.message, ""
@@ -120,11 +125,10 @@ def _beginning(text: str, max_bytes: int) -> str:
     return text.encode()[:max_bytes].decode("utf-8", "ignore")
 
 
-def _gives_it_back(entry: LogEntry, fits: bool) -> bool:
-    """Whether parsing its payload anew, in another process, gives the same entry."""
+def _is_given_back(entry: LogEntry) -> bool:
+    """Return whether parsing the entry's payload in another process gives the same entry."""
     return (
-        fits
-        and entry.source == "nats"
+        entry.source == "nats"
         and _PLAIN.fullmatch(entry.app_name) is not None
         and _PLAIN.fullmatch(entry.region) is not None
         and _PLAIN.fullmatch(entry.machine_id) is not None
@@ -133,10 +137,14 @@ def _gives_it_back(entry: LogEntry, fits: bool) -> bool:
 
 
 def decode(subject: bytes, payload: bytes) -> LogEntry:
-    """The entry that was stored under a subject, without the stream's name.
+    """Return the entry of a message.
+
+    Args:
+        subject: the message's subject, without the stream's name.
+        payload: the message's payload.
 
     Raises:
-        ValueError: it was stored by somebody else.
+        ValueError: another program has stored this message.
     """
     text = subject.decode(errors="replace")
     if not text.startswith(f"{_ENTRIES}."):
@@ -146,7 +154,7 @@ def decode(subject: bytes, payload: bytes) -> LogEntry:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError("not an entry") from error
     return freeze(
-        EntryFields(
+        EntryFields(  # Without keywords, which would make decoding take half as long again.
             fields.machine_id,
             fields.message,
             fields.stream,
@@ -164,36 +172,38 @@ def decode(subject: bytes, payload: bytes) -> LogEntry:
 
 
 def subject(entry: LogEntry) -> str:
-    """Fly's subject for an entry's place."""
+    """Return Fly's subject for the app, region and machine of an entry."""
     return f"{_LINES}.{entry.app_name}.{entry.region}.{entry.machine_id}"
 
 
 def content_id(entry: LogEntry) -> str:
-    """A name that every process gives to the same message of NATS."""
-    place_and_payload = (entry.app_name, entry.region, entry.machine_id, _payload(entry))
-    return blake2b(_pack(place_and_payload), digest_size=15).hexdigest()
+    """Return an id for a message of NATS, which is the same in every process."""
+    content = (entry.app_name, entry.region, entry.machine_id, _payload(entry))
+    return blake2b(_pack(content), digest_size=15).hexdigest()
 
 
 def wanted_subjects(filter: Filter, stream: str) -> list[str]:
-    """Subjects that hold all that the filter lets through, and as little else as they can.
+    """Return the fewest subjects that hold every entry that the filter lets through.
 
-    None where that is too many of them, or the filter names no place: all of the stream then.
+    The list is empty, which means the whole stream, if these would be too many subjects, or if the
+    filter names no app, region or machine.
     """
-    places: list[list[str]] = []
-    for place in ("app_name", "region", "machine_id"):
-        asked = [values for field, values in filter.exact if field == place]
-        # The server refuses the same one twice: two long names may begin alike.
-        places.append(sorted(set(map(_token, frozenset.intersection(*asked)))) if asked else ["*"])
-    if places == [["*"]] * 3 or prod(map(len, places)) > MAX_SUBJECTS:
+    names: list[list[str]] = []
+    for name in ("app_name", "region", "machine_id"):
+        asked = [values for field, values in filter.exact if field == name]
+        # The server refuses equal subjects, and two long names may begin alike.
+        names.append(sorted(set(map(_token, frozenset.intersection(*asked)))) if asked else ["*"])
+    if names == [["*"]] * 3 or prod(map(len, names)) > MAX_SUBJECTS:
         return []
-    # What is asked for twice, and cannot be both, is a subject under which nothing is stored.
-    return [".".join([stream, "*", *place]) for place in product(*places)] or [f"{stream}.none"]
+    # A filter that contradicts itself gets a subject under which no entry is stored.
+    return [".".join([stream, "*", *tokens]) for tokens in product(*names)] or [f"{stream}.none"]
 
 
 def _token(name: str) -> str:
-    """A name as one part of a subject: `=` and two digits for each byte that none may hold.
+    """Return a name as one part of a subject: `=` and two digits stand for each special byte.
 
-    Of a long one its beginning: who asks for the name gets some others as well.
+    Only the beginning of a long name is kept, so a reader that asks for it may be sent entries of
+    other names as well; its filter rejects them.
     """
     if _PLAIN.fullmatch(name):
         return name

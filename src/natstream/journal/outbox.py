@@ -1,8 +1,8 @@
-"""What has been read and is not yet known to be stored; bounded. No I/O.
+"""The lines that wait until the journal has stored them; bounded. No I/O.
 
-Each line stays here until the journal has acknowledged it, so that nothing is lost when that is
-away for a while. Past the limits the oldest goes, and is counted. While the journal is away the
-same lines are shown to this process's readers: how far that has come is kept here too.
+In: lines that were read. Out: the lines to send, and the lines to show while the journal is away.
+Each line stays here until the journal has acknowledged it, so that no line is lost in an outage.
+If there are too many, the oldest line is dropped, and returned so that it is counted.
 """
 
 from __future__ import annotations
@@ -19,80 +19,87 @@ from natstream.errors import JournalUnavailable
 
 __all__ = ["Item", "Outbox", "StorageReceipt"]
 
-# Minutes of a busy organisation, and the memory that it may take.
+# The lines of a busy organisation in some minutes, and the memory that they may use.
 MAX_LINES = 100_000
 MAX_BYTES = 128 * 2**20
-# Sent and not yet acknowledged: enough for a thousand lines a millisecond on the way.
+# The most lines, and bytes, that may be sent and not yet acknowledged. With a round trip of two
+# milliseconds, this allows a thousand lines each millisecond.
 WINDOW_LINES = 2_000
 WINDOW_BYTES = 8 * 2**20
-# Past this many that are not even sent (or shown), whoever feeds more waits.
+# If more lines than this were not even sent (or shown), publishers wait.
 CROWDED = 4_000
-# An entry's message id, its place in here, and the command that sends it.
+# Bytes for an entry's message id, its item in the outbox, and the command that sends it.
 ITEM_OVERHEAD = 400
 
 
 class StorageReceipt:
-    """Says when all that was handed over with it is stored, or that it will not be."""
+    """Tells a sender when all entries that were accepted with this receipt are stored.
+
+    Args:
+        key: the text from which the ids of its entries are derived.
+        term: the journal's term (see `JournalState`); in a later term its entries are refused.
+    """
 
     def __init__(self, key: str, term: int = 0) -> None:
-        self.key = key
-        """What the ids of its entries are derived from."""
-        self.term = term
-        """The journal's term (see `JournalState`); in a later term its entries are refused."""
+        self.key, self.term = key, term
         self.entries = 0
-        """How many entries were handed over with it."""
+        """How many entries were accepted with this receipt."""
         self.missing: set[int] = set()
-        """The numbers in the outbox of those that are not yet stored."""
+        """The outbox's numbers of the entries that are not yet stored."""
         self.failed = False
         self._settled = trio.Event()
 
     def stored(self, number: int) -> None:
-        """One is."""
+        """Note that an entry is stored."""
         self.missing.discard(number)
         if not self.missing:
             self._settled.set()
 
     def fail(self) -> None:
-        """They will not all be."""
+        """Note that some of the entries will not be stored."""
         self.failed = True
         self._settled.set()
 
     async def confirmed(self) -> None:
-        """Wait until all are stored.
+        """Wait until all entries are stored.
 
         Raises:
-            JournalUnavailable: they will not be.
+            JournalUnavailable: some entries will not be stored.
         """
         while self.missing and not self.failed:
-            if self._settled.is_set():  # by what was handed over before the rest
+            if self._settled.is_set():  # Earlier entries were stored before later ones came.
                 self._settled = trio.Event()
             await self._settled.wait()
         if self.failed:
-            raise JournalUnavailable("The journal has not taken all of it")
+            raise JournalUnavailable("The journal has not stored all of these lines")
 
 
 @attrs.define(eq=False)
 class Item:
-    """A line that waits."""
+    """One line that waits."""
 
     entry: LogEntry
     message_id: str
     receipt: StorageReceipt | None
     cost: int
     since: float
-    """Unix seconds."""
+    """Unix seconds when it came."""
 
 
 class Outbox:
-    """Lines by number, in the order they came."""
+    """The lines that wait, numbered in the order in which they came.
+
+    Args:
+        max_lines, max_bytes: the limits beyond which the oldest line is dropped.
+    """
 
     def __init__(self, *, max_lines: int = MAX_LINES, max_bytes: int = MAX_BYTES) -> None:
         self._max_lines, self._max_bytes = max_lines, max_bytes
-        # Of a plain dict, the way to the first one passes all that were deleted before it.
+        # A plain dict would pass all keys that were deleted before on the way to its first key.
         self._items: OrderedDict[int, Item] = OrderedDict()
         self._next = self._unsent = self._unshown = 1
         self._in_flight = self._in_flight_bytes = 0
-        # Sent once, and to be sent again.
+        # Lines that were sent, and have to be sent again.
         self._again: set[int] = set()
         self.bytes = 0
 
@@ -106,56 +113,61 @@ class Outbox:
 
     @property
     def is_crowded(self) -> bool:
-        """Whether many have not yet been sent."""
+        """Whether so many lines have not been sent that publishers should wait."""
         return self._next - self._unsent + len(self._again) > CROWDED
 
     @property
     def is_crowded_with_unshown(self) -> bool:
-        """Whether many have not yet been shown."""
+        """Whether so many lines have not been shown that publishers should wait."""
         return self._next - self._unshown > CROWDED
 
     @property
     def in_flight(self) -> int:
-        """How many were sent and are not yet acknowledged."""
+        """How many lines were sent and are not yet acknowledged."""
         return self._in_flight
 
     @property
     def oldest_in_flight(self) -> int:
-        """The number of the oldest of them; 0 if there are none."""
+        """The number of the oldest line if any is in flight, and 0 otherwise."""
         return next(iter(self._items)) if self._in_flight else 0
 
     @property
     def oldest_since(self) -> float | None:
-        """Since when the oldest line waits, in Unix seconds."""
+        """Unix seconds when the oldest line came; `None` if no line waits."""
         oldest = next(iter(self._items.values()), None)
         return None if oldest is None else oldest.since
 
     def put(
         self, entry: LogEntry, message_id: str, receipt: StorageReceipt | None
     ) -> list[tuple[int, Item]]:
-        """Add a line; but none of a receipt that has failed: it will be sent again with the rest.
+        """Add a line.
+
+        A line of a receipt that has failed is not added, because its sender sends all lines of the
+        receipt again.
 
         Returns:
-            What had to go for it.
+            The lines that were dropped to make room, with their numbers.
         """
         if receipt is not None and receipt.failed:
             return []
         cost = entry.cost + ITEM_OVERHEAD
-        self._items[self._next] = Item(entry, message_id, receipt, cost, time.time())
+        self._items[self._next] = Item(
+            entry=entry, message_id=message_id, receipt=receipt, cost=cost, since=time.time()
+        )
         if receipt is not None:
             receipt.missing.add(self._next)
         self._next += 1
         self.bytes += cost
-        gone: list[tuple[int, Item]] = []
+        dropped: list[tuple[int, Item]] = []
         while len(self._items) > self._max_lines or (
             self.bytes > self._max_bytes and len(self._items) > 1
         ):
             number = next(iter(self._items))
-            gone.append((number, self._remove(number)))
-        return gone
+            dropped.append((number, self._remove(number)))
+        return dropped
 
     def stored(self, number: int) -> Item | None:
-        """Let go of a line, which is stored; `None` if it has gone before."""
+        """Remove and return a line that is stored; return `None` if it does not wait any more."""
         if number not in self._items:
             return None
         item = self._remove(number)
@@ -164,23 +176,23 @@ class Outbox:
         return item
 
     def refuse(self, number: int) -> None:
-        """Let go of a line that will never be stored."""
+        """Remove a line that will never be stored."""
         if number in self._items and (receipt := self._remove(number).receipt) is not None:
             receipt.fail()
 
     def get(self, number: int) -> Item | None:
-        """One that waits."""
+        """Return the line with this number if it waits."""
         return self._items.get(number)
 
     def withdraw(self, receipt: StorageReceipt) -> None:
-        """Let go of what was handed over with a receipt: whoever sent it will send it again."""
+        """Remove the lines of a receipt, which fails, so that its sender sends them again."""
         for number in receipt.missing:
             if number in self._items:
                 self._remove(number)
         receipt.fail()
 
     def unsent(self) -> Iterator[tuple[int, Item]]:
-        """Lines to be sent now, as far as the window reaches; they count as sent."""
+        """Yield the lines that may be sent now; each counts as sent once it is yielded."""
         again = deque(sorted(self._again))
         while self._in_flight < WINDOW_LINES and self._in_flight_bytes < WINDOW_BYTES:
             if again:
@@ -196,19 +208,19 @@ class Outbox:
                 yield number, item
 
     def send_again(self, number: int) -> None:
-        """Count one as not sent."""
+        """Count a line as not sent, so that it is sent again."""
         if number in self._items and number < self._unsent and number not in self._again:
-            self._land(self._items[number])
+            self._leave_window(self._items[number])
             self._again.add(number)
 
     def rewind(self) -> None:
-        """Count all as not sent: the connection over which they were is gone."""
+        """Count all lines as not sent, because their connection has ended."""
         self._unsent = next(iter(self._items), self._next)
         self._in_flight = self._in_flight_bytes = 0
         self._again.clear()
 
     def unshown(self, most: int) -> list[Item]:
-        """Lines to be shown now; they count as shown."""
+        """Return at most `most` lines that were not shown; they count as shown."""
         items: list[Item] = []
         while self._unshown < self._next and len(items) < most:
             if (item := self._items.get(self._unshown)) is not None:
@@ -217,15 +229,15 @@ class Outbox:
         return items
 
     def start_showing(self) -> None:
-        """From here on, show all that waits."""
+        """Count all lines as not shown, because an outage begins."""
         self._unshown = next(iter(self._items), self._next)
 
     def receipts(self) -> set[StorageReceipt]:
-        """Of all that wait."""
+        """Return the receipts of the lines that wait."""
         return {item.receipt for item in self._items.values() if item.receipt is not None}
 
     def by_message_id(self) -> dict[str, int]:
-        """The numbers of all that wait."""
+        """Return the numbers of the lines that wait, by message id."""
         return {item.message_id: number for number, item in self._items.items()}
 
     def _remove(self, number: int) -> Item:
@@ -234,9 +246,9 @@ class Outbox:
         if number in self._again:
             self._again.remove(number)
         elif number < self._unsent:
-            self._land(item)
+            self._leave_window(item)
         return item
 
-    def _land(self, item: Item) -> None:
+    def _leave_window(self, item: Item) -> None:
         self._in_flight -= 1
         self._in_flight_bytes -= item.cost

@@ -8,21 +8,22 @@ import trio
 
 __all__ = ["Availability", "JournalState"]
 
-# A leader is elected, and a server restarted, within a second or two: readers need not notice.
+# Seconds. A cluster elects a leader, and a server restarts, within a second or two, which readers
+# need not notice.
 PATIENCE = 2.0
-# Once the journal answers, reading what it has stored meanwhile may take longer.
+# Seconds. Once the journal answers, reading the lines that it has stored meanwhile may take longer.
 RETURN_PATIENCE = 10.0
 
 
 class Availability(enum.Enum):
-    """How the journal is."""
+    """Whether the journal can be used."""
 
     AWAY = "away"
-    """Its lines cannot be read, nor new ones stored."""
+    """Its lines cannot be read, and new lines cannot be stored."""
     RETURNING = "returning"
-    """It answers, and what it has stored is being read."""
+    """It answers, and its stored lines are being read."""
     SERVING = "serving"
-    """Readers get its lines, and new ones are stored."""
+    """Readers get its lines, and new lines are stored."""
 
 
 class JournalState:
