@@ -1,4 +1,4 @@
-"""The bounded memory: what it keeps, what it forgets, and the runs that it hands out."""
+"""The bounded memory: the entries that it keeps and evicts, and the batches that it hands out."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ WEB = Filter.from_query([("app", "web")])
 
 
 def line(number: int, size: int = 0) -> LogEntry:
-    """An entry that says its number; every third is of the app `web`."""
+    """Return an entry that says its number; every third entry is of the app `web`."""
     app = "web" if number % 3 == 0 else "api"
     return LogEntry("m1", f"{number}", "stdout", "", app, raw=b"x" * size)
 
 
 def lines(first: int, count: int) -> list[LogEntry]:
-    """Entries with consecutive numbers."""
+    """Return entries with consecutive numbers."""
     return [line(number) for number in range(first, first + count)]
 
 
 def append(backlog: Backlog, entries: Sequence[LogEntry], now_ms: int) -> None:
-    """Entries that all arrive at once."""
+    """Append entries that all arrive at the same time."""
     backlog.append(entries, [entry.cost for entry in entries], [now_ms] * len(entries))
 
 
 def filled(count: int, *, max_lines: int = 1_000, max_bytes: int = 2**30) -> Backlog:
-    """A backlog to which `count` entries came one by one, 10 ms apart from 1,000 on."""
+    """Return a backlog to which entries were appended one by one, 10 ms apart from 1,000 ms on."""
     backlog = Backlog("e", max_lines=max_lines, max_bytes=max_bytes)
     for number in range(1, count + 1):
         append(backlog, [line(number)], 990 + 10 * number)
@@ -44,22 +44,22 @@ def filled(count: int, *, max_lines: int = 1_000, max_bytes: int = 2**30) -> Bac
 
 
 def numbers(batch: Batch) -> list[int]:
-    """The numbers that its entries say; they must be those that it gives them."""
+    """Return the numbers that the entries say, which must be those that the batch gives them."""
     said = [int(entry.message) for entry in batch.entries]
     assert said == list(range(batch.first, batch.first + len(said)))
     return said
 
 
 def read_all(backlog: Backlog, position: Position, max_lines: int = 10**9) -> list[int]:
-    """Everything from a place on."""
+    """Return the numbers of all entries from a position on."""
     return numbers(backlog.read(position, backlog.end.entry, max_lines, 2**40))
 
 
-# --- keeping and forgetting --------------------------------------------------------------------
+# --- keeping and evicting ----------------------------------------------------------------------
 
 
 def test_an_empty_one() -> None:
-    """It starts with number 1."""
+    """An empty backlog starts with the number 1."""
     backlog = filled(0)
     assert (backlog.lines, backlog.bytes, backlog.first) == (0, 0, 1)
     assert backlog.end == Position(1, backlog.first_notice)
@@ -69,7 +69,7 @@ def test_an_empty_one() -> None:
 
 
 def test_entries_get_consecutive_numbers_from_one() -> None:
-    """Whatever has been forgotten."""
+    """Entries get consecutive numbers from 1, although older entries were evicted."""
     backlog = filled(12, max_lines=5)
     assert (backlog.first, backlog.lines, backlog.end.entry) == (8, 5, 13)
     assert read_all(backlog, Position(8, 0)) == [8, 9, 10, 11, 12]
@@ -78,7 +78,7 @@ def test_entries_get_consecutive_numbers_from_one() -> None:
 
 
 def test_the_first_limit_reached_counts() -> None:
-    """Lines, or the bytes that entries cost."""
+    """The backlog evicts entries beyond its limit of lines or its limit of bytes."""
     cost = line(1).cost
     by_bytes = filled(9, max_lines=8, max_bytes=3 * cost)
     assert (by_bytes.lines, by_bytes.bytes) == (3, 3 * cost)
@@ -87,7 +87,7 @@ def test_the_first_limit_reached_counts() -> None:
 
 
 def test_one_entry_is_kept_whatever_it_costs() -> None:
-    """A limit that one line passes would lose it before anybody has read it."""
+    """The newest entry is kept, even if it needs more than the limit of bytes by itself."""
     backlog = filled(3, max_bytes=1)
     assert read_all(backlog, Position(1, 0)) == [3]
     append(backlog, [line(4, size=10**6)], 2_000)
@@ -96,11 +96,14 @@ def test_one_entry_is_kept_whatever_it_costs() -> None:
 
 
 def test_bytes_are_what_an_entry_really_costs() -> None:
-    """`getsizeof(message)` + payload + 600; a message beyond ASCII takes two or four bytes each."""
+    """The backlog counts the memory of each entry: its message, its payload and 600 bytes.
+
+    A character beyond ASCII needs two or four bytes.
+    """
     assert ENTRY_OVERHEAD == 600
     for message, size in (("x" * 100, 49 + 100), ("é" * 100, 73 + 100), ("日" * 100, 74 + 200)):
         entry = LogEntry("m", message, "stdout", raw=b"p" * 300)
-        assert abs(entry.cost - (size + 300 + 600)) < 32  # Python's releases differ a little
+        assert abs(entry.cost - (size + 300 + 600)) < 32  # Python's releases differ a little.
     backlog = Backlog("e", max_lines=10, max_bytes=2**30)
     append(backlog, [line(1), line(2, size=5)], 0)
     assert backlog.bytes == line(1).cost + line(2, size=5).cost
@@ -108,22 +111,22 @@ def test_bytes_are_what_an_entry_really_costs() -> None:
 
 
 def test_a_burst_larger_than_the_backlog_leaves_its_end() -> None:
-    """At once, too."""
+    """The newest entries of a burst that is larger than the backlog are kept."""
     backlog = Backlog("e", max_lines=10, max_bytes=2**30)
     append(backlog, lines(1, 10_000), 5)
     assert read_all(backlog, Position(1, 0)) == list(range(9_991, 10_001))
 
 
-def test_what_is_forgotten_is_not_kept_alive() -> None:
-    """The lists are cut now and then; until then they hold nothing."""
+def test_evicted_entries_are_not_kept_alive() -> None:
+    """The lists hold no evicted entry, and are shortened now and then."""
     backlog = filled(900, max_lines=10)
     assert sum(entry is not None for entry in backlog._entries) == 10
     backlog = filled(5_000, max_lines=10)
     assert len(backlog._entries) < 1_100
 
 
-def test_forgetting_costs_the_same_however_much_is_remembered() -> None:
-    """Quadratic, this would take minutes."""
+def test_evicting_costs_the_same_however_much_is_remembered() -> None:
+    """Evicting 100,000 entries takes seconds; it would take minutes if the time were quadratic."""
     backlog = Backlog("e", max_lines=50_000, max_bytes=2**40)
     entry = line(1)
     append(backlog, [entry] * 50_000, 0)
@@ -137,14 +140,14 @@ def test_forgetting_costs_the_same_however_much_is_remembered() -> None:
 
 
 def test_since_finds_the_first_entry_that_arrived_then_or_later() -> None:
-    """Between the oldest, which may not be the first that ever was, and the end."""
+    """`number_at` finds the first remembered entry that arrived at a time or later."""
     backlog = filled(12, max_lines=5)  # 8 to 12, at 1070 to 1110
     for unix_ms, number in ((0, 8), (1_070, 8), (1_071, 9), (1_080, 9), (1_110, 12), (1_111, 13)):
         assert backlog.number_at(unix_ms) == number
 
 
 def test_a_clock_that_is_set_back_does_not_disorder_the_arrivals() -> None:
-    """An entry never arrives before the one before it."""
+    """An entry never counts as arrived before the entry before it."""
     backlog = filled(0)
     for number, now_ms in ((1, 1_000), (2, 500), (3, 1_200)):
         append(backlog, [line(number)], now_ms)
@@ -153,7 +156,7 @@ def test_a_clock_that_is_set_back_does_not_disorder_the_arrivals() -> None:
 
 
 def test_a_run_arrives_at_once() -> None:
-    """All its entries have the same time."""
+    """All entries of one call have the same time of arrival."""
     backlog = filled(0)
     append(backlog, lines(1, 3), 7)
     assert backlog.number_at(7) == 1
@@ -164,7 +167,7 @@ def test_a_run_arrives_at_once() -> None:
 
 
 def test_a_run_stops_at_the_first_limit() -> None:
-    """The end, the lines, or the bytes; but it has one entry where there is one."""
+    """A batch ends at the first of three limits, but has one entry if there is one."""
     backlog = filled(10)
     cost = line(1).cost
     for end, max_lines, max_bytes, got in (
@@ -180,27 +183,27 @@ def test_a_run_stops_at_the_first_limit() -> None:
         assert numbers(backlog.read(Position(3, 0), end, max_lines, max_bytes)) == got
 
 
-def test_a_run_knows_its_place() -> None:
-    """Its epoch, its entries' arrivals, and where the next one starts."""
+def test_a_batch_knows_its_position() -> None:
+    """A batch has its epoch, its entries' arrivals, and the position of the next batch."""
     batch = filled(10).read(Position(3, 0), 6, 100, 2**30)
     assert (batch.epoch, batch.first, list(batch.arrivals)) == ("e", 3, [1_020, 1_030, 1_040])
     assert batch.end.entry == 6
 
 
-def test_what_is_forgotten_is_never_read() -> None:
-    """A place before the oldest entry gives the oldest on; a place at the end gives nothing."""
+def test_evicted_entries_are_never_read() -> None:
+    """Reading begins at the oldest entry if the position lies before it."""
     backlog = filled(12, max_lines=5)
     assert read_all(backlog, Position(2, 0)) == [8, 9, 10, 11, 12]
     assert read_all(backlog, Position(13, 0)) == []
-    gone = backlog.read(Position(2, 0), 5, 100, 2**30)
-    assert (numbers(gone), gone.end.entry) == ([], 5)
+    evicted = backlog.read(Position(2, 0), 5, 100, 2**30)
+    assert (numbers(evicted), evicted.end.entry) == ([], 5)
 
 
 # --- notices -----------------------------------------------------------------------------------
 
 
 def test_a_notice_stands_before_the_next_entry() -> None:
-    """It takes no number."""
+    """A notice stands before the next entry, and takes no number."""
     backlog = filled(2)
     backlog.append_notice(Notice("lost"))
     backlog.append_notice(Notice("back"))
@@ -214,8 +217,8 @@ def test_a_notice_stands_before_the_next_entry() -> None:
     assert batch.end == backlog.end
 
 
-def test_a_reader_who_has_seen_a_notice_does_not_get_it_again() -> None:
-    """Even if it has not seen the entry after it."""
+def test_a_reader_that_has_seen_a_notice_does_not_get_it_again() -> None:
+    """A reader does not get a notice again, although it has not seen the entry after the notice."""
     backlog = filled(1)
     backlog.append_notice(Notice("one"))
     end = backlog.end
@@ -226,8 +229,8 @@ def test_a_reader_who_has_seen_a_notice_does_not_get_it_again() -> None:
     assert numbers(batch) == [2]
 
 
-def test_a_reader_who_starts_at_an_entry_gets_the_notices_from_there_on() -> None:
-    """`notice_at` finds them."""
+def test_a_reader_that_starts_at_an_entry_gets_the_notices_from_there_on() -> None:
+    """`notice_at` finds the first notice that stands before an entry or later."""
     backlog = filled(1)
     backlog.append_notice(Notice("before two"))
     append(backlog, [line(2)], 2_000)
@@ -238,7 +241,7 @@ def test_a_reader_who_starts_at_an_entry_gets_the_notices_from_there_on() -> Non
 
 
 def test_a_flapping_source_does_not_grow_memory() -> None:
-    """The oldest notices are forgotten, and stay counted."""
+    """The oldest notices are evicted, and positions go on counting them."""
     backlog = filled(1)
     start = backlog.end
     for number in range(module.MAX_NOTICES + 5):
@@ -254,7 +257,7 @@ def test_a_flapping_source_does_not_grow_memory() -> None:
 
 
 def mixed() -> Batch:
-    """Entries 1 to 6, with a notice before 3 and one before 7."""
+    """Return the entries 1 to 6, with a notice before 3 and one before 7."""
     backlog = Backlog("e", max_lines=100, max_bytes=2**30)
     append(backlog, lines(1, 2), 1_000)
     backlog.append_notice(Notice("lost", "error", 5))
@@ -263,8 +266,8 @@ def mixed() -> Batch:
     return backlog.read(Position(1, 0), 7, 100, 2**30)
 
 
-def test_a_batch_can_be_continued_from_any_place_in_it() -> None:
-    """What lies before the place is left out."""
+def test_a_batch_can_be_continued_from_any_position_in_it() -> None:
+    """`since` leaves out the records before a position."""
     batch = mixed()
     assert batch.since(batch.start) is batch
     second = batch.first_notice + 1
@@ -281,18 +284,19 @@ def test_a_batch_can_be_continued_from_any_place_in_it() -> None:
 
 
 def test_a_selection_is_what_the_filter_lets_through_and_every_notice() -> None:
-    """Notices are never hidden; a selection of nothing is false."""
+    """A selection has the entries that match and every notice; without any of them it is false."""
     selection = mixed().select(WEB)
     assert [entry.message for entry in selection.entries] == ["3", "6"]
     assert [notice.message for notice in selection.notices] == ["lost", "back"]
     nothing = Filter.from_query([("app", "none")])
     assert mixed().select(nothing)
-    assert not Batch("e", 1, lines(1, 2), [0, 0], 0).select(nothing)
-    assert Batch("e", 1, lines(1, 2), [0, 0], 0).select(EVERYTHING)
+    plain = Batch(epoch="e", first=1, entries=lines(1, 2), arrivals=[0, 0], first_notice=0)
+    assert not plain.select(nothing)
+    assert plain.select(EVERYTHING)
 
 
 def test_readers_of_equal_filters_share_their_selection_until_its_round_is_over() -> None:
-    """And the bytes that it is sent as."""
+    """Readers with equal filters share their selection, and its bytes, until `release`."""
     batch = mixed()
     again = Filter.from_query([("app", "web")])
     selection = batch.select(WEB)
@@ -304,7 +308,7 @@ def test_readers_of_equal_filters_share_their_selection_until_its_round_is_over(
 
 
 def test_an_entry_is_framed_once_per_format() -> None:
-    """Whoever asks first."""
+    """All readers of a format get the same frame of an entry."""
     batch = mixed()
     assert batch.frame(2, SSE) is batch.frame(2, SSE)
     assert batch.frame(2, SSE) == SSE.entry(batch.entries[2], "1001-e-3")
@@ -312,8 +316,8 @@ def test_an_entry_is_framed_once_per_format() -> None:
 
 
 @pytest.mark.parametrize("format", [SSE, NDJSON, TEXT])
-def test_notices_stand_in_their_place_between_the_entries(format: Format) -> None:
-    """Also where the entries around them are filtered away."""
+def test_notices_stand_between_the_entries_where_they_were_announced(format: Format) -> None:
+    """Notices stand in order between the entries, also if the filter rejects those around them."""
     batch = mixed()
     frames = [batch.frame(index, format) for index in range(6)]
     lost, back = (format.notice(notice) for _, notice in batch.notices)
@@ -327,9 +331,9 @@ def test_notices_stand_in_their_place_between_the_entries(format: Format) -> Non
 
 @given(st.lists(st.sampled_from([1, 100, 20_000, 32_600, 65_400, 70_000])))
 def test_pieces_are_large_enough_and_no_larger(sizes: list[int]) -> None:
-    """At most 64 KiB unless one frame is; none that would have fitted into the one before."""
+    """A piece has at most 64 KiB or one frame, and never fits into the piece before it."""
     entries = [LogEntry("m", "x" * size, "stdout", unix_ns=0) for size in sizes]
-    batch = Batch("e", 1, entries, [0] * len(sizes), 0)
+    batch = Batch(epoch="e", first=1, entries=entries, arrivals=[0] * len(sizes), first_notice=0)
     frames = [batch.frame(index, SSE) for index in range(len(sizes))]
     pieces = batch.select(EVERYTHING).pieces(SSE)
     assert b"".join(pieces) == b"".join(frames)
@@ -346,7 +350,7 @@ def test_pieces_are_large_enough_and_no_larger(sizes: list[int]) -> None:
 
 @attrs.define
 class Model:
-    """What the backlog promises, without a thought for cost: one list of all that ever was."""
+    """A simple backlog without regard to cost: one list of all records, which are never evicted."""
 
     max_lines: int
     max_bytes: int
@@ -359,7 +363,7 @@ class Model:
 
     @property
     def first(self) -> int:
-        """The number of the oldest entry that is remembered."""
+        """The number of the oldest entry that the backlog has to remember."""
         kept = self.entries
         number = 1
         while len(kept) > self.max_lines or (
@@ -370,7 +374,7 @@ class Model:
         return number
 
     def from_number(self, first: int) -> list[LogEntry | Notice]:
-        """The records from the entry `first` on, with the notices just before it."""
+        """Return the records from the entry `first` on, with the notices just before it."""
         seen = 1
         for index, record in enumerate(self.records):
             if seen == first:
@@ -387,7 +391,7 @@ steps = st.lists(
 
 
 def records(batch: Batch) -> list[LogEntry | Notice]:
-    """Its entries and notices, in order."""
+    """Return the entries and notices of a batch, in order."""
     merged: list[LogEntry | Notice] = []
     waiting = list(batch.notices)
     for index, entry in enumerate(batch.entries):
@@ -398,15 +402,15 @@ def records(batch: Batch) -> list[LogEntry | Notice]:
 
 
 def is_same(one: Sequence[object], two: Sequence[object]) -> bool:
-    """The very same records, not only equal ones."""
+    """Return whether both hold the same objects, which is more than equal ones."""
     return list(map(id, one)) == list(map(id, two))
 
 
 @given(steps, st.integers(1, 12), st.integers(1, 20_000), st.data())
-def test_it_keeps_what_a_list_would(
+def test_a_backlog_keeps_the_same_records_as_a_list(
     steps: list[tuple[str, list[int], int]], max_lines: int, max_bytes: int, data: st.DataObject
 ) -> None:
-    """Numbers, limits, arrivals and notices, read from any place in any steps."""
+    """A backlog gives the records of the model, from any position and in any steps."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_COMPACT_AT", 3)
         backlog = Backlog("e", max_lines=max_lines, max_bytes=max_bytes)
@@ -428,6 +432,7 @@ def test_it_keeps_what_a_list_would(
 
 
 def check(backlog: Backlog, model: Model, data: st.DataObject) -> None:
+    """Compare all that the backlog says with the model."""
     first, total = model.first, len(model.entries)
     kept = model.entries[first - 1 :]
     assert backlog.first == first

@@ -1,4 +1,4 @@
-"""A reader hears within the keep-alive's time that its stream is alive, whatever it waits for."""
+"""A reader gets a keep-alive in time, also while it waits for its start or for the archive."""
 
 from __future__ import annotations
 
@@ -46,6 +46,11 @@ class SlowArchive:
         self.nursery.start_soon(function, *args)
 
     async def answer(self) -> None:
+        """Wait as long as an answer takes.
+
+        Raises:
+            SourceUnavailable: the journal is away.
+        """
         self.asked += 1
         try:
             await trio.sleep(self.delay)
@@ -67,11 +72,11 @@ class SlowArchive:
         await self.answer()
         numbers = range(self._position, until)
         return StoredBatch(
-            "jabc",
-            self._position,
-            [line(number) for number in numbers],
-            [number * 1_000 for number in numbers],
-            0,
+            epoch="jabc",
+            first=self._position,
+            entries=[line(number) for number in numbers],
+            arrivals=[number * 1_000 for number in numbers],
+            first_notice=0,
             persistent=True,
             numbers=numbers,
             until=until,

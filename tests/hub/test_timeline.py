@@ -1,7 +1,7 @@
-"""A reader's way through the journal, what is stored beyond memory, and outages: in order, once.
+"""A reader gets each line once and in order, through the journal, its archive, and outages.
 
-What the journal stores is a plain list here, and the hub's memory of it very small. Own segments,
-on which a process shows its own lines while the journal is away, come and go.
+In these tests the journal's stream is a plain list, and the hub remembers very little of it.
+Fallback segments, on which a process shows its own lines while the journal is away, come and go.
 """
 
 from __future__ import annotations
@@ -28,36 +28,36 @@ from natstream.hub.subscription import Subscription
 from natstream.hub.timeline import Outage, Segment, fallback_epoch, journal_position
 
 WEB = Filter.from_query([("app", "web")])
-# Of what is stored, read in one go.
+# The most stored lines that are read in one go.
 CHUNK = 3
-# Seconds that the journal takes for an answer; on the virtual clock.
+# Seconds on the virtual clock that the journal needs for an answer.
 ROUND_TRIP = 0.01
 
 START_NS = 1_700_000_000 * 10**9
 
 
 def line(id: int) -> LogEntry:
-    """An entry that says what it is; every third is of the app `web`."""
+    """Return an entry that says its id; every third entry is of the app `web`."""
     return LogEntry("m1", str(id), "stdout", "", "web" if id % 3 == 0 else "api")
 
 
 @attrs.define(eq=False)
 class Stream:
-    """What the journal stores: a list, of which the oldest may be gone."""
+    """The journal's stream: a list, of which the oldest lines may have expired."""
 
     epoch: str = "jabc"
     ids: list[int] = attrs.field(factory=list)
-    """Of the line with the number 1, and so on."""
+    """The ids of the lines, from the line with the number 1 on."""
     times: list[int] = attrs.field(factory=list)
-    """When each was stored, in Unix ms."""
+    """Unix ms at which each line was stored."""
     first: int = 1
-    """The number of the oldest that is not gone."""
+    """The number of the oldest line that has not expired."""
     is_away: bool = False
     failures: int = 0
-    """How often it was asked in vain."""
+    """How often the stream was asked while it was away."""
     opened: int = 0
     readers: set[StoredReader] = attrs.field(factory=set)
-    """Which are not closed."""
+    """The readers that are not closed."""
     nursery: trio.Nursery | None = None
     """Where questions are asked."""
 
@@ -74,7 +74,7 @@ class Stream:
         self.first = min(self.first + count, self.next)
 
     async def answer(self) -> None:
-        """Wait as long as the journal takes."""
+        """Wait as long as the journal needs for an answer, and raise if it is away."""
         await trio.sleep(ROUND_TRIP)
         if self.is_away:
             self.failures += 1
@@ -110,48 +110,48 @@ class Stream:
 
 @attrs.define(eq=False)
 class StoredReader:
-    """Gives all of a chunk to who wants everything, and what the filter lets through to others."""
+    """Reads the stream in chunks, and leaves out the lines that the filter rejects."""
 
     stream: Stream
-    place: int
+    position: int
     filter: Filter
 
     async def read(self, until: int) -> StoredBatch:
         assert self in self.stream.readers, "it is closed"
         await self.stream.answer()
         stream = self.stream
-        start = min(max(self.place, stream.first), until)
-        self.place = end = min(start + CHUNK, stream.next, until)
+        start = min(max(self.position, stream.first), until)
+        self.position = end = min(start + CHUNK, stream.next, until)
         numbers = [n for n in range(start, end) if self.filter.matches(line(stream.ids[n - 1]))]
         return StoredBatch(
-            stream.epoch,
-            start,
-            [line(stream.ids[n - 1]) for n in numbers],
-            [stream.times[n - 1] for n in numbers],
-            0,
+            epoch=stream.epoch,
+            first=start,
+            entries=[line(stream.ids[n - 1]) for n in numbers],
+            arrivals=[stream.times[n - 1] for n in numbers],
+            first_notice=0,
             persistent=True,
             numbers=numbers,
             until=end,
         )
 
     def close(self) -> None:
-        self.stream.readers.remove(self)  # once
+        self.stream.readers.remove(self)  # It raises if it was closed before.
 
 
 @attrs.define(eq=False)
 class Process:
-    """What `journal.Journal` does with a hub, in a few lines and without a server."""
+    """Does the same with a hub as `journal.Journal`, in a few lines and without a server."""
 
     hub: Hub
     stream: Stream
     max_lines: int
     segments: list[Segment] = attrs.field(factory=list)
     shown: dict[str, list[int]] = attrs.field(factory=dict)
-    """What was shown on each segment of its own, by epoch."""
+    """The ids of the lines that each fallback segment has shown, by epoch."""
     waiting: list[int] = attrs.field(factory=list)
-    """Lines of its own that are not stored."""
+    """The ids of its own lines that are not stored."""
     known: dict[int, Outage] = attrs.field(factory=dict)
-    """Where lines were shown that are not yet seen in the stream."""
+    """The outage in which each line was shown that is not yet recognised in the stream."""
     lines: int = 0
     notices: int = 0
     backlog: Backlog = attrs.field(init=False)
@@ -168,12 +168,12 @@ class Process:
         return not self.hub.backlog.persistent
 
     def make(self, count: int) -> list[int]:
-        """The next lines of somebody's."""
+        """Return the ids of new lines."""
         self.lines += count
         return list(range(self.lines - count + 1, self.lines + 1))
 
     async def publish(self, ids: list[int]) -> None:
-        """Take in its own lines: they are stored, or shown."""
+        """Accept lines of its own, which are stored, or shown in an outage."""
         if not self.is_away:
             self.stream.store(ids)
             return
@@ -181,19 +181,20 @@ class Process:
         await self.show(ids)
 
     async def show(self, ids: list[int]) -> None:
+        """Show lines on the fallback segment."""
         outage = self.hub.segment.outage
-        if outage is None:  # it does not know yet whether there is a journal
+        if outage is None:  # The process does not know yet whether there is a journal.
             return
         self.shown[self.hub.epoch] += ids
         self.known.update(dict.fromkeys(ids, outage))
         await self.hub.publish([line(id) for id in ids])
 
     async def follow(self, count: int) -> None:
-        """Read a part of what is stored."""
+        """Read at most `count` stored lines."""
         while count > 0 and self.backlog.end.entry < self.stream.next:
             first = max(self.backlog.end.entry, self.stream.first)
             if first > self.backlog.end.entry:
-                self.backlog.jump(first)  # what would be between is not stored any more
+                self.backlog.jump(first)  # The lines between have expired.
             last = min(first + count, self.stream.next)
             count -= last - first
             ids = self.stream.ids[first - 1 : last - 1]
@@ -208,7 +209,7 @@ class Process:
                 await self.hub.publish(entries, arrivals=times)
 
     def go_away(self) -> None:
-        """Stand in for the journal."""
+        """Fall back on this process's own lines."""
         last = self.hub.segment
         if last.outage is not None:
             return
@@ -220,7 +221,7 @@ class Process:
         self.announce()
 
     async def come_back(self) -> None:
-        """Read what the stream has by now, hand over the readers, and store what waits."""
+        """Read the stored lines, hand over the readers, and store the lines that wait."""
         if not self.is_away:
             return
         await self.follow(10**9)
@@ -233,7 +234,7 @@ class Process:
         self.announce()
 
     def overflow(self) -> None:
-        """Forget what was shown: it is not known again when it is stored."""
+        """Forget the lines that were shown, so that they cannot be recognised in the stream."""
         if (outage := self.hub.segment.outage) is not None and self.known:
             outage.overflowed = True
             self.known.clear()
@@ -243,7 +244,7 @@ class Process:
         self.hub.announce(str(self.notices))
 
     def id(self, segment: Segment, number: int) -> int:
-        """What line has this number on a segment."""
+        """Return the id of the line that has this number on a segment."""
         ids = self.stream.ids if segment.epoch == self.stream.epoch else self.shown[segment.epoch]
         return ids[number - 1]
 
@@ -253,32 +254,33 @@ class Process:
 
 @attrs.define(eq=False)
 class Client:
-    """Somebody who reads, is cut and comes back; each item must account for all it passes over.
+    """A client that reads, is cut off and comes back, and checks each item that it gets.
 
-    After each item, the reader's place says how far it has come. All before that was delivered,
-    here or on an own segment that it has left behind; or told as missing, in the exact number.
+    After each item, the reader's resume id says how far the reader has come. Every line before was
+    delivered, on this segment or on a fallback segment before it, or a gap has counted it exactly.
     """
 
     process: Process
     filter: Filter
     reader: Subscription | None = None
     stack: ExitStack = attrs.field(factory=ExitStack)
-    place: str | None = None
+    resume_id: str | None = None
     segment: Segment | None = None
-    """Where it has to go on; `None` where only time tells."""
+    """The segment on which it has to go on; `None` if it starts by time."""
     next: int = 1
+    """The number at which it has to go on."""
     left: dict[str, int] = attrs.field(factory=dict)
     claim: EventId | None = None
     joined: int = 0
-    """The segment on which it may have begun."""
+    """The index of the first segment on which it may have begun."""
     joined_at: tuple[Segment, int] = attrs.field(init=False)
-    """The segment that it has joined, and its oldest line then."""
+    """The segment that it has joined, and the number of its oldest line then."""
     behind_gap: tuple[Segment, int] | None = None
-    """Where it has to go on once it was told that something may be missing."""
+    """The segment and the number at which it goes on after a gap of unknown size."""
     passed: list[Segment] = attrs.field(factory=list)
-    """The own segments that it has left behind."""
+    """The fallback segments that it has left."""
     lenient: bool = False
-    """It may begin elsewhere, if what was to be replayed from `next` on goes before it is found."""
+    """Whether it may begin elsewhere, because its start may expire before it is found."""
     failures: int = 0
     got: set[int] = attrs.field(factory=set)
     noticed: list[int] = attrs.field(factory=list)
@@ -292,6 +294,7 @@ class Client:
     # --- coming and going ---
 
     def connect(self, **wishes: Any) -> None:
+        """Subscribe, and note where the reader has to begin."""
         hub = self.process.hub
         self.stack = ExitStack()
         self.reader = self.stack.enter_context(hub.subscribe(self.filter, **wishes))
@@ -301,7 +304,7 @@ class Client:
         self.claim, self.lenient, self.ended = None, False, False
         self.failures = self.stream.failures
         if "last_event_id" in wishes:
-            # Nobody knows any more what it was shown while the journal was away.
+            # A new reader does not know which lines were shown while the journal was away.
             self.got -= {id for ids in self.process.shown.values() for id in ids}
             self._expect_after(EventId.parse(wishes["last_event_id"]))
             return
@@ -312,15 +315,16 @@ class Client:
         elif wishes.get("since") is not None or not wishes.get("follow", True):
             self._expect_since(wishes.get("since") or 0)
 
-    def _expect_after(self, place: EventId | None) -> None:
+    def _expect_after(self, event_id: EventId | None) -> None:
         self.segment = self.behind_gap = None
-        self.claim = place
+        self.claim = event_id
         segment = self.process.hub.segment
         segments = {each.epoch: each for each in (segment, segment.before) if each is not None}
-        if place is not None and place.epoch in segments:
-            self.segment, self.next, self.claim = segments[place.epoch], place.number + 1, None
-        elif place is not None and (last := journal_position(place)) is not None:
-            # It is told that it may get again what it was shown, and then nothing is missing.
+        if event_id is not None and event_id.epoch in segments:
+            self.segment, self.next = segments[event_id.epoch], event_id.number + 1
+            self.claim = None
+        elif event_id is not None and (last := journal_position(event_id)) is not None:
+            # After a gap it may get lines again that it was shown, and then no line is missing.
             self.claim = last
             if last.epoch in segments and last.number < segments[last.epoch].backlog.end.entry:
                 self.behind_gap, self.claim = (segments[last.epoch], last.number + 1), None
@@ -364,23 +368,23 @@ class Client:
         return self.stream.times[number - 1] if segment.archive else segment.backlog.arrival(number)
 
     def cut(self) -> None:
-        """Lose the connection, remembering the last id."""
+        """Lose the connection, and remember the id to resume from."""
         if self.reader is not None and not self.is_busy:
-            self.place = self.reader.resume_id
+            self.resume_id = self.reader.resume_id
             self.stack.close()
             self.reader = None
 
     # --- reading ---
 
     async def read(self, items: int, patience: float = 0.6) -> None:
-        """Take so many items, or fewer if no more come."""
+        """Check so many items, or fewer if no more come."""
         if self.reader is None or self.is_busy or self.ended:
             return
         self.is_busy = True
         try:
             for _ in range(items):
                 with trio.move_on_after(patience) as scope:
-                    self.take(await self.reader.receive())
+                    self.check(await self.reader.receive())
                 if scope.cancelled_caught:
                     return
         except trio.EndOfChannel:
@@ -389,35 +393,35 @@ class Client:
             self.is_busy = False
 
     def read_at_once(self, items: int) -> None:
-        """The same, of what is there."""
+        """Check so many items, or fewer, without waiting."""
         if self.reader is None or self.is_busy or self.ended:
             return
         try:
             for _ in range(items):
-                self.take(self.reader.receive_nowait())
+                self.check(self.reader.receive_nowait())
         except trio.WouldBlock:
             pass
         except trio.EndOfChannel:
             self.ended = True
 
-    def take(self, item: Selection | Gap) -> None:
-        """See that it is what has to come next."""
+    def check(self, item: Selection | Gap) -> None:
+        """Check that an item is the one that has to come next."""
         assert self.reader is not None
         if isinstance(item, Gap) and item.missed is None:
-            # By time, or not at all: from here on it may get again what it had.
+            # The reader goes on by time, so from here on it may get lines again.
             assert item.doubles or self.stream.failures > self.failures
             self.got = set()
             self.segment, self.next = self.behind_gap or (None, 1)
             self.behind_gap = None
             return
-        place = EventId.parse(self.reader.resume_id)
-        assert place is not None
-        reached = place.number + 1
-        if self.segment is None or self._is_gone():
+        event_id = EventId.parse(self.reader.resume_id)
+        assert event_id is not None
+        reached = event_id.number + 1
+        if self.segment is None or self._has_lost_its_start():
             self._begin_at(self.reader.cursor.segment, item, reached)
             return
         self.lenient = False
-        assert place.epoch == self.reader.cursor.segment.epoch
+        assert event_id.epoch == self.reader.cursor.segment.epoch
         self._walk(self.reader.cursor.segment)
         passed = range(self.next, reached)
         self.next = max(self.next, reached)
@@ -427,7 +431,7 @@ class Client:
             self._check_lines(item, passed)
 
     def _begin_at(self, segment: Segment, item: Selection | Gap, reached: int) -> None:
-        """Nobody knows better than the reader where it found the time that it was to find."""
+        """Believe the reader where it begins, because only its search knows that."""
         assert self.reader is not None
         self.segment, self.next, self.lenient = segment, reached, False
         index = self.process.segments.index(segment)
@@ -437,11 +441,13 @@ class Client:
             self._remember(item)
 
     def _walk(self, goal: Segment) -> None:
-        """From segment to segment, up to the one where it is; each must have been read."""
+        """Go on to the reader's segment; the segments before must have been read."""
         while self.segment is not goal:
             segment = self.segment
             assert segment is not None
-            assert segment.next is not None, "a place where it cannot be"
+            assert segment.next is not None, (
+                "the reader is on a segment that it cannot have reached"
+            )
             left = self._wanted(range(self.next, segment.flushed.entry))
             assert not left, "lines of the last segment are missing"
             self.left[segment.epoch] = self.next
@@ -454,7 +460,7 @@ class Client:
             self.next = self.left.get(self.segment.epoch, start)
 
     def _wanted(self, numbers: Sequence[int]) -> list[int]:
-        """Which of these on its segment it has to get, or to be told of."""
+        """Return the numbers of this segment that the reader has to get, or to be told of."""
         segment = self.segment
         assert segment is not None
         known: set[int] = set()
@@ -466,27 +472,27 @@ class Client:
             if n not in known and self.filter.matches(line(self.process.id(segment, n)))
         ]
 
-    def _is_gone(self) -> bool:
-        """Whether that has gone from where it was to begin, or could not be looked for."""
+    def _has_lost_its_start(self) -> bool:
+        """Return whether the line to begin at has expired, or could not be searched for."""
         assert self.segment is not None
         first = self.stream.first if self.segment.backlog.persistent else self.segment.backlog.first
         segment, remembered = self.joined_at
-        has_forgotten = not segment.backlog.persistent and segment.backlog.first > remembered
+        has_evicted = not segment.backlog.persistent and segment.backlog.first > remembered
         has_failed = self.stream.failures > self.failures
-        return self.lenient and (has_failed or has_forgotten or self.next < first)
+        return self.lenient and (has_failed or has_evicted or self.next < first)
 
     def _check_lines(self, item: Selection, passed: Sequence[int]) -> None:
         assert self.segment is not None
         assert item.batch.epoch == self.segment.epoch
         wanted = [self.process.id(self.segment, n) for n in self._wanted(passed)]
-        assert wanted == self._remember(item), "lines are missing, or there is one too many"
+        assert wanted == self._remember(item), "lines are missing, or there are too many"
 
     def _remember(self, item: Selection) -> list[int]:
         got = [int(entry.message) for entry in item.entries]
-        assert not self.got & set(got), "doubled"
+        assert not self.got & set(got), "a duplicate line"
         self.got |= set(got)
         said = [int(notice.message) for notice in item.notices]
-        assert not set(said) & set(self.noticed), "a notice doubled"
+        assert not set(said) & set(self.noticed), "a duplicate notice"
         assert said == sorted(said)
         self.noticed += said
         return got
@@ -495,10 +501,12 @@ class Client:
         assert gap.missed
         assert gap.missed <= len(passed)
         before, lost = passed[: -gap.missed], passed[-gap.missed :]
-        assert not self._wanted(before), "lines before those that are told of are missing"
+        assert not self._wanted(before), "lines are missing that the gap does not count"
         if not gap.at_most:
             assert self.filter is EVERYTHING
-            assert self._wanted(lost) == list(lost), "it counts what it was shown"
+            assert self._wanted(lost) == list(lost), (
+                "the gap counts lines that the reader was shown"
+            )
         else:
             assert self.filter is not EVERYTHING or self.passed
 
@@ -536,7 +544,7 @@ OPERATIONS = st.lists(
 
 @contextmanager
 def virtual_time() -> Iterator[None]:
-    """The clock on the wall goes with trio's."""
+    """Let the wall clock go with trio's clock."""
 
     def time_ns() -> int:
         return START_NS + int(trio.current_time() * 10**9)
@@ -562,14 +570,14 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
 def test_any_interleaving_gives_each_reader_an_orderly_stream(
     operations: list[tuple[str, int]], max_lines: int, max_lag: float, starts_away: bool
 ) -> None:
-    """Outages, expiry, slow reading, overflow, cuts, and a journal that does not answer."""
+    """Each reader gets its lines once and in order, and exact gaps, in any interleaving."""
     run(lambda: interleave(operations, max_lines, max_lag, starts_away))
 
 
 async def interleave(
     operations: list[tuple[str, int]], max_lines: int, max_lag: float, starts_away: bool
 ) -> None:
-    """Do this, and see that all have read all in the end."""
+    """Do these operations, and check that all readers have read everything in the end."""
     hub = Hub(backlog_lines=max_lines, max_lag=max_lag)
     stream = Stream()
     process = Process(hub, stream, max_lines)
@@ -633,8 +641,8 @@ async def interleave(
                     await client.read(3, patience=ROUND_TRIP * amount / 4)
                 case "cut" if client:
                     client.cut()
-                case "resume" if client and client.place and not client.reader:
-                    client.connect(last_event_id=client.place)
+                case "resume" if client and client.resume_id and not client.reader:
+                    client.connect(last_event_id=client.resume_id)
                 case "resume ahead":
                     number = max(0, stream.next - 1 - amount)
                     client = Client(process, filter)
@@ -649,18 +657,18 @@ async def interleave(
         await process.follow(10**9)
         await trio.sleep(1)
         for client in clients:
-            if client.reader is None and client.place:
-                client.connect(last_event_id=client.place)
+            if client.reader is None and client.resume_id:
+                client.connect(last_event_id=client.resume_id)
             if client.reader is None:
                 continue
             await client.read(10_000)
             if not client.ended:
-                place = EventId.parse(client.reader.resume_id)
-                assert place is not None
-                assert (place.epoch, place.number + 1) == (stream.epoch, stream.next)
+                event_id = EventId.parse(client.reader.resume_id)
+                assert event_id is not None
+                assert (event_id.epoch, event_id.number + 1) == (stream.epoch, stream.next)
             assert client.reader.lag == 0 or client.ended
             client.cut()
-        assert not stream.readers, "somebody reads what is stored, for nobody"
+        assert not stream.readers, "a reader of the stream was not closed"
         assert hub.statistics().readers == 0
         hub.close()
 

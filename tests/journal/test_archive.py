@@ -1,4 +1,4 @@
-"""Reading far back in what is stored, beside readers of what is new."""
+"""Reading stored lines far back, beside readers of new lines."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from natstream.journal.jetstream import JetStream
 from natstream.nats.connection import Login, NatsConnection
 
 STORED = 50_000
-# The lines that come meanwhile are of the first of the machines that have stored some.
+# New lines come from the first of the machines that have stored lines.
 TALKING = 10
-# The first of all is read.
+# The first of the machines is read.
 MACHINE, WORD = f"{KINDS:014x}", f"user=u{KINDS}"
 WEB = Filter.from_query([("app", "web")])
-# All but this has to come from the journal.
+# The process remembers so many lines, so that the others have to come from the journal.
 BACKLOG = "1000"
 
 
 def numbers(reader: Reader) -> list[int]:
-    """The lines' own numbers, from their messages."""
+    """Return the lines' own numbers, from their messages."""
     stamps = [STAMP.search(line.encode()) for line in reader.lines]
     return [int(stamp[1]) for stamp in stamps if stamp]
 
@@ -46,7 +46,7 @@ def numbers(reader: Reader) -> list[int]:
 async def test_an_hour_is_read_back_while_lines_come(
     query: str, nats_server: MistreatedServer, journal: JournalServer
 ) -> None:
-    """`since` gives the lines that match, in order, once; readers of what is new lose nothing."""
+    """A reader with `since` gets each line that matches once; readers of new lines lose nothing."""
     await fill(journal, STORED)
     end, enough, ended = STORED, trio.Event(), trio.Event()
 
@@ -87,8 +87,8 @@ async def test_an_hour_is_read_back_while_lines_come(
             assert reader.connections == 1
 
 
-async def test_what_is_stored_while_it_reads_is_found(journal: JournalServer) -> None:
-    """A filter's last lines come after the server had nothing more for it for the time being."""
+async def test_lines_that_are_stored_while_it_reads_are_found(journal: JournalServer) -> None:
+    """A filtered reader gets lines that were stored after the server had no more for it."""
 
     async def store(*apps: str) -> None:
         async with journal.publisher() as publisher:
@@ -113,7 +113,7 @@ async def test_what_is_stored_while_it_reads_is_found(journal: JournalServer) ->
 
 @asynccontextmanager
 async def open_archive(journal: JournalServer) -> AsyncIterator[StreamArchive]:
-    """The stream of a server, which is created, without a service."""
+    """Create a stream at a server, and give its archive, without a service."""
     config = {"name": "natstream", "subjects": ["natstream.>"]}
     await journal.ask("STREAM.CREATE.natstream", config)
     login = Login([journal.url], USER["user"], USER["password"])
@@ -128,29 +128,29 @@ async def open_archive(journal: JournalServer) -> AsyncIterator[StreamArchive]:
 
 
 @pytest.mark.parametrize("filter", [EVERYTHING, WEB])
-async def test_what_expires_while_it_is_read_is_told(
+async def test_lines_that_expire_while_they_are_read_are_told(
     journal: JournalServer, filter: Filter
 ) -> None:
-    """By where the next chunk starts, whether the filter is the server's work or not."""
+    """The start of the next chunk shows how many lines have expired, with any filter."""
     async with open_archive(journal) as archive:
         async with journal.publisher() as publisher:
             await publisher.publish(("natstream.logs.web.iad.m1", b"a line") for _ in range(5_000))
         await until(partial(holds, journal, 5_000))
         reader = archive.open(1, filter)
-        place, told, got = 1, 0, 0
+        position, told, got = 1, 0, 0
         for _ in range(3):
             batch = await reader.read(5_001)
-            told += batch.start.entry - place
+            told += batch.start.entry - position
             got += len(batch.entries)
-            place = batch.end.entry
-            await journal.ask("STREAM.PURGE.natstream", {"seq": place + 800})
+            position = batch.end.entry
+            await journal.ask("STREAM.PURGE.natstream", {"seq": position + 800})
         reader.close()
         assert told > 0
-        assert told + got >= place - 1
+        assert told + got >= position - 1
 
 
 async def test_a_line_larger_than_a_chunk_is_read(journal: JournalServer) -> None:
-    """And the small ones around it."""
+    """A line that is larger than a chunk is read, and so are the small lines around it."""
     large = b"x" * (CHUNK_BYTES + 1_000)
     async with open_archive(journal) as archive:
         async with journal.publisher() as publisher:
@@ -169,24 +169,32 @@ async def test_a_line_larger_than_a_chunk_is_read(journal: JournalServer) -> Non
 
 
 async def holds(journal: JournalServer, count: int) -> bool:
-    """Whether so many lines are stored."""
+    """Return whether so many lines are stored."""
     return await journal.stored() >= count
 
 
-async def test_what_one_reader_catches_up_with_leaves_memory_with_it() -> None:
-    """A batch that nobody shares holds no cycle, and so does not wait for the collector."""
+async def test_a_batch_that_one_reader_catches_up_with_leaves_memory_at_once() -> None:
+    """A batch of one reader is in no reference cycle, so it needs no garbage collector."""
     entries = [parse_text(b"a line")] * 1_000
-    stored = StoredBatch("e", 1, entries, [1] * 1_000, 0, numbers=range(1, 1_001), until=1_001)
+    stored = StoredBatch(
+        epoch="e",
+        first=1,
+        entries=entries,
+        arrivals=[1] * 1_000,
+        first_notice=0,
+        numbers=range(1, 1_001),
+        until=1_001,
+    )
     stored.select(Filter(q=("line",)))
     gc.collect()
     gc.disable()
     try:
-        gone = weakref.ref(stored)
+        batch = weakref.ref(stored)
         del stored
-        assert gone() is None
+        assert batch() is None
         async with open_hub() as hub:
             hub.publish_nowait(entries)
-            await trio.testing.wait_all_tasks_blocked()  # until all has been handed out
+            await trio.testing.wait_all_tasks_blocked()  # The hub has handed out all lines.
             with hub.subscribe(Filter(q=("line",)), since=0) as reader:
                 item = await reader.receive()
                 assert isinstance(item, Selection)

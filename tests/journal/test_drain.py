@@ -1,4 +1,4 @@
-"""What is posted to a drain is answered for once it is stored, and stored once where it can be."""
+"""A drain answers once the lines are stored, and stores a named batch once."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from natstream.errors import JournalUnavailable
 
 @attrs.define
 class Sender:
-    """Posts batches of lines to a process's drain."""
+    """A client that posts batches of lines to a process's drain."""
 
     port: int
     client: httpx.AsyncClient
 
     async def post(self, *messages: str, **headers: str) -> httpx.Response:
+        """Post one batch of lines, and return the answer."""
         body = "".join(json.dumps({"instance": "m1", "message": text}) + "\n" for text in messages)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.client.post(
@@ -37,7 +38,7 @@ class Sender:
 
 
 def drain(port: int, journal: JournalServer, **more: str) -> dict[str, str]:
-    """An environment for a service that takes logs at this port."""
+    """Return an environment for a service that has a drain at this port."""
     return journal.environ | {"NATSTREAM_DRAIN_BIND": f"127.0.0.1:{port}"} | more
 
 
@@ -45,8 +46,8 @@ def reader_of(service: RunningService) -> Reader:
     return Reader([service.service.bind.port])
 
 
-async def test_what_is_answered_for_is_stored(journal: JournalServer) -> None:
-    """At the time of each answer; and it is shown, under an id that all processes know."""
+async def test_accepted_lines_are_stored(journal: JournalServer) -> None:
+    """Lines are stored when the drain answers, and shown under the same id at all processes."""
     port = free_port()
     async with (
         open_service(**drain(port, journal)) as service,
@@ -62,7 +63,7 @@ async def test_what_is_answered_for_is_stored(journal: JournalServer) -> None:
                 answer = await sender.post(f"first {number}", f"second {number}")
                 assert answer.json() == {"accepted": 2, "dropped": 0, "reasons": {}}
                 assert await journal.stored() == 2 * number + 2
-            # Larger than one slice of those that are handed on together.
+            # This batch is larger than one slice, in which lines are handed on.
             answer = await sender.post(*(f"line {number}" for number in range(5_000)))
             assert answer.json()["accepted"] == 5_000
             assert await journal.stored() == 5_040
@@ -75,7 +76,7 @@ async def test_what_is_answered_for_is_stored(journal: JournalServer) -> None:
 
 @pytest.mark.parametrize("header", ["Idempotency_Key", "Logplex_Frame_Id"])
 async def test_a_batch_that_is_sent_again(journal: JournalServer, header: str) -> None:
-    """By its sender's name for it, it is stored once, at whichever process it comes again."""
+    """A batch that is sent again under the same name, to any process, is stored once."""
     ports = [free_port(), free_port()]
     async with (
         open_service(**drain(ports[0], journal)) as one,
@@ -87,7 +88,7 @@ async def test_a_batch_that_is_sent_again(journal: JournalServer, header: str) -
         reader = reader_of(one)
         async with open_readers(reader):
             for port in (*ports, *ports):
-                # Equal lines of one batch are several.
+                # Equal lines of one batch are separate lines.
                 answer = await Sender(port, client).post("a", "b", "b", **{header: "batch 1"})
                 assert answer.json()["accepted"] == 3
             await Sender(ports[1], client).post("a", "b", "b", **{header: "batch 2"})
@@ -98,7 +99,7 @@ async def test_a_batch_that_is_sent_again(journal: JournalServer, header: str) -
 
 
 async def test_two_senders_that_name_their_batches_alike(journal: JournalServer) -> None:
-    """Whatever differs in anything but the name is a line of its own."""
+    """Different lines of batches with the same name are both stored."""
     port = free_port()
     async with open_service(**drain(port, journal)) as service, httpx.AsyncClient() as client:
         await service.state("journal", "up")
@@ -113,7 +114,7 @@ async def test_two_senders_that_name_their_batches_alike(journal: JournalServer)
 
 
 async def test_without_a_name_equal_lines_are_several(journal: JournalServer) -> None:
-    """Nobody can know whether they were sent twice, or happened twice."""
+    """Equal lines of unnamed batches are all stored, because they may have happened twice."""
     port = free_port()
     async with open_service(**drain(port, journal)) as service, httpx.AsyncClient() as client:
         await service.state("journal", "up")
@@ -123,7 +124,7 @@ async def test_without_a_name_equal_lines_are_several(journal: JournalServer) ->
 
 
 async def test_while_the_journal_is_away_senders_have_to_come_again(journal: JournalServer) -> None:
-    """Nothing is answered for, nor kept; a batch in the making is stored once in the end."""
+    """A drain refuses lines while the journal is away, and a repeated batch is stored once."""
     port = free_port()
     async with open_service(**drain(port, journal)) as service, httpx.AsyncClient() as client:
         await service.state("journal", "up")
@@ -155,7 +156,7 @@ async def test_while_the_journal_is_away_senders_have_to_come_again(journal: Jou
 
 
 async def test_a_full_stream_is_told_as_such_between_batches_too(journal: JournalServer) -> None:
-    """Not only when a line is refused, of which none waits: senders keep them."""
+    """The status of a full stream stays `full`, although no line waits between batches."""
     config = {"name": "natstream", "subjects": ["natstream.>"], "discard": "new"}
     await journal.ask("STREAM.CREATE.natstream", config | {"max_msgs": 3})
     port = free_port()
@@ -177,7 +178,7 @@ async def test_a_full_stream_is_told_as_such_between_batches_too(journal: Journa
 
 
 async def test_a_line_that_the_stream_does_not_take_any_more(journal: JournalServer) -> None:
-    """Its limit was lowered: that one is not answered for, and the next is cut to fit."""
+    """A line beyond a limit that was lowered is refused, and the next line is cut to fit."""
     config = {"name": "natstream", "subjects": ["natstream.>"]}
     await journal.ask("STREAM.CREATE.natstream", config)
     port = free_port()
@@ -191,8 +192,8 @@ async def test_a_line_that_the_stream_does_not_take_any_more(journal: JournalSer
     assert await journal.stored() == 1
 
 
-async def test_a_batch_in_the_making_does_not_outlive_the_journal(journal: JournalServer) -> None:
-    """A part of it is stored before, and none after: its sender comes again with all of it."""
+async def test_an_unfinished_batch_does_not_outlive_the_journal(journal: JournalServer) -> None:
+    """The rest of a batch is refused after an outage, because its sender sends all lines again."""
     entry = LogEntry("m1", "a line", "stdout", "", "web")
     async with (
         Wire.open(journal.port) as wire,
@@ -215,10 +216,10 @@ async def test_a_batch_in_the_making_does_not_outlive_the_journal(journal: Journ
     assert await journal.stored() == 1
 
 
-async def test_a_process_that_is_told_to_end_has_stored_what_it_took(
+async def test_a_process_that_is_told_to_end_has_stored_the_lines_that_it_accepted(
     journal: JournalServer, nats_server: Any
 ) -> None:
-    """Batches in the making are answered for and stored, or neither; lines of NATS are stored."""
+    """A process that ends has stored all lines that it accepted from senders or read from NATS."""
     async with (
         Service.open(nats_server, **journal.environ) as service,
         httpx.AsyncClient() as client,
@@ -228,7 +229,7 @@ async def test_a_process_that_is_told_to_end_has_stored_what_it_took(
         accepted = 0
 
         async def post(number: int) -> None:
-            """Send batch after batch, until the process is gone."""
+            """Send batch after batch, until the process has ended."""
             nonlocal accepted
             while True:
                 try:
@@ -253,7 +254,7 @@ async def test_a_process_that_is_told_to_end_has_stored_what_it_took(
 async def test_a_process_that_is_told_to_end_does_not_wait_for_a_frozen_journal(
     journal: JournalServer, nats_server: Any
 ) -> None:
-    """What it has read and cannot store is counted as such, within the time it has for closing."""
+    """A process that ends while the journal is frozen logs how many lines are not stored."""
     async with Service.open(nats_server, **journal.environ) as service:
         assert await service.ready() < 30
         journal.pause()

@@ -1,4 +1,4 @@
-"""Several processes over one journal: what is stored, and what their readers get."""
+"""Several processes with one journal store each line once, and show it once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.fleet import Flow, numbered, numbers_by_machine, open_fleet, 
 from tests.support.journal_server import JournalServer, until
 from tests.support.mistreated import MistreatedServer
 
-# Beyond what the suite has time for: JOURNAL_LINES=100000.
+# A longer test than the suite has time for: JOURNAL_LINES=100000.
 LINES = int(os.environ.get("JOURNAL_LINES", "20000"))
 HOPS = 1_000
 
@@ -19,14 +19,14 @@ HOPS = 1_000
 async def test_three_processes_show_one_stream(
     nats_server: MistreatedServer, journal: JournalServer
 ) -> None:
-    """Two read the same subjects, one reads nothing: each line is stored once and shown once."""
+    """Each line is stored and shown once, although two processes read the same subjects."""
     messages = numbered(0, LINES)
     async with open_fleet(journal, nats_server, nats_server, None) as fleet:
         readers = [Reader([service.port]) for service in fleet]
         async with open_readers(*readers):
             await publish(nats_server, messages)
             await until(lambda: all(len(reader.lines) >= LINES for reader in readers), 120)
-        # What came twice would have been stored by now.
+        # A duplicate would have been stored by now.
         assert await journal.stored() == LINES
         for reader in readers:
             assert reader.numbers == [*range(1, LINES + 1)]
@@ -39,7 +39,7 @@ async def test_three_processes_show_one_stream(
 async def test_readers_hop_between_processes(
     nats_server: MistreatedServer, journal: JournalServer
 ) -> None:
-    """Cut at any moment, under load, each goes on at any process where it was."""
+    """A reader that is cut off goes on at any process without a gap or a duplicate."""
     async with open_fleet(journal, nats_server, nats_server, None) as fleet:
         ports = [service.port for service in fleet]
         readers = [Reader(ports) for _ in range(4)] + [Reader(ports, "?machine=m1&q=7")]

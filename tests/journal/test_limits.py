@@ -1,4 +1,4 @@
-"""An outage that outlasts what a process can keep, and readers far back when the journal goes."""
+"""Outages that last longer than a process can keep lines, and readers far back in an outage."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def reader_of(service: RunningService, query: str = "") -> Reader:
 async def test_more_waits_than_is_kept(
     nats_server: MistreatedServer, journal: JournalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The oldest lines are lost to the journal, counted and announced; not to who looks on."""
+    """Lines beyond the outbox are counted as lost to the journal, but readers see them all."""
     monkeypatch.setattr(
         outbox.Outbox.__init__, "__kwdefaults__", {"max_lines": 500, "max_bytes": 10**9}
     )
@@ -61,7 +61,7 @@ async def test_more_waits_than_is_kept(
 async def test_a_reader_that_stays_does_not_hold_what_was_shown_in_each_outage(
     nats_server: MistreatedServer, journal: JournalServer
 ) -> None:
-    """A page is open all day: what it has read is nobody's any more."""
+    """The segments of former outages leave memory, although a reader stays all day."""
     async with (
         Wire.open(journal.port) as wire,
         open_service(
@@ -70,13 +70,13 @@ async def test_a_reader_that_stays_does_not_hold_what_was_shown_in_each_outage(
     ):
         await service.state("journal", "up")
         reader = reader_of(service)
-        gone: list[weakref.ref[Segment]] = []
+        segments: list[weakref.ref[Segment]] = []
         async with open_readers(reader):
             for outage in range(3):
                 wire.cut()
                 hub = service.service.core.hub
                 await until(lambda hub=hub: hub.segment.outage is not None)
-                gone.append(weakref.ref(hub.segment))
+                segments.append(weakref.ref(hub.segment))
                 await publish(nats_server, numbered(20 * outage, 10))
                 await reader.has(*numbered(20 * outage, 10))
                 wire.mend()
@@ -84,14 +84,14 @@ async def test_a_reader_that_stays_does_not_hold_what_was_shown_in_each_outage(
                 await publish(nats_server, numbered(20 * outage + 10, 10))
                 await reader.has(*numbered(20 * outage + 10, 10))
             gc.collect()
-            # The newest may be needed by those who were on it.
-            assert [segment() for segment in gone[:-1]] == [None, None]
+            # Readers that were on the newest segment may need it.
+            assert [segment() for segment in segments[:-1]] == [None, None]
 
 
 async def test_a_keep_alive_does_not_prolong_the_wait_for_a_dead_journal(
     nats_server: MistreatedServer, journal: JournalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A reader far back goes on without, though it was told many times that the stream lives."""
+    """A reader far back goes on without the journal in time, although it gets keep-alives."""
     monkeypatch.setattr("natstream.journal.archive.DEADLINE", 4.0)
     more = {"NATSTREAM_BACKLOG_LINES": "1000", "NATSTREAM_KEEPALIVE": "1"}
     async with (
@@ -106,7 +106,7 @@ async def test_a_keep_alive_does_not_prolong_the_wait_for_a_dead_journal(
         await until(lambda: hub.backlog.end.entry == FAR + 1)
         async with EventStream.open(service.service.bind.port, "?since=1h") as events:
             await events.receive()
-            await trio.sleep(0.5)  # as much is sent as fits
+            await trio.sleep(0.5)  # The response has sent as much as fits.
             wire.cut()
             await until(lambda: hub.segment.outage is not None)
             await publish(nats_server, numbered(FAR, 1))
@@ -121,7 +121,7 @@ async def test_a_keep_alive_does_not_prolong_the_wait_for_a_dead_journal(
 
 
 async def far_back(journal: JournalServer) -> None:
-    """Store more than one response holds on its way."""
+    """Store more lines than the buffers of one response hold."""
     async with journal.publisher() as publisher:
         await publisher.publish(
             ("natstream.logs.web.iad.m1", payload(f"m1 {number}")) for number in range(FAR)
@@ -136,8 +136,9 @@ async def test_a_reader_far_back_when_the_journal_goes(
     *,
     comes_back: bool,
 ) -> None:
-    """It waits for its return, and misses nothing; after a while it goes on without, and is told
-    what it misses. Those who are not back see live lines meanwhile.
+    """A reader far back waits some seconds for the journal, and misses no line if it returns.
+
+    Otherwise the reader goes on without it, after a gap. Other readers see live lines meanwhile.
     """
     if not comes_back:
         monkeypatch.setattr("natstream.journal.archive.DEADLINE", 4.0)
@@ -157,7 +158,7 @@ async def test_a_reader_far_back_when_the_journal_goes(
             EventStream.open(service.service.bind.port, "?since=1h") as events,
         ):
             seen = [event for event in await events.receive() if "app" in event.data]
-            await trio.sleep(0.5)  # as much is sent as fits
+            await trio.sleep(0.5)  # The response has sent as much as fits.
             wire.cut()
             await until(lambda: "The journal is away" in live.notices[-1])
             await publish(nats_server, numbered(FAR, 10))

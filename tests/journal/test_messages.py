@@ -1,4 +1,4 @@
-"""What the journal stores of an entry gives it back, under a subject that its filters find."""
+"""A stored message gives its entry back, and stands under a subject that filters find."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from natstream.formats.events import FORMATS
 from natstream.journal.messages import MAX_SUBJECTS, content_id, decode, encode, wanted_subjects
 
 MAX_BYTES = 1 << 20
-# The server's default for a line of its protocol, and for what else stands on ours.
+# The server's default for a line of its protocol, less the room for the rest of our line.
 MAX_SUBJECT_BYTES = 4_096 - 1_024
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -36,21 +36,21 @@ NAMES = ["web", "api", "a.b", "a b", "*", ">", "", "=", "=2E", "ü", "日本", "
 
 
 def readable(text: str) -> str:
-    """Half a surrogate pair is in no subject: those are bytes, and read as UTF-8."""
+    """Replace lone surrogates, because a subject is bytes that are read as UTF-8."""
     return text.encode("utf-8", "replace").decode()
 
 
 def same(one: LogEntry, other: LogEntry) -> bool:
-    """Whether they are equal, the original object and the time included."""
+    """Return whether two entries are equal, with the original object and the time."""
     return (
         one == other
         and one.unix_ns == other.unix_ns
-        and json.dumps(one.raw) == json.dumps(other.raw)  # NaN equals nothing, not even itself
+        and json.dumps(one.raw) == json.dumps(other.raw)  # NaN is not equal to itself.
     )
 
 
 def stored(entry: LogEntry, max_bytes: int = MAX_BYTES) -> LogEntry:
-    """What comes back; the server takes what it was stored as."""
+    """Store an entry as the server would, and return the entry that comes back."""
     subject, payload = encode(entry, max_bytes)
     check_subject(subject)
     assert len(payload) <= max_bytes
@@ -58,7 +58,7 @@ def stored(entry: LogEntry, max_bytes: int = MAX_BYTES) -> LogEntry:
 
 
 def check_subject(subject: str) -> None:
-    """Five parts with the stream's name: printable, none empty, none a wildcard, not too long."""
+    """Check that the server accepts a subject: its parts are printable, and none is a wildcard."""
     parts = subject.split(".")
     assert len(parts) == 4
     assert all(parts)
@@ -91,7 +91,7 @@ entries = st.builds(
 
 @pytest.mark.parametrize("row", ROWS, ids=[row["name"] for row in ROWS])
 def test_each_sample_comes_back(row: dict[str, Any]) -> None:
-    """Whichever way it came."""
+    """Each sample comes back as it was, from NATS and from a drain."""
     if row["via"] == "nats":
         entry: LogEntry | None = parse_nats(row["subject"], row["payload"].encode())
     else:
@@ -106,8 +106,8 @@ def test_each_sample_comes_back(row: dict[str, Any]) -> None:
 @example("logs.web.sjc", FLY_PAYLOAD)
 @example("logs.*.>.m 1", FLY_PAYLOAD)
 @example("logs.web.sjc.m1", FLY_PAYLOAD.replace(b"2022-09-27T", b"yesterday, "))
-def test_whatever_nats_brings_comes_back(subject: str, payload: bytes) -> None:
-    """With its payload, and the time at which it came where it says none that can be read."""
+def test_any_message_of_nats_comes_back(subject: str, payload: bytes) -> None:
+    """A message of NATS comes back with its payload, and with a time if it has none."""
     entry = parse_nats(subject, payload)
     again = stored(entry)
     assert same(again, entry)
@@ -115,41 +115,41 @@ def test_whatever_nats_brings_comes_back(subject: str, payload: bytes) -> None:
 
 
 @given(fly_lines | json_values, st.booleans())
-def test_whatever_a_drain_sends_comes_back(value: Any, keeps_bytes: bool) -> None:
-    """Kept as its bytes or as an object."""
+def test_any_entry_of_a_drain_comes_back(value: Any, keeps_bytes: bool) -> None:
+    """An entry of a drain comes back, kept as bytes or as an object."""
     if not isinstance(value, dict):
         value = {"instance": "m", "message": value}
     payload = json.dumps(value).encode()
     try:
         entry = parse_object(payload) if keeps_bytes else parse_log_entry(json.loads(payload))
-    except ValueError:  # a number of more digits than Python reads
+    except ValueError:  # A number has more digits than Python reads.
         return
     if entry is not None:
         assert same(stored(entry), entry)
 
 
 @given(entries)
-def test_whatever_an_entry_holds_comes_back(entry: LogEntry) -> None:
-    """Names that are no part of a subject, and times from the year 1 to 9999."""
+def test_any_fields_of_an_entry_come_back(entry: LogEntry) -> None:
+    """Names that cannot stand in a subject come back, and times from the year 1 to 9999."""
     assert same(stored(entry), entry)
 
 
 def test_a_line_of_nats_is_stored_as_it_came() -> None:
-    """So that other tools can read it: Fly's own subject, and the very bytes."""
+    """A line of NATS is stored as it was, under Fly's subject, so that other tools can read it."""
     entry = parse_nats("logs.web.sjc.m1", FLY_PAYLOAD)
     assert encode(entry, MAX_BYTES) == ("logs.web.sjc.m1", FLY_PAYLOAD)
 
 
-def test_a_time_that_cannot_be_read_is_stored_as_it_was_taken() -> None:
-    """Parsed anew it would be that of whoever reads it."""
+def test_a_time_that_cannot_be_read_is_stored_with_the_entry() -> None:
+    """A line without a readable time is stored as fields, so that its time stays the same."""
     entry = parse_nats("logs.web.sjc.m1", b"plain text")
     subject, _ = encode(entry, MAX_BYTES)
     assert subject == "entries.web.sjc.m1"
     assert same(stored(entry), entry)
 
 
-def test_names_of_any_length_make_a_subject_that_the_server_takes() -> None:
-    """One that is too long would end the connection, again and again."""
+def test_names_of_any_length_make_a_subject_that_the_server_accepts() -> None:
+    """Long names are cut in a subject, because the server ends a connection over a long line."""
     for name in ("x" * 5_000, "ü" * 5_000, "*" * 129):
         raw = json.loads(FLY_PAYLOAD)
         raw["fly"] = {"app": {"instance": name, "name": name}, "region": name}
@@ -164,10 +164,10 @@ def test_names_of_any_length_make_a_subject_that_the_server_takes() -> None:
 
 
 @given(entries, st.integers(700, 2_000), st.integers(0, 5_000))
-def test_what_is_too_large_is_shortened_until_it_fits(
+def test_an_entry_that_is_too_large_is_shortened_until_it_fits(
     entry: LogEntry, max_bytes: int, size: int
 ) -> None:
-    """First its original goes, then what is long of its names, then the end of the message."""
+    """A large entry loses its original, then the ends of long names, then of its message."""
     entry = attrs.evolve(entry, message=entry.message + "x" * size, raw=bytes(size))
     again = stored(entry, max_bytes)
     assert again.unix_ns == entry.unix_ns
@@ -185,7 +185,7 @@ def test_what_is_too_large_is_shortened_until_it_fits(
 
 
 def test_without_its_original_a_line_may_fit() -> None:
-    """All else is kept then."""
+    """An entry that fits without its original keeps all other fields."""
     payload = FLY_PAYLOAD[:-1] + b',"more":"' + b"x" * 2_000 + b'"}'
     for entry in (parse_nats("logs.web.sjc.m1", payload), parse_object(payload)):
         assert entry is not None
@@ -195,7 +195,7 @@ def test_without_its_original_a_line_may_fit() -> None:
 
 
 def test_as_much_of_a_message_is_kept_as_fits() -> None:
-    """It is cut as every line is that is too long, and says how long it was."""
+    """A message that is too long is cut to the largest size that fits, and says its length."""
     entry = LogEntry("m1", "é" * 100_000, "stdout", "now", "web", region="sjc", level="info")
     again = stored(entry, 50_000)
     assert again.message.endswith("é… [cut here: the line was 200,000 bytes long]")
@@ -204,7 +204,7 @@ def test_as_much_of_a_message_is_kept_as_fits() -> None:
 
 
 def test_a_name_of_a_megabyte_costs_the_message_nothing() -> None:
-    """What is shortened first is what nobody can mean."""
+    """A name of a megabyte is cut, and the message is kept whole."""
     raw = {"instance": "m" * 2_000_000, "message": "hello", "timestamp": "2022-09-27T20:34:37Z"}
     entry = parse_log_entry(raw)
     assert entry is not None
@@ -213,10 +213,10 @@ def test_a_name_of_a_megabyte_costs_the_message_nothing() -> None:
     assert len(again.machine_id) == MAX_BYTES // 16
 
 
-# --- what others have stored -------------------------------------------------------------------
+# --- messages of other programs ----------------------------------------------------------------
 
 
-# An entry's fields as msgpack, with one more behind them; and what no reader follows to its end.
+# An entry's fields as msgpack with one more behind them, and a value that is nested too deeply.
 EMPTY_FIELDS = b"\x9e" + b"\xa0" * 5 + b"\xc4\0" + b"\xa0" * 4 + b"\0\0\xa0"
 DEEP = b"\x91" * 100_000
 
@@ -224,10 +224,10 @@ DEEP = b"\x91" * 100_000
 @given(st.sampled_from([b"entries.a.b.c", b"entries.", b"other", b"\xff", b""]), st.binary())
 @example(b"entries.a", DEEP)
 @example(b"entries.a", EMPTY_FIELDS + DEEP)
-def test_whatever_somebody_else_stores_is_an_entry_or_an_error(
+def test_any_message_of_another_program_is_an_entry_or_an_error(
     subject: bytes, payload: bytes
 ) -> None:
-    """One that every caller knows of."""
+    """A message of another program gives an entry that can be shown, or raises ValueError."""
     try:
         entry = decode(subject, payload)
     except ValueError:
@@ -237,8 +237,8 @@ def test_whatever_somebody_else_stores_is_an_entry_or_an_error(
 
 
 @pytest.mark.parametrize(("seconds", "ns"), [(2**62, 0), (-(2**62), 0), (0, 10**9), (0, -1)])
-def test_a_time_that_nobody_can_show_is_no_entry(seconds: int, ns: int) -> None:
-    """It would be an error wherever it is shown."""
+def test_a_message_with_an_impossible_time_is_no_entry(seconds: int, ns: int) -> None:
+    """A message with a time that cannot be shown raises ValueError."""
     fields = ["m", "x", "stdout", "", "web", b"", "", "", "", "", seconds, ns, "drain"]
     with pytest.raises(ValueError, match="not an entry"):
         decode(b"entries.a.b.c", msgspec.msgpack.encode(fields))
@@ -258,7 +258,7 @@ messages = st.tuples(subjects.map(readable), st.binary(max_size=3))
 def test_equal_messages_have_an_id_in_common_and_others_have_not(
     one: tuple[str, bytes], two: tuple[str, bytes]
 ) -> None:
-    """Whenever they came, and in whichever process: the time of arrival is no part of it."""
+    """Equal messages have the same id at any time and in any process; other messages have not."""
     both = [parse_nats(*one), parse_nats(*two)]
     said = {(entry.app_name, entry.region, entry.machine_id, entry._raw) for entry in both}
     ids = {content_id(entry) for entry in both}
@@ -268,15 +268,15 @@ def test_equal_messages_have_an_id_in_common_and_others_have_not(
 
 
 @given(entries, entries)
-def test_one_place_is_not_taken_for_another(one: LogEntry, two: LogEntry) -> None:
-    """Whatever names hold, and wherever one ends."""
+def test_messages_of_different_origins_have_different_ids(one: LogEntry, two: LogEntry) -> None:
+    """Two entries have the same id only if their app, region and machine are the same."""
     two = attrs.evolve(two, raw=one._raw)
-    places = {(entry.app_name, entry.region, entry.machine_id) for entry in (one, two)}
-    assert len({content_id(one), content_id(two)}) == len(places)
+    origins = {(entry.app_name, entry.region, entry.machine_id) for entry in (one, two)}
+    assert len({content_id(one), content_id(two)}) == len(origins)
 
 
 def test_dots_in_names_do_not_hide_which_is_which() -> None:
-    """The payload names what the subject does not."""
+    """Two messages with the same words in their names have different ids if a dot is in a name."""
     raw = {"fly": {"app": {"name": "a.b", "instance": "d"}, "region": "c"}, "message": "x"}
     payload = json.dumps(raw).encode()
     one, two = parse_nats("logs", payload), parse_nats("logs.a.b.c.d", payload)
@@ -285,7 +285,7 @@ def test_dots_in_names_do_not_hide_which_is_which() -> None:
 
 
 def test_the_id_is_the_same_in_every_release() -> None:
-    """Processes of two may run beside each other."""
+    """The id never changes, because processes of two releases may run beside each other."""
     entry = parse_nats("logs.web.sjc.m1", FLY_PAYLOAD)
     assert content_id(entry) == "fed09e98d34ecabd3b46264c03a3b5"
 
@@ -294,7 +294,7 @@ def test_the_id_is_the_same_in_every_release() -> None:
 
 
 def covers(pattern: str, subject: str) -> bool:
-    """Whether a subject of NATS with wildcards matches."""
+    """Return whether a subject of NATS with wildcards matches a subject."""
     wanted, parts = pattern.split("."), subject.split(".")
     for index, token in enumerate(wanted):
         if token == ">":
@@ -305,7 +305,7 @@ def covers(pattern: str, subject: str) -> bool:
 
 
 def test_the_matcher_of_these_tests_is_that_of_nats() -> None:
-    """Examples from its documentation."""
+    """The matcher of these tests agrees with the examples of NATS' documentation."""
     assert covers("time.*.east", "time.us.east")
     assert not covers("time.*.east", "time.us.east.atlanta")
     assert covers("time.us.>", "time.us.east.atlanta")
@@ -324,7 +324,7 @@ filters = st.lists(st.builds(Filter, exact), min_size=1, max_size=3).map(
 
 
 def check_wanted(filter: Filter, many: Iterable[LogEntry]) -> None:
-    """No entry that it lets through is left out, and the server takes the list."""
+    """Check that the subjects hold every entry of the filter, and that the server accepts them."""
     wanted = wanted_subjects(filter, "natstream")
     assert len(wanted) <= MAX_SUBJECTS
     assert len(set(wanted)) == len(wanted)
@@ -339,16 +339,16 @@ def check_wanted(filter: Filter, many: Iterable[LogEntry]) -> None:
 
 
 @given(filters, st.lists(entries, max_size=5))
-def test_what_a_filter_lets_through_is_under_a_subject_that_it_wants(
+def test_every_entry_of_a_filter_is_under_a_subject_that_it_wants(
     filter: Filter, many: list[LogEntry]
 ) -> None:
-    """Whatever the names hold."""
+    """Every entry that a filter lets through is stored under one of its subjects."""
     check_wanted(filter, many)
 
 
 @given(st.data(), entries)
 def test_a_filter_made_for_an_entry_finds_it(data: st.DataObject, entry: LogEntry) -> None:
-    """By any of its names, among others."""
+    """A filter that has an entry's names among others finds the entry by its subjects."""
     exact = frozenset(
         (field, data.draw(values) | {getattr(entry, field)})
         for field in data.draw(st.frozensets(st.sampled_from(["app_name", "region", "machine_id"])))
@@ -356,7 +356,10 @@ def test_a_filter_made_for_an_entry_finds_it(data: st.DataObject, entry: LogEntr
     filter = Filter(exact)
     assert filter.matches(entry)
     check_wanted(filter, [entry])
-    for max_bytes in (700, 5_000):  # what was shortened, as well: a reader sees the short names
+    for max_bytes in (
+        700,
+        5_000,
+    ):  # A reader sees, and asks for, the short names of a shortened entry.
         subject, payload = encode(entry, max_bytes)
         short = decode(subject.encode(), payload)
         for field, _ in exact:
@@ -367,7 +370,7 @@ def test_a_filter_made_for_an_entry_finds_it(data: st.DataObject, entry: LogEntr
 
 
 def test_no_more_is_wanted_than_what_is_asked_for() -> None:
-    """One app of one region is one subject; a filter of texts is none, which means all."""
+    """A filter gets a subject for each app and region, and none if it has only texts."""
     web = Filter.from_query([("app", "web"), ("region", "sjc,lhr"), ("q", "error")])
     assert wanted_subjects(web, "s") == ["s.*.web.lhr.*", "s.*.web.sjc.*"]
     assert wanted_subjects(Filter.from_query([("q", "error"), ("level", "info")]), "s") == []
@@ -376,8 +379,8 @@ def test_no_more_is_wanted_than_what_is_asked_for() -> None:
     assert len(wanted_subjects(Filter.from_query([("machine", many[:-4])]), "s")) == MAX_SUBJECTS
 
 
-def test_what_contradicts_itself_wants_what_is_not_there() -> None:
-    """All of the stream would be read for nothing."""
+def test_a_filter_that_contradicts_itself_wants_a_subject_without_entries() -> None:
+    """A filter that contradicts itself does not read the whole stream in vain."""
     filter = Filter.from_query([("app", "web")]) & Filter.from_query([("app", "api")])
     (wanted,) = wanted_subjects(filter, "s")
     for app in ("web", "api", "none"):

@@ -1,4 +1,4 @@
-"""Each line is stored once and shown once, whoever has it from where; equal lines are several."""
+"""Each line is stored once and shown once, at any process; equal lines are separate lines."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def reader_of(service: RunningService, query: str = "") -> Reader:
 
 
 def through(wire: Wire, journal: JournalServer) -> dict[str, Any]:
-    """An environment in which the journal is reached by way of this."""
+    """Return an environment in which the journal is reached through a wire."""
     return journal.environ | {"NATSTREAM_JOURNAL_URL": wire.url}
 
 
 def waiting(service: RunningService) -> int:
-    """Lines that are not yet known to be stored."""
+    """Return how many lines are not yet known to be stored."""
     assert service.service.core.journal is not None
     return service.service.core.journal.statistics().waiting
 
 
-async def test_equal_messages_are_several_lines(
+async def test_equal_messages_are_separate_lines(
     nats_server: MistreatedServer, journal: JournalServer
 ) -> None:
-    """Two processes that read the same five, of which three are equal, store five."""
+    """Two processes that read the same five messages, three of them equal, store five lines."""
     equal = payload("again")
     messages = [equal, payload("one"), equal, payload("two"), equal]
     async with (
@@ -48,7 +48,7 @@ async def test_equal_messages_are_several_lines(
             await one.state("journal", "up")
             await two.state("journal", "up")
             await nats_server.publish("logs.web.iad.m1", messages)
-            # The same on another subject is another line.
+            # An equal message on another subject is another line.
             await nats_server.publish("logs.web.iad.m2", [equal, payload("end")])
             for reader in readers:
                 await reader.has("end")
@@ -61,7 +61,7 @@ async def test_equal_messages_are_several_lines(
 async def test_a_line_that_was_shown_as_stored_is_not_shown_again(
     nats_server: MistreatedServer, journal: JournalServer
 ) -> None:
-    """The journal goes away before it has acknowledged what it has already given to readers."""
+    """A line is shown once, although the journal goes away before it acknowledges the line."""
     async with (
         Wire.open(journal.port) as wire,
         open_service(nats_server, **through(wire, journal)) as service,
@@ -88,8 +88,9 @@ async def test_a_line_that_was_shown_as_stored_is_not_shown_again(
 async def test_a_line_that_another_process_has_stored_before_it_comes(
     nats_server: MistreatedServer, journal: JournalServer
 ) -> None:
-    """A process far behind with NATS has it from the journal first: it is neither shown nor
-    stored again, though the journal has gone since.
+    """A line that comes from the journal before NATS is neither shown nor stored again.
+
+    This holds also if the journal has gone away since.
     """
     async with (
         MistreatedServer.run() as late,
@@ -116,10 +117,10 @@ async def test_a_line_that_another_process_has_stored_before_it_comes(
         assert await journal.stored() == 111
 
 
-async def test_an_outage_after_the_other(
+async def test_one_outage_after_another(
     nats_server: MistreatedServer, journal: JournalServer
 ) -> None:
-    """What was shown in the first is not shown in the second, though it still waits."""
+    """Lines that the first outage has shown are not shown in the second, although they wait."""
     config = {"name": "natstream", "subjects": ["natstream.>"], "discard": "new"}
     await journal.ask("STREAM.CREATE.natstream", config | {"max_bytes": 20_000})
     async with open_service(nats_server, **journal.environ) as service:
@@ -128,7 +129,7 @@ async def test_an_outage_after_the_other(
         async with open_readers(reader):
             await publish(nats_server, numbered(0, 500))
             await reader.has(*numbered(0, 500))
-            # Room for some of them.
+            # The stream gets room for some of the lines.
             await journal.ask("STREAM.UPDATE.natstream", config | {"max_bytes": 60_000})
             before = waiting(service)
             await until(lambda: waiting(service) < before - 100)
@@ -148,9 +149,9 @@ async def test_an_outage_after_the_other(
 async def test_an_outage_in_the_midst_of_a_run(
     nats_server: MistreatedServer, journal: JournalServer
 ) -> None:
-    """Of the lines that came at once, some were shown: the others are shown next, and only they.
+    """An outage in the midst of a run shows only the lines of the run that were not shown before.
 
-    Nor does a reader have to look up what it was shown, when that is more than is remembered.
+    A reader skips the lines that it was shown, also if they are more than memory holds.
     """
     few = {"NATSTREAM_BACKLOG_LINES": "1000"}
     async with (

@@ -1,4 +1,4 @@
-"""Something of many machines and one journal is killed, stopped or cut off, under load."""
+"""A process, a journal's server or a connection is killed, stopped or cut off, under load."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def flowing(flow: Flow, readers: Sequence[Reader]) -> AsyncIterator[None]:
 
 
 async def all_are_stored(journal: JournalServer | Cluster, flow: Flow) -> None:
-    """Wait until the stream holds what was published; then nothing of it may be there twice."""
+    """Wait until the stream holds all published lines, and check that it holds none twice."""
 
     async def are_stored() -> bool:
         return await journal.stored() >= len(flow.published)
@@ -41,12 +41,13 @@ async def all_are_stored(journal: JournalServer | Cluster, flow: Flow) -> None:
     assert await journal.stored() == len(flow.published)
 
 
-def doubled(reader: Reader) -> list[str]:
+def duplicates(reader: Reader) -> list[str]:
+    """Return the lines that a reader got more than once."""
     return [line for line, times in Counter(reader.lines).items() if times > 1]
 
 
 async def test_any_process_is_killed(nats_server: MistreatedServer, journal: JournalServer) -> None:
-    """Its readers go on at another, exactly; what it alone had read, the other has as well."""
+    """Readers of a process that is killed go on at another one, without a gap or a duplicate."""
     async with open_fleet(journal, nats_server, nats_server, None) as fleet:
         ports = [service.port for service in fleet]
         readers = [Reader(ports) for _ in range(4)]
@@ -68,7 +69,7 @@ async def test_any_process_is_killed(nats_server: MistreatedServer, journal: Jou
 async def test_all_processes_are_restarted(
     nats_server: MistreatedServer, journal: JournalServer
 ) -> None:
-    """What was published by the time that they are told to end is there when they are back."""
+    """Lines that were published before all processes restart are there when they are back."""
     async with open_fleet(journal, nats_server, nats_server, None) as fleet:
         ports = [service.port for service in fleet]
         readers = [Reader(ports) for _ in range(4)]
@@ -94,9 +95,9 @@ async def test_all_processes_are_restarted(
 async def test_the_journal_is_stopped_for_ten_seconds(
     nats_server: MistreatedServer, journal: JournalServer
 ) -> None:
-    """Readers see their process's own lines meanwhile, and nothing twice afterwards."""
+    """Readers see their process's own lines in an outage of 10 s, and no line twice afterwards."""
     async with open_fleet(journal, nats_server, nats_server) as fleet:
-        # Some stay where they are; some are cut in the middle, and come to the other one.
+        # Some readers stay at their process; others are cut off, and come to another process.
         staying = [Reader([service.port]) for service in fleet]
         ports = [service.port for service in fleet]
         hopping = [Reader(ports) for _ in range(2)]
@@ -121,12 +122,12 @@ async def test_the_journal_is_stopped_for_ten_seconds(
                 reader.hop()
         await all_are_stored(journal, flow)
         for reader in staying:
-            assert doubled(reader) == []
+            assert duplicates(reader) == []
             assert reader.gaps == []
 
 
 async def test_any_node_of_the_journal_is_killed(nats_server: MistreatedServer) -> None:
-    """Of three; no line is lost, and no reader sees one twice."""
+    """No line is lost or shown twice when a node of three is killed."""
     async with open_cluster() as cluster, open_fleet(cluster, nats_server, nats_server) as fleet:
         readers = [Reader([service.port]) for service in fleet]
         flow = Flow(nats_server, rate=500)
@@ -134,7 +135,7 @@ async def test_any_node_of_the_journal_is_killed(nats_server: MistreatedServer) 
             await until(lambda: len(readers[0].lines) > 1_000)
             for reader in readers:
                 assert reader.notices == ["Connected to log stream"]
-            # The one that leads, and one of the others.
+            # The leader is killed, and one of the other nodes.
             leader = await cluster.leader()
             for node in (leader, next(node for node in cluster.nodes if node is not leader)):
                 await node.kill()
@@ -143,15 +144,15 @@ async def test_any_node_of_the_journal_is_killed(nats_server: MistreatedServer) 
                 await until(cluster.is_whole)
         await all_are_stored(cluster, flow)
         for reader in readers:
-            assert doubled(reader) == []
+            assert duplicates(reader) == []
             assert reader.gaps == []
 
 
 async def test_one_process_is_cut_off(
     nats_server: MistreatedServer, journal: JournalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the other has stored meanwhile is known again, however much and long ago it was."""
-    # The server knows a line that comes twice for so long only, in ns; here that is enough.
+    """A process that was cut off recognises all lines that another has stored meanwhile."""
+    # The server recognises a line that comes twice only for this time, which is enough here.
     monkeypatch.setattr("natstream.journal.stream_config.DUPLICATE_WINDOW", 0.5)
     config = {"subjects": ["natstream.>"], "duplicate_window": 500_000_000}
     await journal.ask("STREAM.CREATE.natstream", {"name": "natstream", **config})
@@ -172,7 +173,7 @@ async def test_one_process_is_cut_off(
             await trio.sleep(1)
             wire.cut()
             await until(lambda: False in staying.persistent)
-            # Somebody else's line, which the other process alone has got.
+            # This line comes from another program, so only the other process gets it.
             await journal.publish("natstream.logs.web.iad.m0", [payload("m0 -2")])
             flow.published.append("m0 -2")
             await trio.sleep(4)
@@ -182,5 +183,5 @@ async def test_one_process_is_cut_off(
             wire.mend()
             await cut.state("journal", "up")
         await all_are_stored(journal, flow)
-        assert doubled(staying) == []
+        assert duplicates(staying) == []
         assert staying.gaps == []

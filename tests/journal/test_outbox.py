@@ -1,4 +1,4 @@
-"""What waits for the journal: each line once, in order, within bounds, and counted exactly."""
+"""The outbox keeps each line once, in order and within limits, and counts lines exactly."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WINDOW_BYTES = 7 * COST
 
 @pytest.fixture(autouse=True, scope="module")
 def small_limits() -> Iterator[None]:
-    """So that a few lines reach them."""
+    """Make the limits so small that a few lines reach them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "WINDOW_LINES", WINDOW_LINES)
         patch.setattr(module, "WINDOW_BYTES", WINDOW_BYTES)
@@ -32,24 +32,24 @@ def small_limits() -> Iterator[None]:
 
 
 def line(number: int, size: int = 0) -> LogEntry:
-    """An entry that says its number."""
+    """Return an entry that says its number."""
     return LogEntry("m", str(number), "stdout", raw=bytes(size))
 
 
 def put(outbox: Outbox, count: int, receipt: StorageReceipt | None = None) -> None:
-    """So many lines, for all of which there is room."""
+    """Put so many lines into the outbox, which has room for all of them."""
     for _ in range(count):
         number = outbox.end
         assert outbox.put(line(number), f"id {number}", receipt) == []
 
 
 def sent(outbox: Outbox) -> list[int]:
-    """The numbers of what is to be sent now."""
+    """Return the numbers of the lines to send now."""
     return [number for number, _ in outbox.unsent()]
 
 
 def shown(outbox: Outbox, most: int = 100) -> list[str]:
-    """What is to be shown now."""
+    """Return the messages of the lines to show now."""
     return [item.entry.message for item in outbox.unshown(most)]
 
 
@@ -58,7 +58,7 @@ def shown(outbox: Outbox, most: int = 100) -> list[str]:
 
 @attrs.define
 class Waiting:
-    """What a line that waits is known to be."""
+    """The facts about a line that waits."""
 
     message: str
     cost: int
@@ -69,7 +69,7 @@ class Waiting:
 
 @attrs.define
 class Model:
-    """The same as an `Outbox`, so plain that it cannot be wrong; and what it says of each step."""
+    """A plain outbox that cannot be wrong, which compares each step with the real one."""
 
     outbox: Outbox
     max_lines: int
@@ -83,9 +83,9 @@ class Model:
     def put(self, size: int, receipt: StorageReceipt | None) -> None:
         number = self.end
         entry = line(number, size)
-        gone = self.outbox.put(entry, f"id {number}", receipt)
+        dropped = self.outbox.put(entry, f"id {number}", receipt)
         if receipt is not None and receipt.failed:
-            assert gone == []  # whoever sent it comes again with all of it
+            assert dropped == []  # The sender sends all lines of the receipt again.
             return
         self.end += 1
         self.lines[number] = Waiting(entry.message, entry.cost + ITEM_OVERHEAD, receipt)
@@ -97,10 +97,10 @@ class Model:
         ):
             oldest = min(self.lines)
             expected.append((oldest, self.lines.pop(oldest).message))
-        assert [(number, item.entry.message) for number, item in gone] == expected
+        assert [(number, item.entry.message) for number, item in dropped] == expected
 
     def send(self, most: int) -> None:
-        """Take what is to be sent, perhaps not all of it."""
+        """Send at most `most` lines."""
         for _, (number, item) in zip(range(most), self.outbox.unsent(), strict=False):
             upcoming = [n for n, waiting in self.lines.items() if not waiting.is_in_flight]
             assert number == min(upcoming), "out of order"
@@ -149,7 +149,7 @@ class Model:
             assert not self.outbox.is_crowded_with_unshown
 
     def receipt(self, which: int) -> StorageReceipt:
-        """One that was opened before, or a new one."""
+        """Return a receipt that was opened before, or a new one."""
         which %= len(self.receipts) + 1
         if which == len(self.receipts):
             self.receipts.append(StorageReceipt(f"key {which}"))
@@ -170,7 +170,7 @@ class Model:
         return sum(waiting.cost for waiting in self.lines.values() if waiting.is_in_flight)
 
     def check(self) -> None:
-        """All that can be seen from outside is what it has to be."""
+        """Compare all that the outbox says with the model."""
         outbox = self.outbox
         assert len(outbox) == len(self.lines) <= self.max_lines
         assert outbox.bytes == self.bytes
@@ -216,7 +216,7 @@ OPERATIONS = st.lists(
 def test_any_interleaving_is_counted_exactly(
     operations: list[tuple[str, int]], max_lines: int, max_bytes: int
 ) -> None:
-    """Put, sent, stored in any order, overflown, sent again, withdrawn and shown."""
+    """The outbox does the same as the model in any order of operations."""
     outbox = Outbox(max_lines=max_lines, max_bytes=max_bytes)
     model = Model(outbox, max_lines, max_bytes)
     for operation, amount in operations:
@@ -233,9 +233,9 @@ def test_any_interleaving_is_counted_exactly(
             case "store what was sent":
                 in_flight = [n for n, waiting in model.lines.items() if waiting.is_in_flight]
                 model.store(in_flight[amount % len(in_flight)] if in_flight else 0)
-            case "store" if model.lines:  # sent or not: it was known again in the stream
+            case "store" if model.lines:  # It was recognised in the stream, sent or not.
                 model.store(sorted(model.lines)[amount % len(model.lines)])
-            case "store again":  # an answer that comes late
+            case "store again":  # The answer comes late.
                 model.store(amount)
             case "send again" if model.in_flight:
                 in_flight = [n for n, waiting in model.lines.items() if waiting.is_in_flight]
@@ -265,8 +265,8 @@ def test_any_interleaving_is_counted_exactly(
 # --- sending -----------------------------------------------------------------------------------
 
 
-def test_no_more_is_sent_than_the_window_takes() -> None:
-    """In lines, and in bytes; the next comes once one is stored."""
+def test_no_more_is_sent_than_the_window_allows() -> None:
+    """The window limits lines and bytes in flight, and another line is sent once one is stored."""
     outbox = Outbox()
     for number in range(1, 10):
         outbox.put(line(number), "", None)
@@ -285,7 +285,7 @@ def test_no_more_is_sent_than_the_window_takes() -> None:
 
 
 def test_what_was_sent_over_a_lost_connection_is_sent_again() -> None:
-    """But what is known to be stored by then is not, and does not count as sent twice."""
+    """Lines that a lost connection has sent are sent again, unless they are stored by then."""
     outbox = Outbox()
     put(outbox, 6)
     assert sent(outbox) == [1, 2, 3, 4]
@@ -303,13 +303,13 @@ def test_what_was_sent_over_a_lost_connection_is_sent_again() -> None:
     assert (len(outbox), outbox.bytes, outbox.in_flight) == (0, 0, 0)
 
 
-def test_what_had_to_go_makes_room_in_the_window() -> None:
-    """Its answer may never come, and counts for nothing if it does."""
+def test_a_line_that_was_dropped_makes_room_in_the_window() -> None:
+    """A line that was dropped leaves the window, and a late answer to it changes nothing."""
     outbox = Outbox(max_lines=5)
     put(outbox, 5)
     assert sent(outbox) == [1, 2, 3, 4]
-    gone = outbox.put(line(6), "", None)
-    assert [number for number, _ in gone] == [1]
+    dropped = outbox.put(line(6), "", None)
+    assert [number for number, _ in dropped] == [1]
     assert outbox.in_flight == 3
     assert outbox.stored(1) is None
     assert outbox.in_flight == 3
@@ -317,7 +317,7 @@ def test_what_had_to_go_makes_room_in_the_window() -> None:
 
 
 def test_one_line_waits_whatever_it_costs() -> None:
-    """It would be lost though the journal may well take it."""
+    """One line always waits, even if it needs more bytes than the limit by itself."""
     outbox = Outbox(max_bytes=1)
     assert outbox.put(line(1, size=1_000_000), "", None) == []
     assert sent(outbox) == [1]
@@ -325,7 +325,7 @@ def test_one_line_waits_whatever_it_costs() -> None:
 
 
 def test_it_is_crowded_while_many_are_not_sent_or_shown() -> None:
-    """Those that were, do not count."""
+    """The outbox is crowded only by lines that were not sent, or not shown."""
     outbox = Outbox()
     put(outbox, CROWDED)
     assert not outbox.is_crowded
@@ -348,7 +348,7 @@ def test_it_is_crowded_while_many_are_not_sent_or_shown() -> None:
 
 
 def test_what_waits_is_shown_from_the_oldest_on() -> None:
-    """Sent or not; once, until the next time that the journal is away."""
+    """An outage shows each line that waits once, and `start_showing` begins again."""
     outbox = Outbox()
     put(outbox, 5)
     assert sent(outbox) == [1, 2, 3, 4]
@@ -366,7 +366,7 @@ def test_what_waits_is_shown_from_the_oldest_on() -> None:
 
 
 async def is_confirmed(receipt: StorageReceipt) -> bool:
-    """Whether nobody has to wait for it."""
+    """Return whether `confirmed` returns at once."""
     with trio.move_on_after(0.01):
         await receipt.confirmed()
         return True
@@ -374,9 +374,9 @@ async def is_confirmed(receipt: StorageReceipt) -> bool:
 
 
 async def test_a_receipt_is_good_once_all_is_stored(autojump_clock: object) -> None:
-    """In whichever order; also where all had been stored before the last was handed over."""
+    """A receipt is confirmed once all its lines are stored, in any order, with later lines too."""
     outbox, receipt = Outbox(), StorageReceipt("key")
-    assert await is_confirmed(receipt)  # of nothing
+    assert await is_confirmed(receipt)  # It has no lines yet.
     put(outbox, 3, receipt)
     for number in (3, 1):
         outbox.stored(number)
@@ -389,8 +389,8 @@ async def test_a_receipt_is_good_once_all_is_stored(autojump_clock: object) -> N
     assert await is_confirmed(receipt)
 
 
-async def test_everybody_who_waits_for_a_receipt_is_told(autojump_clock: object) -> None:
-    """And one who gives up waiting takes nothing from the others."""
+async def test_all_tasks_that_wait_for_a_receipt_are_told(autojump_clock: object) -> None:
+    """A receipt wakes all tasks that wait for it, although one task has stopped waiting."""
     outbox, receipt = Outbox(), StorageReceipt("key")
     put(outbox, 1, receipt)
     with trio.fail_after(10):
@@ -402,9 +402,9 @@ async def test_everybody_who_waits_for_a_receipt_is_told(autojump_clock: object)
 
 
 async def test_a_receipt_that_is_withdrawn_fails_for_good(autojump_clock: object) -> None:
-    """Its lines go, others' stay; what is still handed over with it does not wait in vain.
+    """A receipt that is withdrawn fails, and its lines leave the outbox; other lines stay.
 
-    Whoever sent it comes again with all of it: what stayed would be stored twice.
+    Its sender sends all lines again, so lines that stayed would be stored twice.
     """
     outbox, receipt = Outbox(), StorageReceipt("key")
     put(outbox, 2, receipt)
@@ -424,5 +424,5 @@ async def test_a_receipt_that_is_withdrawn_fails_for_good(autojump_clock: object
     put(outbox, 1, receipt)
     assert list(outbox.by_message_id().values()) == [3]
     await wait()
-    assert outbox.stored(2) is None  # it may have been on its way
+    assert outbox.stored(2) is None  # Its answer may have been on the way.
     assert outbox.in_flight == 1

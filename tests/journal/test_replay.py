@@ -1,4 +1,4 @@
-"""What readers ask of the past, further back than a process remembers: read from the journal."""
+"""Readers get lines of the past from the journal, further back than a process remembers."""
 
 from __future__ import annotations
 
@@ -22,23 +22,24 @@ REGIONS = ("iad", "sjc")
 MACHINES = ("m1", "m2", "m3")
 
 
-def place(number: int) -> tuple[str, str, str]:
-    """The app, region and machine of a line."""
+def origin(number: int) -> tuple[str, str, str]:
+    """Return the app, region and machine of a line."""
     return (APPS[number % 5], REGIONS[number % 2], MACHINES[number % 3])
 
 
 def is_wanted(number: int, query: str) -> bool:
-    """Whether a filter lets this line through."""
+    """Return whether a filter lets this line through."""
     asked = dict(part.split("=") for part in query.split("&") if part)
     text = asked.pop("q", "")
-    said = dict(zip(("app", "region", "machine"), place(number), strict=True))
+    said = dict(zip(("app", "region", "machine"), origin(number), strict=True))
     return text in str(number) and all(said[name] in asked[name].split(",") for name in asked)
 
 
 async def store(nats: MistreatedServer, first: int, count: int) -> None:
+    """Publish lines on NATS, which the services store."""
     async with nats.publisher() as publisher:
         await publisher.publish(
-            (f"logs.{'.'.join(place(number))}", payload(str(number)))
+            (f"logs.{'.'.join(origin(number))}", payload(str(number)))
             for number in range(first, first + count)
         )
 
@@ -53,7 +54,7 @@ async def stored(journal: JournalServer, count: int) -> None:
 
 
 async def fill(nats: MistreatedServer, journal: JournalServer) -> list[str]:
-    """Store lines by way of a process that ends; their ids."""
+    """Store lines by way of a process that ends, and return their ids."""
     async with open_service(nats, **journal.environ) as service:
         await service.state("journal", "up")
         reader = reader_of(service)
@@ -71,7 +72,7 @@ def reader_of(service: RunningService, query: str = "", id: str = "") -> Reader:
 async def replay(
     service: RunningService, query: str, **headers: str
 ) -> tuple[list[str], list[dict[str, Any]]]:
-    """What is answered without following: the ids and messages of lines, and the gaps."""
+    """Return the ids and messages of lines, and the gaps, of an answer without following."""
     response = await service.get(
         f"/api/logs?follow=false&format=ndjson&{query}", headers=headers, timeout=30
     )
@@ -96,7 +97,7 @@ FILTERS = (
 async def test_the_past_beyond_memory(
     nats_server: MistreatedServer, journal: JournalServer
 ) -> None:
-    """`tail`, `since`, an id, and all there is; with filters that the server knows, and others."""
+    """`tail`, `since`, an id and the whole stream give their lines, with any filter."""
     ids = await fill(nats_server, journal)
     lines = [f"{id} {number}" for number, id in enumerate(ids)]
     async with open_service(NATSTREAM_SOURCES="drain", **journal.environ | FEW) as service:
@@ -125,7 +126,7 @@ async def test_the_past_beyond_memory(
 async def test_following_after_the_past(
     nats_server: MistreatedServer, journal: JournalServer
 ) -> None:
-    """The past, then what is live, with no hole and nothing twice between the two."""
+    """A reader gets the past and then live lines, without a gap or a duplicate between them."""
     ids = await fill(nats_server, journal)
     more, end = 3_000, range(777_700, 777_730)
     numbers = [*range(STORED + more), *end]
@@ -136,7 +137,7 @@ async def test_following_after_the_past(
             for query in FILTERS[:-1]
             for how, id in (("since=1h", ""), ("tail=4500", ""), ("", ids[30]))
         }
-        # While they read what is stored, more comes than is remembered.
+        # While they read stored lines, more new lines come than a process remembers.
         async with trio.open_nursery() as nursery:
             nursery.start_soon(store, nats_server, STORED, more)
             for reader in readers.values():
@@ -161,7 +162,7 @@ async def test_following_after_the_past(
 async def test_lines_that_have_expired(
     nats_server: MistreatedServer, journal: JournalServer
 ) -> None:
-    """What the stream no longer holds is told as a gap, with its exact size."""
+    """A reader is told of lines that have expired in a gap of the exact size."""
     ids = await fill(nats_server, journal)
     async with open_service(NATSTREAM_SOURCES="drain", **journal.environ | FEW) as service:
         await service.state("journal", "up")
@@ -169,20 +170,20 @@ async def test_lines_that_have_expired(
         lines, gaps = await replay(service, "", **{"Last-Event-ID": ids[999]})
         assert lines == [f"{ids[n]} {n}" for n in range(2_000, STORED)]
         assert [gap["missed"] for gap in gaps] == [1_000]
-        # Of those, some might have been hidden by the filter.
+        # The filter might have rejected some of these lines.
         lines, gaps = await replay(service, "app=web", **{"Last-Event-ID": ids[999]})
         assert lines == [f"{ids[n]} {n}" for n in range(2_000, STORED) if is_wanted(n, "app=web")]
         assert [(gap["missed"], gap["at_most"]) for gap in gaps] == [(1_000, True)]
-        # Whoever asks for all there is gets that, and no gap.
+        # A reader that asks for the whole stream gets it without a gap.
         assert await replay(service, "") == ([f"{ids[n]} {n}" for n in range(2_000, STORED)], [])
         assert len((await replay(service, "tail=4000"))[0]) == 3_000
-        # One in the middle that somebody has deleted.
+        # An operator has deleted a line in the middle.
         await journal.ask("STREAM.MSG.DELETE.natstream", {"seq": 3_001})
         lines, gaps = await replay(service, "", **{"Last-Event-ID": ids[2_499]})
         assert lines == [f"{ids[n]} {n}" for n in range(2_500, STORED) if n != 3_000]
         assert [gap["missed"] for gap in gaps] == [1]
         assert (await service.get(f"/api/raw?id={ids[3_000]}")).status_code == 404
-        # All that a process does not remember.
+        # All lines have expired that the process does not remember.
         await journal.ask("STREAM.PURGE.natstream", {"seq": 4_001})
         lines, gaps = await replay(service, "", **{"Last-Event-ID": ids[0]})
         assert lines == [f"{ids[n]} {n}" for n in range(4_000, STORED)]
@@ -190,7 +191,7 @@ async def test_lines_that_have_expired(
 
 
 async def test_an_id_that_is_ahead(nats_server: MistreatedServer, journal: JournalServer) -> None:
-    """Another process may have more by a moment: it is waited for, and is no gap."""
+    """A reader with an id of a process that is ahead waits for its lines, without a gap."""
     async with (
         Wire.open(journal.port) as wire,
         open_service(nats_server, **journal.environ) as ahead,
@@ -226,7 +227,7 @@ async def test_an_id_that_is_ahead(nats_server: MistreatedServer, journal: Journ
 async def test_an_id_of_elsewhere(
     nats_server: MistreatedServer, journal: JournalServer, id: str
 ) -> None:
-    """Of another stream, of a process without a journal, of the future: a gap of unknown size."""
+    """A reader with an id of another stream or process, or of the future, gets an unknown gap."""
     ids = await fill(nats_server, journal)
     ms, epoch, _ = ids[3_000].split("-")
     async with open_service(NATSTREAM_SOURCES="drain", **journal.environ | FEW) as service:
@@ -234,13 +235,13 @@ async def test_an_id_of_elsewhere(
         given = id.format(ms=ms, epoch=epoch)
         lines, gaps = await replay(service, "", **{"Last-Event-ID": given})
         assert [gap["missed"] for gap in gaps] == [None]
-        # From that time on, and a little before.
+        # The reader gets the lines from that time on, and from a little before.
         assert set(lines) >= {f"{ids[n]} {n}" for n in range(3_001, STORED)}
         assert lines == sorted(set(lines), key=lines.index)
 
 
 async def test_a_search_that_takes_longer_than_the_keep_alive(journal: JournalServer) -> None:
-    """It goes on where it was, each time; and whoever waits for it gets the lines."""
+    """A search goes on after each keep-alive, and the reader that waits for it gets the lines."""
     count = 30_000
     more = FEW | {"NATSTREAM_KEEPALIVE": "0.1"}
     async with open_service(NATSTREAM_SOURCES="drain", **journal.environ | more) as service:
@@ -260,7 +261,7 @@ async def test_a_search_that_takes_longer_than_the_keep_alive(journal: JournalSe
 async def test_an_id_from_the_future_given_in_an_outage(
     nats_server: MistreatedServer, journal: JournalServer
 ) -> None:
-    """Nobody has such a number: the reader is told so, and is not left without lines."""
+    """A reader with a number from the future is told of a gap, and gets lines in the outage."""
     async with (
         Wire.open(journal.port) as wire,
         open_service(

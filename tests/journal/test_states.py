@@ -1,4 +1,4 @@
-"""What can be wrong with the journal, told apart; and that each line is stored all the same."""
+"""Each trouble with the journal has its own state and reason, and no line is lost by it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def reader_of(service: RunningService, query: str = "") -> Reader:
 
 
 async def journal_of(service: RunningService) -> dict[str, Any]:
-    """What `/readyz` says of the journal."""
+    """Return the part of `/readyz` about the journal."""
     journal: dict[str, Any] = (await service.get("/readyz")).json()["sources"]["journal"]
     return journal
 
 
 async def until_it_is(service: RunningService, state: str, reason: str) -> str:
-    """Wait until the journal is in this state, for this reason; the sentence about it."""
+    """Wait until the journal is in this state for this reason, and return the sentence about it."""
     detail = ""
 
     async def is_so() -> bool:
@@ -43,7 +43,7 @@ async def until_it_is(service: RunningService, state: str, reason: str) -> str:
 
 
 def waiting(service: RunningService) -> int:
-    """Lines that are not yet known to be stored."""
+    """Return how many lines are not yet known to be stored."""
     assert service.service.core.journal is not None
     return service.service.core.journal.statistics().waiting
 
@@ -52,8 +52,9 @@ def waiting(service: RunningService) -> int:
 async def test_a_lost_message_is_missed(
     nats_server: MistreatedServer, journal: JournalServer, lost: str
 ) -> None:
-    """A line that nobody answers for is sent again, unless it is known to be stored: though others
-    are answered for.
+    """A line that is not acknowledged is sent again, unless it was read from the stream.
+
+    This holds although later lines are acknowledged.
     """
     async with (
         Wire.open(journal.port) as wire,
@@ -82,7 +83,7 @@ async def test_a_lost_message_is_missed(
 
 
 async def test_a_full_stream(nats_server: MistreatedServer, journal: JournalServer) -> None:
-    """It is told as such, once; lines are shown meanwhile, and stored once there is room."""
+    """A full stream is announced once; lines are shown, and stored as soon as there is room."""
     config = {"name": "natstream", "subjects": ["natstream.>"], "discard": "new"}
     created = await journal.ask("STREAM.CREATE.natstream", config | {"max_bytes": 100_000})
     async with open_service(nats_server, **journal.environ) as service:
@@ -113,7 +114,7 @@ async def test_a_full_stream(nats_server: MistreatedServer, journal: JournalServ
 async def test_a_stream_that_is_deleted(
     nats_server: MistreatedServer, journal: JournalServer
 ) -> None:
-    """It is created anew, under another epoch; readers go on, at all processes."""
+    """A stream that was deleted is created again under another epoch, and all readers go on."""
     async with (
         open_service(nats_server, **journal.environ) as one,
         open_service(NATSTREAM_SOURCES="drain", **journal.environ) as two,
@@ -143,7 +144,7 @@ async def test_a_stream_that_is_deleted(
 
 
 async def test_a_server_that_is_down(nats_server: MistreatedServer, journal: JournalServer) -> None:
-    """From the start: lines are shown all the same, and are stored when it is up."""
+    """Lines are shown while the server is down from the start, and are stored once it is up."""
     await journal.kill()
     async with open_service(nats_server, **journal.environ) as service:
         reader = reader_of(service)
@@ -166,7 +167,7 @@ async def test_a_server_that_is_down(nats_server: MistreatedServer, journal: Jou
 
 
 async def test_wrong_credentials(nats_server: MistreatedServer, journal: JournalServer) -> None:
-    """The sentence names the variables, and not what they hold."""
+    """The sentence about wrong credentials names the settings, and not their values."""
     wrong = journal.environ | {"NATSTREAM_JOURNAL_PASSWORD": "not-this-one"}
     async with open_service(nats_server, **wrong) as service:
         said = await until_it_is(service, "denied", "denied")
@@ -178,7 +179,7 @@ async def test_wrong_credentials(nats_server: MistreatedServer, journal: Journal
 
 
 async def test_a_user_that_may_not_do_all_that_is_needed(nats_server: MistreatedServer) -> None:
-    """The sentence names what the server refuses, and what is needed."""
+    """The sentence about a permission names the refused subject, and the needed ones."""
     users = [USER | {"permissions": {"publish": {"deny": "$JS.API.>"}}}]
     async with (
         JournalServer.run(authorization={"users": users}) as journal,
@@ -190,7 +191,7 @@ async def test_a_user_that_may_not_do_all_that_is_needed(nats_server: Mistreated
 
 
 async def test_a_server_without_jetstream(nats_server: MistreatedServer) -> None:
-    """Somebody has to turn it on there."""
+    """The sentence about a server without JetStream says that it has to be enabled."""
     async with (
         JournalServer.run(jetstream=False) as journal,
         open_service(nats_server, **journal.environ) as service,
@@ -222,7 +223,7 @@ async def test_a_server_without_jetstream(nats_server: MistreatedServer) -> None
 async def test_a_stream_that_cannot_serve(
     nats_server: MistreatedServer, journal: JournalServer, config: dict[str, Any], wrong: str
 ) -> None:
-    """One clear sentence; and it is left as it is."""
+    """A stream that cannot serve gets a sentence with the reason, and is not altered."""
     config = {"name": "natstream", "subjects": ["natstream.>"]} | config
     created = await journal.ask("STREAM.CREATE.natstream", config)
     async with open_service(nats_server, **journal.environ) as service:
@@ -239,7 +240,7 @@ async def test_a_stream_that_cannot_serve(
 async def test_a_stream_of_other_limits_serves(
     nats_server: MistreatedServer, journal: JournalServer
 ) -> None:
-    """It is used as it is, whatever the settings say, and not altered."""
+    """A stream with other limits than the settings is used, and not altered."""
     config = {"name": "natstream", "subjects": ["natstream.>"], "max_age": 10**13}
     created = await journal.ask("STREAM.CREATE.natstream", config | {"max_msgs": 1_000})
     more = {"NATSTREAM_JOURNAL_MAX_AGE": "1h", "NATSTREAM_JOURNAL_MAX_BYTES": "2000000"}
@@ -251,10 +252,10 @@ async def test_a_stream_of_other_limits_serves(
     assert await journal.stored() <= 10
 
 
-async def test_a_stream_that_takes_only_small_messages(
+async def test_a_stream_that_accepts_only_small_messages(
     nats_server: MistreatedServer, journal: JournalServer
 ) -> None:
-    """What is larger is cut as if the server took no more, and stored."""
+    """A line that is too large for the stream is cut and stored."""
     config = {"name": "natstream", "subjects": ["natstream.>"], "max_msg_size": 4_096}
     await journal.ask("STREAM.CREATE.natstream", config)
     async with open_service(nats_server, **journal.environ) as service:
@@ -271,7 +272,7 @@ async def test_a_stream_that_takes_only_small_messages(
 async def test_a_stream_that_cannot_be_created(
     nats_server: MistreatedServer, journal: JournalServer
 ) -> None:
-    """Replicas take a cluster: the sentence says what the server says, and what to change."""
+    """A stream that cannot be created gets a sentence with the reason and the settings."""
     more = {"NATSTREAM_JOURNAL_REPLICAS": "3"}
     async with open_service(nats_server, **journal.environ | more) as service:
         said = await until_it_is(service, "denied", "unfit")
@@ -280,7 +281,7 @@ async def test_a_stream_that_cannot_be_created(
 
 
 async def test_a_cluster_without_quorum(nats_server: MistreatedServer) -> None:
-    """Two of three are gone: nobody leads. Lines are shown, and stored when one is back."""
+    """Lines are shown while a cluster has no leader, and stored once it has one."""
     async with open_cluster() as cluster, open_service(nats_server, **cluster.environ) as service:
         await service.state("journal", "up")
         reader = reader_of(service)
@@ -303,7 +304,7 @@ async def test_a_cluster_without_quorum(nats_server: MistreatedServer) -> None:
 
 
 async def test_a_cluster_that_is_not_yet_whole(nats_server: MistreatedServer) -> None:
-    """Its servers start one by one: the stream is created as soon as there are enough of them."""
+    """The stream is created as soon as enough servers of the cluster have started."""
     ports = [free_port() for _ in range(3)]
     async with (
         run_node(0, ports) as one,
@@ -324,7 +325,7 @@ async def test_a_cluster_that_is_not_yet_whole(nats_server: MistreatedServer) ->
 async def test_a_stream_that_has_lost_its_end(
     nats_server: MistreatedServer, journal: JournalServer, tmp_path: Path
 ) -> None:
-    """The server is back with an older copy of it, and gives numbers anew: under another epoch."""
+    """A stream whose server is back with an older copy goes on under another epoch."""
     store = Path(journal.settings["jetstream"]["store_dir"])
     async with open_service(nats_server, **journal.environ) as service:
         await service.state("journal", "up")
@@ -349,7 +350,7 @@ async def test_a_stream_that_has_lost_its_end(
         assert reader.numbers == [*range(1, 201), *range(101, 201)]
         assert len({id.split("-")[1] for id in reader.ids}) == 2
         former = reader.ids[149]
-    # Who was started since has only the stream's word; but the id tells a time as well.
+    # A process that started later cannot know this, but the id tells a time as well.
     async with open_service(nats_server, **journal.environ) as service:
         await service.state("journal", "up")
         resumed = Reader([service.service.bind.port], id=former)

@@ -1,8 +1,8 @@
-"""The live state of each source, with the time of its last change and its counters. No I/O.
+"""What is known of each source, live: its state, since when, and what it has counted.
 
-A source reports its changes of state and its counts to its `SourceStatus`. Each change of state is
-announced to every reader through the hub. `/readyz`, `/api/status`, `/metrics` and the page show
-the status.
+A source tells its `SourceStatus` what happens to it; each change of state is announced to
+every reader through the hub. `/readyz`, `/api/status`, `/metrics` and the page read it here.
+Nothing in this module waits or does I/O.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ __all__ = ["Health", "SourceState", "SourceStatus"]
 
 
 class SourceState(enum.StrEnum):
-    """The state of a source. Only `UP` is ready."""
+    """Where a source is. Only `UP` is ready."""
 
     STARTING = "starting"
     CONNECTING = "connecting"
     UP = "up"
     LOST = "lost"
-    """The connection was lost, or could not be made, and is being tried again."""
+    """It was up, or could not be reached, and is being tried again."""
     DENIED = "denied"
-    """Credentials or permissions are refused, so the operator has to act."""
+    """Credentials or permissions are refused: somebody has to act."""
     CRASHED = "crashed"
-    """The source has failed because of a bug of natstream; the supervisor restarts it."""
+    """A bug of ours; the supervisor restarts it."""
     CLOSED = "closed"
 
 
@@ -43,26 +43,26 @@ class SourceStatus:
     _announce: Announce = attrs.field(repr=False)
     state: SourceState = SourceState.STARTING
     detail: str = ""
-    """One sentence for a person, without any secret."""
+    """One sentence for a person; holds no secret."""
     since: float = attrs.field(factory=time.time)
     """Unix seconds of the last change of state."""
     lines: int = 0
     bytes: int = 0
     parse_failures: int = 0
-    """Payloads that could not be parsed, and were delivered as raw text or dropped."""
+    """Payloads that were not what they should be and were delivered as raw text, or dropped."""
     lost: int = 0
     """Lines known to be lost before they reached the hub."""
     connects: int = 0
     restarts: int = 0
-    """Times that the supervisor had to start its task again."""
+    """Times that the supervisor had to start its task anew, for whatever reason."""
 
     url: str = ""
-    """The URL at which senders on this machine reach the source; empty if it does not listen."""
+    """Where senders on this machine reach it, while it listens; empty for what listens nowhere."""
     reason: str = ""
-    """One word for the trouble, if the source tells several kinds apart."""
+    """One word for what is wrong, where several things are told apart."""
 
     def change(self, state: SourceState, detail: str, reason: str = "") -> None:
-        """Enter a state, and tell the readers, unless state and detail are the same as before."""
+        """Enter `state`, and tell the readers unless it is only a repetition."""
         self.reason = reason
         if (state, detail) == (self.state, self.detail):
             return
@@ -77,19 +77,19 @@ class SourceStatus:
 
 @attrs.define
 class Health:
-    """The status of this process's sources, and of the other tasks that it needs."""
+    """The sources of this process, and the tasks that serve what they give."""
 
     _announce: Announce = attrs.field(repr=False)
     sources: dict[str, SourceStatus] = attrs.field(factory=dict, init=False)
     tasks: dict[str, SourceStatus] = attrs.field(factory=dict, init=False)
 
     def add_source(self, name: str) -> SourceStatus:
-        """Return a new status for a source; readers are told of its changes."""
+        """Keep the status of a source; readers are told of its changes."""
         status = self.sources[name] = SourceStatus(name, self._announce)
         return status
 
     def add_task(self, name: str) -> SourceStatus:
-        """Return a new status for another supervised task, of which readers are not told."""
+        """Keep the status of another supervised task, of which readers need not be told."""
         status = self.tasks[name] = SourceStatus(name, lambda message, type: None)
         return status
 

@@ -1,4 +1,4 @@
-"""The interface to which sources publish entries: the hub, or a journal that the hub follows."""
+"""Where sources put what they read: the hub itself, or a journal that the hub follows."""
 
 from __future__ import annotations
 
@@ -11,34 +11,33 @@ __all__ = ["Receipt", "Sink"]
 
 
 class Receipt(Protocol):
-    """Tells a sender when the entries that it published with this receipt are stored."""
+    """What is known of the entries that were handed over with it."""
 
     async def confirmed(self) -> None:
-        """Wait until all of the entries are stored.
+        """Wait until all of them are stored.
 
         Raises:
-            JournalUnavailable: some are not stored, so the sender has to send all of them again.
+            JournalUnavailable: they are not, and will not be: whoever sent them has to again.
         """
 
 
 class Sink(Protocol):
-    """Accepts entries, in order."""
+    """Takes entries, in order."""
 
     def publish_nowait(self, entries: Sequence[LogEntry], receipt: Receipt | None = None) -> None:
-        """Publish a few entries without waiting."""
+        """Take a few entries. Never waits."""
 
     async def publish(self, entries: Sequence[LogEntry], receipt: Receipt | None = None) -> None:
-        """Publish any number of entries, and wait while readers or the journal are busy."""
+        """Take any number of entries, at the pace at which they can be handed on."""
 
     def open_receipt(self, key: str) -> Receipt | None:
-        """Return a receipt for entries that a journal stores; `None` if there is no journal.
+        """Something to wait for, where it takes more than handing over.
 
-        Args:
-            key: the sender's own name for the entries, or an empty text. Equal entries that come
-                again under the same key are stored once.
+        `key` is the sender's own name for what follows, if it has one: the same again is stored
+        once.
 
         Raises:
-            JournalUnavailable: the journal is away, so that no entry can be stored.
+            JournalUnavailable: nothing can be stored just now.
         """
 
     def announce(
@@ -49,4 +48,4 @@ class Sink(Protocol):
         gap: Gap | None = None,
         public: bool = False,
     ) -> None:
-        """Tell all readers something between the entries published before and after, at once."""
+        """Say something to all readers, in its place between the entries. Never waits."""
