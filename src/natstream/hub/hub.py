@@ -267,17 +267,21 @@ class Hub:
         self.check_room()
         if last_event_id is None and tail is None and since is None and not follow:
             since = 0
-        segment = self.segment
-        request = StartRequest(
-            segment,
-            segment.backlog.end,
-            segment.before,
-            filter,
-            tail=tail,
-            since=since,
-            last_event_id=last_event_id,
+        # The request is not kept: its segment would keep each later one in memory, through a day
+        # with many outages.
+        subscription = Subscription(
+            self,
+            StartRequest(
+                self.segment,
+                self.backlog.end,
+                self.segment.before,
+                filter,
+                tail=tail,
+                since=since,
+                last_event_id=last_event_id,
+            ),
+            follow=follow,
         )
-        subscription = Subscription(self, request, follow=follow)
         self._fan_out.subscriptions.add(subscription)
         try:
             if self._fan_out.is_closing:
