@@ -650,8 +650,8 @@ class CountedInbox(Inbox):
 
     arrived = 0
 
-    def put(self, subject: bytes, reply: bytes, payload: bytes, headers: bytes) -> None:
-        super().put(subject, reply, payload, headers)
+    def append(self, subject: bytes, reply: bytes, payload: bytes, headers: bytes) -> None:
+        super().append(subject, reply, payload, headers)
         self.arrived += 1
 
 
@@ -771,48 +771,6 @@ async def test_a_bug_of_ours_costs_one_run_and_is_told_in_its_place(
         *("first", *map(str, before), "the gap"),
         *(*map(str, behind), "the gap", "last"),
     ]
-
-
-# --- the inbox -------------------------------------------------------------------------------
-
-
-def test_the_inbox_gives_runs_of_a_bounded_size() -> None:
-    """So that nobody waits for the parsing of one."""
-    inbox = Inbox()
-    for number in range(1_200):
-        inbox.put(b"s", b"", b"%d" % number, b"")
-    assert [len(inbox.take()) for _ in range(4)] == [500, 500, 200, 0]
-    for _ in range(3):
-        inbox.put(b"s", b"", bytes(512 * 1024), b"")
-    assert [len(inbox.take()) for _ in range(4)] == [1, 1, 1, 0]
-
-
-def test_the_inbox_is_bounded_in_bytes_too() -> None:
-    """A few large messages fill it as well as many small ones."""
-    inbox = Inbox(max_bytes=1_000)
-    for _ in range(20):
-        inbox.put(b"s", b"", bytes(100), b"")
-    assert len(inbox.take()) == 10
-    gap = inbox.take_hole()
-    assert gap is not None
-    assert gap.missed == 10
-    inbox.put(b"s", b"", b"there is room again", b"")
-    assert len(inbox.take()) == 1
-    assert inbox.take_hole() is None
-
-
-def test_a_hole_stays_open_until_it_is_reached() -> None:
-    """One hole of many lines rather than many small ones; nothing passes it."""
-    inbox = Inbox(max_messages=1_000)
-    for number in range(1_001):
-        inbox.put(b"s", b"", b"%d" % number, b"")
-    assert len(inbox.take()) == 500
-    inbox.put(b"s", b"", b"there would be room for this", b"")
-    assert inbox.take_hole() is None
-    assert len(inbox.take()) == 500
-    gap = inbox.take_hole()
-    assert gap is not None
-    assert gap.missed == 2
 
 
 def test_importing_it_warns_of_nothing() -> None:
