@@ -44,6 +44,7 @@ PURE = {
     "hub.sink",
     "hub.timeline",
     "journal.messages",
+    "nats.parser",
     "server.request_checks",
     "web.facets",
     "web.query",
@@ -52,7 +53,7 @@ IMPURE = {"trio", "asyncio", "socket", "ssl", "select", "threading", "subprocess
 
 # The packages (or modules) that may import a library; a fault of it is then mended in one place.
 HOMES = {
-    "nats": {"nats.connection"},
+    "nats": {"nats.client_adapter", "nats.connection"},
     "trio_asyncio": {"nats.connection"},
     "h11": {"drain.http1", "server"},
     "h2": {"server"},
