@@ -17,8 +17,11 @@ lint: .venv/ready-dev
 types: .venv/ready-dev
 	$(BIN)/mypy
 
+# The tests mostly wait, so a core can run several of them; more would make them late.
+WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
+PARALLEL := --numprocesses=$(WORKERS) --dist=loadgroup
 unit: .venv/ready-dev
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL) $(ARGS)
 
 # The property tests, much longer: hours. Narrow it down with K=parsing.
 fuzz: .venv/ready-dev
