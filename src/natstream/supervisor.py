@@ -25,7 +25,6 @@ from natstream.drain.collector import LogCollector
 from natstream.errors import ListenError, SourceDenied, SourceError
 from natstream.hub.health import Health, SourceState, SourceStatus
 from natstream.hub.hub import Hub
-from natstream.hub.sink import Sink
 from natstream.server.connection import Limits
 from natstream.server.server import serve
 from natstream.web.app import create_app
@@ -220,7 +219,7 @@ def make_core(settings: Settings) -> Core:
     journal = _make_journal(settings, hub, health) if settings.journal_servers else None
     if journal is not None:
         metrics.journal = journal.statistics
-    sources = _make_sources(settings, journal or hub, health, metrics)
+    sources = _make_sources(settings, hub, journal, health, metrics)
     app = create_app(settings, hub, health, facets, metrics)
     return Core(settings, hub, health, app, metrics, sources, journal)
 
@@ -258,7 +257,9 @@ def _make_journal(settings: Settings, hub: Hub, health: Health) -> Journal:
     )
 
 
-def _make_sources(settings: Settings, sink: Sink, health: Health, metrics: Metrics) -> list[Source]:
+def _make_sources(
+    settings: Settings, hub: Hub, journal: Journal | None, health: Health, metrics: Metrics
+) -> list[Source]:
     sources: list[Source] = []
     if "nats" in settings.sources:
         # Imported late: a service of drains alone does without nats-py and its event loop.
@@ -269,7 +270,7 @@ def _make_sources(settings: Settings, sink: Sink, health: Health, metrics: Metri
         source = NatsSource(
             login=Login(settings.nats_servers, settings.org, settings.access_token),
             subjects=settings.subjects,
-            sink=sink,
+            sink=journal or hub,
             status=status,
             grace=settings.grace * FOR_SOURCES,
         )
@@ -283,7 +284,8 @@ def _make_sources(settings: Settings, sink: Sink, health: Health, metrics: Metri
             host=settings.drain_bind.host,
             port=settings.drain_bind.port,
             tokens=settings.drain_tokens,
-            hub=sink,
+            hub=hub,
+            journal=journal,
             status=status,
             limits=DrainLimits(
                 max_body=settings.drain_max_body,

@@ -11,21 +11,24 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 import click
 import httpx
 import trio
 
+from natstream.background import running_beside
 from natstream.config.diagnostics import Finding, check_sharing, check_sources, check_tokens
 from natstream.config.listening import bound
 from natstream.config.process import tune_process
 from natstream.config.settings import Bind, Settings
-from natstream.entries.entry import Gap, LogEntry
+from natstream.entries.entry import LogEntry
 from natstream.entries.escapes import one_line
 from natstream.errors import ConfigurationError, ListenError, SourceError, SourceUnavailable
+from natstream.hub.backlog import Selection
 from natstream.hub.health import SourceState, SourceStatus
+from natstream.hub.hub import Hub, open_hub
 from natstream.journal.jetstream import JetStream
 from natstream.nats.connection import Login, NatsConnection
 from natstream.nats.source import NatsSource
@@ -143,34 +146,26 @@ async def check_addresses(settings: Settings) -> Sequence[Finding]:
 
 
 async def check_nats(server: str, settings: Settings, wait: float) -> Sequence[Finding]:
-    """Whether `server` lets us read, and whether a line comes within `wait` seconds."""
-    patience = trio.CancelScope()
-
-    def on_change(detail: str, type: str) -> None:
-        if status.state is SourceState.UP:
-            patience.deadline = trio.current_time() + wait
-
-    status = SourceStatus("nats", on_change)
-    witness = _Witness(patience)
-    source = NatsSource(
-        Login([server], settings.org, settings.access_token), settings.subjects, witness, status
-    )
+    """Report whether `server` lets us read, and whether a line comes within `wait` seconds."""
+    login = Login([server], settings.org, settings.access_token)
+    status = SourceStatus("nats", lambda message, type: None)
     try:
-        with patience:
-            await source.run()
+        async with open_hub() as hub:
+            source = NatsSource(login, settings.subjects, hub, status)
+            first = await _first_entry(source, hub, wait)
     except SourceError as error:
         is_flys = server in Settings().nats_servers and isinstance(error, SourceUnavailable)
-        hint = "; Fly's own answers only inside its private network" if is_flys else ""
+        hint = "; Fly's own server answers only inside Fly's private network" if is_flys else ""
         return [Finding("failure", f"{error}{hint}")]
     access = f"{server} takes the credentials and lets us read {', '.join(settings.subjects)}"
-    if first := witness.first:
+    if first is not None:
         origin = one_line(f"{first.app_name}[{first.machine_id}] {first.region}")
         lines = Finding("ok", f"Log lines arrive, the first of {origin}")
     else:
         lines = Finding(
             "warning",
             f"No log line has come in {wait:g} s: is FLY_APP the name of an app, and does it run? "
-            "A quiet one takes more patience: natstream check --wait 60",
+            "For an app that logs rarely, wait longer: natstream check --wait 60",
         )
     return [Finding("ok", access), lines]
 
@@ -312,33 +307,15 @@ def _age(seconds: float) -> str:
     return f"{seconds:g}s" if seconds else "ever"
 
 
-@attrs.define
-class _Witness:
-    """In the hub's place: sees the first line, and then has seen enough."""
-
-    patience: trio.CancelScope
-    first: LogEntry | None = None
-
-    def publish_nowait(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
-        """No source of messages does that."""
-
-    async def publish(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
-        self.first = self.first or entries[0]
-        self.patience.cancel()
-        await trio.lowlevel.checkpoint()
-
-    def open_receipt(self, key: str) -> None:
-        """Nothing is stored."""
-
-    def announce(
-        self,
-        message: str,
-        type: Literal["system", "error"] = "system",
-        *,
-        gap: Gap | None = None,
-        public: bool = False,
-    ) -> None:
-        """Nobody is there to be told."""
+async def _first_entry(source: NatsSource, hub: Hub, wait: float) -> LogEntry | None:
+    """Return the first entry that comes within `wait` seconds after the source has subscribed."""
+    with hub.subscribe() as reader:
+        async with running_beside(source.run):
+            with trio.move_on_after(wait):
+                async for item in reader:
+                    if isinstance(item, Selection) and item.entries:
+                        return item.entries[0]
+    return None
 
 
 def _check_address(variable: str, bind: Bind, *, shared: bool = False) -> Finding:
