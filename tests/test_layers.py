@@ -34,9 +34,12 @@ FACE = {"natstream", "__main__"}
 PURE = {
     "entries",
     "formats",
+    "config.combinations",
     "config.diagnostics",
     "config.setting_types",
     "config.settings",
+    "config.unused",
+    "config.variables",
     "drain.bodies",
     "drain.content_encoding",
     "hub.backlog",

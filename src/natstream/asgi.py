@@ -9,6 +9,7 @@ deploy/hypercorn.toml). One worker: each has a backlog and event ids of its own.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import attrs
@@ -18,6 +19,7 @@ import trio
 from natstream.config.process import prepare_process
 from natstream.config.service_log import configure_logging
 from natstream.config.settings import Settings
+from natstream.config.unused import unused_variables
 from natstream.errors import NatstreamError
 from natstream.supervisor import Core, make_core
 
@@ -45,7 +47,7 @@ class Application:
         try:
             # hypercorn listens where it is told to, and serves one application.
             settings = attrs.evolve(Settings.from_environ(), metrics_bind=None)
-            for warning in prepare_process(settings):
+            for warning in [*unused_variables(os.environ), *prepare_process(settings)]:
                 log.warning(warning)
             self._core = make_core(settings)
         except NatstreamError as error:

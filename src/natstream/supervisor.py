@@ -154,11 +154,7 @@ async def _run_on(
     core = make_core(settings)
     health = core.health
     shares = share_files(settings)
-    limits = Limits(
-        max_header=settings.max_header,
-        header_timeout=settings.header_timeout,
-        max_connections=shares.page,
-    )
+    limits = Limits(max_connections=shares.page)
     served = [(page, core.app, limits)]
     if private is not None:
         metrics_app = create_metrics_app(settings, health, core.metrics)
@@ -289,7 +285,6 @@ def _make_sources(
             status=status,
             limits=DrainLimits(
                 max_body=settings.drain_max_body,
-                max_requests=settings.drain_max_requests,
                 max_connections=share_files(settings).drain,
             ),
             grace=settings.grace * FOR_SOURCES,

@@ -406,6 +406,16 @@ async def run(**variables: str) -> tuple[int, str]:
     return done.returncode, done.stdout.decode()
 
 
+async def test_a_removed_setting_is_a_warning() -> None:
+    """The report names the variable, and the status is not that of a wrong setting."""
+    binds = {"NATSTREAM_BIND": "127.0.0.1:0", "NATSTREAM_DRAIN_BIND": "127.0.0.1:0"}
+    drain = {"NATSTREAM_SOURCES": "drain", "NATSTREAM_MAX_HEADER": "nonsense"}
+    status, report = await run(**binds | drain)
+    assert status == 0
+    assert report.startswith("warning  NATSTREAM_MAX_HEADER was removed and has no effect: ")
+    assert "nonsense" not in report
+
+
 async def test_exit_statuses(nats_server: MistreatedServer) -> None:
     """0 with warnings at the most, 1 with a failure, 2 for a setting; and never a secret."""
     binds = {"NATSTREAM_BIND": "127.0.0.1:0", "NATSTREAM_DRAIN_BIND": "off"}

@@ -23,6 +23,7 @@ from natstream.config.diagnostics import Finding, check_sharing, check_sources, 
 from natstream.config.listening import bound
 from natstream.config.process import tune_process
 from natstream.config.settings import Bind, Settings
+from natstream.config.unused import unused_variables
 from natstream.entries.entry import LogEntry
 from natstream.entries.escapes import one_line
 from natstream.errors import ConfigurationError, ListenError, SourceError, SourceUnavailable
@@ -89,10 +90,10 @@ async def _report(settings: Settings, wait: float) -> int:
             if finding.state == "failure":
                 status = 1
 
-    show(Finding("warning", sentence.rstrip(".")) for sentence in Settings.misspelt(os.environ))
+    show(Finding("warning", sentence) for sentence in unused_variables(os.environ))
     show([check_sources(settings)])
     show(check_tokens(settings))
-    if problem := tune_process(settings.max_readers, settings.max_connections):
+    if problem := tune_process(settings.max_readers):
         show([Finding("warning", problem)])
     show(check_sharing(settings))
     show(await check_addresses(settings))
