@@ -24,6 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("hub", "client"),
     ("nats", "drain"),
     ("journal", "web"),
+    ("core",),
     ("supervisor",),
     ("cli", "demo", "asgi"),
 )
@@ -61,7 +62,7 @@ HOMES = {
     "h2": {"server"},
     "hypercorn": {"server"},
     "quart": {"web"},
-    "quart_trio": {"web", "supervisor"},  # the supervisor names the type that it hands on
+    "quart_trio": {"web", "core", "supervisor"},  # these two name the type that they hand on
     "werkzeug": {"web"},
     "itsdangerous": {"web"},
     "prometheus_client": {"web"},

@@ -14,7 +14,8 @@ import trio
 from tests.support.fake_service import Answer, open_fake_service
 from tests.support.journal_server import USER, JournalServer
 
-from natstream.cli.check import check_addresses, check_journal, check_nats, read_settings
+from natstream.cli.check import check_addresses, check_nats, read_settings
+from natstream.cli.check_journal import check_journal
 from natstream.config.diagnostics import Finding, check_sharing, check_sources, check_tokens
 from natstream.config.listening import listen
 from natstream.config.settings import Bind, Settings
