@@ -59,7 +59,6 @@ HOMES = {
     "nats": {"nats.connection"},
     "trio_asyncio": {"nats.connection"},
     "h11": {"drain.http1", "server"},
-    "h2": {"server"},
     "hypercorn": {"server"},
     "quart": {"web"},
     "quart_trio": {"web", "core", "supervisor"},  # these two name the type that they hand on
