@@ -118,6 +118,20 @@ def test_a_wrong_setting_is_one_sentence_and_status_2() -> None:
     assert "seconds" in sentence
 
 
+def test_a_removed_setting_is_a_warning_and_the_service_starts() -> None:
+    """The warning is one sentence at the start, whatever the value is."""
+    with serving(NATSTREAM_MAX_HEADER="nonsense") as (process, url):
+        assert httpx.get(f"{url}/healthz").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert said.startswith(
+        "natstream: NATSTREAM_MAX_HEADER was removed and has no effect: it set how many bytes a "
+        "request's line and headers may have, which is now always 16,384.\n"
+    )
+    assert "nonsense" not in said
+
+
 def test_missing_credentials_name_themselves_and_the_demo() -> None:
     """The service does not pretend."""
     result = natstream("serve", FLY_ORG="acme")
