@@ -7,15 +7,14 @@ from contextlib import suppress
 from itertools import cycle, islice
 
 import attrs
-import h2.config
-import h2.connection
 import trio
+from tests.support.loopback import HOST, reset
 from tests.support.mistreated import MistreatedServer
-from tests.support.processes import HOST
+from tests.support.service_process import ServiceProcess
+from tests.support.waiting import PATIENCE, seconds_until
 
 from benchmarks.soak.findings import Findings, Soak
-from benchmarks.soak.lines import Lines, reset
-from benchmarks.soak.service import PATIENCE, Service, wait_for
+from benchmarks.soak.lines import Lines
 
 __all__ = ["vanish"]
 
@@ -64,16 +63,6 @@ async def _resets_unanswered(stream: trio.SocketStream) -> None:
     reset(stream)
 
 
-async def _closes_http2(stream: trio.SocketStream) -> None:
-    client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
-    client.initiate_connection()
-    headers = {":method": "GET", ":path": "/api/logs", ":authority": HOST, ":scheme": "http"}
-    client.send_headers(1, list(headers.items()), end_stream=True)
-    await stream.send_all(client.data_to_send())
-    await stream.receive_some()
-    await stream.receive_some()
-
-
 MANNERS: tuple[Manner, ...] = (
     _closes,
     _resets,
@@ -81,7 +70,6 @@ MANNERS: tuple[Manner, ...] = (
     _closes_amid_headers,
     _resets_amid_headers,
     _resets_unanswered,
-    _closes_http2,
 )
 
 
@@ -92,13 +80,13 @@ class _State:
     readers: float
 
     @classmethod
-    async def of(cls, service: Service) -> _State:
+    async def of(cls, service: ServiceProcess) -> _State:
         metrics = await service.metrics()
         tasks, readers = metrics["natstream_tasks"], metrics["natstream_readers"]
         return cls(tasks, service.descriptors, readers)
 
     @classmethod
-    async def least(cls, service: Service) -> _State:
+    async def least(cls, service: ServiceProcess) -> _State:
         """The connections that ask for it come and go, so it is asked for a while."""
         states = []
         for _ in range(20):
@@ -123,7 +111,7 @@ async def vanish(soak: Soak) -> Findings:
     findings = Findings()
     async with (
         MistreatedServer.run() as nats,
-        Service.open(nats, NATSTREAM_BACKLOG_LINES=str(BACKLOG)) as service,
+        ServiceProcess.open(nats, NATSTREAM_BACKLOG_LINES=str(BACKLOG)) as service,
         trio.open_nursery() as nursery,
     ):
         await service.ready()
@@ -147,7 +135,7 @@ async def vanish(soak: Soak) -> Findings:
             end = await _State.of(service)
             return end.is_back_at(start)
 
-        await wait_for(is_back)
+        await seconds_until(is_back)
         findings.counts("readers that came and vanished", f"{count:,}", hung)
         findings.equals("readers that the hub still knows", int(end.readers), 0)
         findings.counts(
@@ -164,7 +152,7 @@ async def vanish(soak: Soak) -> Findings:
     return findings
 
 
-async def _visit(service: Service, manners: islice[Manner]) -> int:
+async def _visit(service: ServiceProcess, manners: islice[Manner]) -> int:
     """A group of readers come at once and vanish. Returns how many the service left hanging."""
     hung = 0
 

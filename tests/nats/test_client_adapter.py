@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from nats.aio.client import Client
 from nats.errors import ConnectionClosedError, ProtocolError, StaleConnectionError
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
-from tests.support.fake_nats import Session, open_fake_nats
+from tests.support.fake_nats import FakeNatsSession, open_fake_nats
 from tests.support.mistreated import PUBLISHER, MistreatedServer
 
 from natstream.nats.client_adapter import ClientAdapter
@@ -155,12 +155,6 @@ async def ignore(error: Exception) -> None:
     pass
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for a state, on asyncio."""
-    while not condition():
-        await asyncio.sleep(0.01)
-
-
 async def test_nats_py_still_gives_all_that_it_reads_to_its_parser(
     nats_server: MistreatedServer,
 ) -> None:
@@ -182,7 +176,8 @@ async def test_nats_py_still_gives_all_that_it_reads_to_its_parser(
         assert (await subscription.next_msg()).data == b"hi"
         assert b"MSG there 1 2\r\nhi\r\n" in read
         await client.publish("there", b"ho")
-        await until(lambda: client.is_closed)
+        while not client.is_closed:
+            await asyncio.sleep(0.01)
         assert isinstance(client.last_error, ProtocolError)
 
     await with_plain_client(nats_server.url, use)
@@ -289,8 +284,8 @@ async def test_nats_py_still_takes_only_answers_for_a_sign_of_life(is_helped: bo
     """nats-py closes a connection without a PONG, unless we set `_pings_outstanding` to 0."""
     errors: list[Exception | None] = []
 
-    async def talk(session: Session) -> None:
-        await session.accept()
+    async def talk(session: FakeNatsSession) -> None:
+        await session.greet()
         while True:
             await session.stream.send_all(MESSAGE)
             await trio.sleep(0.01)
@@ -318,9 +313,9 @@ async def test_nats_py_still_sends_the_password_unencrypted() -> None:
     """
     received = bytearray()
 
-    async def talk(session: Session) -> None:
-        await session.send_info(auth_required=True)
-        await session.expect(b'"pass": "')
+    async def talk(session: FakeNatsSession) -> None:
+        await session.inform(auth_required=True)
+        await session.hear(b'"pass": "')
         received.extend(session.received)
 
     async with open_fake_nats(talk) as url:
@@ -345,8 +340,8 @@ async def test_nats_py_still_calls_its_connect_command_before_it_sends_anything(
     received = bytearray()
     seen: list[object] = []
 
-    async def talk(session: Session) -> None:
-        await session.send_info(auth_required=True, tls_required=False)
+    async def talk(session: FakeNatsSession) -> None:
+        await session.inform(auth_required=True, tls_required=False)
         async for chunk in session.stream:
             received.extend(chunk)
 

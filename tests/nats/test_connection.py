@@ -5,17 +5,11 @@ from __future__ import annotations
 import pytest
 import trio
 from nats.errors import ProtocolError
-from tests.support.fake_nats import Session, open_fake_nats
+from tests.support.fake_nats import FakeNatsSession, open_fake_nats
 from tests.support.mistreated import PUBLISHER, MistreatedServer
+from tests.support.waiting import until
 
 from natstream.nats.connection import Login, NatsConnection
-
-
-async def until_ended(connection: NatsConnection) -> None:
-    """Wait for the end of the connection. Its PINGs would notice a fault only after a minute."""
-    with trio.fail_after(10):
-        while connection.end is None:
-            await trio.sleep(0.01)
 
 
 @pytest.mark.parametrize(
@@ -36,8 +30,8 @@ async def until_ended(connection: NatsConnection) -> None:
 async def test_a_malformed_message_ends_the_connection(words: bytes) -> None:
     """The connection ends at once, and its reason says that the server is at fault."""
 
-    async def talk(session: Session) -> None:
-        await session.accept()
+    async def talk(session: FakeNatsSession) -> None:
+        await session.greet()
         await session.stream.send_all(words)
         await trio.sleep_forever()
 
@@ -50,7 +44,7 @@ async def test_a_malformed_message_ends_the_connection(words: bytes) -> None:
     async with open_fake_nats(talk) as url:
         connection = NatsConnection(Login([url]), on_end, ping_interval=60)
         async with connection.connected({"logs.>": lambda *message: None}):
-            await until_ended(connection)
+            await until(lambda: connection.end)
     assert ended == 1
     assert connection.failure().kind == "unreachable"
     assert connection.failure().words == "the server does not follow the NATS protocol"
@@ -59,8 +53,8 @@ async def test_a_malformed_message_ends_the_connection(words: bytes) -> None:
 async def test_a_handler_that_raises_ends_the_connection() -> None:
     """A handler must not raise; if it does, the connection does not go on in silence."""
 
-    async def talk(session: Session) -> None:
-        await session.accept()
+    async def talk(session: FakeNatsSession) -> None:
+        await session.greet()
         await session.stream.send_all(b"MSG logs.web 1 2\r\nhi\r\n")
         await trio.sleep_forever()
 
@@ -70,7 +64,7 @@ async def test_a_handler_that_raises_ends_the_connection() -> None:
     async with open_fake_nats(talk) as url:
         connection = NatsConnection(Login([url]), lambda: None, ping_interval=60)
         async with connection.connected({"logs.>": fail}):
-            await until_ended(connection)
+            await until(lambda: connection.end)
     assert isinstance(connection.end, ProtocolError)
 
 
@@ -78,8 +72,8 @@ async def test_a_large_message_on_a_slow_network_is_a_sign_of_life() -> None:
     """A server is not given up while it sends one message that takes longer than two PINGs."""
     got: list[bytes] = []
 
-    async def talk(session: Session) -> None:
-        await session.accept()
+    async def talk(session: FakeNatsSession) -> None:
+        await session.greet()
         await session.stream.send_all(b"MSG logs.web 1 50\r\n")
         for _ in range(50):
             await session.stream.send_all(b"x")
@@ -91,7 +85,7 @@ async def test_a_large_message_on_a_slow_network_is_a_sign_of_life() -> None:
         connection = NatsConnection(Login([url]), lambda: None, ping_interval=0.1)
         handlers = {"logs.>": lambda *message: got.append(message[2])}
         async with connection.connected(handlers):
-            await until_ended(connection)
+            await until(lambda: connection.end)
     assert got == [b"x" * 50]
     assert connection.failure().words == "the server does not answer"
 
@@ -110,9 +104,7 @@ async def test_commands_arrive_whole_and_in_order(nats_server: MistreatedServer)
             payload = b"%d " % number * 500
             connection.send(b"PUB there.x %d\r\n%b\r\n" % (len(payload), payload))
         assert connection.unsent > 1_000_000
-        with trio.fail_after(20):
-            while len(got) < 2_000:
-                await trio.sleep(0.01)
+        await until(lambda: len(got) == 2_000)
         assert connection.unsent == 0
         assert [int(payload.split()[0]) for payload in got] == list(range(2_000))
         connection.unlisten(subscription)
@@ -120,9 +112,7 @@ async def test_commands_arrive_whole_and_in_order(nats_server: MistreatedServer)
         connection.send(b"PUB there.x 0\r\n\r\n")
         connection.listen("there.too", lambda *message: got.append(b"the end"))
         connection.send(b"PUB there.too 0\r\n\r\n")
-        with trio.fail_after(20):
-            while len(got) < 2_001:
-                await trio.sleep(0.01)
+        await until(lambda: len(got) == 2_001)
         assert got[-1] == b"the end"
     connection.send(b"PUB there.x 0\r\n\r\n")
     assert connection.unsent == 0

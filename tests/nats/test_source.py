@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
@@ -15,8 +14,10 @@ from typing import Literal
 import attrs
 import pytest
 import trio
-from tests.support.fake_nats import Session, open_fake_nats
+from tests.support.fake_nats import FakeNatsSession, open_fake_nats
 from tests.support.mistreated import MistreatedServer
+from tests.support.payloads import SUBJECT, payload, payloads
+from tests.support.waiting import PATIENCE, until
 
 from natstream.entries.entry import Gap, LogEntry, Notice
 from natstream.entries.fly import parse_nats
@@ -30,7 +31,6 @@ from natstream.supervisor import keep_running
 
 pytestmark = pytest.mark.usefixtures("quick_retries")
 
-SUBJECT = "logs.web.sjc.0e286551c30586"
 SECRET = "FlyV1-a-very-secret-token"
 
 
@@ -40,24 +40,6 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SourceDenied, "retry_after", 0.2)
 
 
-def payload(message: object) -> bytes:
-    """Return a log line as Fly publishes it."""
-    return json.dumps(
-        {
-            "event": {"provider": "app"},
-            "fly": {"app": {"instance": "0e286551c30586", "name": "web"}, "region": "sjc"},
-            "host": "0ad1",
-            "log": {"level": "info"},
-            "message": str(message),
-            "timestamp": "2022-09-27T20:34:37.252022967Z",
-        }
-    ).encode()
-
-
-def payloads(numbers: Iterable[int]) -> list[bytes]:
-    return [payload(number) for number in numbers]
-
-
 @attrs.define
 class Recorder:
     """A sink that keeps the entries and the notices of the source."""
@@ -65,15 +47,9 @@ class Recorder:
     entries: list[LogEntry] = attrs.field(factory=list)
     notices: list[Notice] = attrs.field(factory=list)
 
-    def publish_nowait(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
-        self.entries += entries
-
-    async def publish(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
+    async def publish(self, entries: Sequence[LogEntry]) -> None:
         self.entries += entries
         await trio.lowlevel.checkpoint()
-
-    def open_receipt(self, key: str) -> None:
-        """Do nothing, since these entries are not stored anywhere."""
 
     def announce(
         self,
@@ -96,13 +72,6 @@ class Recorder:
     @property
     def gaps(self) -> list[Gap]:
         return [notice.gap for notice in self.notices if notice.gap]
-
-
-async def until(condition: Callable[[], object], *, within: float = 20) -> None:
-    """Wait until a condition is true."""
-    with trio.fail_after(within):
-        while not condition():
-            await trio.sleep(0.005)
 
 
 def make_source(
@@ -135,8 +104,8 @@ async def kept_running(source: NatsSource) -> AsyncIterator[None]:
         nursery.cancel_scope.cancel()
 
 
-async def is_up(source: NatsSource, **limit: float) -> None:
-    await until(lambda: source.status.state is SourceState.UP, **limit)
+async def is_up(source: NatsSource, within: float = PATIENCE) -> None:
+    await until(lambda: source.status.state is SourceState.UP, within)
 
 
 async def is_in(source: NatsSource, state: SourceState) -> None:
@@ -157,13 +126,13 @@ async def test_every_line_arrives_once_and_in_order(nats_server: MistreatedServe
     source, hub = make_source(nats_server)
     async with kept_running(source):
         await is_up(source)
-        await nats_server.publish(SUBJECT, payloads(range(20_000)))
+        await nats_server.publish(SUBJECT, payloads(0, 20_000))
         await until(lambda: len(hub.entries) >= 20_000)
     assert hub.messages == [str(number) for number in range(20_000)]
     entry = hub.entries[0]
     assert (entry.app_name, entry.region, entry.machine_id) == ("web", "sjc", "0e286551c30586")
     assert source.status.lines == 20_000
-    assert source.status.bytes == sum(map(len, payloads(range(20_000))))
+    assert source.status.bytes == sum(map(len, payloads(0, 20_000)))
     assert source.status.lost == source.status.parse_failures == 0
     assert hub.gaps == []
 
@@ -293,8 +262,8 @@ async def test_a_server_that_falls_silent_is_given_up(nats_server: MistreatedSer
 async def test_a_busy_server_is_not_silent() -> None:
     """Lines show that a server is alive, since its answer to a PING waits behind them."""
 
-    async def talk(session: Session) -> None:
-        await session.accept()
+    async def talk(session: FakeNatsSession) -> None:
+        await session.greet()
         for _ in range(100):
             await session.stream.send_all(b"MSG logs.x 1 2\r\nhi\r\n")
             await trio.sleep(0.01)
@@ -402,20 +371,20 @@ async def test_a_subject_denied_later_is_seen_live(nats_server: MistreatedServer
 STAGES = ["accepted", "greeted", "connected", "subscribed", "up"]
 
 
-async def mute_from(session: Session, stage: str) -> None:
+async def mute_from(session: FakeNatsSession, stage: str) -> None:
     """Talk to the client up to `stage`, then say nothing more."""
     number = STAGES.index(stage)
     if number >= 1:
-        await session.send_info()
-        await session.expect(b"CONNECT")
-        await session.expect(b"PING\r\n")
+        await session.inform()
+        await session.hear(b"CONNECT")
+        await session.hear(b"PING\r\n")
     if number >= 2:
-        await session.send_line("PONG")
-        await session.expect(b"SUB ")
+        await session.say("PONG")
+        await session.hear(b"SUB ")
     if number >= 3:
-        await session.expect(b"PING\r\n")
+        await session.hear(b"PING\r\n")
     if number >= 4:
-        await session.send_line("PONG")
+        await session.say("PONG")
     await trio.sleep_forever()
 
 
@@ -437,7 +406,7 @@ async def test_the_source_can_be_cancelled_at_every_await(stage: str) -> None:
     """A cancelled source ends at once, even if the server does not answer."""
     reached = trio.Event()
 
-    async def talk(session: Session) -> None:
+    async def talk(session: FakeNatsSession) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(mute_from, session, stage)
             await trio.sleep(0.05)
@@ -482,9 +451,9 @@ async def test_the_source_can_be_cancelled_at_any_time(
 async def test_a_server_that_sends_nonsense_is_left(words: str) -> None:
     """Nonsense ends the connection, and neither the process nor the source hangs."""
 
-    async def talk(session: Session) -> None:
-        await session.accept()
-        await session.send_line(words)
+    async def talk(session: FakeNatsSession) -> None:
+        await session.greet()
+        await session.say(words)
         await trio.sleep_forever()
 
     async with open_fake_nats(talk) as url:
@@ -496,10 +465,10 @@ async def test_a_server_that_sends_nonsense_is_left(words: str) -> None:
 async def test_the_password_is_in_no_message() -> None:
     """A password that the server repeats is removed, since nats-py passes its words on."""
 
-    async def talk(session: Session) -> None:
-        await session.send_info(auth_required=True)
-        await session.expect(b"PING\r\n")
-        await session.send_line(f"-ERR 'I do not like \x1b[1m {SECRET.lower()}'")
+    async def talk(session: FakeNatsSession) -> None:
+        await session.inform(auth_required=True)
+        await session.hear(b"PING\r\n")
+        await session.say(f"-ERR 'I do not like \x1b[1m {SECRET.lower()}'")
 
     async with open_fake_nats(talk) as url:
         address = url.removeprefix("nats://")
@@ -516,8 +485,8 @@ async def test_the_password_is_never_sent_unencrypted_to_a_tls_address() -> None
     """An attacker may change the server's first line, which is unencrypted, and deny TLS."""
     heard = bytearray()
 
-    async def talk(session: Session) -> None:
-        await session.send_info(auth_required=True)
+    async def talk(session: FakeNatsSession) -> None:
+        await session.inform(auth_required=True)
         async for chunk in session.stream:
             heard.extend(chunk)
 
@@ -590,7 +559,7 @@ class StuckHub(Recorder):
         super().__init__()
         self.go_on = trio.Event()
 
-    async def publish(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
+    async def publish(self, entries: Sequence[LogEntry]) -> None:
         await super().publish(entries)
         await self.go_on.wait()
 
@@ -617,7 +586,7 @@ async def test_a_cancelled_source_publishes_the_lines_that_had_arrived(
     source, _ = make_source(nats_server, hub=hub)
     async with trio.open_nursery() as nursery:
         await nursery.start(source.run)
-        await nats_server.publish(SUBJECT, payloads(range(5_000)))
+        await nats_server.publish(SUBJECT, payloads(0, 5_000))
         await until(lambda: inbox.arrived == 5_000)
         nursery.cancel_scope.cancel()
         hub.go_on.set()
@@ -635,7 +604,7 @@ async def test_lines_that_are_not_published_in_time_count_as_lost(
     source.grace = 0
     async with trio.open_nursery() as nursery:
         await nursery.start(source.run)
-        await nats_server.publish(SUBJECT, payloads(range(5_000)))
+        await nats_server.publish(SUBJECT, payloads(0, 5_000))
         await until(lambda: inbox.arrived == 5_000)
         nursery.cancel_scope.cancel()
         hub.go_on.set()
@@ -655,7 +624,7 @@ async def test_lines_that_do_not_fit_are_announced_where_they_are_missing(
         await is_up(source)
         await nats_server.publish(SUBJECT, [payload("first")])
         await until(lambda: hub.entries)
-        await nats_server.publish(SUBJECT, payloads(range(1_000)))
+        await nats_server.publish(SUBJECT, payloads(0, 1_000))
         await until(lambda: inbox.arrived == 1_001)
         hub.go_on.set()
         await until(lambda: hub.gaps)
@@ -685,7 +654,7 @@ async def test_a_bug_in_parsing_loses_one_run_and_is_announced_there(
         await is_up(source)
         await nats_server.publish(SUBJECT, [payload("first")])
         await until(lambda: hub.entries)
-        await nats_server.publish(SUBJECT, payloads(range(1_600)))
+        await nats_server.publish(SUBJECT, payloads(0, 1_600))
         await until(lambda: inbox.arrived == 1_601)
         hub.go_on.set()
         await until(lambda: source.status.restarts)

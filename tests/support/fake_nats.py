@@ -1,71 +1,70 @@
-"""A NATS server that follows a script, for conversations that a real one never has."""
+"""A NATS server that misbehaves on demand: it speaks the protocol, and follows a script."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import attrs
 import trio
+from tests.support.loopback import HOST
 
-__all__ = ["Session", "open_fake_nats"]
+__all__ = ["FakeNatsSession", "open_fake_nats"]
 
 
 @attrs.define
-class Session:
+class FakeNatsSession:
     """The server's side of one connection."""
 
     stream: trio.SocketStream
     received: bytearray
 
-    async def send_line(self, text: str) -> None:
-        """Send a line of the protocol to the client."""
+    async def say(self, text: str) -> None:
+        """Send a line of the protocol."""
         await self.stream.send_all(text.encode() + b"\r\n")
 
-    async def send_info(self, **info: object) -> None:
-        """Send the INFO that opens each connection."""
-        info = {"server_id": "x", "max_payload": 2**20, **info}
-        await self.send_line("INFO " + json.dumps(info))
-
-    async def expect(self, words: bytes) -> None:
-        """Wait until the client has sent these words.
-
-        Raises:
-            trio.BrokenResourceError: the client has closed the connection.
-        """
-        while words not in self.received:
+    async def hear(self, word: bytes) -> None:
+        """Wait until the client has sent this word."""
+        while word not in self.received:
             chunk = await self.stream.receive_some()
             if not chunk:
                 raise trio.BrokenResourceError
             self.received += chunk
-        del self.received[: self.received.index(words) + len(words)]
+        del self.received[: self.received.index(word) + len(word)]
 
-    async def accept(self, **info: object) -> None:
-        """Go through the whole conversation up to and including one subscription."""
-        await self.send_info(**info)
-        await self.expect(b"CONNECT")
-        await self.expect(b"PING\r\n")
-        await self.send_line("PONG")
-        await self.expect(b"SUB ")
-        await self.expect(b"PING\r\n")
-        await self.send_line("PONG")
+    async def greet(self, **info: object) -> None:
+        """Hold the whole conversation up to a subscription."""
+        await self.inform(**info)
+        await self.hear(b"CONNECT")
+        await self.hear(b"PING\r\n")
+        await self.say("PONG")
+        await self.hear(b"SUB ")
+        await self.hear(b"PING\r\n")
+        await self.say("PONG")
+
+    async def inform(self, **info: object) -> None:
+        """Send the server's INFO."""
+        await self.say("INFO " + json.dumps({"server_id": "x", "max_payload": 2**20, **info}))
 
 
 @asynccontextmanager
-async def open_fake_nats(script: Callable[[Session], Awaitable[None]]) -> AsyncIterator[str]:
-    """Run a server on loopback until the end of the block, and give its URL.
+async def open_fake_nats(
+    talk: Callable[[FakeNatsSession], Awaitable[None]],
+) -> AsyncIterator[str]:
+    """Run a server on loopback that does `talk` with each client and then disconnects it.
 
-    The server runs `script` for each connection, then closes that connection.
+    The block gets the server's URL.
     """
 
     async def serve(stream: trio.SocketStream) -> None:
         async with stream:
             with suppress(trio.BrokenResourceError):
-                await script(Session(stream, bytearray()))
+                await talk(FakeNatsSession(stream, bytearray()))
 
     async with trio.open_nursery() as nursery:
-        listeners = await nursery.start(trio.serve_tcp, serve, 0)
-        port = listeners[0].socket.getsockname()[1]
-        yield f"nats://127.0.0.1:{port}"
+        listen = partial(trio.serve_tcp, serve, 0, host=HOST)
+        listeners = await nursery.start(listen)
+        yield f"nats://{HOST}:{listeners[0].socket.getsockname()[1]}"
         nursery.cancel_scope.cancel()

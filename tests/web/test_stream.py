@@ -12,33 +12,15 @@ import httpx
 import httpx_sse
 import pytest
 import trio
-from tests.support.service import PATIENCE, RunningService, open_service
+from tests.support.payloads import payload, payloads
+from tests.support.service import RunningService, open_service
+from tests.support.waiting import PATIENCE
 
 PAYLOADS = [
     json.loads(row)
     for row in (Path(__file__).parents[1] / "fixtures/payloads.jsonl").read_text().splitlines()
 ]
 SUBJECT = "logs.web.sjc.0e286551c30586"
-
-
-def payload(message: str, **more: Any) -> bytes:
-    """A line as Fly publishes it."""
-    return json.dumps(
-        {
-            "event": {"provider": "app"},
-            "fly": {"app": {"instance": "0e286551c30586", "name": "web"}, "region": "sjc"},
-            "host": "0ad1",
-            "log": {"level": "info"},
-            "message": message,
-            "timestamp": "2022-09-27T20:34:37.252022967Z",
-            **more,
-        }
-    ).encode()
-
-
-def payloads(first: int, count: int) -> list[bytes]:
-    """Lines that say their number."""
-    return [payload(str(number)) for number in range(first, first + count)]
 
 
 async def test_every_fixture_arrives_as_it_should(nats_server: Any) -> None:
@@ -134,32 +116,12 @@ async def test_two_readers_both_get_every_line(nats_server: Any) -> None:
         assert [(e.id, e.data) for e in first] == [(e.id, e.data) for e in second]
 
 
-@pytest.mark.parametrize("http2", [False, True])
-async def test_a_reader_that_leaves_is_gone_within_a_second(http2: bool) -> None:
+async def test_a_reader_that_leaves_is_gone_within_a_second() -> None:
     """While nothing is being published: nobody writes, so only reading can tell."""
-    if http2:
-        import h2.connection
-        import h2.events
-
     async with open_service() as service:
         bind = service.service.bind
         stream = await trio.open_tcp_stream(bind.host, bind.port)
-        if http2:
-            connection = h2.connection.H2Connection()
-            connection.initiate_connection()
-            connection.send_headers(
-                1,
-                [
-                    (":method", "GET"),
-                    (":path", "/api/logs"),
-                    (":scheme", "http"),
-                    (":authority", str(bind)),
-                ],
-                end_stream=True,
-            )
-            await stream.send_all(connection.data_to_send())
-        else:
-            await stream.send_all(b"GET /api/logs HTTP/1.1\r\nHost: x\r\n\r\n")
+        await stream.send_all(b"GET /api/logs HTTP/1.1\r\nHost: x\r\n\r\n")
         await service.readers(1)
         await stream.aclose()
         with trio.fail_after(1):
