@@ -14,7 +14,8 @@ import trio
 from tests.support.fake_service import Answer, open_fake_service
 from tests.support.journal_server import USER, JournalServer
 
-from natstream.cli.check import check_addresses, check_journal, check_nats, read_settings
+from natstream.cli.check import check_addresses, check_nats, read_settings
+from natstream.cli.check_journal import check_journal
 from natstream.config.diagnostics import Finding, check_sharing, check_sources, check_tokens
 from natstream.config.listening import listen
 from natstream.config.settings import Bind, Settings
@@ -404,6 +405,16 @@ async def run(**variables: str) -> tuple[int, str]:
         stderr=subprocess.STDOUT,
     )
     return done.returncode, done.stdout.decode()
+
+
+async def test_a_removed_setting_is_a_warning() -> None:
+    """The report names the variable, and the status is not that of a wrong setting."""
+    binds = {"NATSTREAM_BIND": "127.0.0.1:0", "NATSTREAM_DRAIN_BIND": "127.0.0.1:0"}
+    drain = {"NATSTREAM_SOURCES": "drain", "NATSTREAM_MAX_HEADER": "nonsense"}
+    status, report = await run(**binds | drain)
+    assert status == 0
+    assert report.startswith("warning  NATSTREAM_MAX_HEADER was removed and has no effect: ")
+    assert "nonsense" not in report
 
 
 async def test_exit_statuses(nats_server: MistreatedServer) -> None:

@@ -13,7 +13,9 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-from tests.support.service import PATIENCE, environ
+from tests.support.loopback import free_port
+from tests.support.service import environ
+from tests.support.waiting import PATIENCE
 
 NATSTREAM = [sys.executable, "-m", "natstream"]
 
@@ -28,13 +30,6 @@ def natstream(*arguments: str, **variables: str) -> subprocess.CompletedProcess[
         timeout=PATIENCE,
         check=False,
     )
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -121,6 +116,20 @@ def test_a_wrong_setting_is_one_sentence_and_status_2() -> None:
     assert "NATSTREAM_MAX_LAG" in sentence
     assert "'soon'" in sentence
     assert "seconds" in sentence
+
+
+def test_a_removed_setting_is_a_warning_and_the_service_starts() -> None:
+    """The warning is one sentence at the start, whatever the value is."""
+    with serving(NATSTREAM_MAX_HEADER="nonsense") as (process, url):
+        assert httpx.get(f"{url}/healthz").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert said.startswith(
+        "natstream: NATSTREAM_MAX_HEADER was removed and has no effect: it set how many bytes a "
+        "request's line and headers may have, which is now always 16,384.\n"
+    )
+    assert "nonsense" not in said
 
 
 def test_missing_credentials_name_themselves_and_the_demo() -> None:

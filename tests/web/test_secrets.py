@@ -26,16 +26,17 @@ import pytest
 import structlog
 import trio
 from tests.support.journal_server import JournalServer
-from tests.support.service import PATIENCE
+from tests.support.waiting import PATIENCE
 
 from natstream.config.service_log import configure_logging
 from natstream.config.settings import Settings
+from natstream.core import make_core
 from natstream.errors import ConfigurationError
 from natstream.hub.health import Health, SourceState
 from natstream.hub.hub import Hub
 from natstream.nats.connection import Login, NatsConnection
 from natstream.nats.source import NatsSource
-from natstream.supervisor import keep_running, make_core
+from natstream.supervisor import keep_running
 from natstream.web.grants import Grant, Keyring
 
 MARK = "MARKED"

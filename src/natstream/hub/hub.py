@@ -110,7 +110,7 @@ class Hub:
 
     # --- sources -------------------------------------------------------------------------
 
-    def publish_nowait(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
+    def publish_nowait(self, entries: Sequence[LogEntry]) -> None:
         """Publish a few entries, at most a quarter of the backlog, without waiting.
 
         The caller has to give readers a turn between two calls; `publish` does that.
@@ -129,7 +129,6 @@ class Hub:
     async def publish(
         self,
         entries: Sequence[LogEntry],
-        receipt: object = None,
         *,
         arrivals: Sequence[int] | None = None,
     ) -> None:
@@ -140,7 +139,6 @@ class Hub:
 
         Args:
             entries: in order.
-            receipt: not used, because the hub stores nothing.
             arrivals: Unix ms of each entry, or now if it is not given. The journal gives them for
                 stored entries, and counts those that are new.
         """
@@ -167,9 +165,6 @@ class Hub:
         self._published += len(entries)
         if self._observe is not None:
             self._observe(entries)
-
-    def open_receipt(self, key: str) -> None:
-        """Return nothing to wait for, because published entries are all that this hub keeps."""
 
     def announce(
         self,

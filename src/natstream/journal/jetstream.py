@@ -16,7 +16,8 @@ import msgspec
 import trio
 
 from natstream.errors import JournalDenied, JournalUnavailable
-from natstream.nats.connection import Handler, NatsConnection
+from natstream.nats.connection import NatsConnection
+from natstream.nats.parser import Handler
 
 __all__ = ["DUPLICATE_WINDOW", "JetStream", "Stored", "StreamConfig", "StreamInfo"]
 

@@ -6,9 +6,9 @@ moves; a test holds the two together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
-from typing import Protocol, get_args
+from typing import TYPE_CHECKING, get_args
 
 import attrs
 import trio
@@ -25,6 +25,10 @@ from prometheus_client.registry import Collector
 from natstream.errors import JournalReason
 from natstream.hub.health import Health, SourceState
 from natstream.hub.hub import Hub
+from natstream.hub.sink import JournalStatistics
+
+if TYPE_CHECKING:
+    from natstream.drain.server import DrainStatistics
 
 __all__ = ["Counters", "LoopDelay", "Metrics"]
 
@@ -32,36 +36,6 @@ __all__ = ["Counters", "LoopDelay", "Metrics"]
 DELAY_INTERVAL = 0.25
 # From what a reader does not notice to what makes a proxy give up.
 DELAY_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-
-
-class DrainFigures(Protocol):
-    """What is asked of the drain (`natstream.drain.server.DrainStatistics`)."""
-
-    @property
-    def connections(self) -> int: ...
-    @property
-    def requests(self) -> int: ...
-    @property
-    def answers(self) -> Mapping[int, int]: ...
-    @property
-    def dropped(self) -> Mapping[str, int]: ...
-
-
-class JournalFigures(Protocol):
-    """What is asked of the journal (`natstream.journal.journal.JournalStatistics`)."""
-
-    @property
-    def waiting(self) -> int: ...
-    @property
-    def waiting_bytes(self) -> int: ...
-    @property
-    def stored(self) -> int: ...
-    @property
-    def duplicates(self) -> int: ...
-    @property
-    def away(self) -> bool: ...
-    @property
-    def reason(self) -> str: ...
 
 
 @attrs.define
@@ -109,9 +83,9 @@ class Metrics(Collector):
     def __init__(self, hub: Hub, health: Health) -> None:
         self.counters = Counters()
         self.loop_delay = LoopDelay()
-        self.drain: Callable[[], DrainFigures] | None = None
+        self.drain: Callable[[], DrainStatistics] | None = None
         """Asked at each scrape, where there is a drain."""
-        self.journal: Callable[[], JournalFigures] | None = None
+        self.journal: Callable[[], JournalStatistics] | None = None
         """The same, where there is a journal."""
         self._hub = hub
         self._health = health
@@ -229,39 +203,39 @@ class Metrics(Collector):
             yield _counter(f"natstream_{name}", help, [((), count)])
 
 
-def _drain(figures: DrainFigures) -> Iterator[Metric]:
-    yield _gauge("natstream_drain_connections", "Senders connected", [((), figures.connections)])
-    yield _gauge("natstream_drain_requests", "Bodies being read", [((), figures.requests)])
+def _drain(drain: DrainStatistics) -> Iterator[Metric]:
+    yield _gauge("natstream_drain_connections", "Senders connected", [((), drain.connections)])
+    yield _gauge("natstream_drain_requests", "Bodies being read", [((), drain.requests)])
     yield _counter(
         "natstream_drain_answers",
         "Answers, by status",
-        [((str(status),), count) for status, count in sorted(figures.answers.items())],
+        [((str(status),), count) for status, count in sorted(drain.answers.items())],
         "status",
     )
     yield _counter(
         "natstream_drain_dropped_lines",
         "Lines left out of accepted bodies, by reason",
-        [((reason,), count) for reason, count in sorted(figures.dropped.items())],
+        [((reason,), count) for reason, count in sorted(drain.dropped.items())],
         "reason",
     )
 
 
-def _journal(figures: JournalFigures) -> Iterator[Metric]:
+def _journal(journal: JournalStatistics) -> Iterator[Metric]:
     yield _gauge(
         "natstream_journal_trouble",
         "1 for what is wrong with the journal, 0 for all else that could be",
-        [((reason,), int(reason == figures.reason)) for reason in get_args(JournalReason)],
+        [((reason,), int(reason == journal.reason)) for reason in get_args(JournalReason)],
         "reason",
     )
     for name, help, gauge in (
-        ("standing_in", "1 while readers get this process's own lines alone", figures.away),
-        ("waiting_lines", "Lines not yet known to be stored", figures.waiting),
-        ("waiting_bytes", "Memory that they take", figures.waiting_bytes),
+        ("standing_in", "1 while readers get this process's own lines alone", journal.away),
+        ("waiting_lines", "Lines not yet known to be stored", journal.waiting),
+        ("waiting_bytes", "Memory that they take", journal.waiting_bytes),
     ):
         yield _gauge(f"natstream_journal_{name}", help, [((), int(gauge))])
     for name, help, count in (
-        ("stored_lines", "Lines that the journal has acknowledged", figures.stored),
-        ("duplicate_lines", "Of them, those that it had already", figures.duplicates),
+        ("stored_lines", "Lines that the journal has acknowledged", journal.stored),
+        ("duplicate_lines", "Of them, those that it had already", journal.duplicates),
     ):
         yield _counter(f"natstream_journal_{name}", help, [((), count)])
 
