@@ -100,13 +100,11 @@ async def _run_on(
     web = core.health.add_task("web")
     started, asked, closing = trio.Event(), trio.Event(), trio.Event()
 
-    async def run_web() -> None:
-        await _serve(listeners, settings, closing, on_start=on_start)
-
     def on_start() -> None:
         web.change(SourceState.UP, "The server listens")
         started.set()
 
+    run_web = partial(_serve, listeners, settings, closing, on_start=on_start)
     async with trio.open_nursery() as nursery:
 
         async def close_in_time() -> None:

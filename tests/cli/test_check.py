@@ -408,13 +408,18 @@ async def run(**variables: str) -> tuple[int, str]:
 
 
 async def test_a_removed_setting_is_a_warning() -> None:
-    """The report names the variable, and the status is not that of a wrong setting."""
+    """The report names the variable and not its value, and the variable is no failure."""
     binds = {"NATSTREAM_BIND": "127.0.0.1:0", "NATSTREAM_DRAIN_BIND": "127.0.0.1:0"}
     drain = {"NATSTREAM_SOURCES": "drain", "NATSTREAM_MAX_HEADER": "nonsense"}
     status, report = await run(**binds | drain)
     assert status == 0
     assert report.startswith("warning  NATSTREAM_MAX_HEADER was removed and has no effect: ")
     assert "nonsense" not in report
+    status, report = await run(**binds | drain | {"NATSTREAM_GRACE": "long"})
+    assert (status, [line.split()[0] for line in report.splitlines()]) == (
+        2,
+        ["warning", "failure"],
+    )
 
 
 async def test_exit_statuses(nats_server: MistreatedServer) -> None:
