@@ -30,9 +30,9 @@ async def running_beside(
             await nursery.start(task)
             try:
                 yield
-            except trio.Cancelled:
-                raise  # its scope catches it, which may be the nursery's
-            except BaseException as error:  # noqa: BLE001 - raised again below
+            except BaseException as error:
+                if _holds_cancel(error):
+                    raise  # The scope of the cancel catches it, which may be the nursery's.
                 failure = error
             finally:
                 (end or nursery.cancel_scope.cancel)()
@@ -43,6 +43,13 @@ async def running_beside(
             raise
     if failure is not None:
         raise failure
+
+
+def _holds_cancel(error: BaseException) -> bool:
+    """Return whether a cancel is on its way, by itself or in a group with another exception."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(trio.Cancelled) is not None
+    return isinstance(error, trio.Cancelled)
 
 
 def _alone(error: BaseException) -> BaseException:

@@ -62,6 +62,7 @@ def make_core(settings: Settings) -> Core:
         backlog_bytes=settings.backlog_bytes,
         max_readers=settings.max_readers,
         max_lag=settings.max_lag,
+        keepalive=settings.keepalive,
         observe=facets.count,
     )
     health = Health(hub.announce)

@@ -196,7 +196,7 @@ async def _running_journal(core: Core) -> AsyncIterator[None]:
         return
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keep_running, journal.run, core.health.sources["journal"])
-        nursery.start_soon(keep_running, journal.stand_in, core.health.tasks["stand-in"])
+        nursery.start_soon(keep_running, journal.run_beside, core.health.tasks["stand-in"])
         yield
         with trio.move_on_after(core.settings.grace * FOR_JOURNAL):
             await journal.settle()

@@ -714,7 +714,7 @@ async def test_the_blocks_own_exception_leaves_as_it_is(error: BaseException) ->
         async with open_hub() as hub:
             raise error
     assert caught.value is error
-    assert hub._closing
+    assert hub._fan_out.is_closing
 
 
 async def test_an_interrupt_in_a_task_of_the_server_leaves_as_it_is(

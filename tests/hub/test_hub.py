@@ -400,7 +400,7 @@ async def test_resuming_gives_what_came_since(autojump_clock: MockClock) -> None
         with hub.subscribe() as reader:
             hub.publish_nowait(lines(1, 5))
             await read(reader, 5)
-            place = reader.place
+            place = reader.resume_id
         hub.publish_nowait(lines(6, 5))
         with hub.subscribe(last_event_id=place) as reader:
             assert await read(reader, 5) == [6, 7, 8, 9, 10]
@@ -491,7 +491,7 @@ async def test_readers_that_never_read_hold_the_same_few_batches(
 
 def waiting(reader: Subscription) -> list[Batch]:
     """The batches that wait on a reader's channel."""
-    return [batch for _, batch in reader._hub_receive._state.data]
+    return [batch for _, batch in filter(None, reader._hub_receive._state.data)]
 
 
 # --- any interleaving ------------------------------------------------------------------------
@@ -518,7 +518,7 @@ class Client:
     def cut(self) -> None:
         """Lose the connection, remembering the last id."""
         if self.reader is not None:
-            self.place = self.reader.place
+            self.place = self.reader.resume_id
             self.stack.close()
             self.reader = None
             self.cuts += 1

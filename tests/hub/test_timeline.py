@@ -25,7 +25,7 @@ from natstream.formats.events import EventId
 from natstream.hub.backlog import Backlog, Selection, StoredBatch
 from natstream.hub.hub import Hub
 from natstream.hub.subscription import Subscription
-from natstream.hub.timeline import Outage, Segment, fallback_epoch, stood_in_for
+from natstream.hub.timeline import Outage, Segment, fallback_epoch, journal_position
 
 WEB = Filter.from_query([("app", "web")])
 # Of what is stored, read in one go.
@@ -58,6 +58,8 @@ class Stream:
     opened: int = 0
     readers: set[StoredReader] = attrs.field(factory=set)
     """Which are not closed."""
+    nursery: trio.Nursery | None = None
+    """Where questions are asked."""
 
     @property
     def next(self) -> int:
@@ -79,6 +81,10 @@ class Stream:
             raise SourceUnavailable("The journal is away")
 
     # --- as an archive ---
+
+    def start_soon(self, function: Callable[..., Awaitable[Any]], /, *args: Any) -> None:
+        assert self.nursery is not None
+        self.nursery.start_soon(function, *args)
 
     def open(self, start: int, filter: Filter) -> StoredReader:
         self.opened += 1
@@ -208,11 +214,9 @@ class Process:
             return
         journal = last if last.backlog.persistent else None
         backlog = Backlog(fallback_epoch(journal), max_lines=self.max_lines, max_bytes=2**30)
-        segment = Segment(backlog, backlog.end, outage=Outage(time.time_ns() // 1_000_000))
-        self.hub.move_to(segment, 1)
-        segment.before = journal
-        self.segments.append(segment)
-        self.shown[segment.epoch] = []
+        self.hub.fall_back(backlog, Outage(time.time_ns() // 1_000_000))
+        self.segments.append(self.hub.segment)
+        self.shown[self.hub.epoch] = []
         self.announce()
 
     async def come_back(self) -> None:
@@ -220,11 +224,8 @@ class Process:
         if not self.is_away:
             return
         await self.follow(10**9)
-        last = self.hub.segment.before
-        start = self.backlog.end.entry if last is None else last.flushed.entry
-        segment = Segment(self.backlog, self.backlog.end, archive=self.stream)
-        self.hub.move_to(segment, start)
-        self.segments.append(segment)
+        self.hub.rejoin(self.backlog, self.stream)
+        self.segments.append(self.hub.segment)
         for outage in set(self.known.values()):
             outage.is_over = False
         self.stream.store([id for id in self.waiting if id not in self.stream.ids])
@@ -318,7 +319,7 @@ class Client:
         segments = {each.epoch: each for each in (segment, segment.before) if each is not None}
         if place is not None and place.epoch in segments:
             self.segment, self.next, self.claim = segments[place.epoch], place.number + 1, None
-        elif place is not None and (last := stood_in_for(place)) is not None:
+        elif place is not None and (last := journal_position(place)) is not None:
             # It is told that it may get again what it was shown, and then nothing is missing.
             self.claim = last
             if last.epoch in segments and last.number < segments[last.epoch].backlog.end.entry:
@@ -365,7 +366,7 @@ class Client:
     def cut(self) -> None:
         """Lose the connection, remembering the last id."""
         if self.reader is not None and not self.is_busy:
-            self.place = self.reader.place
+            self.place = self.reader.resume_id
             self.stack.close()
             self.reader = None
 
@@ -409,15 +410,15 @@ class Client:
             self.segment, self.next = self.behind_gap or (None, 1)
             self.behind_gap = None
             return
-        place = EventId.parse(self.reader.place)
+        place = EventId.parse(self.reader.resume_id)
         assert place is not None
         reached = place.number + 1
         if self.segment is None or self._is_gone():
-            self._begin_at(self.reader._segment, item, reached)
+            self._begin_at(self.reader.cursor.segment, item, reached)
             return
         self.lenient = False
-        assert place.epoch == self.reader._segment.epoch
-        self._walk(self.reader._segment)
+        assert place.epoch == self.reader.cursor.segment.epoch
+        self._walk(self.reader.cursor.segment)
         passed = range(self.next, reached)
         self.next = max(self.next, reached)
         if isinstance(item, Gap):
@@ -431,7 +432,7 @@ class Client:
         self.segment, self.next, self.lenient = segment, reached, False
         index = self.process.segments.index(segment)
         self.passed = [each for each in self.process.segments[self.joined : index] if each.outage]
-        self.left = {epoch: position.entry for epoch, position in self.reader._left.items()}
+        self.left = {epoch: position.entry for epoch, position in self.reader.cursor.left.items()}
         if isinstance(item, Selection):
             self._remember(item)
 
@@ -580,6 +581,7 @@ async def interleave(
         clients.append(client)
 
     async with trio.open_nursery() as nursery:
+        stream.nursery = nursery
         await nursery.start(hub.run)
         if starts_away:
             stream.store(process.make(5))
@@ -653,7 +655,7 @@ async def interleave(
                 continue
             await client.read(10_000)
             if not client.ended:
-                place = EventId.parse(client.reader.place)
+                place = EventId.parse(client.reader.resume_id)
                 assert place is not None
                 assert (place.epoch, place.number + 1) == (stream.epoch, stream.next)
             assert client.reader.lag == 0 or client.ended

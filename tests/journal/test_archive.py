@@ -123,8 +123,8 @@ async def open_archive(journal: JournalServer) -> AsyncIterator[StreamArchive]:
     async def reach(epoch: str, deadline: float) -> JetStream:
         return jetstream
 
-    async with connection.connected(jetstream.subjects):
-        yield StreamArchive("e", reach, trio.CapacityLimiter(1))
+    async with connection.connected(jetstream.subjects), trio.open_nursery() as nursery:
+        yield StreamArchive("e", reach, trio.CapacityLimiter(1), nursery.start_soon)
 
 
 @pytest.mark.parametrize("filter", [EVERYTHING, WEB])

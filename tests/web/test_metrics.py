@@ -349,12 +349,13 @@ async def test_a_crash_shows() -> None:
         def fail(*_: object) -> None:
             raise RuntimeError("injected")
 
-        hub._send = fail  # type: ignore[method-assign, assignment]  # an injected fault
+        fan_out = hub._fan_out
+        fan_out._send = fail  # type: ignore[method-assign, assignment]  # an injected fault
         hub.publish_nowait([entry()])
         with trio.fail_after(PATIENCE):
             while not figures(await scrape(service))("natstream_task_restarts_total", task="hub"):
                 await trio.sleep(0.02)
-        del hub._send  # the class's own is there again
+        del fan_out._send  # the class's own is there again
         with trio.fail_after(PATIENCE):
             while not figures(await scrape(service))("natstream_ready"):
                 await trio.sleep(0.02)

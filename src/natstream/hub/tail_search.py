@@ -1,123 +1,128 @@
-"""The search for the last matching entries: back through memory, then through what is stored.
+"""The search for the last matching entries: back through memory, then through the archive.
 
-It goes in slices, with everybody else's turn between them, since it may be a long way; and it goes
-on where it was interrupted. On trio; no sockets.
+It is a generator that yields between slices, because it may be a long way and other readers must
+get their turn. It yields a `Lookup` where it waits for the archive, and `None` elsewhere.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import closing
+from functools import partial
+from typing import Any
 
 import attrs
-import trio
 
 from natstream.entries.filters import Filter
 from natstream.errors import SourceError
 from natstream.hub.backlog import Position
-from natstream.hub.timeline import Archive, ArchiveReader, Segment
+from natstream.hub.lookup import Lookup, ask
+from natstream.hub.timeline import Archive, Segment
 
-__all__ = ["TailSearch"]
+__all__ = ["Found", "find_tail"]
 
-# A fifth of a millisecond each; a tenth of a second with the dearest expression on lines of
-# ordinary length.
+# A slice of memory takes a fifth of a millisecond; a tenth of a second with the most expensive
+# expression on lines of ordinary length.
 SLICE_LINES = 200
-# In what is stored, first a slice that a common filter is content with, then larger ones.
-STORED_LINES = 4_000
-STORED_LINES_MOST = 256_000
+# In the archive, the first slice is enough for a common filter; the slices grow for a rare one.
+ARCHIVE_SLICE_LINES = 4_000
+MAX_ARCHIVE_SLICE_LINES = 256_000
 
 
-@attrs.define
-class _Slice:
-    """A part of what is stored, which is looked through from front to back."""
+@attrs.frozen
+class Found:
+    """Where the last entries begin."""
 
-    start: int
-    place: int
-    found: deque[int]
-    """The numbers of its last matching entries."""
-    reader: ArchiveReader
+    segment: Segment
+    number: int
+    failed: bool = False
+    """Whether the archive could not be searched, so that entries before `number` may be missing."""
 
 
-class TailSearch:
-    """Where the last so many matching entries begin: in `segment`, with the number `place`.
+def find_tail(
+    segment: Segment,
+    before: Segment | None,
+    end: int,
+    filter: Filter,
+    *,
+    wanted: int,
+    since: int | None,
+    wake: Callable[[], None],
+) -> Generator[Lookup[Any] | None, None, Found]:
+    """Search backwards for the last `wanted` matching entries.
 
     Args:
-        filter: what they have to match.
-        wanted: how many.
-        since: Unix ms; none that arrived before.
-        segment: where to begin, before the number `place`.
+        segment: where the search begins, before the number `end`.
+        before: the segment where it goes on, if any.
+        filter: what an entry has to match.
+        since: Unix ms; entries that arrived earlier do not count.
+        wake: as for `Lookup`.
+
+    Raises:
+        ExpressionTooSlow: an expression of the filter takes too long.
     """
+    while True:
+        backlog = segment.backlog
+        while wanted:
+            # It is asked again for each slice, because the backlog evicts meanwhile.
+            lowest = backlog.first if since is None else backlog.number_at(since)
+            start = max(lowest, end - SLICE_LINES)
+            if start >= end:
+                break
+            batch = backlog.read(Position(start, 0), end, SLICE_LINES, backlog.max_bytes)
+            matching = filter.select(batch.entries)
+            enough = len(matching) >= wanted
+            end = batch.number(matching[-wanted]) if enough else batch.first
+            wanted = max(0, wanted - len(matching))
+            yield None
+        if not wanted or before is None:
+            break
+        segment, before = before, None
+        end = segment.flushed.entry
+    if not wanted or segment.archive is None:
+        return Found(segment, end)
+    try:
+        end = yield from _search_archive(segment.archive, end, filter, wanted, since or 0, wake)
+    except _ArchiveError as error:
+        return Found(segment, error.number, failed=True)
+    return Found(segment, end)
 
-    def __init__(
-        self, filter: Filter, wanted: int, since: int | None, segment: Segment, place: int
-    ) -> None:
-        self._filter = filter
-        self._wanted = wanted
-        self._since = since
-        self.segment = segment
-        # The segment itself forgets it once the journal is back.
-        self._before = segment.before
-        self.place = place
-        self._step = STORED_LINES
-        self._lowest: int | None = None
-        """The oldest number of what is stored that comes into question, once it is known."""
-        self._slice: _Slice | None = None
 
-    async def run(self) -> None:
-        """Search. Cancelled, it goes on when it is called again.
+class _ArchiveError(Exception):
+    """The archive does not answer; the search has come back to `number`."""
 
-        Raises:
-            SourceError: what is stored cannot be looked through; `place` is as far as it got.
-        """
-        while self._wanted:
-            backlog = self.segment.backlog
-            lowest = backlog.first if self._since is None else backlog.number_at(self._since)
-            if (start := max(lowest, self.place - SLICE_LINES)) < self.place:
-                self._search_memory(start)
-                await trio.lowlevel.checkpoint()
-            elif self._before is not None:
-                self.segment, self._before = self._before, None
-                self.place = self.segment.flushed.entry
-            elif self.segment.archive is None or not await self._search_stored(
-                self.segment.archive
-            ):
-                return
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
-    def close(self) -> None:
-        """Let go of what the server keeps for it."""
-        if self._slice is not None:
-            self._slice.reader.close()
-            self._slice = None
 
-    def _search_memory(self, start: int) -> None:
-        backlog = self.segment.backlog
-        batch = backlog.read(Position(start, 0), self.place, SLICE_LINES, backlog.max_bytes)
-        found = self._filter.select(batch.entries)
-        enough = len(found) >= self._wanted
-        self.place = batch.number(found[-self._wanted]) if enough else batch.first
-        self._wanted = max(0, self._wanted - len(found))
+def _search_archive(
+    archive: Archive, end: int, filter: Filter, wanted: int, since: int, wake: Callable[[], None]
+) -> Generator[Lookup[Any] | None, None, int]:
+    """Return the number of the first of the last `wanted` entries before `end`."""
+    size = ARCHIVE_SLICE_LINES
+    try:
+        lowest = yield from ask(archive, partial(archive.number_at, since), wake)
+        while wanted and lowest < end:
+            start = max(lowest, end - size)
+            found = yield from _search_slice(archive, start, end, filter, wanted, wake)
+            wanted -= len(found)
+            end = start if wanted else found[0]
+            size = min(size * 4, MAX_ARCHIVE_SLICE_LINES)
+    except SourceError as error:
+        raise _ArchiveError(end) from error
+    return end
 
-    async def _search_stored(self, archive: Archive) -> bool:
-        """Go back by one slice; whether there may be more before it."""
-        try:
-            if self._lowest is None:
-                self._lowest = await archive.number_at(self._since or 0)
-            if self._slice is None:
-                start = max(self._lowest, self.place - self._step)
-                if start >= self.place:
-                    return False
-                found: deque[int] = deque(maxlen=self._wanted)
-                self._slice = _Slice(start, start, found, archive.open(start, self._filter))
-            slice = self._slice
-            while slice.place < self.place:
-                batch = await slice.reader.read(self.place)
-                matching = self._filter.select(batch.entries)
-                slice.found.extend(batch.number(index) for index in matching)
-                slice.place = batch.end.entry
-        except SourceError:
-            self.close()
-            raise
-        self.close()
-        self._wanted -= len(slice.found)
-        self.place = slice.start if self._wanted else slice.found[0]
-        self._step = min(self._step * 4, STORED_LINES_MOST)
-        return True
+
+def _search_slice(
+    archive: Archive, start: int, end: int, filter: Filter, wanted: int, wake: Callable[[], None]
+) -> Generator[Lookup[Any] | None, None, deque[int]]:
+    """Return the numbers of the last matching entries from `start` to `end`, reading forwards."""
+    found: deque[int] = deque(maxlen=wanted)
+    with closing(archive.open(start, filter)) as reader:
+        while start < end:
+            batch = yield from ask(archive, partial(reader.read, end), wake)
+            found.extend(batch.number(index) for index in filter.select(batch.entries))
+            start = batch.end.entry
+    return found

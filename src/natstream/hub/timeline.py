@@ -1,119 +1,237 @@
-"""The parts of a reader's way: each under one epoch, and where the next one begins.
+"""The segments of a process, and the links between them. No I/O.
 
-Without a journal there is one segment, the process's own. With one, the hub goes from the journal's
-segment to one of its own lines alone while the journal is away, and back. A reader finishes a
-segment, then goes on to the next; so nothing is lost or out of order on the way. No I/O here.
+A segment is a run of numbers under one epoch. Without a journal there is one segment, the
+process's own. With a journal, the timeline goes from the journal's segment to a fallback segment
+while the journal is away, and back. A reader finishes a segment before it goes on to the next one,
+so that it loses nothing and sees everything in order. Only `Timeline` links segments.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Protocol
 
 import attrs
 
 from natstream.entries.entry import LogEntry
 from natstream.entries.filters import Filter
 from natstream.formats.events import EventId
-from natstream.hub.backlog import Backlog, Position, StoredBatch
+from natstream.hub.backlog import Backlog, Position, Selection, StoredBatch
 
-__all__ = ["Archive", "ArchiveReader", "Outage", "Segment", "fallback_epoch", "stood_in_for"]
+__all__ = [
+    "AlreadyShown",
+    "Archive",
+    "ArchiveReader",
+    "Outage",
+    "Segment",
+    "Timeline",
+    "fallback_epoch",
+    "journal_position",
+]
 
-_STAND_IN = re.compile(r"[0-9a-f]{8}n(\d{1,18})(j[0-9a-z]+)", re.ASCII)
-# Of an epoch, in an id.
-_MOST = 32
+_FALLBACK_EPOCH = re.compile(r"[0-9a-f]{8}n(\d{1,18})(j[0-9a-z]+)", re.ASCII)
+# The length of an epoch that fits into an event id.
+_MAX_EPOCH = 32
+# A reader passes over this many entries that it was already shown in one step of half a
+# millisecond, so that other readers get their turn.
+SKIP_LINES = 5_000
 
 
 class ArchiveReader(Protocol):
-    """One reader's place in what is stored."""
+    """One reader's position in the archive."""
 
     async def read(self, until: int) -> StoredBatch:
-        """The next entries before the number `until` that the filter may let through.
+        """Return the next entries before the number `until` that the filter may let through.
 
-        It starts later than the reader's place if what is between is no longer stored. Cancelled,
-        it has lost nothing.
+        The batch starts later than the reader's position if the entries between are no longer
+        stored. A cancelled read loses nothing.
 
         Raises:
-            SourceUnavailable: the journal does not come back.
+            SourceUnavailable: the journal stays away.
         """
 
     def close(self) -> None:
-        """Let go of what the server keeps for it."""
+        """Release the resources that the server keeps for this reader."""
 
 
 class Archive(Protocol):
-    """What is stored durably, further back than the backlog. Each of these may wait.
+    """The stored entries, which reach further back than the backlog.
 
-    Raises:
-        SourceUnavailable: the journal does not answer.
+    Every coroutine may raise `SourceUnavailable` because the journal does not answer.
     """
 
+    def start_soon(self, function: Callable[..., Awaitable[Any]], /, *args: Any) -> None:
+        """Run a coroutine function in a task of the journal's.
+
+        Raises:
+            SourceUnavailable: the journal is closed.
+        """
+
     def open(self, start: int, filter: Filter) -> ArchiveReader:
-        """A place before the entry `start`; what the filter never lets through may be left out."""
+        """Return a reader before the entry `start`; it may leave out what the filter rejects."""
 
     async def end(self) -> int:
-        """The number that the next entry will have."""
+        """Return the number that the next entry will have."""
 
     async def number_at(self, unix_ms: int) -> int:
-        """The number of the first entry that was stored at `unix_ms` or later."""
+        """Return the number of the first entry that was stored at `unix_ms` or later."""
 
     async def find(self, number: int) -> LogEntry | None:
-        """The entry of this number, if it is stored."""
+        """Return the entry with this number if it is stored."""
 
 
 @attrs.define(eq=False)
 class Outage:
-    """What is known of a segment without the journal, once the journal is back."""
+    """A time without the journal: when it began, and which stored entries were shown in it."""
 
     since: int
     """Unix ms of its start."""
     numbers: set[int] = attrs.field(factory=set)
-    """The numbers under which the journal stored what this segment has shown, as far as seen."""
+    """The numbers under which the journal stored entries that the fallback segment has shown."""
     overflowed: bool = False
-    """There were too many lines to know them all again."""
+    """Whether there were too many entries to recognise all of them later."""
     is_over: bool = False
-    """No more numbers will come."""
+    """Whether `numbers` is complete."""
     _newest: int = attrs.field(default=0, init=False)
     _counted: int = attrs.field(default=0, init=False)
 
     @property
     def newest(self) -> int:
-        """The greatest of the numbers; every reader asks, with every batch."""
+        """The greatest of `numbers`. It is kept, because every reader asks with every batch."""
         if self._counted != len(self.numbers):
             self._newest, self._counted = max(self.numbers), len(self.numbers)
         return self._newest
 
-    def matters_at(self, number: int) -> bool:
-        """Whether it has shown entries of this number or later ones, or may have."""
+    def concerns(self, number: int) -> bool:
+        """Return whether entries with this number or later ones may have been shown."""
         return not self.is_over or number <= self.newest
 
 
 @attrs.define(eq=False)
 class Segment:
-    """A part of the way under one epoch."""
+    """A run of numbers under one epoch. Its links are set by `Timeline`."""
 
     backlog: Backlog
-    flushed: Position
-    """The place up to which readers have been handed batches."""
-    number: int = 0
-    """Segments are counted from 0."""
     archive: Archive | None = None
     outage: Outage | None = None
-    """Where this segment stands in for the journal."""
-    before: Segment | None = None
-    """The journal's segment that this one follows, for who wants to look back."""
-    next: Segment | None = None
-    next_start: int = 1
-    """The number in `next` with which a reader goes on who has never been there."""
+    """Set on a fallback segment."""
+    flushed: Position = attrs.field(init=False)
+    """The position up to which readers have been handed batches."""
+    index: int = attrs.field(default=0, init=False)
+    """The segment's place in the timeline, counted from 0."""
+    before: Segment | None = attrs.field(default=None, init=False)
+    """The journal's segment before this fallback segment, for readers that look back."""
+    next: Segment | None = attrs.field(default=None, init=False)
+    next_start: int = attrs.field(default=1, init=False)
+    """The number in `next` at which readers go on that have never been there."""
+
+    def __attrs_post_init__(self) -> None:
+        self.flushed = self.backlog.end
 
     @property
     def epoch(self) -> str:
+        """The epoch of the segment's event ids."""
         return self.backlog.epoch
+
+    @property
+    def is_over(self) -> bool:
+        """Whether a newer segment has taken its place."""
+        return self.next is not None
+
+    def backwards(self) -> Iterator[Segment]:
+        """Yield this segment and the one before it, where a reader may look back."""
+        yield self
+        if self.before is not None:
+            yield self.before
+
+    def with_epoch(self, epoch: str) -> Segment | None:
+        """Return the segment of this epoch among this one and the one before it."""
+        return next((each for each in self.backwards() if each.epoch == epoch), None)
+
+
+class Timeline:
+    """The segments of one process, in order; readers join the current one."""
+
+    def __init__(self, backlog: Backlog) -> None:
+        self.current = Segment(backlog)
+
+    def fall_back(self, backlog: Backlog, outage: Outage) -> Segment:
+        """Go on with this process's own entries, because the journal is away."""
+        last = self.current
+        segment = Segment(backlog, outage=outage)
+        self._append(segment, start=1)
+        segment.before = last if last.backlog.persistent else None
+        return segment
+
+    def rejoin(self, backlog: Backlog, archive: Archive) -> Segment:
+        """Go on with the journal's entries.
+
+        Args:
+            backlog: the journal's memory. It is the one that was left if the stream is the same.
+            archive: what the journal stores.
+        """
+        segment = Segment(backlog, archive=archive)
+        self._append(segment, start=self._rejoin_start(backlog))
+        return segment
+
+    def _rejoin_start(self, backlog: Backlog) -> int:
+        current = self.current
+        last = current if current.backlog.persistent else current.before
+        if last is not None and last.backlog is backlog:
+            return last.flushed.entry
+        if last is not None and not _is_former_epoch(last.epoch, of=backlog.epoch):
+            return backlog.first  # Another stream is there now, and no reader has seen any of it.
+        if current.outage is not None:
+            return backlog.number_at(current.outage.since)
+        return backlog.end.entry
+
+    def _append(self, segment: Segment, *, start: int) -> None:
+        last = self.current
+        segment.index = last.index + 1
+        last.next, last.next_start = segment, start
+        # Otherwise the segments of a day with many outages would keep each other in memory.
+        last.before = None
+        self.current = segment
+
+
+class AlreadyShown:
+    """What one reader was shown while the journal was away, by its numbers in the journal."""
+
+    def __init__(self) -> None:
+        self._outages: list[Outage] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._outages)
+
+    def add(self, outage: Outage) -> None:
+        """Remember an outage whose fallback segment the reader has read."""
+        self._outages.append(outage)
+
+    def skip(self, number: int, until: int) -> int:
+        """Return the first number from `number` on that was not shown, at most `until`.
+
+        After a long outage, all readers would otherwise read entries from the archive at once that
+        none of them needs.
+        """
+        until = min(until, number + SKIP_LINES)
+        while number < until and any(number in outage.numbers for outage in self._outages):
+            number += 1
+        return number
+
+    def remove_from(self, selection: Selection) -> Selection:
+        """Return the selection without the entries that were shown."""
+        start = selection.batch.start.entry
+        self._outages = [outage for outage in self._outages if outage.concerns(start)]
+        for outage in self._outages:
+            if start <= outage.newest:
+                selection = selection.without(outage.numbers)
+        return selection
 
 
 def fallback_epoch(journal: Segment | None) -> str:
-    """An epoch for a segment that stands in for the journal, which tells where that was left.
+    """Return an epoch for a fallback segment, which holds the position where the journal was left.
 
     So a reader that comes to another process, or to this one when the journal is back, misses
     nothing of what was stored meanwhile.
@@ -122,10 +240,15 @@ def fallback_epoch(journal: Segment | None) -> str:
     if journal is None:
         return own
     epoch = f"{own}n{journal.flushed.entry - 1}{journal.epoch}"
-    return epoch if len(epoch) <= _MOST else own
+    return epoch if len(epoch) <= _MAX_EPOCH else own
 
 
-def stood_in_for(event_id: EventId) -> EventId | None:
-    """The last place in the journal that whoever shows this id has been at, if it tells."""
-    match = _STAND_IN.fullmatch(event_id.epoch)
+def journal_position(event_id: EventId) -> EventId | None:
+    """Return the last entry of the journal before a fallback segment's id, if the id tells it."""
+    match = _FALLBACK_EPOCH.fullmatch(event_id.epoch)
     return EventId(event_id.unix_ms, match[2], int(match[1])) if match else None
+
+
+def _is_former_epoch(epoch: str, *, of: str) -> bool:
+    """Return whether `epoch` is of the same stream as `of`, before the server lost its end."""
+    return of.startswith(epoch.partition("x")[0])

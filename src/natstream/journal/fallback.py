@@ -1,7 +1,7 @@
 """While the journal is away: this process's own lines, shown live under an epoch of their own.
 
-In: what waits in the writer's outbox. Out: a segment of the hub's with these lines; and, once the
-journal is back, under which numbers it has what was shown, so that nobody is shown it again.
+In: the lines that wait in the writer's outbox. Out: a segment of the hub's with these lines; and,
+once the journal is back, the numbers under which it stored them, so that no reader sees them twice.
 """
 
 from __future__ import annotations
@@ -14,36 +14,46 @@ import trio
 from natstream.entries.entry import LogEntry
 from natstream.hub.backlog import Backlog
 from natstream.hub.hub import Hub
-from natstream.hub.timeline import Outage, Segment, fallback_epoch
+from natstream.hub.timeline import Archive, Outage, fallback_epoch
 from natstream.journal.dedup import Shown
+from natstream.journal.state import Availability, JournalState
 from natstream.journal.writer import Writer
 
 __all__ = ["Fallback"]
 
-# Shown in one go, between two turns of everybody else.
+# So many lines are shown at once, before other tasks get their turn.
 SLICE_LINES = 200
-# Lines that were shown are known again when the journal has them; for so long after its return: by
-# then whoever else had them has stored them.
+# After the journal's return, a line that was shown is recognised for this many seconds. By then
+# every other process that had the line has stored it.
 SHOWN_FOR = 300.0
 
 
 class Fallback:
-    """Shows lines on a segment of its own, between two of the journal's.
+    """Shows lines on a segment of their own, between two of the journal's.
 
     Args:
-        hub: whose readers see them.
-        writer: what waits with it is shown.
+        hub: whose readers see the lines.
+        writer: holds the lines that are shown.
+        state: says when the journal is away.
         backlog_lines, backlog_bytes: how much of an outage is kept in memory.
     """
 
-    def __init__(self, hub: Hub, writer: Writer, *, backlog_lines: int, backlog_bytes: int) -> None:
-        self._hub, self._writer = hub, writer
+    def __init__(
+        self,
+        hub: Hub,
+        writer: Writer,
+        state: JournalState,
+        *,
+        backlog_lines: int,
+        backlog_bytes: int,
+    ) -> None:
+        self._hub, self._writer, self._state = hub, writer, state
         self._backlog_lines, self._backlog_bytes = backlog_lines, backlog_bytes
         self._shown = Shown()
         self._returned_at = 0.0
         self.outage: Outage | None = None
-        """The one that is now; `None` while the journal's segment is the hub's."""
-        self.segments = trio.Lock()
+        """The outage that lasts; `None` while the journal's segment is the hub's."""
+        self.segment_lock = trio.Lock()
         """Held while lines are shown, and while the hub goes from segment to segment."""
 
     @property
@@ -51,35 +61,46 @@ class Fallback:
         """Whether readers get this process's own lines alone."""
         return self.outage is not None
 
-    def begin(self) -> None:
-        """Take the readers over. Hold `segments`."""
-        before = self._hub.segment if self._hub.segment.backlog.persistent else None
-        backlog = Backlog(
-            fallback_epoch(before),
-            max_lines=self._backlog_lines,
-            max_bytes=self._backlog_bytes,
-        )
+    async def run(self) -> None:
+        """Show lines whenever the journal stays away; runs until it is cancelled."""
+        while True:
+            if self._state.is_serving:
+                await self._state.wait_while(Availability.SERVING)
+            elif await self._state.stays_away():
+                async with self.segment_lock:
+                    if not self._state.is_serving:
+                        self._begin()
+                await self._show()
+
+    def rejoin(self, backlog: Backlog, archive: Archive) -> None:
+        """Hand the readers over to the journal's segment. Hold `segment_lock`."""
+        self._hub.rejoin(backlog, archive)
+        self.outage = None
+        self._returned_at = trio.current_time()
+
+    def _begin(self) -> None:
+        """Hand the readers over to a new segment of this process's. Hold `segment_lock`."""
+        last = self._hub.segment
+        epoch = fallback_epoch(last if last.backlog.persistent else None)
+        backlog = Backlog(epoch, max_lines=self._backlog_lines, max_bytes=self._backlog_bytes)
         self.outage = Outage(time.time_ns() // 1_000_000)
-        segment = Segment(backlog, backlog.end, outage=self.outage)
-        self._hub.move_to(segment, 1)
-        segment.before = before
+        self._hub.fall_back(backlog, self.outage)
         self._writer.outbox.start_showing()
         self._hub.announce(
             "The journal is away: until it is back, only what this process reads itself is shown",
             "error",
             public=True,
         )
-        self._hub.opened.set()
         self._writer.room.unpark_all()
 
-    async def show(self) -> None:
-        """Show what waits, and what comes, until `end`."""
-        unseen = self._writer.take_unseen()
+    async def _show(self) -> None:
+        """Show the lines that wait, and those that come, until the journal is back."""
+        unseen = self._writer.pop_unseen()
         while self.outage is not None:
-            async with self.segments:
+            async with self.segment_lock:
                 items = self._writer.outbox.unshown(SLICE_LINES) if self.outage else []
                 items, unseen = unseen + items, []
-                # Others were shown in an outage before, and wait ever since.
+                # The other lines were shown in an earlier outage, and still wait.
                 new = [item for item in items if item.message_id not in self._shown]
                 if new and self.outage is not None:
                     self._shown.add([item.message_id for item in new], self.outage)
@@ -90,18 +111,18 @@ class Fallback:
                 if self.outage is not None:
                     self._writer.work = trio.Event()
 
-    def end(self, segment: Segment, start: int) -> None:
-        """Hand the readers over to the journal's segment (see `Hub.move_to`). Hold `segments`."""
-        self._hub.move_to(segment, start)
-        self.outage = None
-        self._returned_at = trio.current_time()
-
-    # --- what is known again -------------------------------------------------------------
+    # --- recognising lines that were shown -----------------------------------------------
 
     def not_shown(
         self, entries: Sequence[LogEntry], names: Sequence[str], numbers: Iterable[int]
     ) -> Sequence[LogEntry]:
-        """Those that readers have not had, of entries that the stream has under these numbers."""
+        """Return the entries that readers have not seen, of those that the journal has stored.
+
+        Args:
+            entries: in the journal's order.
+            names: the message id of each.
+            numbers: the journal's number of each.
+        """
         if self._shown.is_settled:
             return entries
         new = [
@@ -116,9 +137,9 @@ class Fallback:
         return new
 
     def stored(self, name: str, number: int) -> None:
-        """The stream has this one, further back than what is read of it."""
+        """Note that the journal has a line, further back than it is read."""
         self._shown.stored(name, number)
 
     def lose(self, name: str) -> None:
-        """This one will not be known again."""
+        """Note that a line will not be recognised, because it left the outbox."""
         self._shown.lose(name)

@@ -34,13 +34,13 @@ ITEM_OVERHEAD = 400
 class StorageReceipt:
     """Says when all that was handed over with it is stored, or that it will not be."""
 
-    def __init__(self, key: str, turn: object = None) -> None:
+    def __init__(self, key: str, term: int = 0) -> None:
         self.key = key
         """What the ids of its entries are derived from."""
-        self.turn = turn
-        """While which the journal serves: what is handed over later is not taken any more."""
+        self.term = term
+        """The journal's term (see `JournalState`); in a later term its entries are refused."""
         self.entries = 0
-        """How many it has been handed over with."""
+        """How many entries were handed over with it."""
         self.missing: set[int] = set()
         """The numbers in the outbox of those that are not yet stored."""
         self.failed = False

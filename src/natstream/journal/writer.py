@@ -1,8 +1,8 @@
 """What goes out: lines under names of their own, published in order, until they are stored.
 
-In: entries. Out: messages on a connection's JetStream, a bounded number of them at once; each line
-stays in the `Outbox` until the server has acknowledged it, or the stream itself has shown it. What
-the server objects to is handed on; what it never answers is a `JournalUnavailable`.
+In: entries. Out: messages on a connection's JetStream, a bounded number of them at once. Each line
+stays in the `Outbox` until the server has acknowledged it, or the stream itself has shown it. An
+error of the server's is handed on; a line that is never answered is a `JournalUnavailable`.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from natstream.journal.outbox import Item, Outbox, StorageReceipt
 
 __all__ = ["Writer"]
 
-# The server acknowledges within milliseconds; a cluster without a leader never.
+# The server acknowledges within milliseconds; a cluster without a leader never does.
 ACK_DEADLINE = 3.0
-# A cluster that is storing the same line for another process says so, and takes no other until it
-# has. That is milliseconds, too.
+# A cluster that is storing the same line for another process says so, and refuses the line until
+# it is stored. That takes milliseconds, too.
 BUSY_PAUSE = 0.1
-# How long the server may take to say why nobody takes lines; a leader would know at once.
+# Seconds for the server to say why no server takes lines; a leader would know at once.
 EXPLAIN_DEADLINE = 0.5
-# Bytes that may wait for the network before more is written.
+# Bytes that may wait for the network before more are written.
 UNSENT_BYTES = 1 << 20
-# Stored lines that have not come back: while that lags this far, the oldest of them would be shown
-# late, after an outage.
+# Stored lines that have not come back. If following lags further, the oldest of them would be
+# shown late after an outage.
 MAX_UNSEEN = 10_000
 
-# What a message's headers take at the most.
+# The most that a message's headers take.
 HEADER_BYTES = 1_024
 
 _STORED = re.compile(rb'\{"stream": ?"[^"]+", ?(?:"domain": ?"[^"]*", ?)?"seq": ?(\d+)')
@@ -52,9 +52,9 @@ class Writer:
     """Everything between a source and the stream, over as many connections as it takes.
 
     Args:
-        on_overflow: told of each line that had to go before it was stored.
-        on_too_large: told of each that the stream will never take.
-        on_error: told of whatever else the server objects to.
+        on_overflow: called with each line that was dropped before it was stored.
+        on_too_large: called for each line that the stream will never take.
+        on_error: called with every other error of the server's.
     """
 
     def __init__(
@@ -71,11 +71,13 @@ class Writer:
         self.work = trio.Event()
         """Set when there is something to write or to show."""
         self.room = trio.lowlevel.ParkingLot()
-        """Where those wait who have more than can be taken just now."""
+        """Where publishers wait that have more lines than fit at the moment."""
+        self.progress = trio.lowlevel.ParkingLot()
+        """Where tasks wait for lines to be sent, answered, or shown by the stream."""
         self._busy: list[int] = []
-        """What the server was storing for another process when it was sent."""
+        """Lines that the server was storing for another process when they were sent."""
         self._refused = trio.Event()
-        """Set when nobody takes what is sent."""
+        """Set when no server takes the lines that are sent."""
         self._end = 0
         """The number after the last one that has come back from the stream."""
         self._unseen: OrderedDict[int, Item] = OrderedDict()
@@ -85,8 +87,8 @@ class Writer:
 
     # --- in ------------------------------------------------------------------------------
 
-    def take(self, entries: Iterable[LogEntry], receipt: StorageReceipt | None) -> None:
-        """Let entries wait until they are stored. Never waits itself."""
+    def accept(self, entries: Iterable[LogEntry], receipt: StorageReceipt | None) -> None:
+        """Keep entries until they are stored, without waiting."""
         now = trio.current_time()
         for entry in entries:
             name = self._name(entry, receipt, now)
@@ -99,23 +101,23 @@ class Writer:
         self.work.set()
 
     def _name(self, entry: LogEntry, receipt: StorageReceipt | None, now: float) -> str:
-        """The id under which the journal stores it, once."""
+        """Return the id under which the journal stores the entry, once."""
         if receipt is None:
             return self._names.name(entry, now)
         receipt.entries += 1
-        place = (entry.app_name, entry.region, entry.machine_id)
-        # Two senders may give their batches the same names: what differs at all is stored.
-        what = (entry.stream, entry.level, entry.timestamp, entry.message)
-        seed = "\0".join((receipt.key, str(receipt.entries), *place, *what))
+        sender = (entry.app_name, entry.region, entry.machine_id)
+        # Two senders may give their batches the same key; lines that differ are both stored.
+        line = (entry.stream, entry.level, entry.timestamp, entry.message)
+        seed = "\0".join((receipt.key, str(receipt.entries), *sender, *line))
         return blake2b(seed.encode("utf-8", "replace"), digest_size=15).hexdigest()
 
     # --- out -----------------------------------------------------------------------------
 
     async def begin(self, jetstream: JetStream) -> None:
-        """Start anew on a connection: see that the server takes lines, if there are any.
+        """Start anew on a connection, and see that the server stores a line if there is one.
 
         Raises:
-            JournalUnavailable: it does not answer; what it answers ends the connection.
+            JournalUnavailable: the server does not answer; an error of its ends the connection.
         """
         self.outbox.rewind()
         self._max_payload = jetstream.max_message - HEADER_BYTES
@@ -126,14 +128,14 @@ class Writer:
             jetstream.connection.send(self._publication(jetstream, number, item))
         with trio.move_on_after(ACK_DEADLINE):
             while self.outbox.in_flight and not self._busy:
-                await trio.sleep(0.005)
                 if self._refused.is_set():
                     await self._explain_refusal(jetstream)
+                await self.progress.park()
             return
         raise JournalUnavailable(_NO_ANSWER, "no_leader")
 
     async def write(self, jetstream: JetStream) -> NoReturn:
-        """Publish what waits, as far as the window reaches, in one piece each time."""
+        """Publish the lines that wait, as far as the window reaches, in one piece each time."""
         while True:
             await self.work.wait()
             self.work = trio.Event()
@@ -146,23 +148,27 @@ class Writer:
             if commands:
                 jetstream.connection.send(b"".join(commands))
                 self.room.unpark_all()
+                self.progress.unpark_all()
             while jetstream.connection.unsent > UNSENT_BYTES:  # noqa: ASYNC110 - nats-py tells nobody
                 await trio.sleep(0.002)
 
     async def watch(self, jetstream: JetStream) -> NoReturn:
-        """See that what is sent is acknowledged, each line of it.
+        """See that the server acknowledges each line that is sent.
 
         Raises:
-            JournalUnavailable: one is not.
+            JournalUnavailable: it does not acknowledge one.
         """
         oldest, waited, now = 0, 0.0, trio.current_time()
         while True:
+            while not self.outbox.in_flight and not self._busy:
+                await self.progress.park()
+                now = trio.current_time()
             with trio.move_on_after(BUSY_PAUSE):
                 await self._refused.wait()
             if self._refused.is_set():
                 await self._explain_refusal(jetstream)
             last, now = now, trio.current_time()
-            # While this machine stood still, the answer may have come.
+            # If this machine stood still, the answer may have come meanwhile.
             waited += min(now - last, 2 * BUSY_PAUSE)
             if oldest != self.outbox.oldest_in_flight:
                 oldest, waited = self.outbox.oldest_in_flight, 0.0
@@ -185,7 +191,7 @@ class Writer:
 
     async def _explain_refusal(self, jetstream: JetStream) -> NoReturn:
         with trio.move_on_after(EXPLAIN_DEADLINE):
-            await jetstream.info()  # which says why, if it knows
+            await jetstream.info()  # It raises a better reason if it knows one.
         raise JournalUnavailable(
             "Nobody takes lines for the journal: it may have no leader just now", "no_leader"
         )
@@ -193,13 +199,23 @@ class Writer:
     # --- what is stored ------------------------------------------------------------------
 
     def on_ack(self, number: int, payload: bytes, headers: bytes) -> None:
-        """What the server says of a line that was published."""
+        """Handle the server's answer to a line that was published.
+
+        Args:
+            number: the line's number in the outbox.
+            payload: what the server says.
+            headers: raw, or empty.
+        """
+        self._handle_ack(number, payload, headers)
+        self.progress.unpark_all()
+
+    def _handle_ack(self, number: int, payload: bytes, headers: bytes) -> None:
         if match := _STORED.match(payload):
-            place = int(match[1])
-            self._newest = max(self._newest, place)
+            stored_number = int(match[1])
+            self._newest = max(self._newest, stored_number)
             item = self._acknowledge(number, duplicate=b'"duplicate"' in payload)
-            if item is not None and place >= self._end:
-                self._unseen[place] = item
+            if item is not None and stored_number >= self._end:
+                self._unseen[stored_number] = item
                 if len(self._unseen) > MAX_UNSEEN:
                     self._unseen.popitem(last=False)
             return
@@ -209,12 +225,12 @@ class Writer:
         try:
             error = json.loads(payload)["error"]
         except (ValueError, KeyError, TypeError):
-            error = {"description": "what nobody understands"}
+            error = {"description": "an answer that is not understood"}
         if error.get("err_code") == _IS_STORING_IT:
             self._busy.append(number)
         elif error.get("err_code") == _TOO_LARGE:
-            # It never will be taken, and the others must not wait for it. The stream takes less
-            # than it did: those to come will be cut.
+            # It will never be stored, and the other lines must not wait for it. The stream takes
+            # smaller messages than it did, so later lines will be cut.
             self.outbox.refuse(number)
             self._max_payload = 0
             self.work.set()
@@ -223,43 +239,55 @@ class Writer:
             self._on_error(error)
 
     def came_back(self, names: Sequence[str], end: int) -> None:
-        """The stream has shown these, the last of them just before the number `end`."""
+        """Note that the stream has shown these lines, the last just before the number `end`."""
         self._end = end
         self._followed.add(names, trio.current_time())
         while self._unseen and next(iter(self._unseen)) < end:
             self._unseen.popitem(last=False)
+        self.progress.unpark_all()
 
-    def know_again(self, names: Iterable[str], expected: Mapping[str, int]) -> None:
-        """Let go of those that are among these, which are stored: `expected` of `by_message_id`."""
+    def recognise(self, names: Iterable[str], expected: Mapping[str, int]) -> None:
+        """Drop the lines that the stream has, from the outbox.
+
+        Args:
+            names: message ids in the stream.
+            expected: `Outbox.by_message_id`.
+        """
         for name in names:
             if (number := expected.get(name)) is not None:
                 self._acknowledge(number, duplicate=False)
 
     def acknowledge_followed(self) -> None:
-        """Let go of what the stream has, though the server has not said so."""
+        """Drop the lines that the stream has shown, though the server has not acknowledged them."""
         now = trio.current_time()
         for name, number in self.outbox.by_message_id().items():
             if self._followed.holds(name, now):
                 self._acknowledge(number, duplicate=False)
 
     def forget_followed(self, end: int) -> None:
-        """The stream is another one now; it goes on with the number `end`."""
+        """Begin with another stream, which goes on with the number `end`."""
         self._followed.clear()
         self._end = end
-        for item in self.take_unseen():  # nobody has seen it, and it may be gone with the other
-            for _, gone in self.outbox.put(item.entry, item.message_id, None):
-                self._on_overflow(gone)
+        for item in self.pop_unseen():  # No reader saw it, and it may be lost with the old stream.
+            for _, dropped in self.outbox.put(item.entry, item.message_id, None):
+                self._on_overflow(dropped)
 
-    def take_unseen(self) -> list[Item]:
-        """What is stored, and had not come back; to be shown in another way."""
+    def pop_unseen(self) -> list[Item]:
+        """Return the lines that are stored and had not come back, to be shown in another way."""
         items = [item for _, item in sorted(self._unseen.items())]
         self._unseen.clear()
         return items
 
     @property
     def is_settled(self) -> bool:
-        """Whether all is stored and has come back."""
+        """Whether every line is stored and has come back."""
         return not len(self.outbox) and self._end > self._newest
+
+    def wake_all(self) -> None:
+        """Wake every task that waits here, because the journal's state has changed."""
+        self.work.set()
+        self.room.unpark_all()
+        self.progress.unpark_all()
 
     def _acknowledge(self, number: int, *, duplicate: bool) -> Item | None:
         item = self.outbox.stored(number)

@@ -80,7 +80,7 @@ def create_app(
         )
         grant, address = current_grant(), client_address(settings)
         wishes = attrs.evolve(wishes, filter=grant.narrow(wishes.filter))
-        await hub.opened.wait()
+        await hub.wait_opened()
         hub.check_room()
         places.check(grant, address)
         body: LogStreamBody | bytes = b""  # HEAD must not start a stream
@@ -88,11 +88,10 @@ def create_app(
             body = LogStreamBody(
                 hub,
                 wishes,
-                keepalive=settings.keepalive,
                 until=trio.current_time() + grant.expires - time.time(),
                 standing_notices=lambda: _standing_notices(health),
                 counters=metrics.counters,
-                place=places.take(grant, address),
+                quota=places.take(grant, address),
             )
         response = Response(body, content_type=wishes.format.content_type)
         response.timeout = None  # Quart would end the stream after a minute, in silence

@@ -1,0 +1,79 @@
+"""One reader's way through the archive, where it is behind the backlog.
+
+One chunk at a time is fetched in a task of the journal's, and held until the reader's cursor has
+moved over it. On trio; no sockets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import attrs
+
+from natstream.entries.entry import Gap
+from natstream.errors import SourceError
+from natstream.hub.backlog import Selection, StoredBatch
+from natstream.hub.cursor import Cursor
+from natstream.hub.lookup import Lookup
+from natstream.hub.timeline import Archive, ArchiveReader
+
+__all__ = ["ArchiveReading"]
+
+
+class ArchiveReading:
+    """Reads for one cursor.
+
+    Args:
+        cursor: is moved over the chunks.
+        wake: called when a chunk was fetched; it must neither wait nor raise.
+    """
+
+    def __init__(self, cursor: Cursor, wake: Callable[[], None]) -> None:
+        self._cursor, self._wake = cursor, wake
+        self._reader: ArchiveReader | None = None
+        self._chunk: Lookup[StoredBatch] | None = None
+
+    @property
+    def pending(self) -> Lookup[Any] | None:
+        """The chunk that is being fetched, if one is."""
+        return None if self._chunk is None or self._chunk.is_done else self._chunk
+
+    def read(self, archive: Archive, until: int, now: float) -> Selection | Gap | None:
+        """Move the cursor over the next chunk before the number `until`.
+
+        Returns:
+            What the filter lets through; the gap where entries are not stored any more; `None`
+            while the chunk is being fetched.
+        """
+        cursor = self._cursor
+        if (skipped := cursor.skip_shown(until, now)) is not None:
+            self.stop()
+            return skipped
+        if self._reader is None:
+            self._reader = archive.open(cursor.position.entry, cursor.filter)
+        if self._chunk is None:
+            self._chunk = Lookup(archive, partial(self._reader.read, until), self._wake)
+        if not self._chunk.is_done:
+            return None
+        try:
+            batch = self._chunk.result()
+        except SourceError:
+            self.stop()
+            return cursor.lose(until)  # The journal stays away, so go on with the backlog.
+        if cursor.position.entry < batch.start.entry:
+            return cursor.lose(batch.start.entry)
+        selection = cursor.accept(attrs.evolve(batch, first_notice=cursor.position.notice), now)
+        self._chunk = None
+        if batch.end.entry >= until:
+            self.stop()
+        return selection
+
+    def stop(self) -> None:
+        """Release what the server keeps; a later `read` begins anew, where the cursor is then."""
+        if self._chunk is not None:
+            self._chunk.cancel()
+        if self._reader is not None:
+            self._reader.close()
+        self._reader = self._chunk = None

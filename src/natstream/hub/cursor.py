@@ -1,0 +1,189 @@
+"""Where one reader is: its position in a segment, and what it has to be told on the way. No I/O.
+
+In: batches to move over, and segments to go on to. Out: what the reader's filter lets through, and
+the gaps where entries are missing. Waiting, channels and the archive are the subscription's part.
+"""
+
+from __future__ import annotations
+
+import time
+
+from natstream.entries.entry import Gap
+from natstream.formats.events import EventId
+from natstream.hub.backlog import Batch, Position, Selection
+from natstream.hub.lag import LagClock
+from natstream.hub.start import AheadOfMemory, Start, StartRequest
+from natstream.hub.timeline import AlreadyShown, Segment
+
+__all__ = ["Cursor"]
+
+# One step of a catch-up is about one piece on the wire, so that many readers that catch up at once
+# take turns often, and each holds little.
+CATCH_UP_LINES = 200
+CATCH_UP_BYTES = 1 << 18
+
+
+class Cursor:
+    """A reader's place on the timeline.
+
+    Args:
+        request: what the reader joined, and its filter.
+        follow: whether the reader goes on after the entries that existed when it joined.
+    """
+
+    def __init__(self, request: StartRequest, *, follow: bool) -> None:
+        self.filter = request.filter
+        self._follow = follow
+        self.segment = self._joined_segment = request.segment
+        self.position = self._joined = request.joined
+        """The next record of the segment that the reader needs."""
+        self.gap: Gap | None = None
+        """What the reader has to be told before anything else."""
+        self.lag = LagClock(request.is_replay)
+        self.left: dict[str, Position] = {}
+        """Where the reader left the segments that it was on, by epoch."""
+        self._claim: EventId | None = None
+        self._resume_ms = request.segment.backlog.newest_ms or time.time_ns() // 1_000_000
+        self._shown = AlreadyShown()
+
+    @property
+    def resume_id(self) -> str:
+        """The event id to resume from: of the last entry that was seen or passed over."""
+        number, backlog = self.position.entry - 1, self.segment.backlog
+        if backlog.first <= number < backlog.end.entry:
+            self._resume_ms = backlog.arrival(number)
+        return str(EventId(self._resume_ms, backlog.epoch, number))
+
+    @property
+    def behind(self) -> int:
+        """How many entries of its segment the reader has yet to see."""
+        return max(0, self.segment.backlog.end.entry - self.position.entry)
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the reader has everything that was handed out, and its segment goes on."""
+        return self.position.reaches(self.segment.flushed) and self.segment.next is None
+
+    @property
+    def is_replay_over(self) -> bool:
+        """Whether a reader that does not follow has everything that existed when it joined."""
+        return self.stops_here and self.position.reaches(self._joined)
+
+    @property
+    def goal(self) -> int:
+        """The number up to which this segment has something for the reader at the moment."""
+        return self._joined.entry if self.stops_here else self.segment.flushed.entry
+
+    @property
+    def stops_here(self) -> bool:
+        """Whether the reader ends on this segment, because it does not follow."""
+        return not self._follow and self.segment is self._joined_segment
+
+    def begin(self, start: Start) -> None:
+        """Go to the start that was found."""
+        self.segment, self.position = start.segment, start.position
+        if start.resume_ms is not None:
+            self._resume_ms = start.resume_ms
+        self.gap = start.gap or self.gap
+        self._claim = start.claim or self._claim
+
+    # --- over entries --------------------------------------------------------------------
+
+    def accept(self, batch: Batch, now: float) -> Selection:
+        """Move to the end of a batch, and return what the filter lets through.
+
+        Raises:
+            ExpressionTooSlow: of the filter; the reader has not moved.
+        """
+        selection = batch.select(self.filter)
+        self.position = batch.end
+        if batch.entries:
+            self._resume_ms = batch.arrivals[-1]
+        if self.is_at_end:
+            self.lag.caught_up()
+        elif (
+            self.lag.replaying
+            and self.segment is self._joined_segment
+            and self.position.reaches(self._joined)
+        ):
+            self.lag.replayed(now)
+        if self._shown and batch.persistent:
+            selection = self._shown.remove_from(selection)
+        return selection
+
+    def catch_up(self, until: int, now: float) -> Selection | Gap:
+        """Return a chunk of the backlog up to the entry `until`, or a gap if it was evicted."""
+        backlog = self.segment.backlog
+        if self.position.entry < (oldest := min(backlog.first, until)):
+            return self.lose(oldest)
+        batch = backlog.read(self.position, until, CATCH_UP_LINES, CATCH_UP_BYTES)
+        batch.release()  # No other reader shares it.
+        return self.accept(batch, now)
+
+    def skip_shown(self, until: int, now: float) -> Selection | None:
+        """Move over entries that were shown while the journal was away, if they come next."""
+        number = self._shown.skip(self.position.entry, until)
+        return self._pass_over(number, now) if number > self.position.entry else None
+
+    def _pass_over(self, number: int, now: float) -> Selection:
+        empty = Batch(self.segment.epoch, number, (), (), self.position.notice)
+        return self.accept(empty, now)
+
+    # --- over holes ----------------------------------------------------------------------
+
+    def has_lagged(self, limit: float, now: float) -> bool:
+        """Return whether the reader has been behind for more than `limit` seconds, and still is."""
+        return self.position.entry < self.segment.flushed.entry and self.lag.exceeds(limit, now)
+
+    def lose(self, until: int) -> Gap:
+        """Move to the entry `until`, because the entries before it are not to be had."""
+        # Some of them may have been shown while the journal was away, or would be filtered out.
+        shown = self.segment.backlog.persistent and bool(self._shown)
+        at_most = shown or not self.filter.is_everything
+        gap = Gap(until - self.position.entry, self._resume_ms, at_most=at_most)
+        self.position = Position(until, self.position.notice)
+        self.note(gap)
+        return gap
+
+    def pop_gap(self) -> Gap | None:
+        """Return the gap that has to be told, once."""
+        gap, self.gap = self.gap, None
+        if gap is not None:
+            self.note(gap)
+        return gap
+
+    def note(self, gap: Gap) -> None:
+        """Keep the books after a gap: where to resume, and that a jump to the end ends the lag."""
+        backlog = self.segment.backlog
+        if backlog.first <= self.position.entry < backlog.end.entry:
+            self._resume_ms = backlog.arrival(self.position.entry)
+        if self.position.entry >= self.segment.flushed.entry:
+            self.lag.since = None
+
+    # --- from segment to segment ---------------------------------------------------------
+
+    def go_on(self, segment: Segment, now: float) -> tuple[Selection, AheadOfMemory | None]:
+        """Leave the segment, which is over, for the next one.
+
+        Returns:
+            The empty selection of the move, and a question that the archive has to answer first:
+            whether the entry of an id that the reader claims is still on its way.
+        """
+        last, backlog = self.segment, segment.backlog
+        self.left[last.epoch] = self.position
+        self.segment = segment
+        if last is self._joined_segment:  # Otherwise it would hold each outage of a day in memory.
+            self._joined_segment, self._joined = segment, backlog.end
+        start = last.next_start
+        if self._claim is not None and self._claim.epoch == segment.epoch:
+            start = self._claim.number + 1
+        self.position = self.left.get(segment.epoch) or Position(start, backlog.notice_at(start))
+        if last.outage is not None:
+            self._shown.add(last.outage)
+            if last.outage.overflowed:
+                self.gap = Gap(None, last.outage.since, doubles=True)
+        question = None
+        if segment.archive is not None and self.position.entry > backlog.end.entry:
+            event_id = EventId(self._resume_ms, segment.epoch, self.position.entry - 1)
+            question = AheadOfMemory(segment, segment.archive, event_id)
+        return self._pass_over(self.position.entry, now), question

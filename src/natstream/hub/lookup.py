@@ -1,0 +1,90 @@
+"""Questions to the archive, asked in a task of the journal's, so that no reader waits in one.
+
+A reader waits at its channel alone, where ticks and new batches reach it. A `Lookup` asks beside
+the reader and wakes it with the answer, so cancelling the reader's wait never cuts a question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator
+from typing import Generic, TypeVar, cast
+
+import trio
+
+from natstream.errors import SourceError, SourceUnavailable
+from natstream.hub.timeline import Archive
+
+__all__ = ["Lookup", "ask"]
+
+T = TypeVar("T")
+
+
+class Lookup(Generic[T]):
+    """One question to the archive, and its answer once `is_done`.
+
+    Args:
+        archive: whose task asks.
+        question: is awaited once.
+        wake: called when the answer is there; it must neither wait nor raise.
+    """
+
+    def __init__(
+        self, archive: Archive, question: Callable[[], Awaitable[T]], wake: Callable[[], None]
+    ) -> None:
+        self._question, self._wake = question, wake
+        self._scope = trio.CancelScope()
+        self._done = trio.Event()
+        self._answer: T | None = None
+        self._error: Exception | None = SourceUnavailable("The journal is closed")
+        try:
+            archive.start_soon(self._run)
+        except SourceError as error:
+            self._error = error
+            self._done.set()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether `result` answers."""
+        return self._done.is_set()
+
+    async def wait(self) -> None:
+        """Wait for the answer; only a reader whose channel is closed has to."""
+        await self._done.wait()
+
+    def result(self) -> T:
+        """Return the answer, or raise what the question has raised."""
+        if self._error is not None:
+            raise self._error
+        return cast(T, self._answer)
+
+    def cancel(self) -> None:
+        """Stop asking, because the reader has left."""
+        self._scope.cancel()
+
+    async def _run(self) -> None:
+        try:
+            with self._scope:
+                await trio.lowlevel.checkpoint_if_cancelled()
+                self._answer = await self._question()
+                self._error = None
+        except Exception as error:  # noqa: BLE001 - `result` raises it, in the reader's task
+            self._error = error
+        finally:
+            self._done.set()
+            self._wake()
+
+
+def ask(
+    archive: Archive, question: Callable[[], Awaitable[T]], wake: Callable[[], None]
+) -> Generator[Lookup[T], None, T]:
+    """Ask from a generator: it yields the lookup until that is done, and returns the answer.
+
+    Closing the generator stops asking.
+    """
+    lookup = Lookup(archive, question, wake)
+    try:
+        while not lookup.is_done:
+            yield lookup
+    finally:
+        lookup.cancel()
+    return lookup.result()

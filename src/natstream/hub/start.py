@@ -1,0 +1,272 @@
+"""Where a reader begins: at the newest entry, so far back, or after the entry that it saw last.
+
+In: what the reader asks for, and the segment that it joins. Out: a `Start`. What memory knows is
+found at once (`Plan`); the rest is one straight generator, which yields while it waits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import Any
+
+import attrs
+
+from natstream.entries.entry import Gap
+from natstream.entries.filters import Filter
+from natstream.errors import SourceError
+from natstream.formats.events import EventId
+from natstream.hub.backlog import Position
+from natstream.hub.lookup import Lookup, ask
+from natstream.hub.tail_search import find_tail
+from natstream.hub.timeline import Archive, Segment, journal_position
+
+__all__ = [
+    "AheadOfMemory",
+    "Plan",
+    "Start",
+    "StartRequest",
+    "StartSearch",
+    "find_start",
+    "plan_start",
+]
+
+# The clock and the flush of another process may differ by this from ours. Entries may come twice
+# because of it, which is better than losing some.
+OTHER_PROCESS_MARGIN_MS = 2_000
+
+
+@attrs.frozen
+class StartRequest:
+    """What a reader asks for, and what it joined; see `Hub.subscribe`."""
+
+    segment: Segment
+    joined: Position
+    """The end of the segment when the reader joined it."""
+    before: Segment | None
+    """The segment before it at that time; the segment itself forgets it later."""
+    filter: Filter
+    tail: int | None = None
+    since: int | None = None
+    """Unix ms."""
+    last_event_id: str | None = None
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether it asks for entries that were published already."""
+        return (self.tail, self.since, self.last_event_id) != (None, None, None)
+
+    def at(self, segment: Segment, number: int) -> Position:
+        """Return the position before an entry; what was said before it belongs to the past."""
+        notice = segment.backlog.notice_at(number + 1)
+        if segment is self.segment:
+            # Except what was said since the reader joined, because finding its start takes time.
+            notice = min(notice, self.joined.notice)
+        return Position(number, notice)
+
+
+@attrs.frozen
+class Start:
+    """Where a reader begins."""
+
+    segment: Segment
+    position: Position
+    resume_ms: int | None = None
+    """Unix ms of the entry that it has seen last, where an id named it."""
+    gap: Gap | None = None
+    """What the reader is told first."""
+    claim: EventId | None = None
+    """An id of a segment that the reader has not reached: there it goes on after this entry."""
+
+
+@attrs.frozen
+class TailOfMemory:
+    """The last so many matching entries have to be searched."""
+
+    wanted: int
+
+
+@attrs.frozen
+class TimeInArchive:
+    """A time has to be looked up in the archive, because memory does not reach back to it."""
+
+    segment: Segment
+    archive: Archive
+    unix_ms: int
+    gap: Gap | None = None
+    claim: EventId | None = None
+
+
+@attrs.frozen
+class AheadOfMemory:
+    """An id may name a stored entry that has not reached this process: the archive knows."""
+
+    segment: Segment
+    archive: Archive
+    event_id: EventId
+    gap: Gap | None = None
+
+
+Plan = Start | TailOfMemory | TimeInArchive | AheadOfMemory
+
+
+def plan_start(request: StartRequest) -> Plan:
+    """Return the start if memory knows it, or else what `find_start` has to look up."""
+    if request.last_event_id is not None:
+        return _resume(request, EventId.parse(request.last_event_id))
+    if request.tail is not None:
+        return TailOfMemory(request.tail)
+    if request.since is not None:
+        return _at_time(request, request.since)
+    return Start(request.segment, request.joined)
+
+
+def find_start(
+    request: StartRequest, plan: Plan, wake: Callable[[], None]
+) -> Generator[Lookup[Any] | None, None, Start]:
+    """Look up what `plan_start` left open; an archive that does not answer becomes a gap.
+
+    Raises:
+        ExpressionTooSlow: an expression of the filter takes too long.
+    """
+    if isinstance(plan, AheadOfMemory):
+        try:
+            end = yield from ask(plan.archive, plan.archive.end, wake)
+        except SourceError:
+            end = 0
+        if plan.event_id.number < end:
+            return attrs.evolve(_after(plan.segment, plan.event_id), gap=plan.gap)
+        plan = _by_time(request, plan.event_id)
+    if isinstance(plan, TimeInArchive):
+        gap = plan.gap
+        try:
+            question = partial(plan.archive.number_at, plan.unix_ms)
+            number = yield from ask(plan.archive, question, wake)
+        except SourceError:
+            number = plan.segment.backlog.first
+            gap = gap or Gap(None, plan.unix_ms)
+        position = request.at(plan.segment, number)
+        return Start(plan.segment, position, gap=gap, claim=plan.claim)
+    if isinstance(plan, TailOfMemory):
+        found = yield from find_tail(
+            request.segment,
+            request.before,
+            request.joined.entry,
+            request.filter,
+            wanted=plan.wanted,
+            since=request.since,
+            wake=wake,
+        )
+        gap = Gap(None, request.since) if found.failed else None
+        return Start(found.segment, request.at(found.segment, found.number), gap=gap)
+    return plan
+
+
+class StartSearch:
+    """Runs `find_start`, as far as it goes without waiting."""
+
+    def __init__(self, request: StartRequest, plan: Plan, wake: Callable[[], None]) -> None:
+        self._begin_search = partial(find_start, request, plan, wake)
+        self._search = self._begin_search()
+        self._lookup: Lookup[Any] | None = None
+
+    @property
+    def pending(self) -> Lookup[Any] | None:
+        """The question to the archive that has to be answered first, if there is one."""
+        return None if self._lookup is None or self._lookup.is_done else self._lookup
+
+    def advance(self) -> Start | None:
+        """Go on by one step, and return the start once it is found.
+
+        Raises:
+            ExpressionTooSlow: as `find_start`; the search begins anew if it is asked again.
+        """
+        try:
+            self._lookup = next(self._search)
+        except StopIteration as found:
+            start: Start = found.value
+            return start
+        except BaseException:
+            self._search, self._lookup = self._begin_search(), None
+            raise
+        return None
+
+    def close(self) -> None:
+        """Stop asking."""
+        self._search.close()
+
+
+def _resume(request: StartRequest, event_id: EventId | None) -> Plan:
+    """Start after the entry that the id names; what cannot be found becomes a gap."""
+    if event_id is None:
+        return _at_time(request, 0, gap=Gap(None, None, doubles=True))
+    if _is_reused(request, event_id):
+        return _by_time(request, event_id)
+    if (plan := _resume_in_reach(request, event_id)) is not None:
+        return plan
+    last, gap = journal_position(event_id), None
+    if last is not None:
+        # What the reader was shown while the journal was away may be stored by now.
+        gap, event_id = Gap(None, event_id.unix_ms, doubles=True), last
+        if (plan := _resume_in_reach(request, event_id)) is not None:
+            return attrs.evolve(plan, gap=gap)
+    return _by_time(request, event_id, claim=event_id)
+
+
+def _is_reused(request: StartRequest, event_id: EventId) -> bool:
+    """Return whether the number is another entry's now, because the journal has lost its end."""
+    for segment in (request.segment, request.before):
+        if segment is not None and segment.epoch == event_id.epoch:
+            backlog = segment.backlog
+            if backlog.first <= event_id.number < backlog.end.entry:
+                return backlog.arrival(event_id.number) != event_id.unix_ms
+    return False
+
+
+def _resume_in_reach(
+    request: StartRequest, event_id: EventId
+) -> Start | TimeInArchive | AheadOfMemory | None:
+    """Start after an entry of the joined segment or the one before it, if it is of one of them."""
+    for segment in (request.segment, request.before):
+        if segment is not None and segment.epoch == event_id.epoch:
+            break
+    else:
+        return None
+    if event_id.number < segment.backlog.end.entry:
+        return _after(segment, event_id)
+    if segment.archive is None:
+        return _by_time(request, event_id)
+    if segment is request.segment:
+        # Another process may be ahead of this one by the entries that are still on their way.
+        return AheadOfMemory(segment, segment.archive, event_id)
+    return _after(segment, event_id)
+
+
+def _after(segment: Segment, event_id: EventId) -> Start:
+    # A notice right after that entry may have been seen or not: twice is better than never.
+    number = event_id.number + 1
+    position = Position(number, segment.backlog.notice_at(number))
+    return Start(segment, position, resume_ms=event_id.unix_ms)
+
+
+def _by_time(
+    request: StartRequest, event_id: EventId, *, claim: EventId | None = None
+) -> Start | TimeInArchive:
+    """Start at the time of the id, because its entry cannot be found."""
+    unix_ms = min(event_id.unix_ms, time.time_ns() // 1_000_000) - OTHER_PROCESS_MARGIN_MS
+    gap = Gap(None, event_id.unix_ms, doubles=True)
+    return _at_time(request, unix_ms, gap=gap, claim=claim)
+
+
+def _at_time(
+    request: StartRequest, unix_ms: int, *, gap: Gap | None = None, claim: EventId | None = None
+) -> Start | TimeInArchive:
+    segment, before = request.segment, request.before
+    if before is not None and segment.outage is not None and unix_ms < segment.outage.since:
+        segment = before
+    oldest_ms = segment.backlog.oldest_ms
+    if segment.archive is not None and (oldest_ms is None or oldest_ms >= unix_ms):
+        return TimeInArchive(segment, segment.archive, unix_ms, gap, claim)
+    position = request.at(segment, segment.backlog.number_at(unix_ms))
+    return Start(segment, position, gap=gap, claim=claim)
