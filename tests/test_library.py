@@ -58,7 +58,7 @@ def test_dir_shows_every_exported_name() -> None:
 
 @pytest.mark.parametrize("heavy", ["nats", "hypercorn", "quart", "httpx", "prometheus_client"])
 def test_a_program_that_reads_a_drain_loads_no_web_framework(heavy: str) -> None:
-    """The drain and the hub load neither NATS nor the web application."""
+    """A program with a drain and a hub loads neither NATS nor the web application."""
     code = (
         "import sys; from natstream import LogDrainServer, LogCollector, LogStream, open_hub; "
         f"sys.exit({heavy!r} in sys.modules)"

@@ -65,6 +65,8 @@ def check(wait: float) -> None:
       1  a check failed
       2  a setting is wrong or missing
     """
+    for sentence in unused_variables(os.environ):
+        click.echo(Finding("warning", sentence))
     try:
         settings = read_settings(os.environ)
     except ExceptionGroup as group:
@@ -84,7 +86,6 @@ async def _report(settings: Settings, wait: float) -> int:
             if finding.state == "failure":
                 status = 1
 
-    show(Finding("warning", sentence) for sentence in unused_variables(os.environ))
     show([check_sources(settings)])
     show(check_tokens(settings))
     if problem := tune_process(settings.max_readers):

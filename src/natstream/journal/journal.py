@@ -103,7 +103,7 @@ class Journal:
             await trio.lowlevel.checkpoint()
 
     def open_receipt(self, key: str) -> StorageReceipt:
-        """Return a receipt (see `Storage`); the same lines under the same `key` are stored once.
+        """Return a receipt; the same lines under the same `key` are stored once (see `Storage`).
 
         Raises:
             JournalUnavailable: the journal is away.
