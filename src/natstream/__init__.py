@@ -14,7 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from natstream.client.client import EntryReceiver, open_log_stream
+    from natstream.client.client import open_log_stream
+    from natstream.client.receiver import EntryReceiver
     from natstream.drain.collector import LineReceiver, LogCollector, LogStream, drain_channel
     from natstream.drain.server import DrainLimits, LogDrainServer
     from natstream.entries.entry import Gap, LogEntry, Notice
@@ -40,7 +41,7 @@ _HOMES = {
     "BadQuery": "errors",
     "ConfigurationError": "errors",
     "DrainLimits": "drain.server",
-    "EntryReceiver": "client.client",
+    "EntryReceiver": "client.receiver",
     "Filter": "entries.filters",
     "Gap": "entries.entry",
     "Hub": "hub.hub",
