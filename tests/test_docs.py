@@ -27,7 +27,8 @@ from tests.support.service import PATIENCE, RunningService, open_service
 import natstream
 from natstream.cli.main import main
 from natstream.config.settings import Settings
-from natstream.demo.traffic import encode, traffic
+from natstream.demo.line import encode
+from natstream.demo.traffic import traffic
 from natstream.entries.entry import Gap, LogEntry, Notice
 from natstream.entries.filters import FILTER_PARAMETERS
 from natstream.formats.events import NDJSON, SSE, TEXT, EventId, Format, gap_notice
