@@ -1,9 +1,10 @@
-"""Follow one run of a machine to its end, or give up: what a job runner does.
+"""Follow one run of a machine to its end, or give up, as a job runner would.
 
     python examples/follow_a_run.py 0e286551c30586 --silence 60 --limit 3600
 
-The machine's output is printed; the platform's word that it has exited ends the stream, after
-the lines that came before. Exit status 0 if it did, 1 if it was silent, or ran, for too long.
+The program prints the output of the machine. The stream ends when Fly reports that the machine
+has exited, after the lines before this report. The exit status is 0 then, and 1 if the machine
+was silent or ran for too long.
 """
 
 import argparse
@@ -17,7 +18,10 @@ SYSTEM = Filter.from_query([("type", "system"), ("q", "machine exited")])
 
 
 async def finish_when_it_exits(hub: Hub, collector: LogCollector) -> None:
-    """Fly says it in a line of its own, which the collector's readers never see."""
+    """Finish the machine when Fly reports its exit.
+
+    The report is a line of type `system`, so the readers of the collector do not get it.
+    """
     with hub.subscribe(SYSTEM) as reader:
         async for found in reader:
             if isinstance(found, Gap):

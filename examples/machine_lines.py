@@ -2,7 +2,8 @@
 
     python examples/machine_lines.py 0e286551c30586 --port 9999
 
-No NATS, no web application: a listener, and a reader of one machine. Ends with Ctrl-C.
+The program needs neither NATS nor the web application: it is a listener for log drains, and a
+reader of one machine. Press Ctrl-C to end it.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""Collect a finished machine's output into a list: the shortest program that is of use.
+"""Collect the output of a finished machine into a list, in a program that is as short as possible.
 
     python examples/one_request.py
 
-It sends itself what a drain would send.
+The program sends a request to itself, as a log drain would.
 """
 
 import httpx
@@ -24,7 +24,7 @@ async def main() -> None:
         async with LogDrainServer(collector) as server, httpx.AsyncClient() as client:
             receipt = await client.post(f"{server.url}/", content=BODY)
             print(receipt.json())
-        # Leaving the block has ended every stream, after what was queued.
+        # The end of the block has ended every stream, after its queued lines.
         print(await drain_channel(lines, timeout=5))
 
 

@@ -1,8 +1,9 @@
-"""Read whole entries rather than lines: every machine's warnings and worse, with their origin.
+"""Print the warnings and errors of every machine with their origin, from whole entries.
 
     python examples/what_went_wrong.py --port 9999
 
-The hub remembers: the last hundred that came before are shown first. Ends with Ctrl-C.
+The hub keeps past entries, so the program first shows the last hundred of them. Press Ctrl-C to
+end it.
 """
 
 import argparse
