@@ -1,4 +1,4 @@
-"""The client over real connections, and what it does when they fail."""
+"""The client over real connections, also when these fail."""
 
 from __future__ import annotations
 

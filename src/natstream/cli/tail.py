@@ -45,10 +45,14 @@ PATIENCE = 60.0
 # `| grep -m1` would not end before the next line.
 OUTPUT_CHECK_INTERVAL = 1.0
 
+# Exit statuses.
 LOST = 1
 USAGE = 2
 DENIED = 3
 INTERRUPTED = 130
+
+Format = Callable[[LogEntry], str]
+Show = Callable[[Notice], None]
 
 
 @click.command(
@@ -136,10 +140,6 @@ def tail(
         # The encoding of the output may lack some characters of a line.
         sys.stdout.reconfigure(errors="replace")
     sys.exit(_run(url, parameters, format, show))
-
-
-Format = Callable[[LogEntry], str]
-Show = Callable[[Notice], None]
 
 
 def _run(url: str, parameters: dict[str, Any], format: Format, show: Show) -> int:

@@ -4,9 +4,8 @@ In: the address of a service, and parameters of its HTTP API. Out: entries in or
 until the block ends. After a disconnect the stream resumes where it stopped. If lines are missing
 nevertheless, `on_notice` gets a notice of the gap, in its order between the entries.
 
-What can go wrong: the service cannot be reached (`SourceUnavailable`), refuses the token
-(`SourceDenied`) or refuses a parameter (`BadQuery`), or the given text is not an address
-(`ConfigurationError`).
+Errors: the service cannot be reached (`SourceUnavailable`), refuses the token (`SourceDenied`) or
+refuses a parameter (`BadQuery`), or the given text is not an address (`ConfigurationError`).
 
 The stream is read as NDJSON, because one read then gives many lines, each with its own id to
 resume from.
@@ -144,6 +143,7 @@ async def _connect_again(
 
 
 def _pairs(parameters: Mapping[str, Parameter]) -> Iterator[tuple[str, str]]:
+    """Yield the parameters as pairs for a query string, several for a list of values."""
     for name, value in parameters.items():
         values = value if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
         for each in values:

@@ -4,7 +4,7 @@ In: the address of the stream and a token. Out: batches of entries and notices. 
 remembers how far it has read, so that the next request resumes there. Sockets, TLS, proxies and
 redirects are httpx's part.
 
-What can go wrong: see `open_log_stream`, which passes these errors on.
+Errors: those of `open_log_stream`, which passes them on.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ not reach it. It ends with our process at the latest. `open_publisher` connects 
 implements only the part of the NATS protocol that publishing needs, directly on a trio stream, and
 publishes more than 100,000 messages per second.
 
-What can go wrong: there is no nats-server on this machine (`ConfigurationError`), or it does not
-start (`ListenError`). A publisher raises `OSError` if the server does not answer, and
+Errors: there is no nats-server on this machine (`ConfigurationError`), or it does not start
+(`ListenError`). A publisher raises `OSError` if the server does not answer, and
 `trio.BrokenResourceError` if the connection is lost.
 """
 

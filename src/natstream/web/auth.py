@@ -57,7 +57,7 @@ def authenticate(app: Quart, settings: Settings, counters: Counters) -> None:
         if grant.scope is not None and request.endpoint not in READABLE:
             return refusal(
                 403,
-                "Your link shows only a part of the logs, and this address is outside of it. "
+                "Your link shows only a part of the logs, so this request was refused. "
                 "Ask the operator for a token.",
             )
         g.grant = grant

@@ -1,9 +1,8 @@
 """A quota for each link and each address, so that one of them cannot use up all readers.
 
-The holder of a scoped link may be a stranger who must not see the whole log. If a trusted proxy
-names the client's address, each address counts as one client. A link and an address may each
-hold half of the readers at most. Holders of a token have no quota, because they belong to the
-operator.
+The quota of a link is half of all readers, because the operator may give a scoped link to
+strangers. If a trusted proxy names the clients' addresses, each address has the same quota. A
+token has no quota of its own, because the operator trusts its holders.
 """
 
 from __future__ import annotations
