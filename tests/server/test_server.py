@@ -19,8 +19,9 @@ import h11
 import pytest
 import trio
 from h2.settings import SettingCodes
+from tests.support.loopback import reset
+from tests.support.waiting import PATIENCE, until
 from tests.support.web_server import (
-    PATIENCE,
     PIECE,
     SIZES,
     H2Client,
@@ -29,8 +30,6 @@ from tests.support.web_server import (
     open_server,
     receive_all,
     receive_until,
-    reset,
-    until,
 )
 
 from natstream.server import connection
