@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 
 import attrs
 import trio
-from tests.support.processes import CPUS, HOST, Server, Usage, Worker, open_worker, others_idle
+from tests.support.loopback import HOST
+from tests.support.processes import CPUS, Server, Usage, Worker, open_worker, others_idle
 
 from benchmarks.peers import Peer
 from natstream.demo.nats_server import NatsServer

@@ -14,7 +14,8 @@ from contextlib import asynccontextmanager
 
 import trio
 import trio.testing
-from tests.support.processes import CPUS, HOST
+from tests.support.loopback import HOST
+from tests.support.processes import CPUS
 
 from benchmarks.lines import KINDS, stamp_all, templates
 from natstream.entries.entry import LogEntry

@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 import attrs
 import httpx
 import trio
-from tests.support.processes import HOST, BenchmarkError
+from tests.support.loopback import HOST
+from tests.support.processes import BenchmarkError
 
 from benchmarks.lines import KINDS, STAMP, stamp_all, templates
 from natstream.demo.nats_server import NatsServer

@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -22,7 +21,9 @@ import httpx
 import pytest
 import trio
 from click.testing import CliRunner
-from tests.support.service import PATIENCE, RunningService, open_service
+from tests.support.loopback import free_port
+from tests.support.service import RunningService, open_service
+from tests.support.waiting import PATIENCE
 
 import natstream
 from natstream.cli.main import main
@@ -258,12 +259,6 @@ def runnable(block: Block) -> list[tuple[str, str]]:
 
 
 CONSOLE = [block for block in blocks("console") if runnable(block)]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @attrs.frozen

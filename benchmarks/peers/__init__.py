@@ -12,7 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import attrs
-from tests.support.processes import CPUS, HOST, Server, free_port
+from tests.support.loopback import HOST, free_port
+from tests.support.processes import CPUS, Server
 
 from natstream.demo.nats_server import NatsServer
 

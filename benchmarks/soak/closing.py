@@ -9,13 +9,15 @@ from functools import partial
 import attrs
 import trio
 import trio.testing
+from tests.support.event_stream import EventStream
+from tests.support.loopback import HOST
 from tests.support.mistreated import MistreatedServer
-from tests.support.processes import HOST
+from tests.support.service_process import ServiceProcess
+from tests.support.waiting import seconds_until
 
 from benchmarks.soak.findings import Findings, Soak
-from benchmarks.soak.lines import EventStream, Lines, Seen
+from benchmarks.soak.lines import Lines, Seen
 from benchmarks.soak.posts import GoodSender, Sender, make_batch, make_post
-from benchmarks.soak.service import Service, wait_for
 
 __all__ = ["closing"]
 
@@ -103,7 +105,7 @@ async def closing(soak: Soak) -> Findings:
     signalled, ended = trio.Event(), trio.Event()
     async with (
         MistreatedServer.run() as nats,
-        Service.open(nats, NATSTREAM_GRACE=f"{grace:g}") as service,
+        ServiceProcess.open(nats, NATSTREAM_GRACE=f"{grace:g}") as service,
         AsyncExitStack() as stack,
         trio.open_nursery() as nursery,
     ):
@@ -112,7 +114,7 @@ async def closing(soak: Soak) -> Findings:
         await _join(service, recorded, nursery)
         for _ in range(stalled):
             stack.enter_context(await _stall(service.port))
-        await wait_for(lambda: service.has_readers(len(recorded) + stalled))
+        await seconds_until(lambda: service.has_readers(len(recorded) + stalled))
         present = await service.metric("readers")
         lines = Lines(nats)
         async with trio.open_nursery() as publishing:
@@ -122,7 +124,7 @@ async def closing(soak: Soak) -> Findings:
             await trio.sleep(soak.seconds(STEADY, 1))
             for half in halves:
                 nursery.start_soon(half.run, service.drain_port, signalled)
-            await wait_for(lambda: _has_requests(service, HALVES))
+            await seconds_until(lambda: _has_requests(service, HALVES))
             publishing.cancel_scope.cancel()
         await lines.publish(BURST)
         signalled.set()
@@ -149,13 +151,13 @@ async def closing(soak: Soak) -> Findings:
     return findings
 
 
-async def _join(service: Service, recorded: list[_Recorded], nursery: trio.Nursery) -> None:
+async def _join(service: ServiceProcess, recorded: list[_Recorded], nursery: trio.Nursery) -> None:
     """Connect them in groups, as a thousand at once are another matter."""
     for first in range(0, len(recorded), GROUP):
         group = recorded[first : first + GROUP]
         for reader in group:
             nursery.start_soon(reader.run, service.port)
-        await wait_for(partial(service.has_readers, first + len(group)))
+        await seconds_until(partial(service.has_readers, first + len(group)))
 
 
 async def _stall(port: int) -> trio.socket.SocketType:
@@ -167,5 +169,5 @@ async def _stall(port: int) -> trio.socket.SocketType:
     return sock
 
 
-async def _has_requests(service: Service, count: int) -> bool:
+async def _has_requests(service: ServiceProcess, count: int) -> bool:
     return await service.metric("drain_requests") >= count

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import trio
 from tests.support.mistreated import MistreatedServer
+from tests.support.service_process import ServiceProcess
 
 from benchmarks.soak.findings import Findings, Soak
 from benchmarks.soak.lines import Lines, Seen, follow
 from benchmarks.soak.posts import GoodSender
-from benchmarks.soak.service import Service
 
 __all__ = ["crashes"]
 
@@ -35,7 +35,7 @@ async def crashes(soak: Soak) -> Findings:
     done = trio.Event()
     async with (
         MistreatedServer.run() as nats,
-        Service.open(nats, launcher=launcher) as service,
+        ServiceProcess.open(nats, launcher=launcher) as service,
         trio.open_nursery() as nursery,
     ):
         lines = Lines(nats)
@@ -75,7 +75,7 @@ async def crashes(soak: Soak) -> Findings:
     return findings
 
 
-async def _watch(service: Service, down: dict[tuple[str, int], tuple[float, float]]) -> None:
+async def _watch(service: ServiceProcess, down: dict[tuple[str, int], tuple[float, float]]) -> None:
     """Look again and again what is down; from when to when it was seen so."""
     while True:
         _, tasks = await service.readiness()
@@ -87,7 +87,7 @@ async def _watch(service: Service, down: dict[tuple[str, int], tuple[float, floa
         await trio.sleep(GLANCE)
 
 
-def _injected(service: Service) -> Iterator[str]:
+def _injected(service: ServiceProcess) -> Iterator[str]:
     for row in service.log.read_text().splitlines():
         if row.startswith('{"crashed"'):
             yield json.loads(row)["crashed"]

@@ -6,11 +6,13 @@ import random
 import signal
 
 import trio
+from tests.support.event_stream import EventStream
+from tests.support.loopback import reset
 from tests.support.mistreated import MistreatedServer
+from tests.support.service_process import ServiceProcess
 
 from benchmarks.soak.findings import Findings, Soak
-from benchmarks.soak.lines import EventStream, Lines, Seen, follow, reset
-from benchmarks.soak.service import Service
+from benchmarks.soak.lines import Lines, Seen, follow
 
 __all__ = ["cuts"]
 
@@ -32,7 +34,7 @@ async def cuts(soak: Soak) -> Findings:
     findings = Findings()
     async with (
         MistreatedServer.run() as nats,
-        Service.open(nats, NATSTREAM_BACKLOG_LINES=str(BACKLOG)) as service,
+        ServiceProcess.open(nats, NATSTREAM_BACKLOG_LINES=str(BACKLOG)) as service,
         trio.open_nursery() as nursery,
     ):
         lines = Lines(nats)
@@ -45,7 +47,7 @@ async def cuts(soak: Soak) -> Findings:
     return findings
 
 
-async def _cut(service: Service, count: int, findings: Findings) -> None:
+async def _cut(service: ServiceProcess, count: int, findings: Findings) -> None:
     """Read for a moment, leave in the midst of it, come back; now and then too late."""
     seen = Seen()
     late = refused = 0
@@ -78,7 +80,7 @@ async def _cut(service: Service, count: int, findings: Findings) -> None:
     findings.equals("gaps without a number", told.count(None), 0)
 
 
-async def _restart(service: Service, lines: Lines, count: int, findings: Findings) -> None:
+async def _restart(service: ServiceProcess, lines: Lines, count: int, findings: Findings) -> None:
     """What a process remembers ends with it, which a reader that comes back has to be told."""
     seen = Seen()
     statuses: list[int | None] = []

@@ -2,44 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import re
-import socket
-import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import attrs
-import h11
-import msgspec
 import trio
+from tests.support.event_stream import Event, EventStream
 from tests.support.mistreated import MistreatedServer
-from tests.support.processes import HOST
+from tests.support.payloads import SUBJECT, payload
+from tests.support.waiting import seconds_until
 
-from benchmarks.soak.service import wait_for
+__all__ = ["Lines", "Seen", "follow", "make_line"]
 
-__all__ = ["EventStream", "Lines", "Seen", "follow", "make_line", "reset"]
-
-SUBJECT = "logs.web.sjc.0e286551c30586"
 # As an EventSource comes back, but sooner: there is only one.
 RETRY = 0.05
 _LINE = re.compile(r"(\S+) (\d+)(?: .*)?")
-_decode = msgspec.json.Decoder().decode
 
 
 def make_line(label: str, number: int) -> bytes:
-    """A line as Fly ships them, which says whose it is and which."""
-    return json.dumps(
-        {
-            "event": {"provider": "app"},
-            "fly": {"app": {"instance": "0e286551c30586", "name": "web"}, "region": "sjc"},
-            "host": "0ad1",
-            "log": {"level": "info"},
-            "message": f"{label} {number} GET /api/orders 200 in 12 ms",
-            "timestamp": "2022-09-27T20:34:37.252022967Z",
-        }
-    ).encode()
+    """Return the payload of a line that says to which label it belongs and which number it has."""
+    return payload(f"{label} {number} GET /api/orders 200 in 12 ms")
 
 
 @attrs.define
@@ -79,94 +62,6 @@ class Lines:
 
 
 # --- reading ---------------------------------------------------------------------------------
-
-
-@attrs.frozen
-class Event:
-    data: dict[str, Any]
-    id: str
-    """The id in force after it."""
-
-
-class EventStream:
-    """One SSE response, read the way an EventSource does."""
-
-    def __init__(self, stream: trio.abc.ReceiveStream) -> None:
-        self.stream = stream
-        self._http = h11.Connection(h11.CLIENT)
-        self._rest = b""
-        self.id = ""
-
-    def ask(self, query: str = "") -> bytes:
-        """What is to be sent for it."""
-        headers = [("Host", HOST), ("Accept", "text/event-stream")]
-        if self.id:
-            headers.append(("Last-Event-ID", self.id))
-        request = h11.Request(method="GET", target=f"/api/logs{query}", headers=headers)
-        return (self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
-
-    @classmethod
-    @asynccontextmanager
-    async def open(
-        cls, port: int, query: str = "", last_event_id: str = ""
-    ) -> AsyncIterator[EventStream]:
-        """Ask for it.
-
-        Raises:
-            OSError: nobody answers.
-        """
-        async with await trio.open_tcp_stream(HOST, port) as stream:
-            events = cls(stream)
-            events.id = last_event_id
-            await stream.send_all(events.ask(query))
-            yield events
-
-    async def receive(self) -> list[Event]:
-        """The next events, as many as came at once.
-
-        Raises:
-            trio.EndOfChannel: the response has ended as it should.
-            trio.BrokenResourceError: it was cut, or refused.
-        """
-        while True:
-            try:
-                event = self._http.next_event()
-            except h11.RemoteProtocolError as error:
-                raise trio.BrokenResourceError(str(error)) from error
-            match event:
-                case h11.NEED_DATA:
-                    self._http.receive_data(bytes(await self.stream.receive_some()))
-                case h11.Response(status_code=status) if status != 200:
-                    raise trio.BrokenResourceError(f"status {status}")
-                case h11.Data(data=data):
-                    if events := self._parse(bytes(data)):
-                        return events
-                case h11.EndOfMessage():
-                    raise trio.EndOfChannel
-                case h11.ConnectionClosed():
-                    raise trio.BrokenResourceError("closed before an answer")
-
-    def _parse(self, data: bytes) -> list[Event]:
-        *blocks, self._rest = (self._rest + data).split(b"\n\n")
-        events = []
-        for block in blocks:
-            message = b""
-            for row in block.split(b"\n"):
-                if row.startswith(b"data: "):
-                    message = row[6:]
-                elif row.startswith(b"id: "):
-                    self.id = row[4:].decode()
-            if message:
-                events.append(Event(_decode(message), self.id))
-        return events
-
-
-def reset(stream: trio.abc.ReceiveStream) -> None:
-    """Leave without a word, as when the process is killed with data unread."""
-    assert isinstance(stream, trio.SocketStream)
-    with suppress(OSError):
-        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    stream.socket.close()
 
 
 @attrs.frozen
@@ -254,7 +149,7 @@ class Seen:
         async def has_come() -> bool:
             return self.next.get(label, 0) >= number
 
-        return await wait_for(has_come)
+        return await seconds_until(has_come)
 
 
 async def follow(port: int, seen: Seen) -> None:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 import attrs
 import trio
-from tests.support.processes import HOST
+from tests.support.loopback import HOST
 
 from benchmarks.soak.lines import Seen, make_line
 

@@ -11,11 +11,12 @@ from functools import cache
 
 import attrs
 import trio
+from tests.support.service_process import ServiceProcess
+from tests.support.waiting import PATIENCE, seconds_until
 
 from benchmarks.soak.findings import Findings, Soak
 from benchmarks.soak.lines import Seen, follow
 from benchmarks.soak.posts import GoodSender, Sender, make_post
-from benchmarks.soak.service import PATIENCE, Service, wait_for
 
 __all__ = ["senders"]
 
@@ -136,12 +137,12 @@ async def senders(soak: Soak) -> Findings:
     good = [GoodSender(f"good-{number}") for number in range(GOOD)]
     seen = Seen()
     async with (
-        Service.open(NATSTREAM_BACKLOG_LINES=str(BACKLOG)) as service,
+        ServiceProcess.open(NATSTREAM_BACKLOG_LINES=str(BACKLOG)) as service,
         trio.open_nursery() as nursery,
     ):
         await service.ready()
         nursery.start_soon(follow, service.port, seen)
-        await wait_for(lambda: service.has_readers(1))
+        await seconds_until(lambda: service.has_readers(1))
         done = trio.Event()
         async with trio.open_nursery() as serving:
             for sender in good:
@@ -164,7 +165,7 @@ async def senders(soak: Soak) -> Findings:
         async def are_gone() -> bool:
             return service.descriptors <= descriptors
 
-        gone = await wait_for(are_gone)
+        gone = await seconds_until(are_gone)
         _judge(attacks, findings)
         findings.counts("lines of good senders", f"{sum(s.accepted for s in good):,}")
         findings.none_of("of which missing", [miss for s in good for miss in s.misses(seen)])

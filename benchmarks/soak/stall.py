@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 
 import trio
+from tests.support.loopback import HOST
 from tests.support.mistreated import PUBLISHER, MistreatedServer
-from tests.support.processes import HOST
+from tests.support.service_process import ServiceProcess
+from tests.support.waiting import PATIENCE
 
 from benchmarks.loads import Load, apply, open_readers
 from benchmarks.soak.findings import Findings, Soak
-from benchmarks.soak.service import PATIENCE, Service
 
 __all__ = ["stall"]
 
@@ -34,7 +35,7 @@ async def stall(soak: Soak) -> Findings:
     deadline = min(STALL, soak.seconds(STALL, 2.0))
     readers, deaf = soak.times(READERS, 10), soak.times(DEAF, 10)
     environ = {"NATSTREAM_STALL": f"{deadline:g}", "NATSTREAM_BACKLOG_LINES": str(BACKLOG)}
-    async with MistreatedServer.run() as nats, Service.open(nats, **environ) as service:
+    async with MistreatedServer.run() as nats, ServiceProcess.open(nats, **environ) as service:
         target = f"nats://{PUBLISHER['user']}:{PUBLISHER['password']}@{HOST}:{nats.port}"
         await service.ready()
         async with open_readers(service.server, PATH, readers) as others:

@@ -8,12 +8,13 @@ from itertools import cycle, islice
 
 import attrs
 import trio
+from tests.support.loopback import HOST, reset
 from tests.support.mistreated import MistreatedServer
-from tests.support.processes import HOST
+from tests.support.service_process import ServiceProcess
+from tests.support.waiting import PATIENCE, seconds_until
 
 from benchmarks.soak.findings import Findings, Soak
-from benchmarks.soak.lines import Lines, reset
-from benchmarks.soak.service import PATIENCE, Service, wait_for
+from benchmarks.soak.lines import Lines
 
 __all__ = ["vanish"]
 
@@ -79,13 +80,13 @@ class _State:
     readers: float
 
     @classmethod
-    async def of(cls, service: Service) -> _State:
+    async def of(cls, service: ServiceProcess) -> _State:
         metrics = await service.metrics()
         tasks, readers = metrics["natstream_tasks"], metrics["natstream_readers"]
         return cls(tasks, service.descriptors, readers)
 
     @classmethod
-    async def least(cls, service: Service) -> _State:
+    async def least(cls, service: ServiceProcess) -> _State:
         """The connections that ask for it come and go, so it is asked for a while."""
         states = []
         for _ in range(20):
@@ -110,7 +111,7 @@ async def vanish(soak: Soak) -> Findings:
     findings = Findings()
     async with (
         MistreatedServer.run() as nats,
-        Service.open(nats, NATSTREAM_BACKLOG_LINES=str(BACKLOG)) as service,
+        ServiceProcess.open(nats, NATSTREAM_BACKLOG_LINES=str(BACKLOG)) as service,
         trio.open_nursery() as nursery,
     ):
         await service.ready()
@@ -134,7 +135,7 @@ async def vanish(soak: Soak) -> Findings:
             end = await _State.of(service)
             return end.is_back_at(start)
 
-        await wait_for(is_back)
+        await seconds_until(is_back)
         findings.counts("readers that came and vanished", f"{count:,}", hung)
         findings.equals("readers that the hub still knows", int(end.readers), 0)
         findings.counts(
@@ -151,7 +152,7 @@ async def vanish(soak: Soak) -> Findings:
     return findings
 
 
-async def _visit(service: Service, manners: islice[Manner]) -> int:
+async def _visit(service: ServiceProcess, manners: islice[Manner]) -> int:
     """A group of readers come at once and vanish. Returns how many the service left hanging."""
     hung = 0
 

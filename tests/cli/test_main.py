@@ -13,7 +13,9 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-from tests.support.service import PATIENCE, environ
+from tests.support.loopback import free_port
+from tests.support.service import environ
+from tests.support.waiting import PATIENCE
 
 NATSTREAM = [sys.executable, "-m", "natstream"]
 
@@ -28,13 +30,6 @@ def natstream(*arguments: str, **variables: str) -> subprocess.CompletedProcess[
         timeout=PATIENCE,
         check=False,
     )
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

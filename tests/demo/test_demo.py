@@ -24,7 +24,7 @@ import pytest
 import trio
 from click.testing import CliRunner
 from tests.support.mistreated import MistreatedServer
-from tests.support.service import PATIENCE
+from tests.support.waiting import PATIENCE
 
 from natstream.cli.main import main
 from natstream.demo.demo import publish_traffic

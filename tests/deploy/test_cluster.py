@@ -15,8 +15,10 @@ import attrs
 import httpx
 import pytest
 import trio
-from tests.deploy.test_deploy import free_port, instructions, seconds
-from tests.support.service import PATIENCE, open_service
+from tests.support.deployment import instructions, seconds
+from tests.support.loopback import free_port
+from tests.support.service import open_service
+from tests.support.waiting import PATIENCE
 
 from natstream.config.settings import Settings
 from natstream.demo.nats_server import find_nats_server

@@ -11,7 +11,6 @@ import json
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tomllib
@@ -24,7 +23,9 @@ import attrs
 import httpx
 import pytest
 import trio
-from tests.support.service import PATIENCE
+from tests.support.deployment import Instruction, instructions, seconds
+from tests.support.loopback import free_port
+from tests.support.waiting import PATIENCE
 
 from natstream.config.settings import Bind, Settings
 
@@ -55,26 +56,6 @@ DOCUMENTED = {
     "vm": "size memory cpu_kind cpus memory_mb gpus gpu_kind kernel_args host_dedication_id "
     "processes",
 }
-
-
-@attrs.frozen
-class Instruction:
-    """One instruction of a Dockerfile."""
-
-    keyword: str
-    text: str
-
-    @property
-    def words(self) -> list[str]:
-        """An exec form's arguments, or what stands between spaces."""
-        return json.loads(self.text) if self.text.startswith("[") else self.text.split()
-
-
-def instructions(dockerfile: str) -> list[Instruction]:
-    """What a Dockerfile says, in order: no comments, continued lines joined."""
-    lines = [line for line in dockerfile.splitlines() if line and not line.startswith("#")]
-    joined = "\n".join(lines).replace("\\\n", " ").splitlines()
-    return [Instruction(*line.split(maxsplit=1)) for line in joined]
 
 
 DOCKERFILE = instructions((ROOT / FLY["build"]["dockerfile"]).read_text())
@@ -149,12 +130,6 @@ def run(words: Sequence[str], work: Path) -> None:
     if done.returncode and re.search("connection|resolution|timed out", done.stderr, re.IGNORECASE):
         pytest.skip("no package index can be reached from here")
     assert done.returncode == 0, done.stderr
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @attrs.frozen
@@ -391,7 +366,3 @@ def test_fly_toml_keeps_a_machine_and_no_secret() -> None:
 def test_fly_toml_needs_no_certificate() -> None:
     """Flycast is plain HTTP: a redirect to https would lead nowhere."""
     assert FLY["http_service"]["force_https"] is False
-
-
-def seconds(text: str) -> int:
-    return int(text.removesuffix("s"))

@@ -10,11 +10,12 @@ import attrs
 import httpx
 import pytest
 import trio
-from benchmarks.soak.service import Service
 from tests.support.eventsource import Reader, open_readers
-from tests.support.journal_server import JournalServer, until
-from tests.support.processes import free_port
+from tests.support.journal_server import JournalServer
+from tests.support.loopback import free_port
 from tests.support.service import RunningService, open_service
+from tests.support.service_process import ServiceProcess
+from tests.support.waiting import until
 from tests.support.wire import Wire
 
 from natstream.entries.entry import LogEntry
@@ -220,7 +221,7 @@ async def test_a_process_that_is_told_to_end_has_stored_what_it_took(
 ) -> None:
     """Batches in the making are answered for and stored, or neither; lines of NATS are stored."""
     async with (
-        Service.open(nats_server, **journal.environ) as service,
+        ServiceProcess.open(nats_server, **journal.environ) as service,
         httpx.AsyncClient() as client,
     ):
         assert await service.ready() < 30
@@ -254,7 +255,7 @@ async def test_a_process_that_is_told_to_end_does_not_wait_for_a_frozen_journal(
     journal: JournalServer, nats_server: Any
 ) -> None:
     """What it has read and cannot store is counted as such, within the time it has for closing."""
-    async with Service.open(nats_server, **journal.environ) as service:
+    async with ServiceProcess.open(nats_server, **journal.environ) as service:
         assert await service.ready() < 30
         journal.pause()
         await nats_server.publish("logs.web.iad.m1", (b"%d" % n for n in range(20_000)))

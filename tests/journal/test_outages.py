@@ -10,11 +10,12 @@ import pytest
 import trio
 from tests.support.eventsource import Reader, open_readers
 from tests.support.fleet import Flow, open_fleet, publish
-from tests.support.journal_server import Cluster, JournalServer, open_cluster, until
+from tests.support.journal_server import Cluster, JournalServer, open_cluster
 from tests.support.mistreated import MistreatedServer
+from tests.support.payloads import payload
 from tests.support.service import open_service
+from tests.support.waiting import until
 from tests.support.wire import Wire
-from tests.web.test_stream import payload
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from nats.aio.client import Client
 from nats.errors import ProtocolError
 from nats.protocol.parser import Parser
-from tests.nats.test_source import Session, fake_server
+from tests.support.fake_nats import FakeNatsSession, open_fake_nats
 from tests.support.mistreated import PUBLISHER, MistreatedServer
 
 from natstream.nats.connection import Login, NatsConnection
@@ -204,7 +204,7 @@ async def until_ended(connection: NatsConnection) -> None:
 async def test_a_malformed_message_ends_the_connection(words: bytes) -> None:
     """At once, and in words that say so."""
 
-    async def talk(session: Session) -> None:
+    async def talk(session: FakeNatsSession) -> None:
         await session.greet()
         await session.stream.send_all(words)
         await trio.sleep_forever()
@@ -215,7 +215,7 @@ async def test_a_malformed_message_ends_the_connection(words: bytes) -> None:
         nonlocal ended
         ended += 1
 
-    async with fake_server(talk) as url:
+    async with open_fake_nats(talk) as url:
         connection = NatsConnection(Login([url]), end, ping_interval=60)
         async with connection.connected({"logs.>": lambda *message: None}):
             await until_ended(connection)
@@ -227,7 +227,7 @@ async def test_a_malformed_message_ends_the_connection(words: bytes) -> None:
 async def test_a_handler_that_raises_ends_the_connection() -> None:
     """It must not; but if it does, somebody has to hear of it."""
 
-    async def talk(session: Session) -> None:
+    async def talk(session: FakeNatsSession) -> None:
         await session.greet()
         await session.stream.send_all(b"MSG logs.web 1 2\r\nhi\r\n")
         await trio.sleep_forever()
@@ -235,7 +235,7 @@ async def test_a_handler_that_raises_ends_the_connection() -> None:
     def fail(*message: bytes) -> None:
         raise KeyError(message)
 
-    async with fake_server(talk) as url:
+    async with open_fake_nats(talk) as url:
         connection = NatsConnection(Login([url]), lambda: None, ping_interval=60)
         async with connection.connected({"logs.>": fail}):
             await until_ended(connection)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +15,10 @@ import attrs
 import pytest
 import trio
 from nats.aio.client import Client
+from tests.support.fake_nats import FakeNatsSession, open_fake_nats
 from tests.support.mistreated import MistreatedServer
+from tests.support.payloads import SUBJECT, payload, payloads
+from tests.support.waiting import PATIENCE, until
 
 from natstream.entries.entry import Gap, LogEntry, Notice
 from natstream.entries.fly import parse_nats
@@ -30,7 +32,6 @@ from natstream.supervisor import keep_running
 
 pytestmark = pytest.mark.usefixtures("quick_retries")
 
-SUBJECT = "logs.web.sjc.0e286551c30586"
 SECRET = "FlyV1-a-very-secret-token"
 
 
@@ -38,24 +39,6 @@ SECRET = "FlyV1-a-very-secret-token"
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Denied sources are tried again soon: the tests rotate tokens faster than people."""
     monkeypatch.setattr(SourceDenied, "retry_after", 0.2)
-
-
-def payload(message: object) -> bytes:
-    """A log line as Fly publishes it."""
-    return json.dumps(
-        {
-            "event": {"provider": "app"},
-            "fly": {"app": {"instance": "0e286551c30586", "name": "web"}, "region": "sjc"},
-            "host": "0ad1",
-            "log": {"level": "info"},
-            "message": str(message),
-            "timestamp": "2022-09-27T20:34:37.252022967Z",
-        }
-    ).encode()
-
-
-def payloads(numbers: Iterable[int]) -> list[bytes]:
-    return [payload(number) for number in numbers]
 
 
 @attrs.define
@@ -98,13 +81,6 @@ class Recorder:
         return [notice.gap for notice in self.notices if notice.gap]
 
 
-async def until(condition: Callable[[], object], *, within: float = 20) -> None:
-    """Wait for a state."""
-    with trio.fail_after(within):
-        while not condition():
-            await trio.sleep(0.005)
-
-
 def make_source(
     server: MistreatedServer | str,
     subjects: Sequence[str] = ("logs.>",),
@@ -135,8 +111,8 @@ async def kept_running(source: NatsSource) -> AsyncIterator[None]:
         nursery.cancel_scope.cancel()
 
 
-async def is_up(source: NatsSource, **limit: float) -> None:
-    await until(lambda: source.status.state is SourceState.UP, **limit)
+async def is_up(source: NatsSource, within: float = PATIENCE) -> None:
+    await until(lambda: source.status.state is SourceState.UP, within)
 
 
 async def is_in(source: NatsSource, state: SourceState) -> None:
@@ -157,13 +133,13 @@ async def test_every_line_comes_once_and_in_order(nats_server: MistreatedServer)
     source, hub = make_source(nats_server)
     async with kept_running(source):
         await is_up(source)
-        await nats_server.publish(SUBJECT, payloads(range(20_000)))
+        await nats_server.publish(SUBJECT, payloads(0, 20_000))
         await until(lambda: len(hub.entries) >= 20_000)
     assert hub.messages == [str(number) for number in range(20_000)]
     entry = hub.entries[0]
     assert (entry.app_name, entry.region, entry.machine_id) == ("web", "sjc", "0e286551c30586")
     assert source.status.lines == 20_000
-    assert source.status.bytes == sum(map(len, payloads(range(20_000))))
+    assert source.status.bytes == sum(map(len, payloads(0, 20_000)))
     assert source.status.lost == source.status.parse_failures == 0
     assert hub.gaps == []
 
@@ -293,14 +269,14 @@ async def test_a_server_that_falls_silent_is_given_up(nats_server: MistreatedSer
 async def test_a_busy_server_is_not_silent() -> None:
     """The answer to a PING queues behind the lines: they show as well that it is alive."""
 
-    async def talk(session: Session) -> None:
+    async def talk(session: FakeNatsSession) -> None:
         await session.greet()
         for _ in range(100):
             await session.stream.send_all(b"MSG logs.x 1 2\r\nhi\r\n")
             await trio.sleep(0.01)
         await trio.sleep_forever()
 
-    async with fake_server(talk) as url:
+    async with open_fake_nats(talk) as url:
         source, hub = make_source(url, ping_interval=0.05)
         async with kept_running(source):
             await until(lambda: len(hub.entries) == 100)
@@ -399,59 +375,10 @@ async def test_a_subject_denied_later_is_seen_live(nats_server: MistreatedServer
 # --- strange servers -------------------------------------------------------------------------
 
 
-@attrs.define
-class Session:
-    """A fake server's side of one connection."""
-
-    stream: trio.SocketStream
-    received: bytearray
-
-    async def say(self, text: str) -> None:
-        await self.stream.send_all(text.encode() + b"\r\n")
-
-    async def hear(self, word: bytes) -> None:
-        """Wait for a word of the client's."""
-        while word not in self.received:
-            chunk = await self.stream.receive_some()
-            if not chunk:
-                raise trio.BrokenResourceError
-            self.received += chunk
-        del self.received[: self.received.index(word) + len(word)]
-
-    async def greet(self, **info: object) -> None:
-        """The whole conversation up to a subscription."""
-        await self.inform(**info)
-        await self.hear(b"CONNECT")
-        await self.hear(b"PING\r\n")
-        await self.say("PONG")
-        await self.hear(b"SUB ")
-        await self.hear(b"PING\r\n")
-        await self.say("PONG")
-
-    async def inform(self, **info: object) -> None:
-        await self.say("INFO " + json.dumps({"server_id": "x", "max_payload": 2**20, **info}))
-
-
-@asynccontextmanager
-async def fake_server(talk: Callable[[Session], Awaitable[None]]) -> AsyncIterator[str]:
-    """A server on loopback that says to each client what `talk` says, then closes."""
-
-    async def serve(stream: trio.SocketStream) -> None:
-        async with stream:
-            with suppress(trio.BrokenResourceError):
-                await talk(Session(stream, bytearray()))
-
-    async with trio.open_nursery() as nursery:
-        listeners = await nursery.start(trio.serve_tcp, serve, 0)
-        port = listeners[0].socket.getsockname()[1]
-        yield f"nats://127.0.0.1:{port}"
-        nursery.cancel_scope.cancel()
-
-
 STAGES = ["accepted", "greeted", "connected", "subscribed", "up"]
 
 
-async def mute_from(session: Session, stage: str) -> None:
+async def mute_from(session: FakeNatsSession, stage: str) -> None:
     """A conversation that goes no further than `stage`."""
     number = STAGES.index(stage)
     if number >= 1:
@@ -472,7 +399,7 @@ async def mute_from(session: Session, stage: str) -> None:
 async def test_a_mute_server_is_given_up(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """At whatever step of connecting it stops to answer."""
     monkeypatch.setattr("natstream.nats.connection.CONNECT_DEADLINE", 0.2)
-    async with fake_server(lambda session: mute_from(session, stage)) as url:
+    async with open_fake_nats(lambda session: mute_from(session, stage)) as url:
         source, _ = make_source(url)
         with trio.fail_after(10), pytest.raises(SourceUnavailable, match="does not answer"):
             await source.run()
@@ -484,13 +411,13 @@ async def test_it_can_be_cancelled_at_every_await(stage: str) -> None:
     """It leaves at once, and nothing of it stays behind."""
     reached = trio.Event()
 
-    async def talk(session: Session) -> None:
+    async def talk(session: FakeNatsSession) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(mute_from, session, stage)
             await trio.sleep(0.05)
             reached.set()
 
-    async with fake_server(talk) as url:
+    async with open_fake_nats(talk) as url:
         source, _ = make_source(url)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(source.run)
@@ -525,12 +452,12 @@ async def test_it_can_be_cancelled_at_any_time(
 async def test_a_server_that_talks_nonsense_is_left(words: str) -> None:
     """What it says ends the connection, not the process; nor does it wait for ever."""
 
-    async def talk(session: Session) -> None:
+    async def talk(session: FakeNatsSession) -> None:
         await session.greet()
         await session.say(words)
         await trio.sleep_forever()
 
-    async with fake_server(talk) as url:
+    async with open_fake_nats(talk) as url:
         source, _ = make_source(url, ping_interval=0.1)
         with trio.fail_after(10), pytest.raises(SourceUnavailable):
             await source.run()
@@ -539,12 +466,12 @@ async def test_a_server_that_talks_nonsense_is_left(words: str) -> None:
 async def test_the_password_is_in_no_sentence() -> None:
     """A server could repeat it, and nats-py would pass that on."""
 
-    async def talk(session: Session) -> None:
+    async def talk(session: FakeNatsSession) -> None:
         await session.inform(auth_required=True)
         await session.hear(b"PING\r\n")
         await session.say(f"-ERR 'I do not like \x1b[1m {SECRET.lower()}'")
 
-    async with fake_server(talk) as url:
+    async with open_fake_nats(talk) as url:
         address = url.removeprefix("nats://")
         source, hub = make_source(f"nats://user:{SECRET}@{address}")
         with pytest.raises(SourceUnavailable) as caught:
@@ -559,12 +486,12 @@ async def test_a_tls_address_never_sends_the_password_in_the_clear() -> None:
     """The server says, unencrypted, whether it wants TLS; somebody between may say that."""
     heard = bytearray()
 
-    async def talk(session: Session) -> None:
+    async def talk(session: FakeNatsSession) -> None:
         await session.inform(auth_required=True)
         async for chunk in session.stream:
             heard.extend(chunk)
 
-    async with fake_server(talk) as url:
+    async with open_fake_nats(talk) as url:
         source, _ = make_source(url.replace("nats://", "tls://"))
         with pytest.raises(SourceUnavailable, match="offers no TLS"):
             await source.run()
@@ -578,12 +505,12 @@ async def test_nats_py_still_sends_the_password_in_the_clear() -> None:
 
     heard = bytearray()
 
-    async def talk(session: Session) -> None:
+    async def talk(session: FakeNatsSession) -> None:
         await session.inform(auth_required=True)
         await session.hear(b'"pass": "')
         heard.extend(session.received)
 
-    async with fake_server(talk) as url, trio_asyncio.open_loop():
+    async with open_fake_nats(talk) as url, trio_asyncio.open_loop():
         client = Client()
         with trio.move_on_after(5):
             await trio_asyncio.aio_as_trio(client.connect)(
@@ -689,7 +616,7 @@ async def test_what_had_arrived_is_fed_when_it_is_cancelled(
     source, _ = make_source(nats_server, hub=hub)
     async with trio.open_nursery() as nursery:
         await nursery.start(source.run)
-        await nats_server.publish(SUBJECT, payloads(range(5_000)))
+        await nats_server.publish(SUBJECT, payloads(0, 5_000))
         await until(lambda: inbox.arrived == 5_000)
         nursery.cancel_scope.cancel()
         hub.go_on.set()
@@ -707,7 +634,7 @@ async def test_what_is_not_fed_in_time_is_counted_as_lost(
     source.grace = 0
     async with trio.open_nursery() as nursery:
         await nursery.start(source.run)
-        await nats_server.publish(SUBJECT, payloads(range(5_000)))
+        await nats_server.publish(SUBJECT, payloads(0, 5_000))
         await until(lambda: inbox.arrived == 5_000)
         nursery.cancel_scope.cancel()
         hub.go_on.set()
@@ -727,7 +654,7 @@ async def test_what_does_not_fit_is_counted_and_announced_in_its_place(
         await is_up(source)
         await nats_server.publish(SUBJECT, [payload("first")])
         await until(lambda: hub.entries)
-        await nats_server.publish(SUBJECT, payloads(range(1_000)))
+        await nats_server.publish(SUBJECT, payloads(0, 1_000))
         await until(lambda: inbox.arrived == 1_001)
         hub.go_on.set()
         await until(lambda: hub.gaps)
@@ -757,7 +684,7 @@ async def test_a_bug_of_ours_costs_one_run_and_is_told_in_its_place(
         await is_up(source)
         await nats_server.publish(SUBJECT, [payload("first")])
         await until(lambda: hub.entries)
-        await nats_server.publish(SUBJECT, payloads(range(1_600)))
+        await nats_server.publish(SUBJECT, payloads(0, 1_600))
         await until(lambda: inbox.arrived == 1_601)
         hub.go_on.set()
         await until(lambda: source.status.restarts)

@@ -17,9 +17,10 @@ import pytest
 import trio
 import trio.testing
 from tests.support.closed import bearer, closed_service, grant_text
-from tests.support.processes import free_port
-from tests.support.service import PATIENCE, RunningService, open_service
-from tests.support.web_server import open_server, receive_all, receive_until, until
+from tests.support.loopback import free_port
+from tests.support.service import RunningService, open_service
+from tests.support.waiting import PATIENCE, until
+from tests.support.web_server import open_server, receive_all, receive_until
 
 from natstream.config.process import share_files, tune_process
 from natstream.config.settings import Settings

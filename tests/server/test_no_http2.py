@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import trio
 from hypercorn.protocol import h2
+from tests.support.waiting import PATIENCE
 from tests.support.web_server import (
-    PATIENCE,
     open_hypercorn,
     open_server,
     receive_all,

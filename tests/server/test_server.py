@@ -17,8 +17,9 @@ from typing import Any
 import h11
 import pytest
 import trio
+from tests.support.loopback import reset
+from tests.support.waiting import PATIENCE, until
 from tests.support.web_server import (
-    PATIENCE,
     PIECE,
     SIZES,
     is_reset,
@@ -26,8 +27,6 @@ from tests.support.web_server import (
     open_server,
     receive_all,
     receive_until,
-    reset,
-    until,
 )
 
 from natstream.server import connection

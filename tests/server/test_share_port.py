@@ -13,9 +13,10 @@ import attrs
 import httpx
 import trio
 from tests.support.closed import TOKEN, bearer, cookie_of, grant_text
-from tests.support.journal_server import JournalServer, until
-from tests.support.processes import free_port
-from tests.support.service import PATIENCE, Stream
+from tests.support.journal_server import JournalServer
+from tests.support.loopback import free_port
+from tests.support.service import Stream
+from tests.support.waiting import PATIENCE, until
 
 from natstream.config.listening import listen
 from natstream.config.settings import Bind
@@ -84,7 +85,7 @@ class Shared:
                     self.client.stream("GET", f"{self.url}/api/logs", headers=dict(headers))
                 )
                 assert response.status_code == 200
-                streams.append(Stream(response, response.aiter_lines()))
+                streams.append(Stream(response))
             yield streams
 
     async def figures(self, name: str) -> list[float]:

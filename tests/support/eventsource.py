@@ -9,8 +9,8 @@ from typing import Any
 
 import attrs
 import trio
-from benchmarks.soak.lines import Event, EventStream
-from tests.support.journal_server import until
+from tests.support.event_stream import Event, EventStream
+from tests.support.waiting import until
 
 __all__ = ["Reader", "open_readers"]
 

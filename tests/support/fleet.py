@@ -8,9 +8,9 @@ from typing import Any
 
 import attrs
 import trio
-from benchmarks.soak.service import Service
 from tests.support.mistreated import MistreatedServer
-from tests.web.test_stream import payload
+from tests.support.payloads import payload
+from tests.support.service_process import ServiceProcess
 
 __all__ = ["Flow", "numbered", "numbers_by_machine", "open_fleet", "publish"]
 
@@ -64,14 +64,16 @@ class Flow:
 @asynccontextmanager
 async def open_fleet(
     journal: Any, *sources: MistreatedServer | None, **environ: str
-) -> AsyncIterator[list[Service]]:
+) -> AsyncIterator[list[ServiceProcess]]:
     """`natstream serve` for each of the sources, a NATS server or none; all ready.
 
     None of them may complain of a bug.
     """
     async with AsyncExitStack() as stack:
         fleet = [
-            await stack.enter_async_context(Service.open(source, **journal.environ, **environ))
+            await stack.enter_async_context(
+                ServiceProcess.open(source, **journal.environ, **environ)
+            )
             for source in sources
         ]
         for service in fleet:

@@ -8,32 +8,17 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any
 
 import attrs
-import trio
+from tests.support.loopback import free_port
 from tests.support.mistreated import MistreatedServer, authorization
-from tests.support.processes import free_port
+from tests.support.waiting import until
 
 from natstream.errors import SourceError
 from natstream.journal.jetstream import JetStream
 from natstream.nats.connection import Login, NatsConnection
 
-__all__ = ["PATIENCE", "USER", "Cluster", "JournalServer", "open_cluster", "run_node", "until"]
-
-PATIENCE = 30.0
-"""Seconds to wait for what should come in far less: a cluster elects leaders on a busy machine."""
+__all__ = ["USER", "Cluster", "JournalServer", "open_cluster", "run_node"]
 
 USER = {"user": "journal", "password": "of-the-journal"}
-
-
-async def until(state: Any, patience: float = PATIENCE) -> None:
-    """Wait until `state()` is true; it may be a coroutine function."""
-    with trio.fail_after(patience):
-        while True:
-            answer = state()
-            if hasattr(answer, "__await__"):
-                answer = await answer
-            if answer:
-                return
-            await trio.sleep(0.01)
 
 
 class JournalServer(MistreatedServer):

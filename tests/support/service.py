@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -11,28 +11,11 @@ from typing import Any
 import attrs
 import httpx
 import trio
+from tests.support.event_stream import Event, EventParser
+from tests.support.waiting import PATIENCE
 
 from natstream.config.settings import Settings
 from natstream.supervisor import Service, run_service
-
-PATIENCE = 20.0
-"""Seconds to wait for what should come in far less: the machine may be busy."""
-
-
-@attrs.frozen
-class Event:
-    """One event of a stream: its data, and the id in force when it came."""
-
-    data: dict[str, Any]
-    id: str
-
-    @property
-    def message(self) -> str:
-        return str(self.data["message"])
-
-    @property
-    def is_line(self) -> bool:
-        return "app" in self.data
 
 
 @attrs.define
@@ -40,25 +23,28 @@ class Stream:
     """An SSE response, read the way an EventSource does."""
 
     response: httpx.Response
-    _lines: AsyncIterator[str]
-    id: str = ""
-    retry: int = 0
+    _pieces: AsyncIterator[bytes] = attrs.field(init=False)
+    _parser: EventParser = attrs.field(factory=EventParser)
+    _events: deque[Event] = attrs.field(factory=deque)
+
+    def __attrs_post_init__(self) -> None:
+        self._pieces = self.response.aiter_bytes()
+
+    @property
+    def id(self) -> str:
+        """The last event id."""
+        return self._parser.id
+
+    @property
+    def retry(self) -> int:
+        """Milliseconds that an EventSource waits before it reconnects."""
+        return self._parser.retry
 
     async def next(self) -> Event:
-        """The next event; raises StopAsyncIteration at the end of the response."""
-        data = ""
-        async for line in self._lines:
-            field, _, value = line.partition(": ")
-            match field:
-                case "id":
-                    self.id = value
-                case "retry":
-                    self.retry = int(value)
-                case "data":
-                    data = value
-                case "" if data and not line:
-                    return Event(json.loads(data), self.id)
-        raise StopAsyncIteration
+        """Return the next event. Raise StopAsyncIteration at the end of the response."""
+        while not self._events:
+            self._events += self._parser.parse(await anext(self._pieces))
+        return self._events.popleft()
 
     async def until(self, message: str) -> list[Event]:
         """All events up to the first whose message holds this text, and that one."""
@@ -99,7 +85,7 @@ class RunningService:
             "GET", f"{self.url}/api/logs{query}", headers=dict(headers or {})
         ) as response:
             assert response.status_code == 200, await response.aread()
-            stream = Stream(response, response.aiter_lines())
+            stream = Stream(response)
             with trio.fail_after(PATIENCE):
                 assert (await stream.next()).message == "Connected to log stream"
             yield stream

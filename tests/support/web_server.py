@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,23 +14,15 @@ from hypercorn.config import Config
 from quart import Response, request
 from quart.wrappers.response import ResponseBody
 from quart_trio import QuartTrio
+from tests.support.loopback import reset
+from tests.support.waiting import PATIENCE
 
 from natstream.config.listening import listen
 from natstream.config.settings import Bind
 from natstream.server.connection import Limits
 from natstream.server.server import serve
 
-PATIENCE = 20.0
-"""Seconds to wait for what should come in far less: the machine may be busy."""
-
 PIECE = b"x" * 65_536
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for a state, with patience."""
-    with trio.fail_after(PATIENCE):
-        while not condition():
-            await trio.sleep(0.005)
 
 
 @attrs.define
@@ -238,10 +229,3 @@ async def is_reset(stream: trio.SocketStream) -> bool:
     except trio.BrokenResourceError:
         return True
     return False
-
-
-def reset(stream: trio.SocketStream) -> None:
-    """Leave as a client does whose process is killed with data unread."""
-    if stream.socket.fileno() != -1:
-        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        stream.socket.close()

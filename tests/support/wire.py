@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 import attrs
 import trio
-from tests.support.processes import free_port
+from tests.support.loopback import free_port
 
 __all__ = ["Wire"]
 

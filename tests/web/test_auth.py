@@ -22,7 +22,8 @@ from tests.support.closed import (
     keyring,
     log_in,
 )
-from tests.support.service import PATIENCE, RunningService, open_service
+from tests.support.service import RunningService, open_service
+from tests.support.waiting import PATIENCE
 
 from natstream.errors import TooManyAttempts
 from natstream.web import login_throttle as attempts_module

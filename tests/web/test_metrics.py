@@ -16,9 +16,10 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse
 from tests.support.closed import TOKEN, bearer, closed_service, grant_text
-from tests.support.journal_server import USER, JournalServer, until
+from tests.support.journal_server import USER, JournalServer
 from tests.support.mistreated import authorization
-from tests.support.service import PATIENCE, RunningService, open_service
+from tests.support.service import RunningService, open_service
+from tests.support.waiting import PATIENCE, until
 
 from natstream.entries.entry import LogEntry
 from natstream.errors import JournalReason

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.closed import bearer, closed_service, grant_text
 from tests.support.journal_server import JournalServer
-from tests.support.service import PATIENCE, RunningService
+from tests.support.service import RunningService
+from tests.support.waiting import PATIENCE
 
 from natstream.entries.entry import Gap, LogEntry, Notice
 from natstream.entries.filters import FILTER_PARAMETERS, Filter

@@ -26,7 +26,7 @@ import pytest
 import structlog
 import trio
 from tests.support.journal_server import JournalServer
-from tests.support.service import PATIENCE
+from tests.support.waiting import PATIENCE
 
 from natstream.config.service_log import configure_logging
 from natstream.config.settings import Settings

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import trio
 from tests.support.closed import bearer, closed_service
-from tests.support.service import PATIENCE, open_service
+from tests.support.service import open_service
+from tests.support.waiting import PATIENCE
 
 from natstream.server.request_checks import SECURITY_HEADERS
 

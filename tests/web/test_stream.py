@@ -12,33 +12,15 @@ import httpx
 import httpx_sse
 import pytest
 import trio
-from tests.support.service import PATIENCE, RunningService, open_service
+from tests.support.payloads import payload, payloads
+from tests.support.service import RunningService, open_service
+from tests.support.waiting import PATIENCE
 
 PAYLOADS = [
     json.loads(row)
     for row in (Path(__file__).parents[1] / "fixtures/payloads.jsonl").read_text().splitlines()
 ]
 SUBJECT = "logs.web.sjc.0e286551c30586"
-
-
-def payload(message: str, **more: Any) -> bytes:
-    """A line as Fly publishes it."""
-    return json.dumps(
-        {
-            "event": {"provider": "app"},
-            "fly": {"app": {"instance": "0e286551c30586", "name": "web"}, "region": "sjc"},
-            "host": "0ad1",
-            "log": {"level": "info"},
-            "message": message,
-            "timestamp": "2022-09-27T20:34:37.252022967Z",
-            **more,
-        }
-    ).encode()
-
-
-def payloads(first: int, count: int) -> list[bytes]:
-    """Lines that say their number."""
-    return [payload(str(number)) for number in range(first, first + count)]
 
 
 async def test_every_fixture_arrives_as_it_should(nats_server: Any) -> None:

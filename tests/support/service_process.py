@@ -1,4 +1,9 @@
-"""The service in a process of its own, as `natstream serve`, to be looked at and mistreated."""
+"""The service as a process of its own, as people run it: started, asked, mistreated and ended.
+
+`ServiceProcess.open()` runs `natstream serve` on ports of loopback that it keeps over restarts. A
+test sees it from outside: by HTTP, by its figures in `/metrics`, by its log and by `/proc`. For a
+service in the test's own process see `service.py`.
+"""
 
 from __future__ import annotations
 
@@ -10,46 +15,35 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import attrs
 import trio
-from tests.support.processes import CPUS, HOST, BenchmarkError, Server, free_port
+from tests.support.loopback import HOST, free_port
+from tests.support.processes import BenchmarkError, Server, server_cores
+from tests.support.waiting import PATIENCE, seconds_until
 
 from natstream.demo.nats_server import NatsServer
 
-__all__ = ["PATIENCE", "Service", "wait_for"]
+__all__ = ["ServiceProcess"]
 
 ROOT = Path(__file__).parent.parent.parent
-# Seconds after which what has not happened never will, however busy the machine is.
-PATIENCE = 30.0
-POLL = 0.02
 _SAMPLE = re.compile(r"^(natstream_\S+) (\S+)$", re.MULTILINE)
 _RESIDENT = re.compile(r"VmRSS:\s+(\d+) kB")
 _PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
 
 
-async def wait_for(state: Callable[[], Awaitable[bool]], patience: float = PATIENCE) -> float:
-    """Wait until `state` is true. Returns after how many seconds it was; infinity: never."""
-    started = trio.current_time()
-    with trio.move_on_after(patience):
-        while not await state():  # noqa: ASYNC110 - only asking tells
-            await trio.sleep(POLL)
-        return trio.current_time() - started
-    return math.inf
-
-
 @attrs.define(eq=False)
-class Service:
-    """natstream, which can be ended and started again at the same ports."""
+class ServiceProcess:
+    """One process of natstream, which keeps its ports when it is ended and started again."""
 
     port: int
     drain_port: int
     log: Path
-    """What it has said on stdout and stderr."""
+    """The file with its stdout and stderr."""
     _command: Sequence[str]
     _environ: dict[str, str] = attrs.field(repr=False)
     _process: subprocess.Popen[bytes] | None = None
@@ -58,15 +52,15 @@ class Service:
     @asynccontextmanager
     async def open(
         cls, nats: NatsServer | None = None, *, launcher: Sequence[object] = (), **environ: str
-    ) -> AsyncIterator[Service]:
-        """Run it until the end of the block, reading `nats` (if any) and drains.
+    ) -> AsyncIterator[ServiceProcess]:
+        """Run the service until the end of the block, with drains and with `nats` if given.
 
         Args:
-            launcher: a module of this package and its arguments to run in the place of
-                `natstream`.
+            launcher: a module and its arguments that are run instead of `natstream serve`.
+            environ: further settings.
 
         Raises:
-            BenchmarkError: it does not start.
+            BenchmarkError: the service does not start.
         """
         port, drain_port = free_port(), free_port()
         base = {
@@ -85,7 +79,7 @@ class Service:
             }
         module, *arguments = launcher or ("natstream", "serve")
         command = [sys.executable, "-m", str(module), *map(str, arguments)]
-        with tempfile.TemporaryDirectory(prefix="soak-") as directory:
+        with tempfile.TemporaryDirectory(prefix="service-") as directory:
             service = cls(port, drain_port, Path(directory, "log"), command, base | environ)
             try:
                 await service.start()
@@ -96,13 +90,13 @@ class Service:
     # --- its life ------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Start it, and wait until its page can be reached.
+        """Start the service and wait until it answers.
 
         Raises:
-            BenchmarkError: it does not.
+            BenchmarkError: the service does not start.
         """
         self._spawn()
-        if await wait_for(self._answers_or_has_ended) > PATIENCE or not self.is_running:
+        if await seconds_until(self._answers_or_has_ended) > PATIENCE or not self.is_running:
             raise BenchmarkError(f"the service did not start:\n{self.log.read_text()[-2_000:]}")
 
     def _spawn(self) -> None:
@@ -114,10 +108,9 @@ class Service:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # a Ctrl-C is for this process, which then ends it
+                start_new_session=True,  # a Ctrl-C ends the test, which then ends the service
             )
-        if len(CPUS) > 1:
-            os.sched_setaffinity(self.pid, CPUS[:1])
+        os.sched_setaffinity(self.pid, server_cores())
 
     async def _answers_or_has_ended(self) -> bool:
         return not self.is_running or (await self.get("/healthz"))[0] == 200
@@ -132,17 +125,21 @@ class Service:
         return self._process.pid
 
     async def stop(self, how: signal.Signals = signal.SIGTERM) -> tuple[int | None, float]:
-        """Tell it to end. Returns its exit status (None: it did not) and the seconds it took."""
+        """Send a signal and wait until the process has ended.
+
+        Returns:
+            The exit status, or None if it has not ended; and the seconds that it took.
+        """
         assert self._process is not None
         self._process.send_signal(how)
-        seconds = await wait_for(self._has_ended)
+        seconds = await seconds_until(self._has_ended)
         return self._process.poll(), seconds
 
     async def _has_ended(self) -> bool:
         return not self.is_running
 
     def kill(self) -> None:
-        """End it without a word."""
+        """End it with SIGKILL, so that it cannot tell its clients."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -150,7 +147,7 @@ class Service:
     # --- what it shows -------------------------------------------------------------------
 
     async def get(self, path: str) -> tuple[int, str]:
-        """The status and the body of an answer; status 0 if there was none."""
+        """Return the status and the body of an answer; status 0 if there is no answer."""
         try:
             with trio.fail_after(PATIENCE):
                 async with await trio.open_tcp_stream(HOST, self.port) as stream:
@@ -161,56 +158,58 @@ class Service:
             return 0, ""
 
     async def metrics(self) -> dict[str, float]:
-        """Its figures by name and labels, as they are written; none if it does not answer."""
+        """Return its figures by name and labels; none if it does not answer."""
         _, text = await self.get("/metrics")
         return {match[1]: float(match[2]) for match in _SAMPLE.finditer(text)}
 
     async def metric(self, name: str) -> float:
-        """One of them, without the prefix; NaN if it does not answer."""
+        """Return the figure `natstream_<name>`; NaN if it does not answer."""
         return (await self.metrics()).get(f"natstream_{name}", math.nan)
 
     async def readiness(self) -> tuple[int, dict[str, Any]]:
-        """The status of `/readyz`, and its sources and tasks together."""
+        """Return the status of `/readyz`, and its sources and tasks in one dictionary."""
         status, text = await self.get("/readyz")
         said = json.loads(text) if text else {"sources": {}, "tasks": {}}
         return status, said["sources"] | said["tasks"]
 
     async def ready(self, patience: float = PATIENCE) -> float:
-        """Wait until it is. Returns after how many seconds it was; infinity: never."""
+        """Wait until it is ready. Return the seconds that it took; infinity if it is not."""
 
         async def is_ready() -> bool:
             return (await self.get("/readyz"))[0] == 200
 
-        return await wait_for(is_ready, patience)
+        return await seconds_until(is_ready, patience)
 
     async def readers(self, count: int, patience: float = PATIENCE) -> float:
-        """Wait until it has so many, or fewer. Returns as `ready` does."""
+        """Wait until it has at most `count` readers. Return the seconds, as `ready` does."""
 
         async def are_so_many() -> bool:
             return await self.metric("readers") <= count
 
-        return await wait_for(are_so_many, patience)
+        return await seconds_until(are_so_many, patience)
 
     async def has_readers(self, count: int) -> bool:
-        """Whether at least so many have come."""
+        """Whether at least `count` readers are connected."""
         return await self.metric("readers") >= count
 
     @property
     def descriptors(self) -> int:
+        """The number of its open files."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     @property
     def resident(self) -> float:
-        """Memory, in MB."""
+        """Its memory, in MB."""
         return self._memory(_RESIDENT)
 
     @property
     def peak(self) -> float:
-        """The most memory since the start, or since `forget_peak`, in MB."""
+        """The largest memory since the start, or since `forget_peak`, in MB."""
         return self._memory(_PEAK)
 
     def forget_peak(self) -> None:
-        Path(f"/proc/{self.pid}/clear_refs").write_text("5")  # proc(5): resets the peak
+        """Let `peak` begin anew."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")  # proc(5)
 
     def _memory(self, row: re.Pattern[str]) -> float:
         match = row.search(Path(f"/proc/{self.pid}/status").read_text())
@@ -219,7 +218,7 @@ class Service:
 
     @property
     def complaints(self) -> list[str]:
-        """What it has logged as an error: a bug of ours, whatever was done to it."""
+        """The errors in its log: each is a bug of natstream, because mistreatment logs none."""
         rows = self.log.read_text(errors="replace").splitlines()
         return [
             row for row in rows if '"level": "error"' in row or "Traceback" in row or "Error" in row
@@ -227,5 +226,5 @@ class Service:
 
     @property
     def server(self) -> Server:
-        """The same for the load harness of the benchmarks."""
+        """The process as the load harness sees it."""
         return Server(self.pid, self.port, 0.0)
