@@ -55,7 +55,6 @@ HOMES = {
     "nats": {"nats.connection"},
     "trio_asyncio": {"nats.connection"},
     "h11": {"drain.http1", "server"},
-    "h2": {"server"},
     "hypercorn": {"server"},
     "quart": {"web"},
     "quart_trio": {"web", "supervisor"},  # the supervisor names the type that it hands on

@@ -7,8 +7,6 @@ from contextlib import suppress
 from itertools import cycle, islice
 
 import attrs
-import h2.config
-import h2.connection
 import trio
 from tests.support.loopback import HOST, reset
 from tests.support.mistreated import MistreatedServer
@@ -65,16 +63,6 @@ async def _resets_unanswered(stream: trio.SocketStream) -> None:
     reset(stream)
 
 
-async def _closes_http2(stream: trio.SocketStream) -> None:
-    client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
-    client.initiate_connection()
-    headers = {":method": "GET", ":path": "/api/logs", ":authority": HOST, ":scheme": "http"}
-    client.send_headers(1, list(headers.items()), end_stream=True)
-    await stream.send_all(client.data_to_send())
-    await stream.receive_some()
-    await stream.receive_some()
-
-
 MANNERS: tuple[Manner, ...] = (
     _closes,
     _resets,
@@ -82,7 +70,6 @@ MANNERS: tuple[Manner, ...] = (
     _closes_amid_headers,
     _resets_amid_headers,
     _resets_unanswered,
-    _closes_http2,
 )
 
 

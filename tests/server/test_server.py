@@ -12,19 +12,16 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import h11
 import pytest
 import trio
-from h2.settings import SettingCodes
 from tests.support.loopback import reset
 from tests.support.waiting import PATIENCE, until
 from tests.support.web_server import (
     PIECE,
     SIZES,
-    H2Client,
     is_reset,
     open_hypercorn,
     open_server,
@@ -33,7 +30,6 @@ from tests.support.web_server import (
 )
 
 from natstream.server import connection
-from natstream.server import server as serving
 from natstream.server.connection import Limits
 from natstream.server.request_checks import SECURITY_HEADERS
 
@@ -149,31 +145,6 @@ async def test_a_client_that_goes_in_the_midst_of_a_send_ends_it_at_once(go: Any
         await receive_until(stream, b"xxx")
         await go(stream)
         assert await elapsed(lambda: until(lambda: server.account.living == 0)) < SOON
-
-
-@WAYS_TO_GO
-async def test_an_http2_client_that_goes_ends_its_responses_at_once(go: Any) -> None:
-    """All those that its connection carries."""
-    async with open_server() as server:
-        client = await server.connect_h2()
-        first, second = await client.get("/stream"), await client.get("/stream")
-        await client.read_until(lambda: {first, second} <= set(client.bodies))
-        await go(client.stream)
-        assert await elapsed(lambda: until(lambda: server.account.living == 0)) < SOON
-
-
-async def test_an_http2_client_that_resets_a_stream_ends_its_response_alone() -> None:
-    """The other one on the connection goes on."""
-    async with open_server() as server:
-        client = await server.connect_h2()
-        first, second = await client.get("/stream"), await client.get("/stream")
-        await client.read_until(lambda: {first, second} <= set(client.bodies))
-        client.h2.reset_stream(first)
-        await client.flush()
-        await until(lambda: server.account.living == 1)
-        server.account.end.set()
-        await client.read_until(lambda: second in client.ended)
-        assert client.bodies[second] == b"hello\ngoodbye\n"
 
 
 @WAYS_TO_GO
@@ -417,7 +388,7 @@ async def test_a_later_request_head_has_to_come_in_time_too() -> None:
 
 
 async def test_an_idle_connection_is_closed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also one of HTTP/2; a stream that runs is not idle."""
+    """A stream that runs is not idle."""
     monkeypatch.setattr(connection, "KEEP_ALIVE", 0.5)
     async with (
         open_server() as server,
@@ -426,11 +397,7 @@ async def test_an_idle_connection_is_closed_after_a_while(monkeypatch: pytest.Mo
     ):
         await receive_until(busy, b"hello")
         await receive_until(stream, b"one")
-        client = await server.connect_h2()
-        two = await client.get("/short/two")
-        await client.read_until(lambda: two in client.ended)
         assert await receive_all(stream) == b""
-        assert await elapsed(lambda: receive_all(client.stream)) < SOON
         server.account.end.set()
         await receive_until(busy, b"goodbye")
 
@@ -443,57 +410,14 @@ async def test_a_request_head_has_a_size_limit() -> None:
 
 
 @pytest.mark.parametrize("size", [15_000, 20_000, 60_000])
-@pytest.mark.parametrize("http2", [False, True])
-async def test_a_request_head_that_comes_whole_has_the_same_limit(size: int, http2: bool) -> None:
-    """h11 looks at one that has not come whole alone, and HTTP/2 unpacks 64 KiB."""
+async def test_a_request_head_that_comes_whole_has_the_same_limit(size: int) -> None:
+    """h11 looks at one that has not come whole alone."""
     expected = 431 if size > 16_384 else 200
-    async with open_server() as server:
-        if http2:
-            client = await server.connect_h2()
-            other = await client.get("/stream")
-            asked = await client.get("/short/one", headers=[("cookie", "a" * size)])
-            await client.read_until(lambda: asked in client.ended and other in client.bodies)
-            assert client.statuses[asked] == str(expected)
-        else:
-            async with await server.connect() as stream:
-                await stream.send_all(
-                    b"GET /short/one HTTP/1.1\r\nHost: x\r\nCookie: %b\r\n\r\n" % (b"a" * size)
-                )
-                assert b" %d " % expected in await receive_until(stream, b"\r\n\r\n")
-
-
-async def test_a_larger_limit_holds_for_http2_too() -> None:
-    """Whose own decoder takes 64 KiB."""
-    async with open_server(limits=Limits(max_header=200_000)) as server:
-        client = await server.connect_h2()
-        for size, status in ((150_000, "200"), (250_000, "431")):
-            asked = await client.get("/short/one", headers=[("cookie", "a" * size)])
-            await client.read_until(partial(client.ended.__contains__, asked))
-            assert client.statuses[asked] == status
-
-
-async def test_packed_headers_cost_no_memory_that_stays() -> None:
-    """A hundred bytes may unpack to 60 KB: such a request is answered, and none of it is kept."""
-    async with open_server() as server:
-        client = await server.connect_h2()
-        for _ in range(3):
-            # The second time, it is in the table of the connection's headers.
-            asked = await client.get(
-                "/length", method="POST", body=True, headers=[("x", "a" * 3_900)] * 15
-            )
-            await client.read_until(partial(client.resets.__contains__, asked))
-            assert client.statuses[asked] == "431"
-        assert server.account.requests == 0
-
-
-async def test_an_http2_connection_has_few_streams() -> None:
-    """A page needs a handful; each may hold the headers and the start of a body."""
-    async with open_server() as server:
-        client = await server.connect_h2()
-        await client.read_until(lambda: client.h2.remote_settings.max_concurrent_streams < 2**31)
-        assert client.h2.remote_settings.max_concurrent_streams == serving.H2_STREAMS
-        assert client.h2.remote_settings.max_header_list_size == 16_384
-        assert client.h2.remote_settings.enable_connect_protocol == 0
+    async with open_server() as server, await server.connect() as stream:
+        await stream.send_all(
+            b"GET /short/one HTTP/1.1\r\nHost: x\r\nCookie: %b\r\n\r\n" % (b"a" * size)
+        )
+        assert b" %d " % expected in await receive_until(stream, b"\r\n\r\n")
 
 
 # --- requests that reach no application -------------------------------------------------------
@@ -550,8 +474,7 @@ async def test_an_address_with_a_name_is_understood() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("http2", [False, True])
-async def test_an_application_that_gives_no_answer_has_one_given(method: str, http2: bool) -> None:
+async def test_an_application_that_gives_no_answer_has_one_given(method: str) -> None:
     """500, as all errors are told."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -560,20 +483,11 @@ async def test_an_application_that_gives_no_answer_has_one_given(method: str, ht
                 await receive()
                 await send({"type": f"lifespan.{end}.complete"})
 
-    async with open_server(app) as server:
-        if http2:
-            client = await server.connect_h2()
-            asked = await client.get("/", method=method)
-            await client.read_until(lambda: asked in client.ended)
-            status, body = client.statuses[asked].encode(), client.bodies.get(asked, b"")
-            names = set(client.headers[asked])
-        else:
-            async with await server.connect() as stream:
-                await stream.send_all(b"%b / HTTP/1.1\r\nHost: x\r\n\r\n" % method.encode())
-                head, _, body = (await receive_all(stream)).partition(b"\r\n\r\n")
-            status = head.split()[1]
-            names = {line.partition(b":")[0].decode() for line in head.splitlines()[1:]}
-        assert status == b"500"
+    async with open_server(app) as server, await server.connect() as stream:
+        await stream.send_all(b"%b / HTTP/1.1\r\nHost: x\r\n\r\n" % method.encode())
+        head, _, body = (await receive_all(stream)).partition(b"\r\n\r\n")
+        names = {line.partition(b":")[0].decode() for line in head.splitlines()[1:]}
+        assert head.split()[1] == b"500"
         assert {name.lower() for name in SECURITY_HEADERS} <= {name.lower() for name in names}
         assert bool(body) is (method == "GET")
 
@@ -585,16 +499,11 @@ async def test_closing_lets_responses_end_by_themselves() -> None:
     """They arrive whole; the server ends with the last of them, long before its grace is over."""
     async with open_server(grace=10.0) as server, await server.get("/stream") as stream:
         await receive_until(stream, b"hello")
-        client = await server.connect_h2()
-        second = await client.get("/stream")
-        await client.read_until(lambda: second in client.bodies)
         server.closing.set()
         await trio.sleep(0.2)
         assert not server.ended.is_set()
         server.account.end.set()
         assert (await receive_all(stream)).endswith(b"8\r\ngoodbye\n\r\n0\r\n\r\n")
-        await client.read_until(lambda: second in client.ended)
-        assert client.bodies[second] == b"hello\ngoodbye\n"
         assert await elapsed(server.ended.wait) < connection.LINGER + SOON
 
 
@@ -621,9 +530,7 @@ async def test_closing_ends_in_time_whatever_is_left(path: str) -> None:
     """A reader that has stalled, an application that does not end its streams: both are reset."""
     async with open_server(grace=1.0) as server, await server.get(path) as stream:
         await receive_until(stream, b"\r\n\r\n")
-        client = await server.connect_h2(credit=False)
-        await client.get(path)
-        await until(lambda: server.account.living == 2)
+        await until(lambda: server.account.living == 1)
         server.closing.set()
         assert 0.7 < await elapsed(server.ended.wait) < 1.0 + SOON
         assert server.account.living == 0
@@ -673,179 +580,6 @@ async def test_an_application_that_does_not_start_is_an_error() -> None:
             pass  # pragma: no cover
 
 
-# --- HTTP/2 -----------------------------------------------------------------------------------
-
-
-async def test_an_http2_stream_without_a_window_is_held_back_and_cut() -> None:
-    """Nothing is buffered without bound, and the other stream of the connection goes on."""
-    async with open_server(stall=0.5) as server:
-        client = await server.connect_h2(credit=False)
-        other = await client.get("/stream")
-        flood = await client.get("/flood")
-        await client.read_until(lambda: flood in client.resets)
-        assert len(client.bodies[flood]) < 65_536
-        assert server.account.sent <= 1
-        await until(lambda: server.account.living == 1)
-        server.account.end.set()
-        client.h2.increment_flow_control_window(65_535)
-        await client.flush()
-        await client.read_until(lambda: other in client.ended)
-        assert client.bodies[other] == b"hello\ngoodbye\n"
-
-
-async def test_hypercorn_still_buffers_without_bound() -> None:
-    """A whole response, for an HTTP/2 client that opens no window."""
-    async with open_hypercorn() as server:
-        client = await server.connect_h2(credit=False)
-        await client.get("/flood")
-        await until(lambda: server.account.sent > 100)
-
-
-async def test_an_http2_stream_arrives_whole() -> None:
-    """Through windows and buffers."""
-    async with open_server() as server:
-        client = await server.connect_h2()
-        first, second = await client.get("/sizes"), await client.get("/sizes")
-        await client.read_until(lambda: {first, second} <= client.ended)
-        assert client.bodies == {first: SIZES, second: SIZES}
-
-
-async def test_a_slow_http2_reader_is_not_cut() -> None:
-    """It opens its window by little, but it does."""
-    async with open_server(stall=0.5) as server:
-        client = await server.connect_h2(credit=False)
-        flood = await client.get("/flood")
-        await client.read_until(lambda: len(client.bodies.get(flood, b"")) == 65_535)
-        for _ in range(25):
-            await trio.sleep(0.1)
-            client.h2.increment_flow_control_window(10)
-            client.h2.increment_flow_control_window(10, flood)
-            await client.flush()
-        await client.read_until(lambda: len(client.bodies[flood]) == 65_535 + 250)
-        assert flood not in client.resets
-
-
-async def test_an_http2_stream_that_is_reset_in_the_midst_of_a_send_spoils_no_other() -> None:
-    """The frame that its task was sending is completed: the next headers build on it."""
-    async with open_server() as server:
-        client = await server.connect_h2()
-        client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 2**30})
-        client.h2.increment_flow_control_window(2**30)
-        flood = await client.get("/flood")
-        await client.read_until(lambda: flood in client.bodies)
-        sent = -1
-        while sent != server.account.sent:  # until the kernel takes no more
-            sent = server.account.sent
-            await trio.sleep(0.2)
-        held = await client.get("/short/held")  # its head has to wait
-        await until(lambda: server.account.requests == 2)
-        await trio.sleep(0.1)
-        client.h2.reset_stream(held)
-        client.h2.reset_stream(flood)
-        short = await client.get("/short/one")
-        await client.read_until(lambda: short in client.ended)
-        assert (client.statuses[short], client.bodies[short]) == ("200", b"one")
-
-
-async def break_with_a_body(client: H2Client) -> int:
-    """Send a body that is too large, and go on with it after the answer."""
-    stream_id = await client.get("/length", method="POST", body=True)
-    for _ in range(8):
-        await client.read_until(
-            lambda: (
-                stream_id in client.resets
-                or client.h2.local_flow_control_window(stream_id) >= 16_384
-            )
-        )
-        if stream_id in client.resets:
-            break
-        client.h2.send_data(stream_id, bytes(16_384))
-        await client.flush()
-        if stream_id in client.ended or stream_id in client.resets:
-            break
-    return stream_id
-
-
-async def break_with_a_path(client: H2Client) -> int:
-    """Ask for a path that is not ASCII."""
-    return await client.get("/ü")
-
-
-async def break_with_an_address(client: H2Client) -> int:
-    """Ask for what is no address."""
-    return await client.get("http://[x/")
-
-
-async def break_with_a_method(client: H2Client) -> int:
-    """Ask with one that is not ASCII."""
-    return await client.get("/", method="GÉT")
-
-
-async def break_with_a_tunnel(client: H2Client) -> int:
-    """Ask for a way to somebody else."""
-    return await client.ask([(":method", "CONNECT"), (":authority", "x:1")])
-
-
-async def break_with_a_websocket(client: H2Client) -> int:
-    """Ask for one, without its version, for which hypercorn waits."""
-    client.h2.config.validate_outbound_headers = False  # it is not offered
-    return await client.ask(
-        [(":method", "CONNECT"), (":protocol", "websocket"), *H2Client.address("/")]
-    )
-
-
-async def break_with_priorities(client: H2Client) -> int:
-    """Weigh more streams than a connection could have."""
-    for stream_id in range(1_001, 4_001, 2):
-        client.h2.prioritize(stream_id, weight=10)
-    return await client.get("/short/one")
-
-
-@pytest.mark.parametrize(
-    "break_it",
-    [
-        break_with_a_body,
-        break_with_a_path,
-        break_with_an_address,
-        break_with_a_method,
-        break_with_a_tunnel,
-        break_with_a_websocket,
-        break_with_priorities,
-    ],
-)
-async def test_one_broken_http2_request_leaves_the_others_alone(break_it: Any) -> None:
-    """The connection goes on: it may be a proxy's, with the streams of many clients."""
-    async with open_server() as server:
-        client = await server.connect_h2()
-        other = await client.get("/stream")
-        await client.read_until(lambda: other in client.bodies)
-        broken = await break_it(client)
-        await client.read_until(lambda: broken in client.resets or broken in client.ended)
-        server.account.end.set()
-        await client.read_until(lambda: other in client.ended)
-        assert client.bodies[other] == b"hello\ngoodbye\n"
-
-
-async def test_hypercorn_still_ends_with_one_broken_http2_request() -> None:
-    """The whole server, with all its connections."""
-    with pytest.RaisesGroup(UnicodeDecodeError, flatten_subgroups=True):
-        async with open_hypercorn() as server:
-            client = await server.connect_h2()
-            await break_with_a_path(client)
-            with trio.fail_after(PATIENCE):
-                await server.ended.wait()
-
-
-async def test_http2_by_upgrade() -> None:
-    """As `curl --http2` asks for it."""
-    async with open_server() as server, await server.connect() as stream:
-        await stream.send_all(
-            b"GET /short/one HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\n"
-            b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n"
-        )
-        await receive_until(stream, b"one")
-
-
 async def test_many_connect_at_once() -> None:
     """More than hypercorn's own backlog of 100, while the server is busy elsewhere."""
     async with open_server() as server:
@@ -858,8 +592,7 @@ async def test_many_connect_at_once() -> None:
         await until(lambda: server.account.living == 0)
 
 
-@pytest.mark.parametrize("http2", [False, True])
-async def test_a_connection_that_has_ended_leaves_nothing_for_the_collector(http2: bool) -> None:
+async def test_a_connection_that_has_ended_leaves_nothing_for_the_collector() -> None:
     """In a service that only grows now and then, it does not come for hours."""
 
     def connections() -> int:
@@ -869,12 +602,7 @@ async def test_a_connection_that_has_ended_leaves_nothing_for_the_collector(http
         gc.collect()
         gc.disable()
         try:
-            if http2:
-                client = await server.connect_h2()
-                await client.get("/stream")
-                stream = client.stream
-            else:
-                stream = await server.get("/stream")
+            stream = await server.get("/stream")
             await until(lambda: server.account.living == 1)
             assert connections() == 1
             await stream.aclose()

@@ -8,9 +8,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import attrs
-import h2.config
-import h2.connection
-import h2.events
 import hypercorn.trio
 import trio
 from hypercorn.config import Config
@@ -148,12 +145,6 @@ class Server:
         await stream.send_all(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         return stream
 
-    async def connect_h2(self, **options: Any) -> H2Client:
-        client = H2Client(await self.connect(), **options)
-        client.h2.initiate_connection()
-        await client.flush()
-        return client
-
 
 @asynccontextmanager
 async def _open(run: Callable[[Server], Awaitable[None]], account: Account, port: int) -> Any:
@@ -238,64 +229,3 @@ async def is_reset(stream: trio.SocketStream) -> bool:
     except trio.BrokenResourceError:
         return True
     return False
-
-
-@attrs.define
-class H2Client:
-    """A cleartext HTTP/2 client with prior knowledge.
-
-    It opens its windows again for what it reads, unless `credit` is false.
-    """
-
-    stream: trio.SocketStream
-    credit: bool = True
-    h2: h2.connection.H2Connection = attrs.field(
-        factory=lambda: h2.connection.H2Connection(
-            h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
-        )
-    )
-    bodies: dict[int, bytes] = attrs.field(factory=dict)
-    statuses: dict[int, str] = attrs.field(factory=dict)
-    headers: dict[int, dict[str, str]] = attrs.field(factory=dict)
-    ended: set[int] = attrs.field(factory=set)
-    resets: dict[int, int] = attrs.field(factory=dict)
-
-    async def flush(self) -> None:
-        await self.stream.send_all(self.h2.data_to_send())
-
-    @staticmethod
-    def address(path: str) -> list[tuple[str, str]]:
-        return [(":path", path), (":authority", "x"), (":scheme", "http")]
-
-    async def get(
-        self, path: str, *, method: str = "GET", body: bool = False, headers: Any = ()
-    ) -> int:
-        return await self.ask([(":method", method), *self.address(path), *headers], body=body)
-
-    async def ask(self, headers: list[tuple[str, str]], *, body: bool = False) -> int:
-        stream_id = self.h2.get_next_available_stream_id()
-        self.h2.send_headers(stream_id, headers, end_stream=not body)
-        await self.flush()
-        return stream_id
-
-    async def read_until(self, condition: Callable[[], bool]) -> None:
-        with trio.fail_after(PATIENCE):
-            while not condition():
-                data = await self.stream.receive_some()
-                assert data, "the server has closed the connection"
-                for event in self.h2.receive_data(data):
-                    self._take(event)
-                await self.flush()
-
-    def _take(self, event: object) -> None:
-        if isinstance(event, h2.events.ResponseReceived):
-            self.headers[event.stream_id] = dict(event.headers)  # type: ignore[arg-type] # text
-            self.statuses[event.stream_id] = self.headers[event.stream_id][":status"]
-        elif isinstance(event, h2.events.DataReceived):
-            self.bodies[event.stream_id] = self.bodies.get(event.stream_id, b"") + event.data
-            if self.credit:
-                self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-        elif isinstance(event, h2.events.StreamEnded):
-            self.ended.add(event.stream_id)
-        elif isinstance(event, h2.events.StreamReset):
-            self.resets[event.stream_id] = int(event.error_code)

@@ -5,8 +5,8 @@ client, until one of the two ends it. What the client does, or leaves undone, en
 connection and nothing else; nothing here waits for a client for ever.
 
 hypercorn's HTTP/1.1 and ASGI parts are used as they are, but for the small subclasses at the end,
-each of which names its reason; so is its HTTP/2 (see `http2`). Its `TCPServer` is replaced by
-`Connection`: there the faults are the structure. Written against hypercorn 0.18.0 and quart-trio
+each of which names its reason. Its `TCPServer` is replaced by `ClientConnection`: there the
+faults are the structure. Written against hypercorn 0.18.0 and quart-trio
 0.12.0; the tests named `test_hypercorn_still_…` fail when a new release makes one unnecessary.
 """
 
@@ -29,16 +29,18 @@ from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.events import Body, Response
 from hypercorn.protocol.events import Event as StreamEvent
-from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError, H11Protocol
+from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import EventWrapper, WorkerContext
 from hypercorn.typing import ConnectionState, LifespanState
 from hypercorn.utils import parse_socket_addr
 
-from natstream.server.http2 import BARE, H2, Acceptance
 from natstream.server.request_checks import Refused, check_head
 
 __all__ = ["LINGER", "ClientConnection", "Limits", "Shared"]
+
+# The headers of an answer that hypercorn gives because the application has given none.
+BARE = [(b"content-length", b"0"), (b"connection", b"close")]
 
 # Seconds that an idle connection is kept. Above the 60 s of common proxies, who should be the
 # ones to close: a request that is sent just as we close is lost.
@@ -106,7 +108,8 @@ class ClientConnection:
         self.shared = shared
         self._socket = sock
         self._tasks = TaskGroup()
-        self._arguments = (
+        self.protocol = _H11(
+            self,
             shared.app,
             shared.config,
             shared.context,
@@ -117,7 +120,6 @@ class ClientConnection:
             parse_socket_addr(sock.family, sock.getsockname()),
             self.protocol_send,
         )
-        self.protocol: _H11 | H2 = _H11(self, *self._arguments)
         shared.idle[self] = None
         self._patience = trio.CancelScope(
             deadline=trio.current_time() + shared.limits.header_timeout
@@ -127,7 +129,7 @@ class ClientConnection:
         self._sending = trio.Lock()
         self._allowance = AT_ONCE
         self._written = 0
-        self._acceptance = Acceptance()
+        self._acceptance = _Acceptance()
 
     @property
     def open(self) -> bool:
@@ -145,7 +147,7 @@ class ClientConnection:
             try:
                 with self._patience, suppress(trio.ClosedResourceError):
                     while data := await self.receive():
-                        if self.idle and isinstance(self.protocol, _H11):
+                        if self.idle:
                             self._wait_at_most(self.shared.limits.header_timeout)
                         if not self._finished:
                             await self._handle(RawData(data))
@@ -232,9 +234,6 @@ class ClientConnection:
             owed = int(self._sending.locked())
         if self._acceptance.stalled(self._written - owed, owed) >= stall:
             self.abort()
-        elif isinstance(self.protocol, H2):
-            for stream_id in self.protocol.stalled(stall):
-                self._tasks.spawn(self.protocol.cut, stream_id)
 
     def close(self) -> None:
         """Close it; what the kernel has taken is still delivered."""
@@ -250,11 +249,10 @@ class ClientConnection:
         """Let go of the protocol once it has all ended: the two refer to each other.
 
         The collector would find them after millions of other allocations: 3 KB for each reader
-        that has gone, 20 with HTTP/2.
+        that has gone.
         """
         self.protocol.forget()
         self.shared.idle.pop(self, None)
-        del self._arguments
 
     def _finish(self) -> None:
         """Close our end, and throw away what the client still sends (the rest of a body that is
@@ -286,19 +284,24 @@ class ClientConnection:
     async def _handle(self, event: Event) -> None:
         try:
             await self.protocol.handle(event)
-        except (H2ProtocolAssumedError, H2CProtocolRequiredError) as switch:
-            self.protocol.forget()
-            self.protocol = protocol = H2(self.take_turns, *self._arguments)
-            if isinstance(switch, H2CProtocolRequiredError):
-                await protocol.initiate(switch.headers, switch.settings)
-            else:
-                self._patience.deadline = trio.current_time() + KEEP_ALIVE
-                await protocol.initiate()
-            if switch.data:
-                await protocol.handle(RawData(switch.data))
         except Refused as refused:
             await self.send(refused.message)
             self._finish()
+
+
+@attrs.define
+class _Acceptance:
+    """Since when a client has accepted nothing of what it is owed."""
+
+    accepted: int = 0
+    since: float = math.inf
+
+    def stalled(self, accepted: int, owed: int) -> float:
+        """For how many seconds; asked every now and then with the bytes accepted in all."""
+        now = trio.current_time()
+        if not owed or accepted != self.accepted:
+            self.accepted, self.since = accepted, now
+        return now - self.since
 
 
 class _H11(H11Protocol):
@@ -314,11 +317,16 @@ class _H11(H11Protocol):
         vars(self).clear()
 
     async def _check_protocol(self, event: h11.Request) -> None:
-        # Before the request becomes a WebSocket, which hypercorn 0.18.0 waits for without an end.
+        # In place of hypercorn 0.18.0's own, which is where it changes to HTTP/2 in clear text.
+        # Before the request becomes a WebSocket, which it waits for without an end.
         # h11 looks at the size of what has not come whole alone.
-        limit = self._connection.shared.limits.max_header
-        check_head(event.method, event.target, event.headers, limit=limit)
-        await super()._check_protocol(event)
+        check_head(
+            event.method,
+            event.target,
+            event.headers,
+            http_version=event.http_version,
+            limit=self._connection.shared.limits.max_header,
+        )
 
     async def _send_error_response(self, status_code: int) -> None:
         wrong = "The headers are too large" if status_code == 431 else "This is no HTTP/1.1"

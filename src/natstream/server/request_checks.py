@@ -1,6 +1,6 @@
 """Requests that reach no application, and what they are told. Pure.
 
-In: a request's head, as HTTP/1.1 or HTTP/2 carried it. Out: nothing, or a `Refused`, which knows
+In: the head of a request over HTTP/1.1. Out: nothing, or a `Refused`, which knows
 its own answer: JSON, `{"error": …}`, with the headers that all our answers carry.
 """
 
@@ -25,6 +25,12 @@ SECURITY_HEADERS = {
 }
 
 
+# HTTP/2's preface is a request of HTTP/1.1's form, `PRI * HTTP/2.0`, so that old servers refuse it.
+ONLY_HTTP_1 = (
+    "natstream speaks HTTP/1.1 only, and no HTTP/2 in clear text. "
+    "Set the proxy or the client that sent this request to HTTP/1.1."
+)
+
 _PHRASES = {
     400: "Bad Request",
     404: "Not Found",
@@ -33,6 +39,7 @@ _PHRASES = {
     500: "Internal Server Error",
     501: "Not Implemented",
     503: "Service Unavailable",
+    505: "HTTP Version Not Supported",
 }
 
 
@@ -50,7 +57,7 @@ class Refused(Exception):
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """In lower case, as HTTP/2 wants them."""
+        """In lower case, as ASGI and hypercorn want them."""
         headers = SECURITY_HEADERS | {
             "Cache-Control": "no-store",
             "Content-Type": "application/json",
@@ -69,7 +76,7 @@ class Refused(Exception):
 
 
 def check_head(
-    method: bytes, target: bytes, headers: Headers, *, limit: int, overhead: int = 4
+    method: bytes, target: bytes, headers: Headers, *, http_version: bytes, limit: int
 ) -> None:
     """Whether a request can be given to the application.
 
@@ -77,8 +84,8 @@ def check_head(
         method: as sent.
         target: what it asks for, path and query.
         headers: names in lower case.
+        http_version: as sent, `1.1`.
         limit: bytes of all of it.
-        overhead: bytes that count for each header beside its name and value.
 
     Raises:
         Refused: it cannot.
@@ -88,7 +95,9 @@ def check_head(
     def refused(status: int, sentence: str) -> Refused:
         return Refused(status, sentence, bodiless=method == b"HEAD")
 
-    size = len(method) + len(target) + sum(len(n) + len(v) + overhead for n, v in headers)
+    if not http_version.startswith(b"1."):
+        raise refused(505, ONLY_HTTP_1)
+    size = len(method) + len(target) + sum(len(n) + len(v) + 4 for n, v in headers)
     if size > limit:
         raise refused(431, f"The request line and the headers may have {limit:,} bytes.")
     names = {name for name, _ in headers}

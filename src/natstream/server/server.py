@@ -1,9 +1,8 @@
 """hypercorn in a nursery: limits, closing, and whom to cut.
 
-In: an ASGI application, listening sockets, an event that says when to close. Out: HTTP/1.1 and
-HTTP/2 (cleartext: prior knowledge, or `Upgrade: h2c`) until that event and a bounded while
-longer. Of what goes wrong, only the application's own start gets out; a connection that fails
-is logged to `hypercorn.error`, like an exception of the application.
+In: an ASGI application, listening sockets, an event that says when to close. Out: HTTP/1.1 until
+that event and a bounded while longer. Of what goes wrong, only the application's own start gets
+out; a connection that fails is logged to `hypercorn.error`, like an exception of the application.
 """
 
 from __future__ import annotations
@@ -31,10 +30,6 @@ log = logging.getLogger("hypercorn.error")
 # The part of the grace that is kept for resetting those who have not ended by themselves.
 FORCED = 0.2
 
-# Streams of one HTTP/2 connection. A page needs a handful, and a proxy opens another connection;
-# but each may hold its headers, and hypercorn's 100 make a small packet into megabytes.
-H2_STREAMS = 32
-
 # Clients who are just being told that there are too many: each is a file descriptor a while
 # longer. As a part of those whom the limit lets in, and in all.
 REFUSED_SHARE, REFUSED_AT_ONCE = 0.05, 50
@@ -57,7 +52,7 @@ async def serve(
     Then nobody new is let in, idle connections are closed, and responses have until shortly
     before `grace` seconds are over to end by themselves: ending them is the application's part.
     What is left is reset. A client that accepts nothing of what it is owed for `stall` seconds
-    is cut, be it a connection or one stream of HTTP/2; after 1.25 of that at the latest.
+    is cut; after 1.25 of that at the latest.
 
     Past `limits.max_connections` the connection goes that has been idle for longest; where none is
     idle, the newest is told 503.
@@ -101,8 +96,7 @@ def _config(limits: Limits) -> Config:
     config.include_server_header = False
     # hypercorn's 1,000 would disconnect a proxy that polls, now and then, in the midst of its work.
     config.keep_alive_max_requests = 2**31
-    config.h11_max_incomplete_size = config.h2_max_header_list_size = limits.max_header
-    config.h2_max_concurrent_streams = H2_STREAMS
+    config.h11_max_incomplete_size = limits.max_header
     return config
 
 
