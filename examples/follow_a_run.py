@@ -1,10 +1,10 @@
-"""Follow one run of a machine to its end, or give up, as a job runner would.
+"""Follow one run of a machine to its end, or give up, as a job runner does.
 
     python examples/follow_a_run.py 0e286551c30586 --silence 60 --limit 3600
 
-The program prints the output of the machine. The stream ends when Fly reports that the machine
-has exited, after the lines before this report. The exit status is 0 then, and 1 if the machine
-was silent or ran for too long.
+The program prints the machine's output. Fly sends a line of its own when the machine has exited,
+and the program then ends after the machine's last line. The exit status is 0 if the machine exited,
+and 1 if it was silent or ran for too long.
 """
 
 import argparse
@@ -18,9 +18,9 @@ SYSTEM = Filter.from_query([("type", "system"), ("q", "machine exited")])
 
 
 async def finish_when_it_exits(hub: Hub, collector: LogCollector) -> None:
-    """Finish the machine when Fly reports its exit.
+    """Finish a machine when Fly reports its exit.
 
-    The report is a line of type `system`, so the readers of the collector do not get it.
+    The hub is needed for this, because the collector's readers never see Fly's own lines.
     """
     with hub.subscribe(SYSTEM) as reader:
         async for found in reader:

@@ -2,8 +2,8 @@
 
     python examples/machine_lines.py 0e286551c30586 --port 9999
 
-The program needs neither NATS nor the web application: it is a listener for log drains, and a
-reader of one machine. Press Ctrl-C to end it.
+The program needs neither NATS nor the web application, because it is only a listener and one
+machine's reader. Ctrl-C ends it.
 """
 
 import argparse

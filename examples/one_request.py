@@ -1,8 +1,8 @@
-"""Collect the output of a finished machine into a list, in a program that is as short as possible.
+"""Collect a finished machine's output into a list, in the shortest useful program.
 
     python examples/one_request.py
 
-The program sends a request to itself, as a log drain would.
+The program sends itself the lines that a log shipper would send.
 """
 
 import httpx
@@ -24,7 +24,7 @@ async def main() -> None:
         async with LogDrainServer(collector) as server, httpx.AsyncClient() as client:
             receipt = await client.post(f"{server.url}/", content=BODY)
             print(receipt.json())
-        # The end of the block has ended every stream, after its queued lines.
+        # Leaving the block has ended every stream, but the queued lines can still be read.
         print(await drain_channel(lines, timeout=5))
 
 

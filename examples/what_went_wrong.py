@@ -1,9 +1,9 @@
-"""Print the warnings and errors of every machine with their origin, from whole entries.
+"""Read whole entries instead of lines: the warnings and worse of every machine, with their origin.
 
     python examples/what_went_wrong.py --port 9999
 
-The hub keeps past entries, so the program first shows the last hundred of them. Press Ctrl-C to
-end it.
+The hub remembers entries, so the program first shows the last hundred that came before it reads.
+Ctrl-C ends it.
 """
 
 import argparse
