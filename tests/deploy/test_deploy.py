@@ -232,7 +232,12 @@ async def test_hypercorn_takes_its_settings_file(image: Image) -> None:
     words = [*command[0].replace("deploy/hypercorn.toml", str(settings)).split()]
     process = await trio.lowlevel.open_process(
         [*words, "-b", "127.0.0.1:0"],
-        env={**image.environ, "NATSTREAM_SOURCES": "drain", "NATSTREAM_DRAIN_BIND": "127.0.0.1:0"},
+        env={
+            **image.environ,
+            "NATSTREAM_SOURCES": "drain",
+            "NATSTREAM_DRAIN_BIND": "127.0.0.1:0",
+            "NATSTREAM_HEADER_TIMEOUT": "nonsense",
+        },
         stderr=subprocess.PIPE,
     )
     assert process.stderr is not None
@@ -246,6 +251,7 @@ async def test_hypercorn_takes_its_settings_file(image: Image) -> None:
             async with httpx.AsyncClient() as client:
                 assert (await client.get(f"{found[1]}/healthz")).json() == {"status": "ok"}
             assert "NATSTREAM_TOKEN is not set" in errors
+            assert "NATSTREAM_HEADER_TIMEOUT was removed and has no effect" in errors
             process.terminate()
             assert await process.wait() == 0
     finally:
