@@ -17,12 +17,15 @@ lint: .venv/ready-dev
 types: .venv/ready-dev
 	$(BIN)/mypy
 
+# Runs two tests for each core at the same time, because tests mostly wait. WORKERS=0 runs them one
+# after the other.
+WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 unit: .venv/ready-dev
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadgroup
 
-# Runs the property tests for hours. K=test_fly runs only a part of them.
+# Runs the property tests for hours, on every core. K=test_fly runs only a part of them.
 fuzz: .venv/ready-dev
-	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -m hypothesis $(if $(K),-k $(K))
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest --numprocesses=logical -m hypothesis $(if $(K),-k $(K))
 
 # Compares natstream with nchan, sse-starlette and bare sockets. For a part of the benchmarks:
 # ARGS="loads --loads 100x200 --seconds 5".

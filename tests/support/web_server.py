@@ -1,4 +1,8 @@
-"""An application that keeps account, served by natstream and by bare hypercorn; and raw clients."""
+"""An application that keeps account, served by natstream's server and by unmended hypercorn.
+
+`open_server()` and `open_hypercorn()` run it, so that a test can show that a fault is mended and
+that hypercorn still has it. The other functions are clients over bare connections.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +31,15 @@ PIECE = b"x" * 65_536
 
 @attrs.define
 class Account:
-    """What the application has seen."""
+    """What the application has counted."""
 
     requests: int = 0
     living: int = 0
-    """Streams that run."""
+    """Streams whose responses have not ended."""
     sent: int = 0
-    """Pieces that the server has taken from /flood."""
+    """Pieces of /flood that the server has accepted."""
     end: trio.Event = attrs.field(factory=trio.Event)
-    """Ends each /stream, as the application does when it closes."""
+    """Ends each /stream when it is set, as the application does when it closes."""
 
 
 @attrs.define
@@ -53,6 +57,7 @@ class _Stream(ResponseBody):
 
 
 def make_app() -> tuple[QuartTrio, Account]:
+    """Return an application of every kind of response, and its account."""
     app = QuartTrio(__name__)
     app.config["MAX_CONTENT_LENGTH"] = 65_536
     account = Account()
@@ -128,9 +133,10 @@ class Server:
     cancel: Callable[[], None]
     ended: trio.Event = attrs.field(factory=trio.Event)
     clients: list[trio.SocketStream] = attrs.field(factory=list)
-    """Reset in the end."""
+    """Connections, which are reset in the end."""
 
     async def connect(self, *, receive_buffer: int | None = None) -> trio.SocketStream:
+        """Connect to the server; a small `receive_buffer` is soon full."""
         sock = trio.socket.socket()
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -140,7 +146,7 @@ class Server:
         return stream
 
     async def get(self, path: str, **options: Any) -> trio.SocketStream:
-        """A connection over which `path` has been asked for."""
+        """Connect and send a GET request for `path`."""
         stream = await self.connect(**options)
         await stream.send_all(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         return stream
@@ -170,7 +176,7 @@ async def _open(run: Callable[[Server], Awaitable[None]], account: Account, port
 async def open_server(
     app: Any = None, *, grace: float = 2.0, stall: float = 20.0, limits: Limits | None = None
 ) -> AsyncIterator[Server]:
-    """`natstream.server.server.serve` on a free port."""
+    """Run natstream's server on a free port until the end of the block."""
     made, account = make_app()
     sock = listen(Bind("127.0.0.1", 0))
 
@@ -191,7 +197,7 @@ async def open_server(
 
 @asynccontextmanager
 async def open_hypercorn(*, grace: float = 0.2) -> AsyncIterator[Server]:
-    """hypercorn's own server: what happens without our mends."""
+    """Run hypercorn's own server, without natstream's corrections, until the end of the block."""
     app, account = make_app()
     config = Config()
     config.bind = ["127.0.0.1:0"]
@@ -206,7 +212,7 @@ async def open_hypercorn(*, grace: float = 0.2) -> AsyncIterator[Server]:
 
 
 async def receive_until(stream: trio.SocketStream, text: bytes) -> bytes:
-    """Everything up to the arrival of `text`; fails if the stream ends before."""
+    """Receive until `text` has come, and return all of it; fail if the stream ends before."""
     got = b""
     with trio.fail_after(PATIENCE):
         while text not in got:
@@ -217,13 +223,13 @@ async def receive_until(stream: trio.SocketStream, text: bytes) -> bytes:
 
 
 async def receive_all(stream: trio.SocketStream) -> bytes:
-    """Everything until the server closes."""
+    """Receive until the server closes the connection, and return all of it."""
     with trio.fail_after(PATIENCE):
         return b"".join([data async for data in stream])
 
 
 async def is_reset(stream: trio.SocketStream) -> bool:
-    """Read on to the end, and say whether that was a reset."""
+    """Read to the end of the connection, and return whether that was a reset."""
     try:
         await receive_all(stream)
     except trio.BrokenResourceError:
