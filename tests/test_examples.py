@@ -1,4 +1,4 @@
-"""The examples and the code in docs/library.md do what they say, when a user runs them."""
+"""The examples and the code in docs/library.md, run as a user would run them."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ async def test_follow_a_run_ends_with_the_machine() -> None:
 
 
 async def test_follow_a_run_gives_up() -> None:
-    """The example gives up after the silence that it was told, with status 1."""
+    """The example ends with status 1 after the silence that its option gives."""
     async with running("follow_a_run.py", "m1", "--silence", "0.2") as program:
         assert await program.line() == "m1 gave up after 0 lines"
         with trio.fail_after(20):
