@@ -1,4 +1,4 @@
-"""The address of a service, as short as a person types it → the URL of its stream. Pure."""
+"""The address of a service, as short as a person types it → the URL of its stream."""
 
 from __future__ import annotations
 
