@@ -44,9 +44,9 @@ def test_each_name_has_a_docstring_of_its_own(name: str) -> None:
 def test_a_name_that_is_not_exported_is_an_attribute_error() -> None:
     """A module that is loaded for an exported name does not export its other names here."""
     with pytest.raises(AttributeError, match="JournalReason"):
-        natstream.JournalReason  # noqa: B018  # the access is the test
+        getattr(natstream, "JournalReason")  # noqa: B009 - a type checker would object
     with pytest.raises(AttributeError, match="nothing_such"):
-        natstream.nothing_such  # noqa: B018  # the access is the test
+        getattr(natstream, "nothing_such")  # noqa: B009 - a type checker would object
 
 
 def test_dir_shows_every_exported_name() -> None:

@@ -15,7 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from natstream.client.client import EntryReceiver, open_log_stream
+    from natstream.client.client import open_log_stream
+    from natstream.client.receiver import EntryReceiver
     from natstream.drain.collector import LineReceiver, LogCollector, LogStream, drain_channel
     from natstream.drain.server import DrainLimits, LogDrainServer
     from natstream.entries.entry import Gap, LogEntry, Notice
@@ -72,6 +73,7 @@ _HOMES = (
     "drain.collector",
     "hub.hub",
     "drain.server",
+    "client.receiver",
     "client.client",
 )
 

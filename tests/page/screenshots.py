@@ -27,7 +27,8 @@ from tests.support.browser import (
 )
 from tests.support.mistreated import MistreatedServer
 
-from natstream.demo.traffic import encode, traffic
+from natstream.demo.line import encode
+from natstream.demo.traffic import traffic
 
 DOCS = Path(__file__).parents[2] / "docs"
 HISTORY = 300.0

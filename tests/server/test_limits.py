@@ -286,19 +286,19 @@ async def test_one_address_cannot_take_every_place_where_it_is_known() -> None:
                 assert "address" in answer.text if expected == 503 else True
 
 
-def test_places_that_are_left_take_no_memory() -> None:
-    """Links and addresses come without an end."""
-    places = ReaderQuota(10)
+def test_a_quota_that_is_no_longer_used_takes_no_memory() -> None:
+    """The quota forgets links and addresses without readers, since there is no end of new ones."""
+    quota = ReaderQuota(10)
     grant = Grant(time.time() + 60, (("app", "web"),))
-    with places.take(grant, "192.0.2.1"), places.take(grant, "192.0.2.2"):
-        assert len(places._taken) == 3
-    assert not places._taken
+    with quota.reserve(grant, "192.0.2.1"), quota.reserve(grant, "192.0.2.2"):
+        assert len(quota._readers) == 3
+    assert not quota._readers
 
 
-def test_the_last_place_of_a_link_is_given_once() -> None:
-    """Also to those who were let through together, before one of them took it."""
-    places = ReaderQuota(2)
+def test_the_last_reader_of_a_quota_is_reserved_once() -> None:
+    """A second reader is refused even if both passed the check before either reserved."""
+    quota = ReaderQuota(2)
     grant = Grant(time.time() + 60, (("app", "web"),))
-    places.check(grant, "")
-    with places.take(grant, ""), pytest.raises(TooManyReaders), places.take(grant, ""):
+    quota.check(grant, "")
+    with quota.reserve(grant, ""), pytest.raises(TooManyReaders), quota.reserve(grant, ""):
         pass

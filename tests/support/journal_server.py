@@ -1,6 +1,6 @@
 """Real nats-servers with JetStream, for journals: a single one, or a cluster of three on loopback.
 
-Both can be asked over JetStream's own API, so that a test sees what is stored without natstream.
+Both can be asked over JetStream's own API, so that a test sees the stored lines without natstream.
 """
 
 from __future__ import annotations

@@ -212,7 +212,7 @@ async def open_hypercorn(*, grace: float = 0.2) -> AsyncIterator[Server]:
 
 
 async def receive_until(stream: trio.SocketStream, text: bytes) -> bytes:
-    """Return what is received until `text` has come; fail if the stream ends before."""
+    """Receive until `text` has come, and return all of it; fail if the stream ends before."""
     got = b""
     with trio.fail_after(PATIENCE):
         while text not in got:
@@ -223,7 +223,7 @@ async def receive_until(stream: trio.SocketStream, text: bytes) -> bytes:
 
 
 async def receive_all(stream: trio.SocketStream) -> bytes:
-    """Return what is received until the server closes the connection."""
+    """Receive until the server closes the connection, and return all of it."""
     with trio.fail_after(PATIENCE):
         return b"".join([data async for data in stream])
 
