@@ -7,7 +7,7 @@ import trio
 from nats.errors import ProtocolError
 from tests.support.fake_nats import FakeNatsSession, open_fake_nats
 from tests.support.mistreated import PUBLISHER, MistreatedServer
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 from natstream.nats.connection import Login, NatsConnection
 
@@ -88,6 +88,43 @@ async def test_a_large_message_on_a_slow_network_is_a_sign_of_life() -> None:
             await until(lambda: connection.end)
     assert got == [b"x" * 50]
     assert connection.failure().words == "the server does not answer"
+
+
+async def test_a_sender_can_wait_for_the_network(nats_server: MistreatedServer) -> None:
+    """`wait_sent` returns once the network has accepted the commands, and not before."""
+    login = Login([nats_server.url], **PUBLISHER)
+    connection = NatsConnection(login, lambda: None)
+    await connection.wait_sent()  # There is nothing to wait for yet.
+    async with connection.connected({}):
+        for _ in range(8):
+            connection.send(b"PUB there.x 1000000\r\n%b\r\n" % (b"x" * 1_000_000))
+        assert connection.unsent > 8_000_000
+        with trio.fail_after(PATIENCE):
+            await connection.wait_sent()
+        assert connection.unsent == 0
+        with trio.fail_after(PATIENCE):
+            await connection.wait_sent()
+
+
+async def test_a_wait_for_a_network_that_accepts_nothing_can_be_cancelled() -> None:
+    """While the server reads nothing, `wait_sent` waits, and a cancel harms no later sender."""
+    hang_up = trio.Event()
+
+    async def talk(session: FakeNatsSession) -> None:
+        await session.greet()
+        await hang_up.wait()
+
+    async with open_fake_nats(talk) as url:
+        connection = NatsConnection(Login([url]), lambda: None, ping_interval=60)
+        async with connection.connected({"logs.>": lambda *message: None}):
+            connection.send(b"PUB there.x 30000000\r\n%b\r\n" % (b"x" * 30_000_000))
+            with trio.move_on_after(0.5) as scope:
+                await connection.wait_sent()
+            assert scope.cancelled_caught
+            connection.send(b"PUB there.x 0\r\n\r\n")
+            assert connection.end is None
+            hang_up.set()
+            await until(lambda: connection.end)
 
 
 async def test_commands_arrive_whole_and_in_order(nats_server: MistreatedServer) -> None:

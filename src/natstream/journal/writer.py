@@ -149,8 +149,8 @@ class Writer:
                 jetstream.connection.send(b"".join(commands))
                 self.room.unpark_all()
                 self.progress.unpark_all()
-            while jetstream.connection.unsent > UNSENT_BYTES:  # noqa: ASYNC110 - nats-py tells nobody
-                await trio.sleep(0.002)
+            while jetstream.connection.unsent > UNSENT_BYTES:
+                await jetstream.connection.wait_sent()
 
     async def watch(self, jetstream: JetStream) -> NoReturn:
         """See that the server acknowledges each line that is sent.

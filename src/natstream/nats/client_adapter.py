@@ -35,6 +35,8 @@ class ClientAdapter:
         # TLS, and before it sends the password. No public hook runs at that moment.
         self._connect_command = self.client._connect_command
         self.client._connect_command = self._connect_if_secure
+        self.flushed: asyncio.Future[None] | None = None
+        """Done once the network has accepted everything that was written; `None` before that."""
 
     def write(self, commands: bytes, loop: asyncio.AbstractEventLoop) -> None:
         """Give commands to the task that writes. Without a connection, do nothing.
@@ -48,7 +50,8 @@ class ClientAdapter:
         client._pending.append(commands)
         client._pending_data_size += len(commands)
         if client._flush_queue.empty():
-            client._flush_queue.put_nowait(loop.create_future())
+            self.flushed = loop.create_future()
+            client._flush_queue.put_nowait(self.flushed)
 
     async def parse(self, data: bytes = b"") -> None:
         """Parse what the client has read; the client calls this as its parser."""

@@ -159,6 +159,17 @@ class NatsConnection:
         if self.end is None:
             self._adapter.write(commands, self._event_loop)
 
+    async def wait_sent(self) -> None:
+        """Wait until the network has accepted the commands sent so far.
+
+        It may wait for ever if the connection ends, so the caller is to be cancelled then.
+        """
+        flushed = self._adapter.flushed
+        if flushed is None or flushed.done():
+            await trio.lowlevel.checkpoint()
+        else:
+            await trio_asyncio.run_aio_future(flushed)
+
     @property
     def unsent(self) -> int:
         """Bytes of commands that wait for the network."""
