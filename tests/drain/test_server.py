@@ -20,6 +20,7 @@ import attrs
 import httpx
 import pytest
 import trio
+import trio.testing
 
 from natstream.drain import server as drain
 from natstream.drain.bodies import read_entries
@@ -29,6 +30,7 @@ from natstream.entries.entry import LogEntry
 from natstream.errors import ListenError
 from natstream.hub.health import SourceState, SourceStatus
 from natstream.hub.hub import Hub, open_hub
+from natstream.hub.sink import Receipt
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "drain"
 TOKENS = ("rotated-out", "secret")
@@ -942,6 +944,47 @@ async def test_a_sender_that_disconnects_during_the_delivery_does_not_cut_it() -
                 await hub.began.wait()
         assert hub.fed < 3_500
     assert hub.fed == 3_500
+
+
+class CrowdedJournal:
+    """A `Storage` that accepts entries once it has room, and stores them only then."""
+
+    def __init__(self) -> None:
+        self.asked, self.room, self.stored = trio.Event(), trio.Event(), trio.Event()
+        self.keys: list[str] = []
+        self.entries: list[tuple[LogEntry, Receipt | None]] = []
+
+    def open_receipt(self, key: str) -> CrowdedJournal:
+        self.keys.append(key)
+        return self
+
+    async def confirmed(self) -> None:
+        await self.stored.wait()
+
+    async def publish(self, entries: Sequence[LogEntry], receipt: Receipt | None = None) -> None:
+        self.asked.set()
+        await self.room.wait()
+        self.entries += [(entry, receipt) for entry in entries]
+
+
+async def test_a_sender_waits_while_the_journal_is_crowded_and_until_it_has_stored() -> None:
+    """A body of one line waits too, and its receipt has the sender's name of the batch."""
+    journal = CrowdedJournal()
+    async with (
+        LogDrainServer(LogCollector(), journal=journal) as server,
+        connect(server) as sender,
+    ):
+        await sender.send(post(line("x"), b"Idempotency-Key: seven"))
+        with trio.fail_after(5):
+            await journal.asked.wait()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert (journal.keys, journal.entries) == (["seven"], [])
+        journal.room.set()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert [receipt for _, receipt in journal.entries] == [journal]
+        assert server.statistics().accepted == 0
+        journal.stored.set()
+        assert (await sender.reply()).json["accepted"] == 1
 
 
 async def test_a_large_batch_reaches_the_hub_in_runs() -> None:
