@@ -1,7 +1,8 @@
 """The nursery that owns everything: the hub, the sources and the servers.
 
-It starts them, restarts with backoff what fails, and ends them in order. Sources end first, so
-that no new lines come. Then readers get what is queued and a closing notice. The servers end last.
+The supervisor starts them, restarts a failed task with backoff, and ends them in order. Sources end
+first, so that no new lines come. Then readers get their queued lines and a closing notice. The
+servers end last.
 """
 
 from __future__ import annotations
@@ -209,7 +210,7 @@ async def _running_journal(core: Core) -> AsyncIterator[None]:
 async def keep_running(run: Callable[[], Awaitable[Any]], status: SourceStatus) -> None:
     """Run `run` again and again, with backoff, until it returns or is cancelled.
 
-    A `SourceError` says that a source lost what it reads. Any other exception is a bug of ours,
+    A `SourceError` says that a source lost its connection. Any other exception is a bug of ours,
     and is logged. Both are visible in `status`. The backoff starts anew once the task was up.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The `natstream` command. Each subcommand imports what it needs when it runs."""
+"""The `natstream` command. Each subcommand imports its modules when it runs."""
 
 from __future__ import annotations
 

@@ -80,4 +80,4 @@ class JournalStatistics:
     away: bool
     """Whether readers get only this process's own lines."""
     reason: str
-    """One word for what is wrong; empty while nothing is."""
+    """One word for the trouble; empty while there is none."""
