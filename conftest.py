@@ -1,6 +1,6 @@
 """Rules for the whole suite: how hard Hypothesis tries, what may be skipped, what runs together.
 
-`make unit` runs the suite in parallel: each worker of pytest-xdist takes the next test when it has
+`make unit` runs the suite in parallel: each worker of pytest-xdist gets the next test when it has
 finished one. Tests that share a fixture of their module stay together on one worker, because every
 worker that runs one of them would have to make the fixture for itself, for example an image.
 
@@ -29,8 +29,16 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 SKIP_NOTHING = os.environ.get("NATSTREAM_SKIP_NOTHING", "0") not in ("", "0")
 
 
+# Files and folders whose tests wait for servers, for up to half a minute each.
+LONG = {"test_soak.py", "test_benchmarks.py", "deploy", "journal"}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a module on one worker where they share a fixture."""
+    """Start long tests first, and keep a module's tests on one worker if they share a fixture.
+
+    A long test that started last would run alone, while the other workers have nothing to do.
+    """
+    items.sort(key=lambda item: LONG.isdisjoint(item.path.parts))
     for item in items:
         if isinstance(item, pytest.Function) and _shares_a_fixture(item):
             item.add_marker(pytest.mark.xdist_group(item.module.__name__))
