@@ -20,6 +20,8 @@ from tests.support.web_server import (
     receive_until,
 )
 
+from natstream.drain.collector import LogCollector
+from natstream.drain.server import LogDrainServer
 from natstream.server.request_checks import SECURITY_HEADERS
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -154,6 +156,17 @@ async def test_a_reader_that_asks_for_an_upgrade_and_goes_is_noticed() -> None:
         with trio.fail_after(PATIENCE):
             while server.account.living:
                 await trio.sleep(0.01)
+
+
+async def test_the_drain_refuses_the_preface_of_http2_too() -> None:
+    """A sender that speaks HTTP/2 to the drain, as one of gRPC does, is told what to change."""
+    async with LogDrainServer(LogCollector()) as drain:
+        assert drain.actual_port is not None
+        async with await trio.open_tcp_stream("127.0.0.1", drain.actual_port) as stream:
+            await stream.send_all(PREFACE + SETTINGS)
+            answer = await receive_all(stream)
+        assert answer.startswith(b"HTTP/1.1 505 ")
+        assert b"HTTP/1.1 only" in answer.partition(b"\r\n\r\n")[2]
 
 
 async def test_hypercorn_still_upgrades_to_http2_in_clear_text() -> None:

@@ -31,6 +31,7 @@ from tests.support.web_server import (
 
 from natstream.server import connection
 from natstream.server.connection import Limits
+from natstream.server.deadlines import LINGER
 from natstream.server.request_checks import SECURITY_HEADERS
 
 SOON = 1.0
@@ -504,7 +505,7 @@ async def test_closing_lets_responses_end_by_themselves() -> None:
         assert not server.ended.is_set()
         server.account.end.set()
         assert (await receive_all(stream)).endswith(b"8\r\ngoodbye\n\r\n0\r\n\r\n")
-        assert await elapsed(server.ended.wait) < connection.LINGER + SOON
+        assert await elapsed(server.ended.wait) < LINGER + SOON
 
 
 async def test_closing_lets_nobody_in_and_closes_the_idle_at_once() -> None:
