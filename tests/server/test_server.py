@@ -23,7 +23,6 @@ from tests.support.web_server import (
     PIECE,
     SIZES,
     is_reset,
-    open_hypercorn,
     open_server,
     receive_all,
     receive_until,
@@ -93,22 +92,6 @@ async def test_an_idle_stream_is_not_cut() -> None:
         await receive_until(stream, b"goodbye")
 
 
-async def test_hypercorn_still_waits_for_ever_for_a_reader_that_stops_reading() -> None:
-    """Even its end does: the send is shielded from it."""
-    async with open_hypercorn() as server:
-        stream = await server.get("/flood")
-        await receive_until(stream, b"xxx")
-        sent = -1
-        while sent != server.account.sent:  # until it is stuck
-            sent = server.account.sent
-            await trio.sleep(0.2)
-        server.closing.set()
-        await trio.sleep(1.0)
-        assert server.account.living == 1
-        assert not server.ended.is_set()
-        reset(stream)
-
-
 # --- clients that go --------------------------------------------------------------------------
 
 
@@ -160,18 +143,6 @@ async def test_a_client_that_goes_is_noticed_behind_a_request_that_waits(go: Any
         assert await elapsed(lambda: until(lambda: server.account.living == 0)) < SOON
         server.closing.set()
         assert await elapsed(server.ended.wait) < SOON
-
-
-async def test_hypercorn_still_does_not_notice_it_there() -> None:
-    """It reads nothing until the second request's turn."""
-    async with open_hypercorn() as server:
-        stream = await server.get("/stream")
-        await receive_until(stream, b"hello")
-        await stream.send_all(b"GET /short/later HTTP/1.1\r\nHost: x\r\n\r\n")
-        await trio.sleep(0.1)
-        await stream.aclose()
-        await trio.sleep(SOON)
-        assert server.account.living == 1
 
 
 # --- requests and responses -------------------------------------------------------------------
@@ -545,19 +516,6 @@ async def test_closing_waits_for_no_idle_connection_after_a_stream() -> None:
         await receive_until(stream, b"0\r\n\r\n")
         server.closing.set()
         assert await elapsed(server.ended.wait) < SOON
-
-
-async def test_hypercorn_still_keeps_a_quart_connection_that_is_idle() -> None:
-    """quart-trio's last send is cancelled by the disconnect that it causes, and with it the task
-    that would have closed the idle connection.
-    """
-    async with open_hypercorn(grace=2.0) as server, await server.get("/short/one") as stream:
-        await receive_until(stream, b"one")
-        await trio.sleep(0.1)
-        server.closing.set()
-        with trio.move_on_after(SOON) as waiting:
-            await server.ended.wait()
-        assert waiting.cancelled_caught
 
 
 async def test_cancelled_it_resets_everybody() -> None:

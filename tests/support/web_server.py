@@ -115,6 +115,14 @@ def make_app() -> tuple[QuartTrio, Account]:
     return app, account
 
 
+async def silent_app(scope: Any, receive: Any, send: Any) -> None:
+    """An application that starts and ends as it should, and answers no request."""
+    if scope["type"] == "lifespan":
+        for end in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{end}.complete"})
+
+
 SIZES = b"".join(b"%d" % (size % 10) * size for size in (1, 15, 16, 4_095, 70_000, 300_000, 2))
 
 
@@ -190,16 +198,25 @@ async def open_server(
 
 
 @asynccontextmanager
-async def open_hypercorn(*, grace: float = 0.2) -> AsyncIterator[Server]:
-    """hypercorn's own server: what happens without our mends."""
-    app, account = make_app()
+async def open_hypercorn(
+    app: Any = None, *, grace: float = 0.2, **settings: Any
+) -> AsyncIterator[Server]:
+    """Run hypercorn's own server on a free port, to show what happens without our mends.
+
+    settings: of hypercorn's `Config`.
+    """
+    made, account = make_app()
     config = Config()
     config.bind = ["127.0.0.1:0"]
     config.errorlog = None
     config.graceful_timeout = grace
+    for name, value in settings.items():
+        setattr(config, name, value)
 
     async def run(server: Server, **status: Any) -> None:
-        await hypercorn.trio.serve(app, config, shutdown_trigger=server.closing.wait, **status)
+        await hypercorn.trio.serve(
+            app or made, config, shutdown_trigger=server.closing.wait, **status
+        )
 
     async with _open(run, account, 0) as server:
         yield server
