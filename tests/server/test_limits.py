@@ -1,4 +1,4 @@
-"""What clients may use: at each limit an answer, and others are served."""
+"""The limits of what clients may use: each has an answer, and other clients are served."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from natstream.web.reader_quota import ReaderQuota
 # --- connections ------------------------------------------------------------------------------
 
 
-async def test_past_the_limit_the_connection_goes_that_was_idle_for_longest() -> None:
-    """Those that are asked something stay, and the newcomer is answered."""
+async def test_past_the_limit_the_connection_is_closed_that_was_idle_for_longest() -> None:
+    """The connection that was idle for longest is closed, and the new client is served."""
     async with open_server(limits=Limits(max_connections=3)) as server:
         reader = await server.get("/stream")
         await receive_until(reader, b"hello")
@@ -53,8 +53,8 @@ async def test_past_the_limit_the_connection_goes_that_was_idle_for_longest() ->
         await receive_until(reader, b"goodbye")
 
 
-async def test_where_none_is_idle_the_newest_is_told_to_come_again() -> None:
-    """503 with `Retry-After`; once somebody has gone there is room."""
+async def test_where_none_is_idle_the_new_client_is_told_to_come_again() -> None:
+    """The new client gets a 503 with `Retry-After`, and is served once a reader has gone."""
     async with open_server(limits=Limits(max_connections=2)) as server:
         readers = [await server.get("/stream") for _ in range(2)]
         for reader in readers:
@@ -68,7 +68,7 @@ async def test_where_none_is_idle_the_newest_is_told_to_come_again() -> None:
 
 
 async def test_idle_connections_and_garbage_leave_nothing_behind() -> None:
-    """Whoever comes in after many others have come and gone is served."""
+    """A client is served after many idle clients and clients that sent garbage."""
     async with open_server(limits=Limits(max_connections=5)) as server:
         for _ in range(100):
             await server.connect()
@@ -81,7 +81,7 @@ async def test_idle_connections_and_garbage_leave_nothing_behind() -> None:
 def test_listeners_together_leave_files_for_the_rest(
     files: int, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A tenth of them, and a hundred where there are enough, for sources, journal and files."""
+    """The listeners leave a tenth of the open files, or 200, for sources, journal and files."""
     settings = Settings.from_environ({"NATSTREAM_SOURCES": "drain", **variables})
     monkeypatch.setattr(resource, "getrlimit", lambda which: (files, files))
     shares = share_files(settings)
@@ -104,9 +104,11 @@ def test_listeners_together_leave_files_for_the_rest(
 def test_the_limit_of_open_files_is_raised_or_there_is_a_warning(
     connections: int | None, hard: int, named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For as many connections as are wanted; the warning names the setting that is too large."""
+    """The limit is raised as far as it can be; a warning names the setting that is too large."""
     raised: list[tuple[int, int]] = []
-    monkeypatch.setattr("natstream.config.process.gc", Mock())  # this process's own stays as it is
+    monkeypatch.setattr(
+        "natstream.config.process.gc", Mock()
+    )  # the collector of this process stays as it is
     monkeypatch.setattr(resource, "getrlimit", lambda which: (256, hard))
     monkeypatch.setattr(resource, "setrlimit", lambda which, limits: raised.append(limits))
     warning = tune_process(5_000, connections)
@@ -116,7 +118,7 @@ def test_the_limit_of_open_files_is_raised_or_there_is_a_warning(
 
 @contextmanager
 def few_files(files: int) -> Iterator[tuple[int, int]]:
-    """A service that may open so few files; the ports of its page and its drain."""
+    """Run a service that may open `files` files, and return the ports of its page and drain."""
     page, drain = free_port(), free_port()
     environ = {
         name: value
@@ -139,7 +141,7 @@ def few_files(files: int) -> Iterator[tuple[int, int]]:
 
 
 async def test_a_process_with_few_files_still_answers_when_connections_fill_it() -> None:
-    """Idle ones at the page's port and the drain's, more than the process may have files."""
+    """Both ports answer although more idle clients connect than the process may have files."""
     with few_files(150) as ports:
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(httpx.AsyncClient(timeout=PATIENCE))
@@ -174,7 +176,7 @@ async def connect(service: RunningService) -> trio.SocketStream:
 
 
 async def drain_of(service: RunningService) -> str:
-    """Where its drain listens, as it says."""
+    """Return the address on which the drain of the service listens."""
     await service.state("drain", "up")
     found = re.search(
         r"http://127\.0\.0\.1:\d+", service.service.core.health.sources["drain"].detail
@@ -184,7 +186,7 @@ async def drain_of(service: RunningService) -> str:
 
 
 async def test_the_number_of_connections_is_a_setting() -> None:
-    """One more than ten readers is told 503."""
+    """With ten connections allowed and in use, the eleventh gets a 503."""
     async with open_service(NATSTREAM_MAX_CONNECTIONS="10") as service, AsyncExitStack() as stack:
         for _ in range(10):
             await stack.enter_async_context(service.stream())
@@ -192,7 +194,7 @@ async def test_the_number_of_connections_is_a_setting() -> None:
 
 
 async def test_the_size_of_a_head_is_a_setting() -> None:
-    """Whether larger than usual, or smaller; also in HTTP/2's own words."""
+    """A limit of 8 KiB refuses a head of 30 KB, and a limit of 64 KiB accepts it."""
     for limit, status in (("8192", 431), ("65536", 200)):
         async with open_service(NATSTREAM_MAX_HEADER=limit) as service:
             answer = await service.get("/healthz", headers={"X": "a" * 30_000})
@@ -200,7 +202,7 @@ async def test_the_size_of_a_head_is_a_setting() -> None:
 
 
 async def test_the_time_for_a_head_is_a_setting() -> None:
-    """Who sends nothing is let go."""
+    """A client that sends nothing is disconnected after `NATSTREAM_HEADER_TIMEOUT`."""
     async with (
         open_service(NATSTREAM_HEADER_TIMEOUT="0.2") as service,
         await connect(service) as stream,
@@ -210,7 +212,7 @@ async def test_the_time_for_a_head_is_a_setting() -> None:
 
 
 async def test_the_size_of_a_drains_body_is_a_setting() -> None:
-    """413 past it."""
+    """A body that is larger than `NATSTREAM_DRAIN_MAX_BODY` gets a 413."""
     async with open_service(NATSTREAM_DRAIN_MAX_BODY="2_000") as service:
         drain = await drain_of(service)
         for size, status in ((1_000, 200), (3_000, 413)):
@@ -219,7 +221,7 @@ async def test_the_size_of_a_drains_body_is_a_setting() -> None:
 
 
 async def test_the_number_of_a_drains_requests_is_a_setting() -> None:
-    """503 past it, while others are in the making."""
+    """A request gets a 503 while `NATSTREAM_DRAIN_MAX_REQUESTS` others have not ended."""
     async with open_service(NATSTREAM_DRAIN_MAX_REQUESTS="2") as service:
         drain = await drain_of(service)
         statistics = service.service.core.metrics.drain
@@ -234,11 +236,14 @@ async def test_the_number_of_a_drains_requests_is_a_setting() -> None:
             assert (await service.client.post(drain, content=b"x")).status_code == 503
 
 
-# --- readers' places --------------------------------------------------------------------------
+# --- the quota of a link and of an address ----------------------------------------------------
 
 
-async def test_one_link_cannot_take_every_place() -> None:
-    """Half of them; the owner gets in, another link does, and a place that is left is free."""
+async def test_one_link_cannot_hold_the_whole_quota() -> None:
+    """A link may hold half of the quota; the owner and another link are still let in.
+
+    When a reader of the link leaves, the link may have another reader.
+    """
     link, other = grant_text(("app", "web")), grant_text(("app", "api"))
     async with closed_service(NATSTREAM_MAX_READERS="5") as service, AsyncExitStack() as stack:
         first = await stack.enter_async_context(AsyncExitStack())
@@ -260,8 +265,8 @@ async def test_one_link_cannot_take_every_place() -> None:
         await stack.enter_async_context(service.stream(headers=bearer(link)))
 
 
-async def test_one_address_cannot_take_every_place_where_it_is_known() -> None:
-    """Of IPv6, with all of its /64; where no header is trusted, nobody is told apart."""
+async def test_one_known_address_cannot_hold_the_whole_quota() -> None:
+    """An address of IPv6 counts with its /64; without a trusted header, no address counts."""
     for variables, status in (({"NATSTREAM_CLIENT_HEADER": "Fly-Client-IP"}, 503), ({}, 200)):
         async with (
             open_service(NATSTREAM_MAX_READERS="4", **variables) as service,
@@ -278,8 +283,8 @@ async def test_one_address_cannot_take_every_place_where_it_is_known() -> None:
                 assert "address" in answer.text if expected == 503 else True
 
 
-def test_places_that_are_left_take_no_memory() -> None:
-    """Links and addresses come without an end."""
+def test_a_quota_that_is_given_back_uses_no_memory() -> None:
+    """A quota forgets links and addresses without readers, because there is no end of them."""
     places = ReaderQuota(10)
     grant = Grant(time.time() + 60, (("app", "web"),))
     with places.take(grant, "192.0.2.1"), places.take(grant, "192.0.2.2"):
@@ -287,8 +292,8 @@ def test_places_that_are_left_take_no_memory() -> None:
     assert not places._taken
 
 
-def test_the_last_place_of_a_link_is_given_once() -> None:
-    """Also to those who were let through together, before one of them took it."""
+def test_the_last_reader_that_a_link_may_have_is_let_in_once() -> None:
+    """Of two readers that passed the check before either of them reserved, one is refused."""
     places = ReaderQuota(2)
     grant = Grant(time.time() + 60, (("app", "web"),))
     places.check(grant, "")

@@ -1,4 +1,4 @@
-"""An application that keeps account, served by natstream and by bare hypercorn; and raw clients."""
+"""An application that counts what it sees, served by natstream or by hypercorn, and raw clients."""
 
 from __future__ import annotations
 
@@ -24,18 +24,21 @@ from natstream.server.server import serve
 
 PIECE = b"x" * 65_536
 
+SOON = 1.0
+"""Seconds in which the server must notice that a client has gone."""
+
 
 @attrs.define
 class Account:
-    """What the application has seen."""
+    """What the application has seen so far."""
 
     requests: int = 0
     living: int = 0
-    """Streams that run."""
+    """Streams that run now."""
     sent: int = 0
-    """Pieces that the server has taken from /flood."""
+    """Pieces of /flood that the server has accepted."""
     end: trio.Event = attrs.field(factory=trio.Event)
-    """Ends each /stream, as the application does when it closes."""
+    """Set to end each /stream, as the application does when it closes."""
 
 
 @attrs.define
@@ -128,7 +131,7 @@ SIZES = b"".join(b"%d" % (size % 10) * size for size in (1, 15, 16, 4_095, 70_00
 
 @attrs.define
 class Server:
-    """A server that runs."""
+    """A server that runs, and the clients that a test has connected to it."""
 
     port: int
     account: Account
@@ -148,7 +151,7 @@ class Server:
         return stream
 
     async def get(self, path: str, **options: Any) -> trio.SocketStream:
-        """A connection over which `path` has been asked for."""
+        """Connect and send a request for `path`."""
         stream = await self.connect(**options)
         await stream.send_all(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         return stream
@@ -178,7 +181,7 @@ async def _open(run: Callable[[Server], Awaitable[None]], account: Account, port
 async def open_server(
     app: Any = None, *, grace: float = 2.0, stall: float = 20.0, limits: Limits | None = None
 ) -> AsyncIterator[Server]:
-    """`natstream.server.server.serve` on a free port."""
+    """Run natstream's own server on a free port."""
     made, account = make_app()
     sock = listen(Bind("127.0.0.1", 0))
 
@@ -223,7 +226,7 @@ async def open_hypercorn(
 
 
 async def receive_until(stream: trio.SocketStream, text: bytes) -> bytes:
-    """Everything up to the arrival of `text`; fails if the stream ends before."""
+    """Return everything up to the arrival of `text`; fail if the stream ends before."""
     got = b""
     with trio.fail_after(PATIENCE):
         while text not in got:
@@ -234,15 +237,23 @@ async def receive_until(stream: trio.SocketStream, text: bytes) -> bytes:
 
 
 async def receive_all(stream: trio.SocketStream) -> bytes:
-    """Everything until the server closes."""
+    """Return everything until the server closes."""
     with trio.fail_after(PATIENCE):
         return b"".join([data async for data in stream])
 
 
 async def is_reset(stream: trio.SocketStream) -> bool:
-    """Read on to the end, and say whether that was a reset."""
+    """Read to the end, and return whether the end was a reset."""
     try:
         await receive_all(stream)
     except trio.BrokenResourceError:
         return True
     return False
+
+
+async def elapsed(wait: Callable[[], Awaitable[object]]) -> float:
+    """Return the seconds that `wait` takes."""
+    start = trio.current_time()
+    with trio.fail_after(PATIENCE):
+        await wait()
+    return trio.current_time() - start

@@ -1,4 +1,4 @@
-"""The network between one natstream process and the journal, to be cut, or to lose messages."""
+"""The network between a natstream process and the journal: a test cuts it, or loses messages."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ PUBLICATION = re.compile(rb"HPUB \S+ _INBOX\.\w+\.a\.\d+ \d+ (\d+)\r\n")
 
 @attrs.define
 class Wire:
-    """Connections to a server on loopback, through a port of its own."""
+    """A port on loopback that forwards connections to a server."""
 
     server_port: int
     port: int = attrs.field(factory=free_port)
     is_cut: bool = False
-    """Nobody gets through, nor stays connected."""
+    """New connections are closed at once."""
     is_slow: bool = False
-    """What the server sends waits on its way."""
+    """While true, the bytes that the server sends are held back."""
     acks_to_lose: int = 0
-    """So many of the next acknowledgements do not arrive."""
+    """How many of the next acknowledgements are lost."""
     lines_to_lose: int = 0
-    """So many of the next lines do not arrive at the journal."""
+    """How many of the next lines are lost on their way to the journal."""
     _connections: set[trio.CancelScope] = attrs.field(factory=set)
 
     @classmethod
     @asynccontextmanager
     async def open(cls, server_port: int) -> AsyncIterator[Wire]:
-        """Let connections through until the end of the block."""
+        """Forward connections until the end of the block."""
         wire = cls(server_port)
         async with trio.open_nursery() as nursery:
             await nursery.start(trio.serve_tcp, wire._connect, wire.port)
@@ -89,7 +89,7 @@ class Wire:
 
 
 def without(what: re.Pattern[bytes], data: bytes, most: int) -> tuple[bytes, int]:
-    """What is left of some commands without those that begin so, and how many were left out."""
+    """Remove up to `most` commands that begin with `what`. Return the rest, and how many."""
     lost = 0
     while lost < most and (match := what.search(data)):
         data = data[: match.start()] + data[match.end() + int(match[1]) + 2 :]
