@@ -1,4 +1,4 @@
-"""An application that counts what it sees, served by natstream or by hypercorn, and raw clients."""
+"""An application that counts its requests, served by natstream or by hypercorn; raw clients."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ class HttpConnection:
         return False
 
     def _wait_for_client(self, seconds: float, what: str = "") -> None:
-        """Give the client `seconds`; `what` names in the answer to it what did not come in time."""
+        """Give the client `seconds`. `what` is the part of a request that it is late with then."""
         self._is_waiting = True
         expire_in(self.scope, seconds)
         self.late = f"{what} did not come within {seconds:g} s." if what else ""
@@ -179,7 +179,7 @@ class HttpConnection:
         expire_in(self.scope, seconds)
 
     def _skip_body(self) -> bool:
-        """Pass over what has arrived of the body. Return whether that was the rest of it."""
+        """Pass over the arrived bytes of the body. Return whether the body is complete."""
         try:
             while self._http.their_state is h11.SEND_BODY:
                 if self._next_event() is h11.NEED_DATA:

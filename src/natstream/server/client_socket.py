@@ -64,8 +64,8 @@ class ClientSocket:
     async def send(self, data: bytes) -> None:
         """Send all of `data`, or nothing more ever if the client has gone.
 
-        A cancellation waits until all is sent, because the client could not read what follows half
-        a piece. A client that accepts nothing is reset by `reset_if_stalled`, which ends the wait.
+        A cancellation waits until all is sent, because the client could not read the bytes after
+        half a piece. `reset_if_stalled` resets a client that accepts nothing, which ends the wait.
 
         The kernel mostly accepts all bytes at once. Then this is short, and not a checkpoint.
         """
@@ -129,16 +129,16 @@ class ClientSocket:
             self.reset()
 
     def finish(self) -> None:
-        """Send nothing more, and close our end; what was sent is still delivered."""
+        """Send nothing more, and close our end; bytes that were sent are still delivered."""
         self._is_finished = True
         half_close(self._socket)
 
     def close(self) -> None:
-        """Close the socket; what the kernel has accepted is still delivered."""
+        """Close the socket; bytes that the kernel has accepted are still delivered."""
         self._socket.close()
 
     def reset(self) -> None:
-        """Close the socket, and discard what the client has not accepted, also in the kernel."""
+        """Close the socket, and discard the bytes that the client has not accepted yet."""
         with suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
@@ -146,7 +146,7 @@ class ClientSocket:
 
 @attrs.define
 class StallClock:
-    """Measures for how long a client has accepted nothing of what it is owed."""
+    """Measures for how long a client has accepted none of the bytes that it is owed."""
 
     _accepted: int = 0
     _since: float = math.inf

@@ -94,7 +94,7 @@ class ClientConnection:
             parse_socket_addr(sock.family, sock.getsockname()),
             self._handle_outgoing,
         )
-        # Around all reading. Its deadline is when the client must have done what is due next.
+        # Around all reading. Its deadline is for the client's next step, for example its headers.
         self._reading = trio.CancelScope()
         expire_in(self._reading, shared.limits.header_timeout)
         shared.idle[self] = None
@@ -154,7 +154,7 @@ class ClientConnection:
             expire_in(self._reading, KEEP_ALIVE if is_idle else math.inf)
 
     def _finish(self) -> None:
-        """Close our end; `run` lingers, because it goes on reading and discards what it reads."""
+        """Close our end. `run` lingers, because it goes on reading and discards the bytes."""
         if not self.socket.is_finished:
             self.socket.finish()
             expire_in(self._reading, LINGER)

@@ -53,8 +53,8 @@ async def serve(
 
     Args:
         grace: seconds from `closing` to the end at the latest.
-        stall: seconds; a client that accepts nothing of what it is owed for so long is reset, after
-            a quarter more at the latest.
+        stall: seconds; a client that is owed bytes and accepts none for so long is reset, a quarter
+            of `stall` later at the latest.
         limits: what clients may use, and how long they may take.
 
     Raises:
