@@ -24,6 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("hub", "client"),
     ("nats", "drain"),
     ("journal", "web"),
+    ("core",),
     ("supervisor",),
     ("cli", "demo", "asgi"),
 )
@@ -34,9 +35,12 @@ FACE = {"natstream", "__main__"}
 PURE = {
     "entries",
     "formats",
+    "config.combinations",
     "config.diagnostics",
     "config.setting_types",
     "config.settings",
+    "config.unused",
+    "config.variables",
     "drain.bodies",
     "drain.content_encoding",
     "hub.backlog",
@@ -57,7 +61,7 @@ HOMES = {
     "h11": {"drain.http1", "server"},
     "hypercorn": {"server"},
     "quart": {"web"},
-    "quart_trio": {"web", "supervisor"},  # the supervisor names the type that it hands on
+    "quart_trio": {"web", "core", "supervisor"},  # these two name the type that they hand on
     "werkzeug": {"web"},
     "itsdangerous": {"web"},
     "prometheus_client": {"web"},

@@ -1,4 +1,4 @@
-"""SIGTERM with 1,000 readers, 20 of them stalled, and drains in flight: it ends in order."""
+"""SIGTERM with 1,000 readers, of which 20 stall, and with unfinished drain requests."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ __all__ = ["closing"]
 
 READERS = 1_000
 STALLED = 20
-# They ask for so many lines at once, more than the kernel takes for them.
+# Stalled readers request so many lines at once, more than fit into the kernel's buffers.
 REPLAY = 20_000
 GRACE = 5.0
-# Lines a second before, and at the moment of the signal so many at once, which are queued then.
+# Lines a second before the signal, and lines at once that are queued when it comes.
 RATE = 50
 BURST = 200
 STEADY = 2.0
 SENDERS = 2
 BATCH = 2
-# Bodies that are half there when the signal comes; of one half of them the rest comes soon after.
+# Bodies of which half has arrived at the signal; five of them are completed soon after it.
 HALVES = 10
 REST_AFTER = 0.2
 GROUP = 50
@@ -41,7 +41,7 @@ CLOSING = "natstream is closing"
 
 @attrs.define
 class _Recorded:
-    """A reader that only records, since a thousand of them share a core; it is read later."""
+    """A reader that only records, because a thousand share a core; it is parsed later."""
 
     parts: list[bytes] = attrs.field(factory=list)
 
@@ -53,7 +53,7 @@ class _Recorded:
                     self.parts.append(bytes(part))
 
     async def read(self, labels: list[str]) -> tuple[Seen, bool]:
-        """What it has seen of all these lines, and whether the response came to its proper end."""
+        """Return its lines with these labels, and whether the response ended in order."""
         stream = trio.testing.MemoryReceiveStream()
         stream.put_data(b"".join(self.parts))
         stream.put_eof()
@@ -62,7 +62,7 @@ class _Recorded:
         try:
             while True:
                 for event in await events.receive():
-                    seen.take(event)
+                    seen.add(event)
         except trio.EndOfChannel:
             return seen, True
         except trio.BrokenResourceError:
@@ -71,7 +71,7 @@ class _Recorded:
 
 @attrs.define
 class _Half:
-    """A body of which the second half comes when the service has been told to end, if at all."""
+    """A request whose second half comes after the signal, or never."""
 
     label: str
     goes_on: bool
@@ -87,7 +87,7 @@ class _Half:
                 self.status = await sender.exchange(request[-50:] if self.goes_on else b"")
 
     def misses(self, seen: Seen) -> list[str]:
-        """Whether a reader did not get it whole if it was accepted, or a part of it if not."""
+        """Return a complaint if a reader lacks an accepted body, or got a part of another."""
         got = seen.next.get(self.label, 0)
         if got == (BATCH if self.status == 200 else 0) and not seen.missing(self.label):
             return []
@@ -95,7 +95,7 @@ class _Half:
 
 
 async def closing(soak: Soak) -> Findings:
-    """SIGTERM."""
+    """Send SIGTERM to a busy service, which has to end in order."""
     findings = Findings()
     grace = min(GRACE, soak.seconds(GRACE, 2.0))
     recorded = [_Recorded() for _ in range(soak.times(READERS, 50))]
@@ -152,7 +152,7 @@ async def closing(soak: Soak) -> Findings:
 
 
 async def _join(service: ServiceProcess, recorded: list[_Recorded], nursery: trio.Nursery) -> None:
-    """Connect them in groups, as a thousand at once are another matter."""
+    """Connect the readers in groups, because a thousand at once are a different fault."""
     for first in range(0, len(recorded), GROUP):
         group = recorded[first : first + GROUP]
         for reader in group:
@@ -161,7 +161,7 @@ async def _join(service: ServiceProcess, recorded: list[_Recorded], nursery: tri
 
 
 async def _stall(port: int) -> trio.socket.SocketType:
-    """A reader that asks for much and reads nothing."""
+    """Connect a reader that requests many lines and reads nothing."""
     sock = trio.socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     await sock.connect((HOST, port))

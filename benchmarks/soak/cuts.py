@@ -1,4 +1,4 @@
-"""A resuming reader is cut 1,000 times under load, and the service restarted 20 times."""
+"""A resuming reader is cut 1,000 times under load, and the service is restarted 20 times."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ __all__ = ["cuts"]
 CUTS = 1_000
 RESTARTS = 20
 RATE = 2_000
-# Half a second of lines: who stays away for longer has lost some, and has to be told how many.
+# Half a second of lines, so that a reader that is away for longer misses a known number.
 BACKLOG = 1_000
 GRACE = 5.0
 LONGEST = 0.06
 RETRY = 0.05
 AWAY = 0.7
-# One in so many stays away for longer.
+# One of so many cuts is longer.
 TOO_LONG = 30
 
 
 async def cuts(soak: Soak) -> Findings:
-    """Connections are cut, and so is the service."""
+    """Cut connections and restart the service; readers have to learn what they missed."""
     findings = Findings()
     async with (
         MistreatedServer.run() as nats,
@@ -48,7 +48,7 @@ async def cuts(soak: Soak) -> Findings:
 
 
 async def _cut(service: ServiceProcess, count: int, findings: Findings) -> None:
-    """Read for a moment, leave in the midst of it, come back; now and then too late."""
+    """Read for a moment, disconnect at any point and resume; sometimes too late."""
     seen = Seen()
     late = refused = 0
     while seen.connections < count and refused < count:
@@ -58,7 +58,7 @@ async def _cut(service: ServiceProcess, count: int, findings: Findings) -> None:
                 with trio.move_on_after(random.uniform(0, LONGEST)):
                     while True:
                         for event in await stream.receive():
-                            seen.take(event)
+                            seen.add(event)
                 seen.id = stream.id
                 if random.random() < 0.5:
                     reset(stream.stream)
@@ -81,7 +81,7 @@ async def _cut(service: ServiceProcess, count: int, findings: Findings) -> None:
 
 
 async def _restart(service: ServiceProcess, lines: Lines, count: int, findings: Findings) -> None:
-    """What a process remembers ends with it, which a reader that comes back has to be told."""
+    """Restart the service, which has to announce a gap because its backlog is lost."""
     seen = Seen()
     statuses: list[int | None] = []
     late: list[str] = []
@@ -99,7 +99,7 @@ async def _restart(service: ServiceProcess, lines: Lines, count: int, findings: 
             gaps, holes = seen.gaps, len(seen.holes)
             await service.start()
             await service.ready()
-            # A line that is being published right now counts as before.
+            # A line that is being published now counts as published before.
             ready = lines.next + RATE // 10
             await seen.wait_for("nats", ready)
             late += [str(hole) for hole in seen.holes[holes:] if hole.end > ready]

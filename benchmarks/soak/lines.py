@@ -15,7 +15,7 @@ from tests.support.waiting import seconds_until
 
 __all__ = ["Lines", "Seen", "follow", "make_line"]
 
-# As an EventSource comes back, but sooner: there is only one.
+# Seconds until a reader reconnects, fewer than those of an EventSource.
 RETRY = 0.05
 _LINE = re.compile(r"(\S+) (\d+)(?: .*)?")
 
@@ -27,36 +27,36 @@ def make_line(label: str, number: int) -> bytes:
 
 @attrs.define
 class Lines:
-    """A publisher of numbered lines on a NATS server, beginning with 0."""
+    """Publishes numbered lines on a NATS server, from 0 on."""
 
     nats: MistreatedServer
     label: str = "nats"
     next: int = 0
-    """How many it has tried to publish; after a failure nobody knows which of the last arrived."""
+    """Number of lines that it tried to publish; after a failure the last ones may be missing."""
 
     async def publish(self, count: int) -> None:
-        """Publish the next `count`; returns when the server has taken them.
+        """Publish the next `count` lines; return when the server has received them.
 
         Raises:
-            OSError, trio.BrokenResourceError: the server has not, or not all.
+            OSError, trio.BrokenResourceError: the server may not have received all lines.
         """
         async with self.nats.publisher() as publisher:
-            await publisher.publish(self._take(count))
+            await publisher.publish(self._next_lines(count))
 
     async def flow(self, rate: float) -> None:
-        """Publish so many a second, for ever; while the server is away, none."""
+        """Publish so many lines a second until cancelled, and none while the server is away."""
         while True:
             with suppress(OSError, trio.BrokenResourceError):
                 async with self.nats.publisher() as publisher:
                     started, done = trio.current_time(), 0
                     while True:
                         due = int((trio.current_time() - started) * rate)
-                        await publisher.publish(self._take(due - done))
+                        await publisher.publish(self._next_lines(due - done))
                         done = due
                         await trio.sleep(max(0.01, 1 / rate))
             await trio.sleep(RETRY)
 
-    def _take(self, count: int) -> list[tuple[str, bytes]]:
+    def _next_lines(self, count: int) -> list[tuple[str, bytes]]:
         first, self.next = self.next, self.next + count
         return [(SUBJECT, make_line(self.label, number)) for number in range(first, self.next)]
 
@@ -66,13 +66,13 @@ class Lines:
 
 @attrs.frozen
 class Hole:
-    """Lines that did not come."""
+    """Lines that a reader did not get, with consecutive numbers."""
 
     label: str
     first: int
     end: int
     told: dict[str, Any] | None
-    """The gap that was announced where they are missing, as the reader was told of it."""
+    """The gap that was announced to the reader at this point, if any."""
 
     @property
     def missing(self) -> int:
@@ -80,7 +80,7 @@ class Hole:
 
     @property
     def is_told(self) -> bool:
-        """Whether it was announced, with its number where one was named."""
+        """Whether it was announced, with the right number if a number was given."""
         if self.told is None:
             return False
         missed = self.told["missed"]
@@ -91,21 +91,21 @@ class Hole:
 
 @attrs.define
 class Seen:
-    """What one reader has got, over all its connections, and what was wrong with it."""
+    """The lines that one reader got over all its connections, and the faults among them."""
 
     lines: int = 0
     next: dict[str, int] = attrs.field(factory=dict)
-    """The number after the last line, by label; given 0, the first line has to be the first."""
+    """The next number by label; 0 from the start means that line 0 must not be missing."""
     holes: list[Hole] = attrs.field(factory=list)
     gaps: int = 0
-    """Announcements that lines are missing."""
+    """Number of announced gaps."""
     doubled: list[str] = attrs.field(factory=list)
     notices: list[str] = attrs.field(factory=list)
     id: str = ""
     connections: int = 0
     _told: dict[str, dict[str, Any]] = attrs.field(factory=dict)
 
-    def take(self, event: Event) -> None:
+    def add(self, event: Event) -> None:
         data = event.data
         self.id = event.id
         if "app" not in data:
@@ -125,7 +125,7 @@ class Seen:
         if number < expected:
             self.doubled.append(f"{label} {number} after {expected - 1}")
             return
-        # Announced with a number, some have to be missing.
+        # A gap with a number is wrong if no line is missing.
         is_hole = told is not None and told["missed"] and not told.get("at_most")
         if number > expected or is_hole:
             self.holes.append(Hole(label, expected, number, told))
@@ -133,17 +133,18 @@ class Seen:
 
     @property
     def silent(self) -> list[str]:
-        """Holes that were not announced, or whose announcement says another number."""
+        """Holes that were not announced, or with a wrong number."""
         return [str(hole) for hole in self.holes if not hole.is_told]
 
     def missing(self, label: str) -> int:
-        """How many lines of the label did not come, between the first and the last that did."""
+        """Return the number of missing lines of a label, between its first and its last line."""
         return sum(hole.missing for hole in self.holes if hole.label == label)
 
     async def wait_for(self, label: str, number: int) -> float:
-        """Wait until all lines of the label before this number have come, or were passed over.
+        """Wait until a line of the label with at least this number is next.
 
-        Returns after how many seconds it was; infinity: never.
+        Returns:
+            The seconds that it took; infinity if it did not happen in time.
         """
 
         async def has_come() -> bool:
@@ -153,13 +154,13 @@ class Seen:
 
 
 async def follow(port: int, seen: Seen) -> None:
-    """Read for ever, coming back where it left off whenever the response ends."""
+    """Read until cancelled, and resume after the last line whenever the response ends."""
     while True:
         with suppress(OSError, trio.BrokenResourceError, trio.EndOfChannel):
             async with EventStream.open(port, last_event_id=seen.id) as stream:
                 seen.connections += 1
                 while True:
                     for event in await stream.receive():
-                        seen.take(event)
+                        seen.add(event)
                     seen.id = stream.id
         await trio.sleep(RETRY)

@@ -1,4 +1,4 @@
-"""The nats-server is killed, stopped and restarted 20 times; credentials are wrong and revoked."""
+"""A nats-server that is killed, paused and restarted 20 times; credentials that are refused."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from benchmarks.soak.lines import Lines, Seen, follow
 __all__ = ["outage"]
 
 ROUNDS = 20
-# Seconds from the server's return, or from the mend of the credentials.
+# Seconds to reconnect after the server's return, or after the credentials are right again.
 BACK = 2.5
 MENDED = 35.0
-# What is refused is tried again every 30 s; in a short run sooner.
+# Seconds until refused credentials are tried again in a short run, instead of 30.
 SHORT_RETRY = 1.0
-# Lines a second, all the time; and after each return so many more, each of which has to come.
+# Lines a second all the time; and lines after each return, of which none may be missing.
 RATE = 300
 SURE = 50
 AWAY = 1.0
@@ -45,14 +45,14 @@ async def _restart(nats: MistreatedServer, service: ServiceProcess) -> None:
 
 
 async def _freeze(nats: MistreatedServer, service: ServiceProcess) -> None:
-    """Until it is missed: that takes two unanswered PINGs."""
+    """Pause the server until the service notices, which takes two unanswered PINGs."""
     nats.pause()
     await seconds_until(lambda: _is_in(service, "lost"))
     nats.resume()
 
 
 async def _blink(nats: MistreatedServer, service: ServiceProcess) -> None:
-    """Too short to be missed: no connection ends, and no line is lost."""
+    """Pause the server so briefly that no connection ends and no line is lost."""
     nats.pause()
     await trio.sleep(AWAY)
     nats.resume()
@@ -62,7 +62,7 @@ MANNERS = (_kill, _restart, _blink, _kill, _restart)
 
 
 async def outage(soak: Soak) -> Findings:
-    """The NATS server goes and comes."""
+    """Mistreat the NATS server and the credentials; the service has to reconnect each time."""
     rounds, credentials = Findings(), Findings()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_mistreat_server, soak, rounds)
@@ -142,7 +142,7 @@ async def _refuse_credentials(soak: Soak, findings: Findings) -> None:
 
 
 async def _publish_surely(sure: Lines, seen: Seen) -> None:
-    """Publish lines of which none may be missing, and wait until they have come."""
+    """Publish lines of which none may be missing, and wait until the reader has them."""
     await sure.publish(SURE)
     await seen.wait_for("sure", sure.next)
 
@@ -153,7 +153,7 @@ async def _is_in(service: ServiceProcess, state: str) -> bool:
 
 
 async def _connects_again(service: ServiceProcess, connects: float) -> float:
-    """Wait until it has. Returns after how many seconds it was; infinity: never."""
+    """Wait until the service has connected again. Return the seconds, or infinity."""
 
     async def has_connected() -> bool:
         return await service.metric(CONNECTS) > connects and await _is_in(service, "up")

@@ -17,20 +17,20 @@ __all__ = ["stall"]
 
 READERS = DEAF = 100
 RATE = 1_000
-# A stalled reader is looked for every eighth of that (`serving`), and lines must first come.
+# The server looks for stalled readers every eighth of that, and lines have to come first.
 STALL = 20.0
 MARGIN = 1.25
 SETTLE = 2.0
 MEMORY = 30.0
-# The others' p99 may be so many times what it is without stalled readers, and so many ms more.
+# The p99 of other readers may be so many times that without stalled readers, plus so many ms.
 TIMES, MORE = 2.0, 20.0
-# Full before the first figure is taken: its growth is none of the readers'.
+# The backlog is full before the first figure, so that its growth does not count.
 BACKLOG = 2_000
 PATH = "/api/logs"
 
 
 async def stall(soak: Soak) -> Findings:
-    """Readers never read."""
+    """Let readers stall; they have to be cut, and the others may not notice."""
     findings = Findings()
     deadline = min(STALL, soak.seconds(STALL, 2.0))
     readers, deaf = soak.times(READERS, 10), soak.times(DEAF, 10)

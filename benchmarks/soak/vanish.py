@@ -1,4 +1,4 @@
-"""10,000 readers connect and vanish, 200 at a time, in every manner: nothing of them stays."""
+"""10,000 readers that connect and vanish in every manner, 200 at a time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ READERS = 10_000
 GROUP = 200
 MEMORY = 10.0
 ASK = f"GET /api/logs HTTP/1.1\r\nHost: {HOST}\r\nAccept: text/event-stream\r\n\r\n".encode()
-# Lines flow meanwhile, so that each reader is written to; the backlog has been full before.
+# Lines a second, so that each reader is written to; the backlog is full before.
 RATE = 200
 BACKLOG = 1_000
 
@@ -41,7 +41,7 @@ async def _resets(stream: trio.SocketStream) -> None:
 
 
 async def _closes_half(stream: trio.SocketStream) -> None:
-    """And waits until the service closes the other half."""
+    """Close the sending side, and wait until the service closes the other."""
     await stream.send_all(ASK)
     await stream.receive_some()
     await stream.send_eof()
@@ -87,7 +87,7 @@ class _State:
 
     @classmethod
     async def least(cls, service: ServiceProcess) -> _State:
-        """The connections that ask for it come and go, so it is asked for a while."""
+        """Return the least of several looks, because each look opens a connection itself."""
         states = []
         for _ in range(20):
             states.append(await cls.of(service))
@@ -107,7 +107,7 @@ class _State:
 
 
 async def vanish(soak: Soak) -> Findings:
-    """Readers connect and vanish."""
+    """Let readers vanish; no task, file or memory of them may remain."""
     findings = Findings()
     async with (
         MistreatedServer.run() as nats,
@@ -119,7 +119,7 @@ async def vanish(soak: Soak) -> Findings:
         await lines.publish(BACKLOG)
         nursery.start_soon(lines.flow, RATE)
         manners = cycle(MANNERS)
-        # What the first visitors leave (caches, grown buffers) is there once.
+        # The first readers fill caches and buffers, which do not grow after that.
         await _visit(service, islice(manners, GROUP))
         await _visit(service, islice(manners, GROUP))
         await service.readers(0)
@@ -153,7 +153,7 @@ async def vanish(soak: Soak) -> Findings:
 
 
 async def _visit(service: ServiceProcess, manners: islice[Manner]) -> int:
-    """A group of readers come at once and vanish. Returns how many the service left hanging."""
+    """Let a group of readers connect and vanish. Return how many the service left hanging."""
     hung = 0
 
     async def come(manner: Manner) -> None:

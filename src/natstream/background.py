@@ -17,12 +17,12 @@ async def running_beside(
 ) -> AsyncIterator[None]:
     """Start `task` as `nursery.start` does, run the block, then end the task and wait for it.
 
-    An exception of the block comes out as it is, Ctrl-C too; so does the only one of the task.
-    A nursery would wrap either in a group.
+    An exception of the block is raised as it is, KeyboardInterrupt too, and so is the only
+    exception of the task. A nursery would wrap both in a group.
 
     Args:
-        task: what to start.
-        end: tells it to return; by default it is cancelled.
+        task: the task to start.
+        end: tells the task to return. Without it the task is cancelled.
     """
     failure: BaseException | None = None
     try:
@@ -31,7 +31,7 @@ async def running_beside(
             try:
                 yield
             except trio.Cancelled:
-                raise  # to the scope that it belongs to, which may be the nursery's
+                raise  # its scope catches it, which may be the nursery's
             except BaseException as error:  # noqa: BLE001 - raised again below
                 failure = error
             finally:

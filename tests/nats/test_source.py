@@ -48,15 +48,9 @@ class Recorder:
     entries: list[LogEntry] = attrs.field(factory=list)
     notices: list[Notice] = attrs.field(factory=list)
 
-    def publish_nowait(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
-        self.entries += entries
-
-    async def publish(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
+    async def publish(self, entries: Sequence[LogEntry]) -> None:
         self.entries += entries
         await trio.lowlevel.checkpoint()
-
-    def open_receipt(self, key: str) -> None:
-        """Nothing to wait for."""
 
     def announce(
         self,
@@ -589,7 +583,7 @@ class StuckHub(Recorder):
         super().__init__()
         self.go_on = trio.Event()
 
-    async def publish(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
+    async def publish(self, entries: Sequence[LogEntry]) -> None:
         await super().publish(entries)
         await self.go_on.wait()
 

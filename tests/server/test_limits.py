@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from unittest.mock import Mock
 
 import httpx
@@ -24,6 +25,7 @@ from tests.support.web_server import open_server, receive_all, receive_until
 
 from natstream.config.process import share_files, tune_process
 from natstream.config.settings import Settings
+from natstream.drain.server import DrainLimits
 from natstream.errors import TooManyReaders
 from natstream.server.connection import Limits
 from natstream.web.auth import COOKIE
@@ -77,7 +79,7 @@ async def test_idle_connections_and_garbage_leave_nothing_behind() -> None:
 
 
 @pytest.mark.parametrize("files", [150, 1_024, 6_500, 10**6, resource.RLIM_INFINITY])
-@pytest.mark.parametrize("variables", [{}, {"NATSTREAM_MAX_CONNECTIONS": "100000"}])
+@pytest.mark.parametrize("variables", [{}, {"NATSTREAM_MAX_READERS": "100000"}])
 def test_listeners_together_leave_files_for_the_rest(
     files: int, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,31 +89,31 @@ def test_listeners_together_leave_files_for_the_rest(
     shares = share_files(settings)
     assert min(shares.page, shares.drain, shares.metrics) > 0
     if files > 10**5 * 2 or files == resource.RLIM_INFINITY:
-        assert shares.page == (100_000 if variables else settings.max_readers + 300)
+        assert shares.page == settings.max_readers + 300
     else:
         assert shares.page + shares.drain + shares.metrics <= files - min(200, files // 10)
 
 
 @pytest.mark.parametrize(
-    ("connections", "hard", "named"),
+    ("readers", "hard", "named"),
     [
-        (None, 6_500, ""),
-        (None, 6_499, "NATSTREAM_MAX_READERS is 5,000"),
-        (20_000, 21_200, ""),
-        (20_000, 21_199, "NATSTREAM_MAX_CONNECTIONS is 20,000"),
+        (5_000, 6_500, ""),
+        (5_000, 6_499, "NATSTREAM_MAX_READERS is 5,000"),
+        (20_000, 21_500, ""),
+        (20_000, 21_499, "NATSTREAM_MAX_READERS is 20,000"),
     ],
 )
 def test_the_limit_of_open_files_is_raised_or_there_is_a_warning(
-    connections: int | None, hard: int, named: str, monkeypatch: pytest.MonkeyPatch
+    readers: int, hard: int, named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The limit is raised as far as it can be; a warning names the setting that is too large."""
+    """The limit is raised for all readers, or a warning names the setting that is too large."""
     raised: list[tuple[int, int]] = []
     monkeypatch.setattr(
         "natstream.config.process.gc", Mock()
     )  # the collector of this process stays as it is
     monkeypatch.setattr(resource, "getrlimit", lambda which: (256, hard))
     monkeypatch.setattr(resource, "setrlimit", lambda which, limits: raised.append(limits))
-    warning = tune_process(5_000, connections)
+    warning = tune_process(readers)
     assert raised == [(hard, hard)]
     assert (warning is None) if not named else (warning and named in warning)
 
@@ -185,26 +187,30 @@ async def drain_of(service: RunningService) -> str:
     return found[0]
 
 
-async def test_the_number_of_connections_is_a_setting() -> None:
-    """With ten connections allowed and in use, the eleventh gets a 503."""
-    async with open_service(NATSTREAM_MAX_CONNECTIONS="10") as service, AsyncExitStack() as stack:
+async def test_the_number_of_connections_follows_from_the_number_of_readers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A service for ten readers, without any spare connection, refuses the eleventh connection."""
+    monkeypatch.setattr("natstream.config.process.SPARE_CONNECTIONS", 0)
+    async with open_service(NATSTREAM_MAX_READERS="10") as service, AsyncExitStack() as stack:
         for _ in range(10):
             await stack.enter_async_context(service.stream())
         assert (await service.get("/healthz")).status_code == 503
 
 
-async def test_the_size_of_a_head_is_a_setting() -> None:
-    """A limit of 8 KiB refuses a head of 30 KB, and a limit of 64 KiB accepts it."""
-    for limit, status in (("8192", 431), ("65536", 200)):
-        async with open_service(NATSTREAM_MAX_HEADER=limit) as service:
-            answer = await service.get("/healthz", headers={"X": "a" * 30_000})
+async def test_a_head_may_have_16_kib() -> None:
+    """The service answers a larger head with 431."""
+    async with open_service() as service:
+        for size, status in ((15_000, 200), (17_000, 431)):
+            answer = await service.get("/healthz", headers={"X": "a" * size})
             assert answer.status_code == status
 
 
-async def test_the_time_for_a_head_is_a_setting() -> None:
-    """A client that sends nothing is disconnected after `NATSTREAM_HEADER_TIMEOUT`."""
+async def test_a_client_that_sends_no_head_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service uses the server's time limit for a head, which is shortened here."""
+    monkeypatch.setattr("natstream.supervisor.Limits", partial(Limits, header_timeout=0.2))
     async with (
-        open_service(NATSTREAM_HEADER_TIMEOUT="0.2") as service,
+        open_service() as service,
         await connect(service) as stream,
     ):
         with trio.fail_after(5):
@@ -220,9 +226,11 @@ async def test_the_size_of_a_drains_body_is_a_setting() -> None:
             assert answer.status_code == status
 
 
-async def test_the_number_of_a_drains_requests_is_a_setting() -> None:
-    """A request gets a 503 while `NATSTREAM_DRAIN_MAX_REQUESTS` others have not ended."""
-    async with open_service(NATSTREAM_DRAIN_MAX_REQUESTS="2") as service:
+async def test_the_number_of_a_drains_requests_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drain that reads as many bodies as it may answers the next request with 503."""
+    limits = partial(DrainLimits, max_requests=2)
+    monkeypatch.setattr("natstream.drain.server.DrainLimits", limits)
+    async with open_service() as service:
         drain = await drain_of(service)
         statistics = service.service.core.metrics.drain
         assert statistics is not None
@@ -283,8 +291,8 @@ async def test_one_known_address_cannot_hold_the_whole_quota() -> None:
                 assert "address" in answer.text if expected == 503 else True
 
 
-def test_a_quota_that_is_given_back_uses_no_memory() -> None:
-    """A quota forgets links and addresses without readers, because there is no end of them."""
+def test_places_that_are_left_take_no_memory() -> None:
+    """Links and addresses come without an end."""
     places = ReaderQuota(10)
     grant = Grant(time.time() + 60, (("app", "web"),))
     with places.take(grant, "192.0.2.1"), places.take(grant, "192.0.2.2"):
@@ -292,8 +300,8 @@ def test_a_quota_that_is_given_back_uses_no_memory() -> None:
     assert not places._taken
 
 
-def test_the_last_reader_that_a_link_may_have_is_let_in_once() -> None:
-    """Of two readers that passed the check before either of them reserved, one is refused."""
+def test_the_last_place_of_a_link_is_given_once() -> None:
+    """Also to those who were let through together, before one of them took it."""
     places = ReaderQuota(2)
     grant = Grant(time.time() + 60, (("app", "web"),))
     places.check(grant, "")

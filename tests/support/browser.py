@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +23,7 @@ import httpx
 import pytest
 import trio
 from playwright.sync_api import Browser, Error, sync_playwright
+from tests.support.loopback import free_port
 from tests.support.mistreated import MistreatedServer
 
 T = TypeVar("T")
@@ -133,13 +133,6 @@ def open_nats(stage: Stage) -> Iterator[MistreatedServer]:
     """A real nats-server, as the fixture `nats_server` gives it to tests on trio."""
     with stage.have(MistreatedServer.run()) as nats:
         yield nats
-
-
-def free_port() -> int:
-    """A port of loopback that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @attrs.define

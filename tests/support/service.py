@@ -1,4 +1,8 @@
-"""The real service for tests: in this process, on a free port, and clients that read from it."""
+"""The real service in the test's own process, on free ports, and a client that reads from it.
+
+`open_service()` runs it until the end of a block and waits for its end, so that an exception in the
+service fails the test. For a service in a process of its own see `service_process.py`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ import attrs
 import httpx
 import trio
 from tests.support.event_stream import Event, EventParser
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, until
 
 from natstream.config.settings import Settings
 from natstream.supervisor import Service, run_service
@@ -20,7 +24,7 @@ from natstream.supervisor import Service, run_service
 
 @attrs.define
 class Stream:
-    """An SSE response, read the way an EventSource does."""
+    """A response of `/api/logs` as server-sent events."""
 
     response: httpx.Response
     _pieces: AsyncIterator[bytes] = attrs.field(init=False)
@@ -47,7 +51,7 @@ class Stream:
         return self._events.popleft()
 
     async def until(self, message: str) -> list[Event]:
-        """All events up to the first whose message holds this text, and that one."""
+        """Return the events up to and with the first whose message contains this text."""
         got: list[Event] = []
         with trio.fail_after(PATIENCE):
             while not got or message not in got[-1].message:
@@ -55,7 +59,7 @@ class Stream:
         return got
 
     async def lines(self, count: int) -> list[Event]:
-        """The next log lines, passing over notices."""
+        """Return the next log lines, without the notices between them."""
         got: list[Event] = []
         with trio.fail_after(PATIENCE):
             while len(got) < count:
@@ -66,7 +70,7 @@ class Stream:
 
 @attrs.define
 class RunningService:
-    """A service that runs, and a client for it."""
+    """A service that runs, and an HTTP client for it."""
 
     service: Service
     client: httpx.AsyncClient
@@ -74,13 +78,14 @@ class RunningService:
 
     @property
     def url(self) -> str:
+        """The base of its addresses."""
         return f"http://{self.service.bind}"
 
     @asynccontextmanager
     async def stream(
         self, query: str = "", headers: Mapping[str, str] | None = None
     ) -> AsyncIterator[Stream]:
-        """`GET /api/logs`, past its connection notice."""
+        """Open `/api/logs`, and read past the notice that it is connected."""
         async with self.client.stream(
             "GET", f"{self.url}/api/logs{query}", headers=dict(headers or {})
         ) as response:
@@ -91,23 +96,22 @@ class RunningService:
             yield stream
 
     async def get(self, path: str, **options: Any) -> httpx.Response:
+        """Send a GET request and return the response."""
         return await self.client.get(f"{self.url}{path}", **options)
 
     async def state(self, source: str, state: str) -> None:
-        """Wait until a source is in this state."""
-        with trio.fail_after(PATIENCE):
-            while str(self.service.core.health.sources[source].state) != state:
-                await trio.sleep(0.01)
+        """Wait until the source is in this state."""
+        sources = self.service.core.health.sources
+        await until(lambda: str(sources[source].state) == state)
 
     async def readers(self, count: int) -> None:
-        """Wait until the hub has so many readers."""
-        with trio.fail_after(PATIENCE):
-            while self.service.core.hub.statistics().readers != count:
-                await trio.sleep(0.01)
+        """Wait until the hub has exactly `count` readers."""
+        hub = self.service.core.hub
+        await until(lambda: hub.statistics().readers == count)
 
 
 def environ(nats_server: Any = None, **more: str) -> dict[str, str]:
-    """An environment for a service on free ports: of this NATS server, or of none."""
+    """Return the settings of a service on free ports, which reads this NATS server if given."""
     base = {"NATSTREAM_BIND": "127.0.0.1:0", "NATSTREAM_DRAIN_BIND": "127.0.0.1:0"}
     if nats_server is None:
         base["NATSTREAM_SOURCES"] = "drain"
@@ -127,7 +131,7 @@ async def open_service(
 ) -> AsyncIterator[RunningService]:
     """Run the service in this process until the end of the block, and wait for its end.
 
-    The block starts once the NATS source, where there is one, is in the state `until`.
+    The block starts when the NATS source, if there is one, is in the state `until`.
     """
     stop = trio.Event()
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)

@@ -87,7 +87,7 @@ class ServiceProcess:
             finally:
                 service.kill()
 
-    # --- its life ------------------------------------------------------------------------
+    # --- starting and ending -------------------------------------------------------------
 
     async def start(self) -> None:
         """Start the service and wait until it answers.
@@ -144,7 +144,7 @@ class ServiceProcess:
             self._process.kill()
             self._process.wait()
 
-    # --- what it shows -------------------------------------------------------------------
+    # --- its answers and figures ---------------------------------------------------------
 
     async def get(self, path: str) -> tuple[int, str]:
         """Return the status and the body of an answer; status 0 if there is no answer."""

@@ -1,4 +1,8 @@
-"""An application that counts its requests, served by natstream or by hypercorn; raw clients."""
+"""An application that keeps account, served by natstream's server and by unmended hypercorn.
+
+`open_server()` and `open_hypercorn()` run it, so that a test can show that a fault is mended and
+that hypercorn still has it. The other functions are clients over bare connections.
+"""
 
 from __future__ import annotations
 
@@ -30,15 +34,15 @@ SOON = 1.0
 
 @attrs.define
 class Account:
-    """What the application has seen so far."""
+    """What the application has counted."""
 
     requests: int = 0
     living: int = 0
-    """Streams that run now."""
+    """Streams whose responses have not ended."""
     sent: int = 0
     """Pieces of /flood that the server has accepted."""
     end: trio.Event = attrs.field(factory=trio.Event)
-    """Set to end each /stream, as the application does when it closes."""
+    """Ends each /stream when it is set, as the application does when it closes."""
 
 
 @attrs.define
@@ -56,6 +60,7 @@ class _Stream(ResponseBody):
 
 
 def make_app() -> tuple[QuartTrio, Account]:
+    """Return an application of every kind of response, and its account."""
     app = QuartTrio(__name__)
     app.config["MAX_CONTENT_LENGTH"] = 65_536
     account = Account()
@@ -139,9 +144,10 @@ class Server:
     cancel: Callable[[], None]
     ended: trio.Event = attrs.field(factory=trio.Event)
     clients: list[trio.SocketStream] = attrs.field(factory=list)
-    """Reset in the end."""
+    """Connections, which are reset in the end."""
 
     async def connect(self, *, receive_buffer: int | None = None) -> trio.SocketStream:
+        """Connect to the server; a small `receive_buffer` is soon full."""
         sock = trio.socket.socket()
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -151,7 +157,7 @@ class Server:
         return stream
 
     async def get(self, path: str, **options: Any) -> trio.SocketStream:
-        """Connect and send a request for `path`."""
+        """Connect and send a GET request for `path`."""
         stream = await self.connect(**options)
         await stream.send_all(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         return stream
@@ -181,7 +187,7 @@ async def _open(run: Callable[[Server], Awaitable[None]], account: Account, port
 async def open_server(
     app: Any = None, *, grace: float = 2.0, stall: float = 20.0, limits: Limits | None = None
 ) -> AsyncIterator[Server]:
-    """Run natstream's own server on a free port."""
+    """Run natstream's server on a free port until the end of the block."""
     made, account = make_app()
     sock = listen(Bind("127.0.0.1", 0))
 
@@ -226,7 +232,7 @@ async def open_hypercorn(
 
 
 async def receive_until(stream: trio.SocketStream, text: bytes) -> bytes:
-    """Return everything up to the arrival of `text`; fail if the stream ends before."""
+    """Receive until `text` has come, and return all of it; fail if the stream ends before."""
     got = b""
     with trio.fail_after(PATIENCE):
         while text not in got:
@@ -237,13 +243,13 @@ async def receive_until(stream: trio.SocketStream, text: bytes) -> bytes:
 
 
 async def receive_all(stream: trio.SocketStream) -> bytes:
-    """Return everything until the server closes."""
+    """Receive until the server closes the connection, and return all of it."""
     with trio.fail_after(PATIENCE):
         return b"".join([data async for data in stream])
 
 
 async def is_reset(stream: trio.SocketStream) -> bool:
-    """Read to the end, and return whether the end was a reset."""
+    """Read to the end of the connection, and return whether that was a reset."""
     try:
         await receive_all(stream)
     except trio.BrokenResourceError:

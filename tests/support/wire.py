@@ -1,4 +1,7 @@
-"""The network between a natstream process and the journal: a test cuts it, or loses messages."""
+"""The network between one natstream process and the journal, which can be cut or lose messages.
+
+`Wire.open()` forwards connections from a port of its own to the server's until the end of a block.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,14 @@ PUBLICATION = re.compile(rb"HPUB \S+ _INBOX\.\w+\.a\.\d+ \d+ (\d+)\r\n")
 
 @attrs.define
 class Wire:
-    """A port on loopback that forwards connections to a server."""
+    """A port of loopback whose connections are forwarded to a server."""
 
     server_port: int
     port: int = attrs.field(factory=free_port)
     is_cut: bool = False
-    """New connections are closed at once."""
+    """Whether every connection is refused."""
     is_slow: bool = False
-    """While true, the bytes that the server sends are held back."""
+    """Whether data from the server is held back."""
     acks_to_lose: int = 0
     """How many of the next acknowledgements are lost."""
     lines_to_lose: int = 0
@@ -44,14 +47,17 @@ class Wire:
 
     @property
     def url(self) -> str:
+        """The address of the server by way of this wire."""
         return f"nats://127.0.0.1:{self.port}"
 
     def cut(self) -> None:
+        """End every connection, and refuse new ones until `mend`."""
         self.is_cut = True
         for scope in self._connections:
             scope.cancel()
 
     def mend(self) -> None:
+        """Forward connections again."""
         self.is_cut = False
 
     async def _connect(self, client: trio.SocketStream) -> None:
@@ -89,7 +95,7 @@ class Wire:
 
 
 def without(what: re.Pattern[bytes], data: bytes, most: int) -> tuple[bytes, int]:
-    """Remove up to `most` commands that begin with `what`. Return the rest, and how many."""
+    """Remove up to `most` commands that begin so; return the others and the number removed."""
     lost = 0
     while lost < most and (match := what.search(data)):
         data = data[: match.start()] + data[match.end() + int(match[1]) + 2 :]

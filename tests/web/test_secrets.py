@@ -30,12 +30,13 @@ from tests.support.waiting import PATIENCE
 
 from natstream.config.service_log import configure_logging
 from natstream.config.settings import Settings
+from natstream.core import make_core
 from natstream.errors import ConfigurationError
 from natstream.hub.health import Health, SourceState
 from natstream.hub.hub import Hub
 from natstream.nats.connection import Login, NatsConnection
 from natstream.nats.source import NatsSource
-from natstream.supervisor import keep_running, make_core
+from natstream.supervisor import keep_running
 from natstream.web.grants import Grant, Keyring
 
 MARK = "MARKED"

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from ipaddress import ip_address
 from types import TracebackType
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 import attrs
@@ -41,8 +42,11 @@ from natstream.drain.http1 import Answer, Deadlines, HttpConnection, Request
 from natstream.entries.entry import LogEntry
 from natstream.errors import BadBody, JournalUnavailable
 from natstream.hub.health import SourceState, SourceStatus
-from natstream.hub.sink import Receipt, Sink
+from natstream.hub.sink import Receipt, Storage
 from natstream.server.request_checks import Refused
+
+if TYPE_CHECKING:
+    from natstream.hub.hub import Hub
 
 __all__ = ["DrainLimits", "DrainStatistics", "LogDrainServer"]
 
@@ -122,6 +126,8 @@ class LogDrainServer:
         tokens: senders must show one of them, as `Authorization: Bearer …`. None: whoever
             reaches it may send.
         hub: gets every entry, system ones included.
+        journal: gets every entry in place of the hub, and a sender is answered once the journal
+            has stored its batch.
         status: is kept up to date.
         limits: what senders may use, and how long they may take.
         grace: seconds.
@@ -136,7 +142,8 @@ class LogDrainServer:
         port: int = 0,
         include_stderr: bool = False,
         tokens: Iterable[str] = (),
-        hub: Sink | None = None,
+        hub: Hub | None = None,
+        journal: Storage | None = None,
         status: SourceStatus | None = None,
         limits: DrainLimits | None = None,
         grace: float = 2.0,
@@ -152,6 +159,7 @@ class LogDrainServer:
         if not all(self._tokens):
             raise ValueError("tokens must not be empty: whoever shows none would be let in")
         self._hub = hub
+        self._journal = journal
         self._status = status or SourceStatus("drain", lambda message, type: None)
         self._limits = limits or DrainLimits()
         self._grace = grace
@@ -389,8 +397,8 @@ class LogDrainServer:
                 max_lines=self._limits.max_lines,
             )
             receipt = None
-            if self._hub is not None:
-                receipt = self._hub.open_receipt(_idempotency_key(request))
+            if self._journal is not None:
+                receipt = self._journal.open_receipt(_idempotency_key(request))
             accepted = await self._deliver(http, runs, len(body), receipt)
         except _OutOfGrace:
             return _busy(CLOSING)
@@ -434,10 +442,12 @@ class LogDrainServer:
                 self._delivering.add(http)
             accepted += len(run)
             self._route(run)
-            if self._hub is not None and len(run) == 1 and size <= SMALL_BODY:
-                self._hub.publish_nowait(run, receipt)
+            if self._journal is not None and run:
+                await self._journal.publish(run, receipt)
+            elif self._hub is not None and len(run) == 1 and size <= SMALL_BODY:
+                self._hub.publish_nowait(run)
             elif self._hub is not None and run:
-                await self._hub.publish(run, receipt)
+                await self._hub.publish(run)
             else:
                 await trio.lowlevel.checkpoint()
         if receipt is not None:

@@ -117,10 +117,10 @@ class Hub:
 
     # --- sources -------------------------------------------------------------------------
 
-    def publish_nowait(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
+    def publish_nowait(self, entries: Sequence[LogEntry]) -> None:
         """Hand entries to all readers. Never waits.
 
-        At most a quarter of the backlog at once, with checkpoints between; `feed` does that.
+        At most a quarter of the backlog at once, with checkpoints between; `publish` does that.
         """
         if entries:
             self.count(entries)
@@ -139,7 +139,6 @@ class Hub:
     async def publish(
         self,
         entries: Sequence[LogEntry],
-        receipt: object = None,
         *,
         arrivals: Sequence[int] | None = None,
     ) -> None:
@@ -151,7 +150,6 @@ class Hub:
 
         Args:
             entries: in order.
-            receipt: this hub gives none.
             arrivals: Unix ms of each; unless it is given, now. Where it is given, they are known
                 from elsewhere, and whoever knows them counts those that are new.
         """
@@ -179,9 +177,6 @@ class Hub:
         self._published += len(entries)
         if self._observe is not None:
             self._observe(entries)
-
-    def open_receipt(self, key: str) -> None:
-        """Nothing to wait for: what this hub is given, it has (see `sink.Sink`)."""
 
     def announce(
         self,

@@ -27,7 +27,7 @@ from natstream.errors import JournalUnavailable, SourceError
 from natstream.hub.backlog import Backlog
 from natstream.hub.health import SourceState, SourceStatus
 from natstream.hub.hub import Hub
-from natstream.hub.sink import Receipt
+from natstream.hub.sink import JournalStatistics, Receipt
 from natstream.hub.timeline import Segment
 from natstream.journal.archive import READERS_AT_ONCE, StreamArchive, entry_of
 from natstream.journal.consumer import Consumer
@@ -37,7 +37,7 @@ from natstream.journal.outbox import Item, StorageReceipt
 from natstream.journal.writer import Writer
 from natstream.nats.connection import Login, NatsConnection
 
-__all__ = ["Journal", "JournalStatistics"]
+__all__ = ["Journal"]
 
 # A leader is elected, and a server restarted, within a second or two: nobody needs to notice.
 PATIENCE = 2.0
@@ -53,25 +53,8 @@ CLOCKS = 30.0
 _ID_HEADER = b"Nats-Msg-Id: "
 
 
-@attrs.frozen
-class JournalStatistics:
-    """A snapshot; counts are since the start."""
-
-    waiting: int
-    """Lines that are not yet known to be stored."""
-    waiting_bytes: int
-    stored: int
-    """Lines that it was told are stored."""
-    duplicates: int
-    """Of them, those that were there already: another process had been faster."""
-    away: bool
-    """Whether readers get this process's own lines alone."""
-    reason: str
-    """One word for what is wrong, empty while nothing is."""
-
-
 class Journal:
-    """A `Sink` whose entries reach the hub by way of a stream that all processes share.
+    """A `Sink` and a `Storage` whose entries reach the hub through a stream, shared by processes.
 
     Args:
         login: the journal's servers.
@@ -136,7 +119,7 @@ class Journal:
             await trio.lowlevel.checkpoint()
 
     def open_receipt(self, key: str) -> StorageReceipt:
-        """See `Sink`: what is stored under the same `key` again is stored once.
+        """See `Storage`: what is stored under the same `key` again is stored once.
 
         Raises:
             JournalUnavailable: the journal is away.
