@@ -1,4 +1,4 @@
-"""What clients may use: at each limit an answer, and others are served."""
+"""The limits of what clients may use: each has an answer, and other clients are served."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ from natstream.web.reader_quota import ReaderQuota
 # --- connections ------------------------------------------------------------------------------
 
 
-async def test_past_the_limit_the_connection_goes_that_was_idle_for_longest() -> None:
-    """Those that are asked something stay, and the newcomer is answered."""
+async def test_past_the_limit_the_connection_is_closed_that_was_idle_for_longest() -> None:
+    """The connection that was idle for longest is closed, and the new client is served."""
     async with open_server(limits=Limits(max_connections=3)) as server:
         reader = await server.get("/stream")
         await receive_until(reader, b"hello")
@@ -55,8 +55,8 @@ async def test_past_the_limit_the_connection_goes_that_was_idle_for_longest() ->
         await receive_until(reader, b"goodbye")
 
 
-async def test_where_none_is_idle_the_newest_is_told_to_come_again() -> None:
-    """503 with `Retry-After`; once somebody has gone there is room."""
+async def test_where_none_is_idle_the_new_client_is_told_to_come_again() -> None:
+    """The new client gets a 503 with `Retry-After`, and is served once a reader has gone."""
     async with open_server(limits=Limits(max_connections=2)) as server:
         readers = [await server.get("/stream") for _ in range(2)]
         for reader in readers:
@@ -70,7 +70,7 @@ async def test_where_none_is_idle_the_newest_is_told_to_come_again() -> None:
 
 
 async def test_idle_connections_and_garbage_leave_nothing_behind() -> None:
-    """Whoever comes in after many others have come and gone is served."""
+    """A client is served after many idle clients and clients that sent garbage."""
     async with open_server(limits=Limits(max_connections=5)) as server:
         for _ in range(100):
             await server.connect()
@@ -83,7 +83,7 @@ async def test_idle_connections_and_garbage_leave_nothing_behind() -> None:
 def test_listeners_together_leave_files_for_the_rest(
     files: int, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A tenth of them, and a hundred where there are enough, for sources, journal and files."""
+    """The listeners leave a tenth of the open files, or 200, for sources, journal and files."""
     settings = Settings.from_environ({"NATSTREAM_SOURCES": "drain", **variables})
     monkeypatch.setattr(resource, "getrlimit", lambda which: (files, files))
     shares = share_files(settings)
@@ -108,7 +108,9 @@ def test_the_limit_of_open_files_is_raised_or_there_is_a_warning(
 ) -> None:
     """The limit is raised for all readers, or a warning names the setting that is too large."""
     raised: list[tuple[int, int]] = []
-    monkeypatch.setattr("natstream.config.process.gc", Mock())  # this process's own stays as it is
+    monkeypatch.setattr(
+        "natstream.config.process.gc", Mock()
+    )  # the collector of this process stays as it is
     monkeypatch.setattr(resource, "getrlimit", lambda which: (256, hard))
     monkeypatch.setattr(resource, "setrlimit", lambda which, limits: raised.append(limits))
     warning = tune_process(readers)
@@ -118,7 +120,7 @@ def test_the_limit_of_open_files_is_raised_or_there_is_a_warning(
 
 @contextmanager
 def few_files(files: int) -> Iterator[tuple[int, int]]:
-    """A service that may open so few files; the ports of its page and its drain."""
+    """Run a service that may open `files` files, and return the ports of its page and drain."""
     page, drain = free_port(), free_port()
     environ = {
         name: value
@@ -141,7 +143,7 @@ def few_files(files: int) -> Iterator[tuple[int, int]]:
 
 
 async def test_a_process_with_few_files_still_answers_when_connections_fill_it() -> None:
-    """Idle ones at the page's port and the drain's, more than the process may have files."""
+    """Both ports answer although more idle clients connect than the process may have files."""
     with few_files(150) as ports:
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(httpx.AsyncClient(timeout=PATIENCE))
@@ -176,7 +178,7 @@ async def connect(service: RunningService) -> trio.SocketStream:
 
 
 async def drain_of(service: RunningService) -> str:
-    """Where its drain listens, as it says."""
+    """Return the address on which the drain of the service listens."""
     await service.state("drain", "up")
     found = re.search(
         r"http://127\.0\.0\.1:\d+", service.service.core.health.sources["drain"].detail
@@ -216,7 +218,7 @@ async def test_a_client_that_sends_no_head_is_disconnected(monkeypatch: pytest.M
 
 
 async def test_the_size_of_a_drains_body_is_a_setting() -> None:
-    """413 past it."""
+    """A body that is larger than `NATSTREAM_DRAIN_MAX_BODY` gets a 413."""
     async with open_service(NATSTREAM_DRAIN_MAX_BODY="2_000") as service:
         drain = await drain_of(service)
         for size, status in ((1_000, 200), (3_000, 413)):
@@ -242,11 +244,14 @@ async def test_the_number_of_a_drains_requests_is_limited(monkeypatch: pytest.Mo
             assert (await service.client.post(drain, content=b"x")).status_code == 503
 
 
-# --- readers' places --------------------------------------------------------------------------
+# --- the quota of a link and of an address ----------------------------------------------------
 
 
-async def test_one_link_cannot_take_every_place() -> None:
-    """Half of them; the owner gets in, another link does, and a place that is left is free."""
+async def test_one_link_cannot_hold_the_whole_quota() -> None:
+    """A link may hold half of the quota; the owner and another link are still let in.
+
+    When a reader of the link leaves, the link may have another reader.
+    """
     link, other = grant_text(("app", "web")), grant_text(("app", "api"))
     async with closed_service(NATSTREAM_MAX_READERS="5") as service, AsyncExitStack() as stack:
         first = await stack.enter_async_context(AsyncExitStack())
@@ -268,8 +273,8 @@ async def test_one_link_cannot_take_every_place() -> None:
         await stack.enter_async_context(service.stream(headers=bearer(link)))
 
 
-async def test_one_address_cannot_take_every_place_where_it_is_known() -> None:
-    """Of IPv6, with all of its /64; where no header is trusted, nobody is told apart."""
+async def test_one_known_address_cannot_hold_the_whole_quota() -> None:
+    """An address of IPv6 counts with its /64; without a trusted header, no address counts."""
     for variables, status in (({"NATSTREAM_CLIENT_HEADER": "Fly-Client-IP"}, 503), ({}, 200)):
         async with (
             open_service(NATSTREAM_MAX_READERS="4", **variables) as service,

@@ -7,19 +7,19 @@ the proxy takes all bytes after the change for one request.
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 import trio
 from hypercorn.protocol import h2
 from tests.support.waiting import PATIENCE
 from tests.support.web_server import (
-    open_hypercorn,
     open_server,
     receive_all,
     receive_until,
 )
 
+from natstream.drain.collector import LogCollector
+from natstream.drain.server import LogDrainServer
 from natstream.server.request_checks import SECURITY_HEADERS
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -40,10 +40,8 @@ UPGRADES = {
 
 
 @pytest.fixture(autouse=True)
-def no_http2_of_hypercorn(request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def no_http2_of_hypercorn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail where natstream makes one of hypercorn's HTTP/2 connections."""
-    if "hypercorn_still" in request.node.name:
-        return
 
     def fail(*arguments: object, **options: object) -> None:
         pytest.fail("a connection of HTTP/2 was made")
@@ -156,17 +154,12 @@ async def test_a_reader_that_asks_for_an_upgrade_and_goes_is_noticed() -> None:
                 await trio.sleep(0.01)
 
 
-async def test_hypercorn_still_upgrades_to_http2_in_clear_text() -> None:
-    """hypercorn 0.18.0 answers an upgrade with `101`, and no setting turns that off."""
-    upgrade = UPGRADES["as curl --http2 sends it"]
-    async with open_hypercorn() as server, await server.connect() as stream:
-        await stream.send_all(b"GET /short/one HTTP/1.1\r\nHost: x\r\n%b\r\n" % upgrade)
-        assert (await receive_until(stream, b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
-
-
-async def test_hypercorn_still_speaks_http2_after_its_preface() -> None:
-    """hypercorn 0.18.0 answers the preface with a SETTINGS frame, and no setting turns that off."""
-    async with open_hypercorn() as server, await server.connect() as stream:
-        await stream.send_all(PREFACE + SETTINGS)
-        got = await receive_until(stream, b"\x04")
-        assert got[3:9] == b"\x04\x00\x00\x00\x00\x00"
+async def test_the_drain_refuses_the_preface_of_http2_too() -> None:
+    """A sender that speaks HTTP/2 to the drain, as one of gRPC does, is told what to change."""
+    async with LogDrainServer(LogCollector()) as drain:
+        assert drain.actual_port is not None
+        async with await trio.open_tcp_stream("127.0.0.1", drain.actual_port) as stream:
+            await stream.send_all(PREFACE + SETTINGS)
+            answer = await receive_all(stream)
+        assert answer.startswith(b"HTTP/1.1 505 ")
+        assert b"HTTP/1.1 only" in answer.partition(b"\r\n\r\n")[2]

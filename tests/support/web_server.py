@@ -28,6 +28,9 @@ from natstream.server.server import serve
 
 PIECE = b"x" * 65_536
 
+SOON = 1.0
+"""Seconds in which the server must notice that a client has gone."""
+
 
 @attrs.define
 class Account:
@@ -120,12 +123,20 @@ def make_app() -> tuple[QuartTrio, Account]:
     return app, account
 
 
+async def silent_app(scope: Any, receive: Any, send: Any) -> None:
+    """An application that starts and ends as it should, and answers no request."""
+    if scope["type"] == "lifespan":
+        for end in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{end}.complete"})
+
+
 SIZES = b"".join(b"%d" % (size % 10) * size for size in (1, 15, 16, 4_095, 70_000, 300_000, 2))
 
 
 @attrs.define
 class Server:
-    """A server that runs."""
+    """A server that runs, and the clients that a test has connected to it."""
 
     port: int
     account: Account
@@ -196,16 +207,25 @@ async def open_server(
 
 
 @asynccontextmanager
-async def open_hypercorn(*, grace: float = 0.2) -> AsyncIterator[Server]:
-    """Run hypercorn's own server, without natstream's corrections, until the end of the block."""
-    app, account = make_app()
+async def open_hypercorn(
+    app: Any = None, *, grace: float = 0.2, **settings: Any
+) -> AsyncIterator[Server]:
+    """Run hypercorn's own server on a free port, to show what happens without our mends.
+
+    settings: of hypercorn's `Config`.
+    """
+    made, account = make_app()
     config = Config()
     config.bind = ["127.0.0.1:0"]
     config.errorlog = None
     config.graceful_timeout = grace
+    for name, value in settings.items():
+        setattr(config, name, value)
 
     async def run(server: Server, **status: Any) -> None:
-        await hypercorn.trio.serve(app, config, shutdown_trigger=server.closing.wait, **status)
+        await hypercorn.trio.serve(
+            app or made, config, shutdown_trigger=server.closing.wait, **status
+        )
 
     async with _open(run, account, 0) as server:
         yield server
@@ -235,3 +255,11 @@ async def is_reset(stream: trio.SocketStream) -> bool:
     except trio.BrokenResourceError:
         return True
     return False
+
+
+async def elapsed(wait: Callable[[], Awaitable[object]]) -> float:
+    """Return the seconds that `wait` takes."""
+    start = trio.current_time()
+    with trio.fail_after(PATIENCE):
+        await wait()
+    return trio.current_time() - start

@@ -38,11 +38,12 @@ from natstream.drain.content_encoding import (
     UnknownFormat,
     check_content_type,
 )
-from natstream.drain.http1 import Answer, BadRequest, Deadlines, HttpConnection, Request
+from natstream.drain.http1 import Answer, Deadlines, HttpConnection, Request
 from natstream.entries.entry import LogEntry
 from natstream.errors import BadBody, JournalUnavailable
 from natstream.hub.health import SourceState, SourceStatus
 from natstream.hub.sink import Receipt, Storage
+from natstream.server.request_checks import Refused
 
 if TYPE_CHECKING:
     from natstream.hub.hub import Hub
@@ -323,8 +324,8 @@ class LogDrainServer:
         """Serve one request; whether there may be another."""
         try:
             request = await http.next_request()
-        except BadRequest as error:
-            return await self._answer(http, _refusal(400, str(error)), close=True)
+        except Refused as refused:
+            return await self._answer(http, _refusal(refused.status, str(refused)), close=True)
         if request is None:
             return False
         may_send = not self._tokens or self._shows_token(request.headers.get(b"authorization", b""))
@@ -407,7 +408,9 @@ class LogDrainServer:
             return _refusal(415, str(error), (b"accept-encoding", b"gzip, deflate"))
         except BodyTooLarge as error:
             return _refusal(413, str(error))
-        except (BadBody, BadRequest) as error:
+        except Refused as refused:
+            return _refusal(refused.status, str(refused))
+        except BadBody as error:
             return _refusal(400, str(error))
         self._status.bytes += buffer.received
         count = 0
