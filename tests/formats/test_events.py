@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from natstream.entries.entry import Gap, LogEntry, Notice
-from natstream.formats.events import FORMATS, NDJSON, SSE, TEXT, EventId, gap_notice
+from natstream.formats.events import (
+    FORMATS,
+    NDJSON,
+    SSE,
+    TEXT,
+    EventId,
+    gap_notice,
+    write_event_id,
+)
 
 ENTRY = LogEntry(
     "0e286551c30586",
@@ -247,6 +255,7 @@ def test_a_time_that_no_calendar_has_is_shown_all_the_same() -> None:
 def test_an_id_reads_as_it_was_written(unix_ms: int, epoch: str, number: int) -> None:
     """It carries the arrival, the process's epoch and the number."""
     event_id = EventId(unix_ms, epoch, number)
+    assert str(event_id) == write_event_id(unix_ms, epoch, number)
     assert EventId.parse(str(event_id)) == event_id
     assert EventId.parse(f" {event_id}\r\n") == event_id
 

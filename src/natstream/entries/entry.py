@@ -15,7 +15,7 @@ from typing import Any, Literal
 import attrs
 import msgspec
 
-__all__ = ["EntryFields", "Gap", "LogEntry", "Notice", "decode_json", "freeze"]
+__all__ = ["Gap", "LogEntry", "Notice", "decode_json", "make_entry"]
 
 # The object, its fields' strings and the backlog's bookkeeping, measured with tracemalloc.
 ENTRY_OVERHEAD = 600
@@ -42,12 +42,8 @@ def decode_json(payload: bytes | str) -> Any:
 
 
 @attrs.define(eq=False, repr=False)
-class EntryFields:
-    """What a `LogEntry` holds, in its order, before it is frozen.
-
-    attrs sets each field of a frozen class through a detour. Where every line is made, filling
-    these and freezing them at once takes a quarter of the time: `freeze(EntryFields(...))`.
-    """
+class _Fields:
+    """The fields of a `LogEntry` while they can still be set. See `make_entry`."""
 
     machine_id: str
     message: str
@@ -63,15 +59,8 @@ class EntryFields:
     source: str
 
 
-def freeze(fields: EntryFields) -> LogEntry:
-    """The entry of these fields, which must not be used any more: it is the same object."""
-    entry: Any = fields
-    entry.__class__ = LogEntry
-    return entry  # type: ignore[no-any-return]  # by now it is one
-
-
 @attrs.frozen
-class LogEntry(EntryFields):
+class LogEntry(_Fields):
     """One log line. Two entries are equal if all but `raw` is.
 
     `raw` is given as the decoded object or as the payload's bytes, and read as the object
@@ -117,6 +106,47 @@ class LogEntry(EntryFields):
     def is_system(self) -> bool:
         """Whether readers see it as `"type": "system"` rather than `"log"`."""
         return self.stream == "system"
+
+
+def make_entry(
+    *,
+    machine_id: str,
+    message: str,
+    stream: str,
+    timestamp: str,
+    app_name: str,
+    raw: Mapping[str, Any] | bytes,
+    region: str,
+    level: str,
+    provider: str,
+    host: str,
+    unix_ns: int,
+    source: str,
+) -> LogEntry:
+    """Return the entry with these fields, made in a third of the time that `LogEntry(...)` takes.
+
+    attrs sets each field of a frozen class through a detour. This function is for the places that
+    make an entry of every line: it sets the fields first and freezes the object afterwards, by
+    giving it its final class. Both classes have the same slots, so Python allows that.
+    """
+    entry: Any = _new(_Fields)
+    entry.machine_id = machine_id
+    entry.message = message
+    entry.stream = stream
+    entry.timestamp = timestamp
+    entry.app_name = app_name
+    entry._raw = raw
+    entry.region = region
+    entry.level = level
+    entry.provider = provider
+    entry.host = host
+    entry.unix_ns = unix_ns
+    entry.source = source
+    entry.__class__ = LogEntry
+    return entry  # type: ignore[no-any-return]  # it is one by now
+
+
+_new = object.__new__
 
 
 @attrs.frozen
