@@ -6,7 +6,7 @@ import gzip
 import json
 import tracemalloc
 import zlib
-from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from natstream.drain import bodies
-from natstream.drain.bodies import read_entries
+from natstream.drain import splitting
+from natstream.drain.bodies import parse_body
 from natstream.drain.content_encoding import (
     BodyBuffer,
     BodyTooLarge,
@@ -30,10 +30,9 @@ LIMIT = 1 << 20
 
 
 def read(body: bytes, app_name: str = "", **more: Any) -> tuple[list[LogEntry], dict[str, int]]:
-    """All entries of a body, and what was dropped."""
-    dropped: Counter[str] = Counter()
-    runs = read_entries(body, dropped, app_name=app_name, **more)
-    return [entry for run in runs for entry in run], dict(dropped)
+    """Return all entries of a body, and what was dropped."""
+    parsed = parse_body(body, app_name=app_name, **more)
+    return list(parsed.entries), dict(parsed.dropped)
 
 
 def messages(body: bytes) -> list[str]:
@@ -153,25 +152,10 @@ def test_an_entry_without_app_is_given_the_default() -> None:
     assert [entry.app_name for entry in read(b"text", "fallback")[0]] == ["fallback"]
 
 
-def test_entries_come_in_runs_of_a_thousand() -> None:
-    """However large the body, a run is short: other tasks get their turn between two."""
-    for body in (
-        b"\n".join([A] * 2_500),
-        b"[" + b",".join([A] * 2_500) + b"]",
-        A * 2_500,
-        b"x\n" * 2_500,
-    ):
-        runs = [len(run) for run in read_entries(body, Counter())]
-        assert sum(runs) == 2_500
-        assert max(runs) == 1_000
-
-
-def test_blank_lines_give_others_a_turn_too() -> None:
-    """A body of line breaks is read in runs, though none of them holds an entry."""
-    body = A + b"\n" * 5_000 + A
-    runs = list(read_entries(body, Counter()))
-    assert len(runs) >= 5
-    assert sum(map(len, runs)) == 2
+def test_blank_lines_are_not_lines() -> None:
+    """A body of line breaks between two objects holds two entries, and nothing is dropped."""
+    entries, dropped = read(A + b"\n" * 5_000 + A)
+    assert (len(entries), dropped) == (2, {})
 
 
 LONG = line("x" * 500)
@@ -180,8 +164,8 @@ NESTED = json.dumps({"instance": "m", "message": "},{", "x": [{"y": 1}, {"y": 2}
 
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "PIECE_BYTES", 8_192)
-    monkeypatch.setattr(bodies, "LARGE_PIECE", 32_768)
+    monkeypatch.setattr(splitting, "PIECE_BYTES", 8_192)
+    monkeypatch.setattr(splitting, "LARGE_PIECE", 32_768)
 
 
 @pytest.mark.usefixtures("small_pieces")
@@ -189,7 +173,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("joint", [b",", b" ,\n  ", b", "])
 def test_a_large_array_is_read_in_pieces(item: bytes, joint: bytes) -> None:
     """Cut where an item ends, whatever stands within: none is lost, and each keeps its bytes."""
-    count = 5 * bodies.LARGE_PIECE // len(item)
+    count = 5 * splitting.LARGE_PIECE // len(item)
     array = b"[" + joint.join([item] * count) + b" ]"
     for body in (array, b'{"n":1,"logs":' + array + b"}"):
         entries, dropped = read(body)
@@ -203,10 +187,10 @@ def test_half_a_surrogate_pair_is_no_matter_to_the_rest_of_its_array(
     place: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The array is not decoded whole for its sake: that would hold up everybody."""
-    items = [LONG] * (3 * bodies.LARGE_PIECE // len(LONG))
+    items = [LONG] * (3 * splitting.LARGE_PIECE // len(LONG))
     items[place] = b'{"instance":"m","message":"\\ud800"}'
     decoded: list[int] = []
-    scan = bodies._scan
+    scan = splitting._scan
 
     def counting(text: bytes) -> Any:
         decoded.append(len(text))
@@ -217,8 +201,8 @@ def test_half_a_surrogate_pair_is_no_matter_to_the_rest_of_its_array(
         decoded.append(end - start)
         return value, end
 
-    monkeypatch.setattr(bodies, "decode_json", counting)
-    monkeypatch.setattr(bodies, "_scan", scanning)
+    monkeypatch.setattr(splitting, "decode_json", counting)
+    monkeypatch.setattr(splitting, "_scan", scanning)
     for joint in (b",", b",\n"):
         entries, _ = read(b"[" + joint.join(items) + b"]")
         assert entries[place].message == "\N{REPLACEMENT CHARACTER}"
@@ -258,7 +242,7 @@ def test_a_body_of_too_many_lines_is_refused_before_the_first(form: int) -> None
     assert len(read(many(A, FEW)[form], max_lines=FEW)[0]) == FEW
     for item in (A, b"{}", b'{"a":[{},{}]}'):
         with pytest.raises(BodyTooLarge, match="more than 2,500 lines; send it in smaller"):
-            assert not any(read_entries(many(item, FEW + 1)[form], Counter(), max_lines=FEW))
+            read(many(item, FEW + 1)[form], max_lines=FEW)
 
 
 @pytest.mark.parametrize(
@@ -286,11 +270,13 @@ def test_pretty_printed_lines_are_no_lines() -> None:
     assert len(read(body, max_lines=1_000)[0]) == 1_000
 
 
-def test_a_line_of_too_many_values_is_dropped_once_others_are_given() -> None:
-    """It is too late then to refuse the body; what is left of the limit is nobody's."""
+def test_the_values_of_all_lines_count_together() -> None:
+    """A body is refused whole if its arrays hold too many values, though none alone does."""
     array = b"[" + b",".join([A] * FEW) + b"]"
-    entries, dropped = read(b"\n".join([A] * 1_000 + [array, array, A]), max_lines=FEW + 1)
-    assert (len(entries), dropped) == (1_000 + FEW + 1, {"too_many": 1})
+    lines = [A] * 1_000 + [array]
+    assert len(read(b"\n".join([*lines, A]), max_lines=FEW + 1)[0]) == 1_000 + FEW + 1
+    with pytest.raises(BodyTooLarge):
+        read(b"\n".join([*lines, array, A]), max_lines=FEW + 1)
 
 
 def test_an_array_of_very_little_costs_no_more_than_its_size() -> None:
@@ -471,33 +457,27 @@ def test_a_cut_batch_is_never_delivered_in_part(
     form = data.draw(st.integers(0, 4))
     body = forms(batch)[form]
     cut = body[: data.draw(st.integers(1, len(body) - 1))]
-    dropped: Counter[str] = Counter()
-    given: list[str] = []
     try:
-        for run in read_entries(cut, dropped):
-            given += [entry.message for entry in run]
+        entries, dropped = read(cut)
     except BadBody:
-        assert given == []
-    else:
-        assert form in (0, 1, 4)
-        assert given == [item["message"] for item in batch][: len(given)]
-        assert not dropped
-        ends = [0]
-        for item in batch:
-            ends.append(ends[-1] + len(forms([item])[form]) + (form != 1))
-        assert len(cut) in (ends[len(given)], ends[len(given)] - 1)
+        return
+    assert form in (0, 1, 4)
+    given = [entry.message for entry in entries]
+    assert given == [item["message"] for item in batch][: len(given)]
+    assert not dropped
+    ends = [0]
+    for item in batch:
+        ends.append(ends[-1] + len(forms([item])[form]) + (form != 1))
+    assert len(cut) in (ends[len(given)], ends[len(given)] - 1)
 
 
 @settings(deadline=None)
 @given(st.binary() | st.text(alphabet='{}[]",:\n 1ae.-\\u', max_size=40).map(str.encode))
 def test_no_body_is_too_strange(body: bytes) -> None:
-    """It gives entries, or is refused before the first."""
-    given = 0
-    try:
-        for run in read_entries(body, Counter()):
-            given += len(run)
-    except BadBody:
-        assert given == 0
+    """Any body gives entries and counts, or is refused with a BadBody."""
+    with suppress(BadBody):
+        entries, dropped = read(body)
+        assert len(entries) + sum(dropped.values()) <= len(body)
 
 
 @settings(deadline=None)
@@ -505,8 +485,8 @@ def test_no_body_is_too_strange(body: bytes) -> None:
 def test_cutting_a_body_into_pieces_loses_nothing(body: bytes, size: int) -> None:
     """Its lines are the same, whatever the size of a piece."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bodies, "PIECE_BYTES", size)
-        lines = list(bodies._lines(body))
+        patch.setattr(splitting, "PIECE_BYTES", size)
+        lines = list(splitting.split_lines(body))
     assert b"\n".join(lines).strip(b"\n") == body.strip(b"\n")
     assert [text for text in lines if text] == [text for text in body.split(b"\n") if text]
 
@@ -613,12 +593,3 @@ def test_binary_content_is_refused(content_type: str) -> None:
     """It names what can be read."""
     with pytest.raises(UnknownFormat, match="application/json"):
         check_content_type(content_type)
-
-
-@pytest.mark.parametrize(
-    "content_type",
-    ["", "application/json", "application/x-www-form-urlencoded", "application/octet-stream"],
-)
-def test_other_content_is_judged_by_its_bytes(content_type: str) -> None:
-    """What curl and others call a body by default says nothing about it."""
-    check_content_type(content_type)

@@ -10,8 +10,10 @@ import logging
 import socket
 import subprocess
 import sys
+import threading
+import time
 import zlib
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,9 @@ import httpx
 import pytest
 import trio
 
+from natstream.drain import intake
 from natstream.drain import server as drain
-from natstream.drain.bodies import read_entries
+from natstream.drain.bodies import MAX_LINES, ParsedBody, parse_body
 from natstream.drain.collector import LineReceiver, LogCollector, drain_channel
 from natstream.drain.server import DrainLimits, LogDrainServer
 from natstream.entries.entry import LogEntry
@@ -310,6 +313,25 @@ async def test_what_is_called_text_may_start_with_a_bracket() -> None:
         for body, accepted in ((text, 2), (line("a") + b"\n" + line("b") + b"\n{}", 2)):
             reply = await exchange(server, post(body, plain))
             assert (reply.status, reply.json["accepted"]) == (200, accepted)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["", "application/json", "application/x-www-form-urlencoded", "application/octet-stream"],
+)
+async def test_other_content_is_judged_by_its_bytes(content_type: str) -> None:
+    """JSON is read as JSON and text as text, whatever curl and others call a body by default."""
+    header = f"Content-Type: {content_type}".encode()
+    async with open_hub() as hub, LogDrainServer(LogCollector(), hub=hub) as server:
+        with hub.subscribe() as reader:
+            for body in (line("json"), b"[" + line("array") + b"]", b"text {"):
+                assert (await exchange(server, post(body, header))).status == 200
+            found: list[tuple[str, str]] = []
+            with trio.fail_after(5):
+                while len(found) < 3:
+                    entries = (await reader.receive()).entries  # type: ignore[union-attr] # no gaps
+                    found += [(entry.machine_id, entry.message) for entry in entries]
+    assert found == [("m1", "json"), ("m1", "array"), ("", "text {")]
 
 
 # --- real senders ------------------------------------------------------------------------
@@ -726,7 +748,7 @@ async def test_an_interrupt_in_a_task_of_the_server_leaves_as_it_is(
         raise KeyboardInterrupt
 
     server = LogDrainServer(LogCollector())
-    monkeypatch.setattr(server, "_route", interrupt)
+    monkeypatch.setattr(server._intake, "route", interrupt)
 
     async def send() -> None:
         async with server, connect(server) as sender:
@@ -914,22 +936,108 @@ async def test_a_delivery_does_not_hold_the_closing_for_ever() -> None:
 
 
 async def test_after_the_grace_no_delivery_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long a body takes to read: nothing of it is delivered, and its sender told so."""
+    """A body whose parsing outlasts the grace period is not handed on, and its sender knows."""
     began = trio.Event()
 
-    def slow(*body: Any, **more: Any) -> Iterator[list[LogEntry]]:
-        began.set()
-        for _ in range(200_000):
-            yield []
-        yield from read_entries(*body, **more)
+    def slow(body: bytes, **more: Any) -> ParsedBody:
+        trio.from_thread.run_sync(began.set)
+        time.sleep(0.5)
+        return parse_body(body, **more)
 
-    monkeypatch.setattr(drain, "read_entries", slow)
+    monkeypatch.setattr(intake, "parse_body", slow)
     async with open_hub() as hub:
         server = LogDrainServer(LogCollector(), hub=hub, grace=0.01)
-        reply = await closing(server, began, line("x"))
+        reply = await closing(server, began, line("x").ljust(intake.QUICK_BYTES))
         assert reply.status == 503
         assert "nothing of it was taken" in reply.json["error"]
         assert hub.statistics().published == 0
+
+
+async def test_after_the_grace_no_large_body_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large body that waits for another one when the drain closes is neither parsed nor lost."""
+    hub = SlowHub()
+    parsed: list[int] = []
+
+    def counting(body: bytes, **more: Any) -> ParsedBody:
+        parsed.append(len(body))
+        return parse_body(body, **more)
+
+    monkeypatch.setattr(intake, "parse_body", counting)
+    large = b"\n".join([line("x" * 100)] * 3_000)
+    replies: list[Reply] = []
+    async with trio.open_nursery() as senders:
+
+        async def send() -> None:
+            async with connect(server) as sender:
+                await sender.send(post(large))
+                replies.append(await sender.reply())
+
+        async with LogDrainServer(LogCollector(), hub=hub, grace=0.01) as server:
+            senders.start_soon(send)
+            with trio.fail_after(5):
+                await hub.began.wait()
+                senders.start_soon(send)
+                while server.statistics().requests < 2:
+                    await trio.sleep(0.001)
+    assert [reply.status for reply in replies] == [503, 503]
+    told = sorted("nothing of it was taken" in reply.json["error"] for reply in replies)
+    assert told == [False, True]
+    assert parsed == [len(large)]
+
+
+@pytest.mark.parametrize("form", ["lines", "array", "junk"])
+async def test_a_large_body_holds_up_no_other_task(form: str) -> None:
+    """While the largest body that is allowed is parsed, another task is never late for long."""
+    count = MAX_LINES - 1
+    body = {
+        "lines": b"\n".join([line("x" * 40)] * count),
+        "array": b"[" + b",".join([line("x" * 40)] * count) + b"]",
+        "junk": line("x") + b"\n{}" * count,
+    }[form]
+    late: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            due = trio.current_time() + 0.005
+            await trio.sleep_until(due)
+            late.append(trio.current_time() - due)
+
+    async with (
+        open_hub() as hub,
+        LogDrainServer(LogCollector(), hub=hub) as server,
+        connect(server) as sender,
+        trio.open_nursery() as nursery,
+    ):
+        await sender.send(post(body)[:-1])
+        await in_flight(server)
+        nursery.start_soon(watch)
+        with trio.fail_after(60):
+            await sender.send(body[-1:])
+            while not server.statistics().answers:
+                await trio.sleep(0.05)
+        nursery.cancel_scope.cancel()
+    assert server.statistics().answers == {200: 1}
+    # Parsing takes more than a second. The bound is wide, because other work shares the machine.
+    assert max(late) < 0.5
+
+
+@pytest.mark.parametrize("count", [1, 3_000])
+async def test_large_bodies_are_parsed_beside_the_readers(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A body of many lines is parsed in a thread, and one of few lines where it arrives."""
+    threads: list[bool] = []
+
+    def spy(body: bytes, **more: Any) -> ParsedBody:
+        result = parse_body(body, **more)
+        threads.append(threading.current_thread() is not threading.main_thread())
+        return result
+
+    monkeypatch.setattr(intake, "parse_body", spy)
+    async with LogDrainServer(LogCollector()) as server:
+        reply = await exchange(server, post(b"\n".join([line("x")] * count)))
+    assert (reply.status, reply.json["accepted"]) == (200, count)
+    assert threads == [count > intake.QUICK_LINES]
 
 
 async def test_a_sender_that_disconnects_during_the_delivery_does_not_cut_it() -> None:
@@ -985,9 +1093,9 @@ async def test_the_figures_are_kept() -> None:
 def test_it_says_at_start_who_can_send(caplog: pytest.LogCaptureFixture) -> None:
     """Without a token: this machine alone, or a warning."""
     with caplog.at_level(logging.INFO):
-        LogDrainServer(LogCollector())._tell_where("127.0.0.1")
-        LogDrainServer(LogCollector())._tell_where("0.0.0.0")
-        LogDrainServer(LogCollector(), tokens=["t"])._tell_where("0.0.0.0")
+        LogDrainServer(LogCollector())._announce("127.0.0.1")
+        LogDrainServer(LogCollector())._announce("0.0.0.0")
+        LogDrainServer(LogCollector(), tokens=["t"])._announce("0.0.0.0")
     local, anybody, guarded = caplog.records
     assert (local.levelname, anybody.levelname, guarded.levelname) == ("INFO", "WARNING", "INFO")
     assert "this machine alone" in local.message
@@ -1001,7 +1109,7 @@ async def test_a_fault_of_ours_ends_one_connection(
     """It is logged, and the next sender is served."""
     async with LogDrainServer(LogCollector()) as server:
         with monkeypatch.context() as patch:
-            patch.setattr(server, "_route", lambda run: 1 / 0)
+            patch.setattr(server._intake, "route", lambda run: 1 / 0)
             async with connect(server) as sender:
                 await sender.send(post(line("a")))
                 assert await sender.closed()

@@ -99,7 +99,7 @@ def parse_nats(subject: str, payload: bytes) -> LogEntry:
     if type(raw) is not dict:
         return parse_text(payload, machine, app_name=app, region=region, source="nats")
     sent = _tidied(raw)
-    return _entry(sent, _origin(sent, named), payload, "nats")
+    return _entry(sent, _origin(sent, named, ""), payload, "nats")
 
 
 def parse_object(payload: bytes, app_name: str = "") -> LogEntry | None:
@@ -114,8 +114,8 @@ def parse_object(payload: bytes, app_name: str = "") -> LogEntry | None:
         if not payload.lstrip().startswith(b"{"):
             raise ValueError("not an object") from None
     else:
-        origin = _, _, machine = _origin(line, default_app=app_name)
-        if not machine:
+        origin = _origin(line, _UNNAMED, app_name)
+        if not origin[2]:
             return None
         if line.message is not UNSET and line.timestamp:
             return _entry(line, origin, payload, "drain")
@@ -137,8 +137,8 @@ def parse_log_entry(
         app_name: the app of an entry that names none.
     """
     line = _tidied(raw)
-    origin = _, _, machine = _origin(line, default_app=app_name)
-    if not machine:
+    origin = _origin(line, _UNNAMED, app_name)
+    if not origin[2]:
         return None
     return _entry(line, origin, raw if payload is None else payload, "drain")
 
@@ -261,6 +261,7 @@ _TEXTS = frozenset(field.name for field in msgspec.structs.fields(_SentLine) if 
 
 # App, region and machine of a line, as a subject orders them; unknown ones are empty.
 _Origin = tuple[str, str, str]
+_UNNAMED: _Origin = ("", "", "")
 
 
 @lru_cache(maxsize=4096)
@@ -271,7 +272,7 @@ def _named_by(subject: str) -> _Origin:
     return app, region, machine
 
 
-def _origin(line: _SentLine, named: _Origin = ("", "", ""), default_app: str = "") -> _Origin:
+def _origin(line: _SentLine, named: _Origin, default_app: str) -> _Origin:
     """Return where a line comes from. Only this function decides which field wins.
 
     Args:
@@ -281,10 +282,11 @@ def _origin(line: _SentLine, named: _Origin = ("", "", ""), default_app: str = "
     """
     app, region, machine = named
     fly = line.fly
+    in_fly = fly.app
     return (
-        app or fly.app.name or line.app_name or line.app or default_app,
+        app or in_fly.name or line.app_name or line.app or default_app,
         region or fly.region or line.region,
-        machine or fly.app.instance or fly.machine.id or line.instance or line.machine_id,
+        machine or in_fly.instance or fly.machine.id or line.instance or line.machine_id,
     )
 
 

@@ -26,6 +26,8 @@ _DIGITS = re.compile(r"-?\d{1,30}(?:\.\d{1,30})?", re.ASCII)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Years 1 to 9999, because the formats and every client can show these.
+# The nanoseconds of one unit of the last of so many digits of a fraction.
+_NS_OF_DIGITS: list[int] = [10 ** (9 - digits) for digits in range(10)]
 _FIRST_NS, _LAST_NS = -62_135_596_800 * 10**9, 253_402_300_800 * 10**9
 
 
@@ -58,10 +60,10 @@ def time_or_arrival(text: str) -> int:
     # Fly writes "….252022967Z". The second is usually known from the line before.
     if text[19:20] == "." and text.endswith("Z") and text.isascii():
         fraction = text[20:-1]
-        if len(fraction) <= 9 and fraction.isdigit():
+        if fraction.isdigit() and len(fraction) <= 9:
             second = _second_ns(text[:19])
             if second is not None:
-                return second + int(fraction.ljust(9, "0"))
+                return second + int(fraction) * _NS_OF_DIGITS[len(fraction)]
     unix_ns = parse_time(text)
     return time.time_ns() if unix_ns is None else unix_ns
 
