@@ -33,7 +33,7 @@ def test_notices_and_gaps_come_back() -> None:
     assert reading.feed(notice("7 missing", gap=gap, unix_ms=6, place="1-a-9")) == [
         Notice("7 missing", "system", 6, gap)
     ]
-    assert (reading.place, reading.opened) == ("1-a-9", 5)
+    assert (reading.resume_id, reading.opened) == ("1-a-9", 5)
 
 
 @given(st.lists(st.integers(0, 400)))
@@ -44,7 +44,7 @@ def test_it_does_not_matter_how_the_network_cuts(cuts: list[int]) -> None:
     reading = Reading()
     pieces = [whole[start:stop] for start, stop in pairwise(places)]
     assert [item for piece in pieces for item in reading.feed(piece)] == Reading().feed(whole)
-    assert reading.place == event_id(3)
+    assert reading.resume_id == event_id(3)
     assert reading.idle
 
 
@@ -76,4 +76,4 @@ def test_half_a_line_is_void_after_a_cut() -> None:
     reading.feed(line(1) + line(2)[:20])
     reading.begin()
     assert len(reading.feed(line(2))) == 1
-    assert reading.place == event_id(2)
+    assert reading.resume_id == event_id(2)

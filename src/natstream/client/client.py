@@ -196,8 +196,8 @@ class _Service:
             headers["Authorization"] = f"Bearer {self.token}"
         endpoint = self.endpoint
         reading = self.reading
-        if reading.place:
-            headers["Last-Event-ID"] = reading.place
+        if reading.resume_id:
+            headers["Last-Event-ID"] = reading.resume_id
         elif reading.idle and self.follow:
             # No entry, so no id: what we want has arrived since the service first let us in.
             endpoint = endpoint.copy_remove_param("tail").copy_set_param("since", reading.opened)

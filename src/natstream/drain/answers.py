@@ -1,4 +1,4 @@
-"""The drain's answers to its senders: what was accepted, or what a sender should change. Pure."""
+"""The drain's answers to its senders: a receipt, or the change that a sender should make. Pure."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class Intake:
         """Lines left out of accepted bodies, by reason."""
 
     async def accept(self, http: HttpConnection, request: Request) -> Answer:
-        """Read a request's body and hand its entries on. Return the answer, whatever it is."""
+        """Read a request's body and hand its entries on. Return the answer to any outcome."""
         header = request.headers.get
         try:
             content_type = header(b"content-type", b"").decode("latin-1")
@@ -130,7 +130,7 @@ class Intake:
         return self._count(parsed, buffer.received)
 
     def _parse_quickly(self, parse: Callable[..., ParsedBody], size: int) -> ParsedBody | None:
-        """Return what a body of `size` bytes holds, or None if parsing it would take long."""
+        """Parse a body of `size` bytes, or return None if that would take long."""
         if size >= QUICK_BYTES:
             return None
         try:

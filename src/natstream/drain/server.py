@@ -1,8 +1,8 @@
 """The drain's listener: HTTP/1.1 on one port, any path, for senders of logs.
 
 In: POST requests. Out: every entry to the hub, if there is one, the messages of stdout to the
-collector's readers of their machine, and an answer that says what was done with the body, or what
-to change.
+collector's readers of their machine, and an answer to each request. The answer counts the lines
+that were accepted, or tells the sender what to change.
 
 A sender that repeats every request which got another answer than 200 neither loses nor duplicates a
 line. There is one exception, and its 503 says so: a batch that was cut off because the drain had to
@@ -63,7 +63,7 @@ class DrainLimits(Deadlines):
 
 @attrs.frozen
 class DrainStatistics:
-    """What a drain does now, and what it has done since it was made."""
+    """The figures of a drain, now and since it was made."""
 
     connections: int
     requests: int
@@ -159,7 +159,7 @@ class LogDrainServer:
         return f"http://{Bind(host, self._actual_port)}"
 
     def statistics(self) -> DrainStatistics:
-        """Return what the drain does now and has done."""
+        """Return the present figures."""
         return DrainStatistics(
             connections=len(self._connections),
             requests=self._requests,

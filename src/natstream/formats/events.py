@@ -70,7 +70,7 @@ class Format(Protocol):
         """Return a notice. A reader that was cut after it resumes from `resume_id`."""
 
     def keep_alive(self, resume_id: str = "") -> bytes:
-        """Return what is sent when there is nothing else to send; `resume_id` as in `notice`."""
+        """Return the sign that a silent stream is alive; `resume_id` as in `notice`."""
 
     def opening(self, notice: Notice, retry_ms: int, resume_id: str = "") -> bytes:
         """Return the start of a stream: a notice, and how long to wait before a reconnect."""
