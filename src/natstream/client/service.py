@@ -64,8 +64,8 @@ class Service:
             headers["Authorization"] = f"Bearer {self.token}"
         endpoint = self.endpoint
         reading = self.reading
-        if reading.place:
-            headers["Last-Event-ID"] = reading.place
+        if reading.resume_id:
+            headers["Last-Event-ID"] = reading.resume_id
         elif reading.idle and self.follow:
             # There is no id to resume from, because no entry has come yet. All of the past has
             # been sent, so the missing entries are those since the first connection.

@@ -10,7 +10,7 @@ import attrs
 from werkzeug.datastructures import MIMEAccept
 
 from natstream.entries.filters import FILTER_PARAMETERS, Filter
-from natstream.entries.fly import parse_time
+from natstream.entries.times import parse_time
 from natstream.errors import BadQuery
 from natstream.formats.events import FORMATS, Format
 
