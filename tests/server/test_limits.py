@@ -108,9 +108,8 @@ def test_the_limit_of_open_files_is_raised_or_there_is_a_warning(
 ) -> None:
     """The limit is raised for all readers, or a warning names the setting that is too large."""
     raised: list[tuple[int, int]] = []
-    monkeypatch.setattr(
-        "natstream.config.process.gc", Mock()
-    )  # the collector of this process stays as it is
+    # So that the collector of this process stays as it is.
+    monkeypatch.setattr("natstream.config.process.gc", Mock())
     monkeypatch.setattr(resource, "getrlimit", lambda which: (256, hard))
     monkeypatch.setattr(resource, "setrlimit", lambda which, limits: raised.append(limits))
     warning = tune_process(readers)
