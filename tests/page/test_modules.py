@@ -24,9 +24,9 @@ def find(program: str, hint: str) -> str:
 
 
 def test_the_modules_keep_their_promises() -> None:
-    """Queries, escapes, JSON, the stream's parser, the list's arithmetic: tests/js."""
+    """Queries, escapes, JSON, the stream's parser, the list's arithmetic: tests/page/js."""
     node = find("node", "the page's unit tests are left out (Node 20 or later)")
-    run(node, "--test", *map(str, sorted((ROOT / "tests/js").glob("*.test.js"))))
+    run(node, "--test", *map(str, sorted((ROOT / "tests/page/js").glob("*.test.js"))))
 
 
 def test_the_types_agree() -> None:
@@ -34,5 +34,5 @@ def test_the_types_agree() -> None:
     run(
         find("tsc", "the page's types are not checked (npm install -g typescript)"),
         "-p",
-        "tests/js",
+        "tests/page/js",
     )

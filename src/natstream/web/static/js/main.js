@@ -1,29 +1,29 @@
 // The page: what is asked (query), where it comes from (feed, intake), where it is seen (view,
 // strip, chips, details), and the reader's hands on it. Everything meets here and nowhere else.
 
-import { stripAnsi } from './ansi.js';
-import { linkTo, readAddress, writeAddress } from './address.js';
-import { Around } from './around.js';
-import { Bins, groupOf } from './bins.js';
-import { Chips } from './chips.js';
-import { startCopying } from './copying.js';
-import { startChoices } from './choices.js';
-import { Details } from './details.js';
+import { stripAnsi } from './text/ansi.js';
+import { linkTo, readAddress, writeAddress } from './query/address.js';
+import { Around } from './panels/surroundings.js';
+import { Bins, groupOf } from './panels/bins.js';
+import { Chips } from './query/chips.js';
+import { startCopying } from './list/copying.js';
+import { startChoices } from './panels/view_menu.js';
+import { Details } from './panels/details.js';
 import { announce, byId, hint, placeMenu } from './dom.js';
-import { downloadLines } from './download.js';
-import { Feed } from './feed.js';
-import { Intake } from './intake.js';
-import { startKeyboard } from './keyboard.js';
-import { Lines } from './lines.js';
-import { startLogin } from './login.js';
-import { loadPrefs } from './prefs.js';
-import * as queries from './query.js';
-import { noticeText } from './row.js';
-import { Search } from './search.js';
-import { Service } from './service.js';
-import { Strip } from './strip.js';
-import { dayOf, span } from './time.js';
-import { View } from './view.js';
+import { downloadLines } from './panels/download.js';
+import { Feed } from './stream/connection.js';
+import { Intake } from './stream/intake.js';
+import { startKeyboard } from './list/keyboard.js';
+import { Lines } from './list/lines.js';
+import { startLogin } from './panels/login.js';
+import { loadPrefs } from './panels/prefs.js';
+import * as queries from './query/query.js';
+import { noticeText } from './list/row.js';
+import { Search } from './query/field.js';
+import { Service } from './panels/service.js';
+import { Strip } from './panels/histogram.js';
+import { dayOf, span } from './text/time.js';
+import { View } from './list/view.js';
 
 /** @typedef {import('./types.js').Entry} Entry */
 

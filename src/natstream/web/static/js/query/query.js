@@ -8,7 +8,7 @@
 // A query can be written back as text and as parameters, and both read again: what stands in
 // the field, in the address and in the request always says the same.
 
-import { stripAnsi } from './ansi.js';
+import { stripAnsi } from '../text/ansi.js';
 import { reachOf } from './expression.js';
 
 export const FIELDS = /** @type {const} */ ([

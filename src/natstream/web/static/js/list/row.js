@@ -3,25 +3,25 @@
 // Everything in an entry is a stranger's: it is shown as text, control characters by name, and
 // no more of it than fits the row. The whole of it is in the details.
 
-import { h, icon } from './dom.js';
-import { parseAnsi } from './ansi.js';
-import { isJson, looksLikeJson, pretty, tokens } from './json.js';
+import { h, icon } from '../dom.js';
+import { parseAnsi } from '../text/ansi.js';
+import { isJson, looksLikeJson, pretty, tokens } from '../text/json.js';
 import {
   UNSEEN, countBreaks, firstLines, revealed, splitUnseen, trimEnd, visualLines,
-} from './text.js';
-import { CODE, KINDS, documentationOf } from './fly.js';
-import { groupOf, GROUPS } from './bins.js';
-import { bytes, clockTime, count, figure, fullTime } from './time.js';
+} from '../text/readable.js';
+import { CODE, KINDS, documentationOf } from '../text/fly.js';
+import { groupOf, GROUPS } from '../panels/bins.js';
+import { bytes, clockTime, count, figure, fullTime } from '../text/time.js';
 
-/** @typedef {import('./types.js').Entry} Entry */
-/** @typedef {import('./types.js').Span} Span */
+/** @typedef {import('../types.js').Entry} Entry */
+/** @typedef {import('../types.js').Span} Span */
 
 /**
  * @typedef {object} Look
  * @property {boolean} wrap
- * @property {import('./time.js').Clock} clock
+ * @property {import('../text/time.js').Clock} clock
  * @property {number} columns   characters that fit on a line of a message
- * @property {import('./query.js').Matcher | null} matcher
+ * @property {import('../query/query.js').Matcher | null} matcher
  */
 
 // A wrapped line shows this much of itself; more is a click away. It also bounds the list's
@@ -62,7 +62,7 @@ export function buildRow(entry, look, opened) {
   return row;
 }
 
-/** @param {HTMLElement} cell @param {number} ms @param {import('./time.js').Clock} clock
+/** @param {HTMLElement} cell @param {number} ms @param {import('../text/time.js').Clock} clock
  * @returns {boolean} whether it says the day as well */
 export function setTime(cell, ms, clock) {
   const now = Date.now();
@@ -214,7 +214,7 @@ function visible(text) {
 
 /** @param {Entry} entry @param {Look} look */
 function noticeRow(entry, look) {
-  const note = /** @type {import('./types.js').Note} */ (entry.note);
+  const note = /** @type {import('../types.js').Note} */ (entry.note);
   const time = cell('t', '');
   const dated = setTime(time, entry.time, look.clock) ? ' dated' : '';
   const words = cell('w', noticeText(entry));
@@ -223,7 +223,7 @@ function noticeRow(entry, look) {
 
 /** @param {Entry} entry */
 export function noticeText(entry) {
-  const note = /** @type {import('./types.js').Note} */ (entry.note);
+  const note = /** @type {import('../types.js').Note} */ (entry.note);
   if (note.tone === 'gap') return gapText(entry, note);
   if (note.tone !== 'resumed') return entry.message;
   const repeated = note.doubled ? `, ${count(note.doubled, 'repeated line')} left out` : '';
@@ -233,7 +233,7 @@ export function noticeText(entry) {
   return `${entry.message} ${replayed}${repeated}`;
 }
 
-/** @param {Entry} entry @param {import('./types.js').Note} note */
+/** @param {Entry} entry @param {import('../types.js').Note} note */
 function gapText(entry, note) {
   const since = note.since ? ` since ${clockTime(note.since, 'local', entry.time)}` : '';
   if (note.missed === null) return `Lines may be missing here${since}: how many, nobody knows`;

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseAnsi, stripAnsi } from '../../src/natstream/web/static/js/ansi.js';
-import { isJson, pretty, tokens } from '../../src/natstream/web/static/js/json.js';
+import { parseAnsi, stripAnsi } from '../../../src/natstream/web/static/js/text/ansi.js';
+import { isJson, pretty, tokens } from '../../../src/natstream/web/static/js/text/json.js';
 import {
   countBreaks, firstLines, revealed, splitUnseen, trimEnd, visualLines,
-} from '../../src/natstream/web/static/js/text.js';
-import { CODE, documentationOf, kindOf } from '../../src/natstream/web/static/js/fly.js';
-import { ago, bytes, clockTime, perSecond, short } from '../../src/natstream/web/static/js/time.js';
-import { sane } from '../../src/natstream/web/static/js/prefs.js';
+} from '../../../src/natstream/web/static/js/text/readable.js';
+import { CODE, documentationOf, kindOf } from '../../../src/natstream/web/static/js/text/fly.js';
+import { ago, bytes, clockTime, perSecond, short } from '../../../src/natstream/web/static/js/text/time.js';
+import { sane } from '../../../src/natstream/web/static/js/panels/prefs.js';
 import { random } from './page.js';
 
 const ESC = '\x1b';

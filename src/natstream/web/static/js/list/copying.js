@@ -1,8 +1,8 @@
 // Selected rows as plain text: their cells are a grid, which would be copied a cell a line.
 
-import { lineOf } from './download.js';
+import { lineOf } from '../panels/download.js';
 
-/** @typedef {import('./types.js').Entry} Entry */
+/** @typedef {import('../types.js').Entry} Entry */
 
 /** @param {HTMLElement} rows @param {(seq: number) => Entry | undefined} entry */
 export function startCopying(rows, entry) {

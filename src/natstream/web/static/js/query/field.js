@@ -1,6 +1,6 @@
 // The search field and its buttons. In: what people type. Out: a query, once they pause.
 
-import { byId } from './dom.js';
+import { byId } from '../dom.js';
 import { formatQuery, parseQuery } from './query.js';
 
 /** @typedef {import('./query.js').Query} Query */

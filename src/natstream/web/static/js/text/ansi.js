@@ -4,7 +4,7 @@
 // are sequences that are cut short, introducer only: what follows them is shown. "Hidden" text
 // is shown. The work is linear in the text, and bounded by `limit` and MAX_ESCAPES.
 
-/** @typedef {import('./types.js').Span} Span */
+/** @typedef {import('../types.js').Span} Span */
 
 // CSI; OSC; DCS, SOS, PM, APC; two characters; a lone ESC; their 8-bit forms.
 const ESCAPE =

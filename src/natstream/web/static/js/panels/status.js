@@ -1,8 +1,8 @@
 // What is true just now: of this page's connection, and of the service's sources. Pure, but for
 // the panel's elements.
 
-import { h } from './dom.js';
-import { bytes, count, figure, perSecond, span } from './time.js';
+import { h } from '../dom.js';
+import { bytes, count, figure, perSecond, span } from '../text/time.js';
 
 /**
  * @typedef {{state: string, since: number, reason?: string, detail?: string, lines?: number}} Source
@@ -39,7 +39,7 @@ export const describeSource = (name, source) =>
 
 /**
  * The one thing to say about it all: the worst.
- * @param {import('./feed.js').FeedState} feed
+ * @param {import('../stream/connection.js').FeedState} feed
  * @param {Status | null} status
  * @param {string} released why the connection is let go of on purpose; empty if it is not
  * @param {number} now

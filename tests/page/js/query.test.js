@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   formatQuery, fromParams, likenessOf, matcherOf, parseQuery, toParams,
-} from '../../src/natstream/web/static/js/query.js';
+} from '../../../src/natstream/web/static/js/query/query.js';
 import { random } from './page.js';
 
 const params = (text, options) => decodeURIComponent(toParams(parseQuery(text), options).toString());

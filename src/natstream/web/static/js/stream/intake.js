@@ -3,11 +3,11 @@
 // In: events as the service sends them. Out: entries to show, in order; lines that were shown
 // before a cut are left out and counted in the note that tells of it.
 
-import { kindOf } from './fly.js';
+import { kindOf } from '../text/fly.js';
 import { Doubles, parseId } from './resume.js';
 
-/** @typedef {import('./types.js').Entry} Entry */
-/** @typedef {import('./types.js').Note} Note */
+/** @typedef {import('../types.js').Entry} Entry */
+/** @typedef {import('../types.js').Note} Note */
 
 // Apps, regions, machines: few values, each on many lines. Kept once, a line costs 200 bytes less.
 const MOST_NAMES = 5_000;
@@ -50,7 +50,7 @@ export class Intake {
   }
 
   /**
-   * @param {import('./feed.js').FeedEvent[]} events
+   * @param {import('./connection.js').FeedEvent[]} events
    * @returns {{entries: Entry[], live: number, noted: Entry | null}} `live`: how many have just
    *   happened; `noted`: the note whose counts changed */
   take(events) {

@@ -4,7 +4,7 @@
 // would push out. The queue is bounded: `full` is told, and should stop the stream; whatever is in
 // the queue is shown, in order, when the list goes on.
 
-/** @typedef {import('./types.js').Entry} Entry */
+/** @typedef {import('../types.js').Entry} Entry */
 
 // Beyond that the connection is better released: the service's backlog remembers for us.
 const MOST_HELD = 20_000;
@@ -27,7 +27,7 @@ export class Lines {
   #quietTimer = 0;
 
   /**
-   * @param {{view: import('./view.js').View, bins: import('./bins.js').Bins}} targets
+   * @param {{view: import('./view.js').View, bins: import('../panels/bins.js').Bins}} targets
    * @param {{full: () => void, found: (seq: number) => void,
    *   missing: (id: string) => void}} handlers
    *   `found`: the wanted line is there; `missing`: it is not, and will not come

@@ -1,16 +1,16 @@
 // What surrounds the lines: the state, the counts, the buttons that come and go, the empty list.
 // In: the parts that know. Out: elements that say so; nothing is decided here.
 
-import { announce, byId } from './dom.js';
+import { announce, byId } from '../dom.js';
 import { emptyState } from './empty.js';
 import { logOut } from './login.js';
-import { isEmpty, toParams } from './query.js';
+import { isEmpty, toParams } from '../query/query.js';
 import { statusPanel, summarize } from './status.js';
-import { count, perSecond } from './time.js';
+import { count, perSecond } from '../text/time.js';
 
 /**
  * @typedef {object} Now
- * @property {import('./query.js').Query} query
+ * @property {import('../query/query.js').Query} query
  * @property {boolean} marking    all lines are shown, matches only marked
  * @property {string} released    why the connection is let go of; empty if it is not
  * @property {boolean} hasEarlier the service may have earlier lines than are shown
@@ -29,8 +29,8 @@ export class Around {
   #announced = '';
 
   /**
-   * @param {{view: import('./view.js').View, lines: import('./lines.js').Lines,
-   *   feed: import('./feed.js').Feed, service: import('./service.js').Service}} parts
+   * @param {{view: import('../list/view.js').View, lines: import('../list/lines.js').Lines,
+   *   feed: import('../stream/connection.js').Feed, service: import('./service.js').Service}} parts
    * @param {{now: () => Now, showAll: () => void, showAgain: () => void}} ask
    */
   constructor(parts, { now, ...waysOut }) {

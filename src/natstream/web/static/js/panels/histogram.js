@@ -2,8 +2,8 @@
 // the arrow keys and Enter, jump to that moment. Drawn on a canvas, a few times a second.
 
 import { GROUPS } from './bins.js';
-import { KINDS } from './fly.js';
-import { clockTime, count, perSecond } from './time.js';
+import { KINDS } from '../text/fly.js';
+import { clockTime, count, perSecond } from '../text/time.js';
 
 /** @typedef {import('./bins.js').Bar} Bar */
 

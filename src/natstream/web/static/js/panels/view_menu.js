@@ -1,6 +1,6 @@
 // The View menu ↔ what this reader has chosen.
 
-import { byId } from './dom.js';
+import { byId } from '../dom.js';
 import { savePrefs } from './prefs.js';
 
 const COLUMNS = /** @type {const} */ (['app', 'region', 'machine']);

@@ -3,7 +3,7 @@
 
 import { buildRow, setTime } from './row.js';
 
-/** @typedef {import('./types.js').Entry} Entry */
+/** @typedef {import('../types.js').Entry} Entry */
 
 // Far more than a screen holds; a bound on what a frame can cost.
 const MOST_ROWS = 400;

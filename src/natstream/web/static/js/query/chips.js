@@ -1,10 +1,10 @@
 // The chips under the search field: values seen, how many lines a second they bring, one click
 // to have only them. Counts come from /api/facets; a field's own filter does not change them.
 
-import { arrange, byId, h, placeMenu } from './dom.js';
-import { count, perSecond, short } from './time.js';
+import { arrange, byId, h, placeMenu } from '../dom.js';
+import { count, perSecond, short } from '../text/time.js';
 import { LEVELS } from './query.js';
-import { revealed } from './text.js';
+import { revealed } from '../text/readable.js';
 
 /** @typedef {import('./query.js').Query} Query */
 /** @typedef {'app' | 'level' | 'region' | 'machine' | 'type'} ChipField */

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SseParser, decode } from '../../src/natstream/web/static/js/sse.js';
-import { Doubles, parseId } from '../../src/natstream/web/static/js/resume.js';
-import { toEvent } from '../../src/natstream/web/static/js/details.js';
-import { Intake } from '../../src/natstream/web/static/js/intake.js';
-import { summarize } from '../../src/natstream/web/static/js/status.js';
+import { SseParser, decode } from '../../../src/natstream/web/static/js/stream/sse.js';
+import { Doubles, parseId } from '../../../src/natstream/web/static/js/stream/resume.js';
+import { toEvent } from '../../../src/natstream/web/static/js/panels/details.js';
+import { Intake } from '../../../src/natstream/web/static/js/stream/intake.js';
+import { summarize } from '../../../src/natstream/web/static/js/panels/status.js';
 import { random } from './page.js';
 
 const STREAM =

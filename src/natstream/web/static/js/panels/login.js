@@ -1,7 +1,7 @@
 // The form that asks for a token where the service wants one. In: a token. Out: a cookie, which
 // the service sets; the page itself keeps nothing.
 
-import { byId } from './dom.js';
+import { byId } from '../dom.js';
 
 /** @param {() => void} entered what to do once the service has let us in */
 export function startLogin(entered) {

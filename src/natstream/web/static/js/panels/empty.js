@@ -1,6 +1,6 @@
 // What the list says while it has no lines: what is listened to, and how to send a first line.
 
-import { h } from './dom.js';
+import { h } from '../dom.js';
 import { describeSource } from './status.js';
 
 /**

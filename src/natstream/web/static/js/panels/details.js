@@ -1,15 +1,15 @@
 // The drawer with all there is to know of one line, and what can be done with it.
 
-import { h, hint, icon } from './dom.js';
-import { parseAnsi, stripAnsi } from './ansi.js';
-import { isJson, pretty, tokens } from './json.js';
-import { noticeText, paint } from './row.js';
-import { revealed } from './text.js';
-import { FIELDS, likenessOf } from './query.js';
-import { ago } from './time.js';
+import { h, hint, icon } from '../dom.js';
+import { parseAnsi, stripAnsi } from '../text/ansi.js';
+import { isJson, pretty, tokens } from '../text/json.js';
+import { noticeText, paint } from '../list/row.js';
+import { revealed } from '../text/readable.js';
+import { FIELDS, likenessOf } from '../query/query.js';
+import { ago } from '../text/time.js';
 
-/** @typedef {import('./types.js').Entry} Entry */
-/** @typedef {import('./query.js').Field} Field */
+/** @typedef {import('../types.js').Entry} Entry */
+/** @typedef {import('../query/query.js').Field} Field */
 
 // What can be shown at once without a pause; a longer message is cut, and copied whole.
 const LONGEST = 200_000;
@@ -19,7 +19,7 @@ const MOST_SPANS = 5_000;
 /**
  * @typedef {object} Actions
  * @property {(field: Field, value: string) => void} only   filter for a value
- * @property {(text: import('./query.js').Text) => void} hide
+ * @property {(text: import('../query/query.js').Text) => void} hide
  * @property {(step: 1 | -1) => void} step   choose the next or previous line
  * @property {(id: string) => string} link   an address that shows the line
  * @property {(id: string, hadFocus: boolean) => void} closed

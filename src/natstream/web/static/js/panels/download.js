@@ -1,11 +1,11 @@
 // Lines of the page as a file. In: entries. Out: NDJSON as the API sends it, or readable text.
 
-import { stripAnsi } from './ansi.js';
-import { revealed } from './text.js';
+import { stripAnsi } from '../text/ansi.js';
+import { revealed } from '../text/readable.js';
 import { toEvent } from './details.js';
-import { noticeText } from './row.js';
+import { noticeText } from '../list/row.js';
 
-/** @typedef {import('./types.js').Entry} Entry */
+/** @typedef {import('../types.js').Entry} Entry */
 
 // A slice of this many lines takes a few milliseconds; the page stays responsive in between.
 const SLICE = 2_000;

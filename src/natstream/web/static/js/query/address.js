@@ -4,7 +4,7 @@
 // only marked), and `#line=<id>` names a line to go to.
 
 import { formatQuery, fromParams, toParams } from './query.js';
-import { parseId } from './resume.js';
+import { parseId } from '../stream/resume.js';
 
 /** @typedef {{query: import('./query.js').Query, marking: boolean}} Asked */
 

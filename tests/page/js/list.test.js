@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Bins } from '../../src/natstream/web/static/js/bins.js';
-import { Heights } from '../../src/natstream/web/static/js/heights.js';
-import { Ring } from '../../src/natstream/web/static/js/ring.js';
+import { Bins } from '../../../src/natstream/web/static/js/panels/bins.js';
+import { Heights } from '../../../src/natstream/web/static/js/list/heights.js';
+import { Ring } from '../../../src/natstream/web/static/js/list/ring.js';
 import { random } from './page.js';
 
 test('a ring holds the newest, each under its number', () => {

@@ -5,7 +5,7 @@
 // in the journal. Otherwise (a restart, a second machine, a journal that is back) it is replayed by
 // time, a little more than is missing: what the page has already shown must not be shown again.
 
-/** @typedef {import('./types.js').Entry} Entry */
+/** @typedef {import('../types.js').Entry} Entry */
 
 // The service replays from 2 s before the place (OTHER_PROCESS_MARGIN_MS); clocks differ a little.
 export const MARGIN_MS = 5_000;

@@ -5,7 +5,7 @@ const KEY = 'natstream';
 /**
  * @typedef {object} Prefs
  * @property {'system' | 'light' | 'dark'} theme
- * @property {import('./time.js').Clock} clock
+ * @property {import('../text/time.js').Clock} clock
  * @property {boolean} wrap
  * @property {number} span       seconds that the histogram shows
  * @property {boolean} app       whether its column is shown

@@ -12,7 +12,7 @@ import { Ring } from './ring.js';
 import { estimateLines } from './row.js';
 import { Rows } from './rows.js';
 
-/** @typedef {import('./types.js').Entry} Entry */
+/** @typedef {import('../types.js').Entry} Entry */
 
 // Rows kept ready above and below the screen, in pixels: a turn of the wheel.
 const MARGIN = 400;
