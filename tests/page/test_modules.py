@@ -1,4 +1,4 @@
-"""The page's pure modules, by Node's own test runner; and their types, where tsc is there."""
+"""The page's pure modules, tested by Node's own test runner; and their types, checked by tsc."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def find(program: str, hint: str) -> str:
 
 
 def test_the_modules_keep_their_promises() -> None:
-    """Queries, escapes, JSON, the stream's parser, the list's arithmetic: tests/page/js."""
+    """The tests of tests/page/js pass, which mirror the folders of the page's modules."""
     node = find("node", "the page's unit tests are left out (Node 20 or later)")
-    run(node, "--test", *map(str, sorted((ROOT / "tests/page/js").glob("*.test.js"))))
+    run(node, "--test", *map(str, sorted((ROOT / "tests/page/js").rglob("*.test.js"))))
 
 
 def test_the_types_agree() -> None:
-    """`tsc --checkJs` has no complaint about the page's modules."""
+    """`tsc --checkJs` accepts the page's modules."""
     run(
         find("tsc", "the page's types are not checked (npm install -g typescript)"),
         "-p",

@@ -1,15 +1,23 @@
-// Selected rows as plain text: their cells are a grid, which would be copied a cell a line.
+// Selected rows as plain text. The browser would copy each cell of a row as a line of its own,
+// because the cells form a grid.
 
-import { lineOf } from '../panels/download.js';
+import { lineOf } from '../text/entry.js';
 
 /** @typedef {import('../types.js').Entry} Entry */
 
-/** @param {HTMLElement} rows @param {(seq: number) => Entry | undefined} entry */
-export function startCopying(rows, entry) {
+/** @param {import('./view.js').View} view */
+export function startCopying(view) {
+  const { rows, scroller } = view.elements;
+  document.addEventListener('selectionchange', () => {
+    const selection = document.getSelection();
+    if (selection && !selection.isCollapsed && scroller.contains(selection.anchorNode)) {
+      view.leaveEnd(); // because rows that move away would take the selection with them
+    }
+  });
   document.addEventListener('copy', (event) => {
     const selection = document.getSelection();
     if (!selection || selection.isCollapsed || !rows.contains(selection.anchorNode)) return;
-    const text = copiedText(selection.getRangeAt(0), rows, entry);
+    const text = copiedText(selection.getRangeAt(0), rows, (seq) => view.ring.at(seq));
     if (!text || !event.clipboardData) return;
     event.clipboardData.setData('text/plain', text);
     event.preventDefault();
@@ -17,11 +25,13 @@ export function startCopying(rows, entry) {
 }
 
 /**
- * What to copy: a part of one message as it is, else the selected lines, whole.
+ * Return the text to copy: a selected part of one message as it is, otherwise the selected
+ * lines, whole.
  * @param {Range} range @param {HTMLElement} rows @param {(seq: number) => Entry | undefined} entry
  */
 function copiedText(range, rows, entry) {
-  // One that ends before another row's first letter, as after three clicks, has none of that row.
+  // After three clicks a selection ends before the first letter of the next row, which then adds no
+  // text.
   const selected = [...rows.children].filter((row) => textWithin(range, row) !== '');
   if (selected.length === 1) {
     const message = selected[0].lastElementChild;

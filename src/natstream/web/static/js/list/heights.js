@@ -1,19 +1,19 @@
-// How tall each held row is, and so where it stands. Pure.
+// The height of each row in the list, and the sums that say where a row stands. Pure.
 //
-// Rows are numbered as in the ring. Sums of blocks of rows make every question cheap: at most
-// capacity/256 + 512 additions, some 5 µs for 100,000 rows, and no tree to keep.
+// Rows are numbered as in the ring. The sums of blocks of rows make every question cheap, without a
+// tree: at most capacity/256 + 512 additions, which take some 5 µs for 100,000 rows.
 
 const BLOCK = 256;
-// Not `>> 8`: at 5,000 lines a second, 32 bits are full after five days.
+// Not `>> 8`, because 32 bits overflow after five days at 5,000 lines a second.
 /** @param {number} seq */
 const blockOf = (seq) => Math.floor(seq / BLOCK);
 
 export class Heights {
-  /** @param {number} capacity the most rows held at once */
+  /** @param {number} capacity the most rows at a time */
   constructor(capacity) {
     this.capacity = capacity;
     this.rows = new Float32Array(capacity);
-    // Two more than full blocks, since the first and the last are partial.
+    // Two more than the full blocks, since the first and the last block may be partial.
     this.blockCount = Math.ceil(capacity / BLOCK) + 2;
     this.blocks = new Float64Array(this.blockCount);
     this.first = 0;
@@ -21,7 +21,7 @@ export class Heights {
     this.total = 0;
   }
 
-  /** Start over at row `seq`. @param {number} seq */
+  /** Start again at row `seq`. @param {number} seq */
   reset(seq) {
     this.blocks.fill(0);
     this.first = this.end = seq;
@@ -57,7 +57,8 @@ export class Heights {
     this.#add(seq, this.rows[slot] - before);
   }
 
-  /** The distance from the top of the first row to the top of row `seq`. @param {number} seq */
+  /** Return the distance from the top of the first row to the top of row `seq`.
+   * @param {number} seq */
   offset(seq) {
     const block = blockOf(seq);
     const firstBlock = blockOf(this.first);
@@ -67,7 +68,7 @@ export class Heights {
     return sum;
   }
 
-  /** The row that covers `distance` from the top of the first one; the nearest, outside them.
+  /** Return the row that covers `distance` from the top of the first row, or the nearest row.
    * @param {number} distance */
   find(distance) {
     if (this.first === this.end) return this.first;

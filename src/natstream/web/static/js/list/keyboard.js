@@ -1,49 +1,45 @@
-// Keys. They are the list's unless a field, a menu or a dialog has the focus.
+// The keys. They belong to the list, unless a field, a menu or a dialog has the focus.
 
 /**
- * @typedef {object} Hands
- * @property {() => void} search
- * @property {() => void} pause
- * @property {() => void} oldest
- * @property {() => void} newest
- * @property {(step: 1 | -1) => void} page
- * @property {(step: 1 | -1) => void} find
- * @property {(step: 1 | -1) => void} step
- * @property {(opened: boolean) => void} open
- * @property {() => void} details
- * @property {() => void} wrap
- * @property {() => void} help
- * @property {() => void} close
+ * @param {{view: import('./view.js').View, navigation: import('./navigation.js').Navigation,
+ *   details: import('../panels/details.js').Details, search: import('../query/search.js').Search,
+ *   flow: import('../stream/flow.js').Flow, wrap: () => void, help: () => void}} parts
  */
-
-/** @param {Hands} hands */
-export function startKeyboard(hands) {
+export function startKeyboard({ view, navigation, details, search, flow, wrap, help }) {
+  const step = (/** @type {1 | -1} */ step) => {
+    navigation.step(step);
+    navigation.announceChosen();
+  };
+  const close = () => {
+    if (details.isOpen) details.close();
+    else view.select(null);
+  };
   /** @type {Record<string, () => void>} */
   const keys = {
-    '/': hands.search,
-    g: hands.oldest,
-    G: hands.newest,
-    n: () => hands.find(1),
-    N: () => hands.find(-1),
-    j: () => hands.step(1),
-    k: () => hands.step(-1),
-    w: hands.wrap,
-    '?': hands.help,
-    Escape: hands.close,
+    '/': () => search.field.focus(),
+    g: () => view.toStart(),
+    G: () => flow.goToNewest(),
+    n: () => navigation.find(1),
+    N: () => navigation.find(-1),
+    j: () => step(1),
+    k: () => step(-1),
+    w: wrap,
+    '?': help,
+    Escape: close,
   };
-  // Keys that also work the control that has the focus.
+  // These keys also work the control that has the focus, so they are left to it.
   /** @type {Record<string, () => void>} */
   const listKeys = {
-    ' ': hands.pause,
-    Enter: hands.details,
-    ArrowDown: () => hands.step(1),
-    ArrowUp: () => hands.step(-1),
-    ArrowRight: () => hands.open(true),
-    ArrowLeft: () => hands.open(false),
-    PageDown: () => hands.page(1),
-    PageUp: () => hands.page(-1),
-    Home: hands.oldest,
-    End: hands.newest,
+    ' ': () => flow.togglePause(),
+    Enter: () => navigation.openDetails(),
+    ArrowDown: () => step(1),
+    ArrowUp: () => step(-1),
+    ArrowRight: () => navigation.unfold(true),
+    ArrowLeft: () => navigation.unfold(false),
+    PageDown: () => view.page(1),
+    PageUp: () => view.page(-1),
+    Home: keys.g,
+    End: keys.G,
   };
   document.addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;

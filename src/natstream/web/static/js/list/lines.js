@@ -1,24 +1,24 @@
-// Where lines go: onto the list and into the histogram, or into a queue while the list is held.
+// Where new lines go: to the list and the histogram, or into a queue.
 //
-// It is held by the reader (paused), or by itself while somebody reads lines that the next ones
-// would push out. The queue is bounded: `full` is told, and should stop the stream; whatever is in
-// the queue is shown, in order, when the list goes on.
+// Lines wait in the queue while the reader has paused, and while the list would evict lines that
+// are being read. The queue is bounded: `full` reports that it should get no more lines. When the
+// list goes on, it shows the queue in order.
 
 /** @typedef {import('../types.js').Entry} Entry */
 
-// Beyond that the connection is better released: the service's backlog remembers for us.
+// Above that the page closes its connection, because the service's backlog has the lines as well.
 const MOST_HELD = 20_000;
 const MOST_HELD_CHARACTERS = 20_000_000;
-// A replay that brings nothing for so long is through.
+// A replay that brings no line for so long is complete.
 const QUIET_MS = 2_000;
-// Wider names of apps are cut, and whole in the tooltip.
+// Longer names of apps are cut. The tooltip shows the whole name.
 const WIDEST_APP = 20;
 
 export class Lines {
   paused = false;
-  /** Whether there were lines that the reader has cleared away. */
+  /** Whether the reader has cleared lines away. */
   cleared = false;
-  /** The id of a line to go to as soon as it comes; empty if there is none. */
+  /** The id of a line to go to when it arrives; empty if there is none. */
   wanted = '';
   /** @type {Entry[]} */
   #held = [];
@@ -30,7 +30,8 @@ export class Lines {
    * @param {{view: import('./view.js').View, bins: import('../panels/bins.js').Bins}} targets
    * @param {{full: () => void, found: (seq: number) => void,
    *   missing: (id: string) => void}} handlers
-   *   `found`: the wanted line is there; `missing`: it is not, and will not come
+   *   `full`: the queue should get no more lines; `found`: the list has the wanted line;
+   *   `missing`: the wanted line will not arrive
    */
   constructor({ view, bins }, { full, found, missing }) {
     this.view = view;
@@ -44,12 +45,12 @@ export class Lines {
   #found;
   #missing;
 
-  /** How many lines wait. */
+  /** The number of lines in the queue. */
   get waiting() {
     return this.#held.length;
   }
 
-  /** Start over, with nothing. */
+  /** Start again without lines. */
   begin() {
     this.#held = [];
     this.#heldCharacters = 0;
@@ -58,7 +59,7 @@ export class Lines {
     this.view.clear();
   }
 
-  /** Forget what is shown and what waits; the histogram stays. */
+  /** Remove the lines of the list and of the queue, but not those of the histogram. */
   clear() {
     this.cleared ||= this.view.ring.length + this.#held.length > 0;
     this.#held = [];
@@ -80,8 +81,9 @@ export class Lines {
     if (this.#held.length > MOST_HELD || this.#heldCharacters > MOST_HELD_CHARACTERS) this.#full();
   }
 
-  /** Wait for the wanted line, until the replay is through.
-   * @param {'replay' | 'live' | 'cut'} stream what comes just now: `live` is what has just happened */
+  /** Wait for the wanted line, until the replay is complete.
+   * @param {'replay' | 'live' | 'cut'} stream which kind of lines has just arrived; `cut`:
+   *   none will */
   awaitWanted(stream) {
     clearTimeout(this.#quietTimer);
     if (!this.wanted || stream === 'cut') return;
@@ -94,7 +96,7 @@ export class Lines {
     }
   }
 
-  /** Show what waits. */
+  /** Show the lines of the queue. */
   flush() {
     const waiting = this.#held;
     this.#held = [];

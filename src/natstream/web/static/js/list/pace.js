@@ -1,7 +1,7 @@
-// When to draw: with the next frame for what hands do, less often for lines that flow.
+// When to draw: with the next frame after the reader has scrolled, and less often for new lines.
 
-// Nobody reads faster than 20 times a second; and where drawing takes long, it may take no more
-// than this share of the time, so that a flood of lines neither freezes a page nor drains a battery.
+// People do not read faster than 20 times a second. Where drawing takes long, it may use only this
+// share of the time, so that a flood of lines neither freezes the page nor drains a battery.
 const FLOW_MS = 50;
 const SHARE = 0.25;
 

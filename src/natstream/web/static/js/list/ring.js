@@ -1,7 +1,7 @@
-// The newest lines, a bounded number of them. Pure.
+// The newest lines, up to a fixed number. Pure.
 //
-// Each line has a number, `seq`, that grows by one and is never used again; `first` is the
-// oldest that is held, `end` the one that comes next. A full ring forgets its oldest line.
+// Each line has a number, `seq`, which grows by one and is never used again. `first` is the number
+// of the oldest line in the ring, `end` that of the next line. A full ring evicts its oldest line.
 
 /** @template T */
 export class Ring {
@@ -27,14 +27,14 @@ export class Ring {
     return seq >= this.first && seq < this.end ? this.slots[seq % this.capacity] : undefined;
   }
 
-  /** @param {T} item @returns {number} its seq */
+  /** @param {T} item @returns {number} the seq of the item */
   push(item) {
     if (this.full) this.shift();
     this.slots[this.end % this.capacity] = item;
     return this.end++;
   }
 
-  /** Forget the oldest. @returns {T | undefined} it */
+  /** Evict the oldest line. @returns {T | undefined} the line */
   shift() {
     const slot = this.first % this.capacity;
     const item = this.slots[slot];

@@ -1,7 +1,7 @@
-// One line of the list, as elements. In: an entry and how rows look just now. Out: a row.
+// One row of the list. In: an entry, and how rows look. Out: an element.
 //
-// Everything in an entry is a stranger's: it is shown as text, control characters by name, and
-// no more of it than fits the row. The whole of it is in the details.
+// A stranger may have written any part of an entry. So the row shows it as text, with names for
+// control characters, and only as much of it as fits. The details show the whole entry.
 
 import { h, icon } from '../dom.js';
 import { parseAnsi } from '../text/ansi.js';
@@ -11,7 +11,8 @@ import {
 } from '../text/readable.js';
 import { CODE, KINDS, documentationOf } from '../text/fly.js';
 import { groupOf, GROUPS } from '../panels/bins.js';
-import { bytes, clockTime, count, figure, fullTime } from '../text/time.js';
+import { noticeText } from '../text/entry.js';
+import { bytes, clockTime, count, fullTime } from '../text/time.js';
 
 /** @typedef {import('../types.js').Entry} Entry */
 /** @typedef {import('../types.js').Span} Span */
@@ -20,28 +21,31 @@ import { bytes, clockTime, count, figure, fullTime } from '../text/time.js';
  * @typedef {object} Look
  * @property {boolean} wrap
  * @property {import('../text/time.js').Clock} clock
- * @property {number} columns   characters that fit on a line of a message
- * @property {import('../query/query.js').Matcher | null} matcher
+ * @property {number} columns   the number of characters that fit on a line of a message
+ * @property {import('../query/matching.js').Matcher | null} matcher
  */
 
-// A wrapped line shows this much of itself; more is a click away. It also bounds the list's
-// height: 100,000 such rows stay below what browsers can scroll (some 17 million pixels).
+// A wrapped row shows this many lines, and a click shows more. It also bounds the height of the
+// list, because browsers cannot scroll more than some 17 million pixels: 100,000 such rows stay
+// below.
 export const FOLDED_LINES = 8;
-// An unwrapped line is cut where nobody scrolls to.
+// An unwrapped line is cut after more characters than people scroll to.
 const LONGEST_LINE = 2_000;
-// An opened line, too, is a row and not a document.
+// An opened row is bounded as well, because it is still a row and not a document.
 const OPENED_LINES = 400;
 const OPENED_CHARACTERS = 40_000;
-// "12:34:56.789"; more is a date.
+// The length of "12:34:56.789". A longer time has a date.
 const CLOCK_LENGTH = 12;
-// Elements that one line may cost: more is no log line but a bomb, and shown without colours.
+// The most coloured parts of one row. A line with more is made to slow the page, and the rest of it
+// has no colours.
 const MOST_SPANS = 300;
 const MOST_SPANS_OPENED = 3_000;
 const MOST_UNSEEN = 100;
-// Laying out larger JSON takes longer than a frame.
+// Indenting larger JSON takes longer than a frame.
 const LARGEST_JSON = 100_000;
 
-/** How many lines a row will be tall, without building it. @param {Entry} entry @param {Look} look */
+/** Return how many lines high a row will be, without building it.
+ * @param {Entry} entry @param {Look} look */
 export const estimateLines = (entry, look) =>
   entry.note || !look.wrap ? 1 : visualLines(entry.message, look.columns, FOLDED_LINES);
 
@@ -63,7 +67,7 @@ export function buildRow(entry, look, opened) {
 }
 
 /** @param {HTMLElement} cell @param {number} ms @param {import('../text/time.js').Clock} clock
- * @returns {boolean} whether it says the day as well */
+ * @returns {boolean} whether the cell shows the date as well */
 export function setTime(cell, ms, clock) {
   const now = Date.now();
   cell.textContent = clockTime(ms, clock, now);
@@ -88,7 +92,8 @@ function hueOf(app) {
   return (hash >>> 0) % 8;
 }
 
-/** The fold and the message. @param {Entry} entry @param {Look} look @param {boolean} opened */
+/** Build the cells of the fold button and of the message.
+ * @param {Entry} entry @param {Look} look @param {boolean} opened */
 function messageCells(entry, look, opened) {
   const whole = trimEnd(entry.message);
   const json = whole.length <= LARGEST_JSON && looksLikeJson(whole.trim()) && isJson(whole.trim());
@@ -136,7 +141,8 @@ function foldButton(opened, json) {
   );
 }
 
-/** What is not shown, in figures. @param {string} source @param {string} shown @param {boolean} opened */
+/** Say how much of the message the row does not show.
+ * @param {string} source @param {string} shown @param {boolean} opened */
 function rest(source, shown, opened) {
   const lines = countBreaks(source) - countBreaks(shown);
   const size = source.length - shown.length;
@@ -152,9 +158,10 @@ function jsonSpans(text) {
 }
 
 /**
- * Text with its colours, marks and links.
+ * Append text with its colours, marks and links.
  * @param {HTMLElement} element @param {string} text @param {Span[]} spans ascending
- * @param {[number, number][]} marks ascending @param {boolean} links whether Fly's codes are links
+ * @param {[number, number][]} marks ascending @param {boolean} links whether Fly's error codes
+ *   become links
  */
 export function paint(element, text, spans, marks, links) {
   const code = links ? CODE.exec(text) : null;
@@ -194,7 +201,7 @@ export function paint(element, text, spans, marks, links) {
 /** @param {Span} span @param {(Node | string)[]} nodes */
 function styled(span, nodes) {
   const element = h('span', { class: span.className }, ...nodes);
-  // Colours of strangers are drawn towards the ink, so that they can be read in both themes.
+  // A line's colours are mixed with the text colour, so that they are readable in both themes.
   if (span.fg) {
     element.style.color = span.bg ? span.fg : `color-mix(in oklab, ${span.fg} 72%, var(--ink))`;
   }
@@ -219,24 +226,4 @@ function noticeRow(entry, look) {
   const dated = setTime(time, entry.time, look.clock) ? ' dated' : '';
   const words = cell('w', noticeText(entry));
   return h('div', { class: `row note ${note.tone}${dated}` }, time, words);
-}
-
-/** @param {Entry} entry */
-export function noticeText(entry) {
-  const note = /** @type {import('../types.js').Note} */ (entry.note);
-  if (note.tone === 'gap') return gapText(entry, note);
-  if (note.tone !== 'resumed') return entry.message;
-  const repeated = note.doubled ? `, ${count(note.doubled, 'repeated line')} left out` : '';
-  const replayed = note.replayed || note.missed === null
-    ? `${count(note.replayed, 'line')} replayed`
-    : 'nothing missed';
-  return `${entry.message} ${replayed}${repeated}`;
-}
-
-/** @param {Entry} entry @param {import('../types.js').Note} note */
-function gapText(entry, note) {
-  const since = note.since ? ` since ${clockTime(note.since, 'local', entry.time)}` : '';
-  if (note.missed === null) return `Lines may be missing here${since}: how many, nobody knows`;
-  const lines = note.missed === 1 ? 'line' : 'lines';
-  return `${note.atMost ? 'up to ' : ''}${figure(note.missed)} ${lines} missed${since}`;
 }

@@ -1,21 +1,21 @@
-// The elements for a run of lines. In: which lines are wanted. Out: those and no others in the
-// document, in order, each built once.
+// The elements for a run of lines. In: the numbers of the lines. Out: the elements of exactly these
+// lines in the document, in order. Each element is built once.
 
 import { buildRow, setTime } from './row.js';
 
 /** @typedef {import('../types.js').Entry} Entry */
 
-// Far more than a screen holds; a bound on what a frame can cost.
+// Far more than fit on a screen. It bounds the time that one frame can take.
 const MOST_ROWS = 400;
 
 export class Rows {
-  /** The line that is chosen. @type {number | null} */
+  /** The chosen line. @type {number | null} */
   #chosen = null;
   /** @type {Map<number, HTMLElement>} */
   #nodes = new Map();
-  /** Those that have not been measured. @type {Set<number>} */
+  /** The elements that have not been measured. @type {Set<number>} */
   #fresh = new Set();
-  /** Lines that are opened, whether they have an element or not. @type {Set<number>} */
+  /** The opened lines, with or without an element. @type {Set<number>} */
   #opened = new Set();
 
   /**
@@ -28,8 +28,9 @@ export class Rows {
     this.entry = entry;
   }
 
-  /** Have elements for the lines from `from` up to `to`; the last ones, if they are too many.
-   * @param {number} from @param {number} to @returns {number} the first that has one */
+  /** Build elements for the lines from `from` up to `to`, and remove all others. If that is too
+   * many, the first lines get none.
+   * @param {number} from @param {number} to @returns {number} the first line with an element */
   show(from, to) {
     const first = Math.max(from, to - MOST_ROWS);
     for (const seq of this.#nodes.keys()) {
@@ -55,49 +56,49 @@ export class Rows {
     return first;
   }
 
-  /** The heights of the elements that are new. @param {(seq: number, height: number) => void} take */
-  measure(take) {
+  /** Report the heights of new elements. @param {(seq: number, height: number) => void} report */
+  measure(report) {
     for (const seq of this.#fresh) {
       const node = this.#nodes.get(seq);
-      if (node) take(seq, node.getBoundingClientRect().height);
+      if (node) report(seq, node.getBoundingClientRect().height);
     }
     this.#fresh.clear();
   }
 
-  /** Build it anew when it is shown next. @param {number} seq */
+  /** Build the element of a line again when it is shown next. @param {number} seq */
   drop(seq) {
     this.#nodes.get(seq)?.remove();
     this.#nodes.delete(seq);
     this.#fresh.delete(seq);
   }
 
-  /** The line is gone for good. @param {number} seq */
+  /** The list has evicted a line. @param {number} seq */
   forget(seq) {
     this.drop(seq);
     this.#opened.delete(seq);
   }
 
-  /** Build all anew when they are shown next. */
+  /** Build all elements again when they are shown next. */
   dropAll() {
     this.element.replaceChildren();
     this.#nodes.clear();
     this.#fresh.clear();
   }
 
-  /** All lines are gone for good. */
+  /** The list has evicted all lines. */
   forgetAll() {
     this.dropAll();
     this.#opened.clear();
   }
 
-  /** A line says something else now. @param {Entry} entry */
+  /** The text of an entry has changed. @param {Entry} entry */
   refresh(entry) {
     for (const seq of this.#nodes.keys()) {
       if (this.entry(seq) === entry) this.drop(seq);
     }
   }
 
-  /** The times have moved on. */
+  /** Show relative times as they are now. */
   tick() {
     for (const [seq, node] of this.#nodes) {
       const entry = this.entry(seq);

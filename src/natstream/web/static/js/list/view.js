@@ -1,158 +1,149 @@
 // The list: a window of rows on up to 100,000 lines. In: entries. Out: a scroll that stays put.
 //
-// Rows may differ in height. Each has an estimate from the length of its text, which the height
-// measured replaces once the row has been shown. What keeps the picture still is `base`, the
-// distance from the top of the scrolled content to the first row: lines forgotten at the top,
-// and estimates corrected above the screen, are taken up by it, so that the scroll position need
-// not be written while a finger or a wheel moves it. It is brought back to 0 when all is calm.
+// Rows may differ in height. The view estimates each height from the length of the text, and
+// measures it once the row has been shown. `base` keeps the picture still: it is the distance from
+// the top of the scrolled content to the first row. It absorbs the heights of evicted lines and the
+// corrections of estimates above the screen, so that the view need not write the scroll position
+// while a finger or a wheel moves it. The view brings it back to 0 when the scrolling has ended.
 
-import { Heights } from './heights.js';
+import { CAPACITY, HeldLines } from './held.js';
 import { Pace } from './pace.js';
-import { Ring } from './ring.js';
+import { measureProbe } from './probe.js';
 import { estimateLines } from './row.js';
 import { Rows } from './rows.js';
+import { ScrollArea } from './scroll_area.js';
 
 /** @typedef {import('../types.js').Entry} Entry */
 
-// Rows kept ready above and below the screen, in pixels: a turn of the wheel.
+// The height of the rows that are ready above and below the screen, in pixels: a turn of the wheel.
 const MARGIN = 400;
-// While somebody reads, this many lines stay above the screen, to scroll back to.
+// While the reader is not at the end, this many lines stay above the screen, to scroll back to.
 const KEPT_ABOVE = 1_000;
-// Closer to the end than this is at the end.
+// A scroll position this close to the end counts as the end, in pixels.
 const AT_END = 4;
 // Without scroll events for this long, the scrolling has ended.
 const CALM_MS = 150;
-// Characters of messages held: 100,000 lines of usual length are a tenth of it. It bounds the
-// memory, 64 to 128 MB, where lines are megabytes.
-const MOST_CHARACTERS = 64_000_000;
 
 export class View {
+  /** Whether the newest line stays on the screen. */
   following = true;
-  /** The row that is chosen. @type {number | null} */
+  /** The chosen line. @type {number | null} */
   selected = null;
-  /** The first line that arrived after the end was left. */
+  /** The first line that arrived after the reader left the end. */
   #unseenFrom = 0;
-  #base = 0;
   /** The first line that has a row. */
   #from = 0;
-  #lastTop = 0;
-  #widest = 0;
-  #characters = 0;
-  #oneLine = 20;
-  #moreLines = 18;
+  #probe = { oneLine: 20, moreLines: 18, columns: 80 };
   #pace = new Pace(() => this.#draw());
   #calmTimer = 0;
   #width = 0;
 
   /**
-   * @param {{scroller: HTMLElement, content: HTMLElement, rows: HTMLElement, probe: HTMLElement}} elements
-   * @param {{capacity: number, look: import('./row.js').Look,
-   *   changed: () => void, chosen: (seq: number) => void}} options
-   *   `changed`: what is shown or followed is another; `chosen`: a row was clicked.
-   *   Call `relayout` before anything is shown.
+   * @param {{scroller: HTMLElement, content: HTMLElement, rows: HTMLElement, probe:
+   *   HTMLElement}} elements
+   * @param {{look: import('./row.js').Look, changed: () => void}} options
+   *   `changed`: the view shows other lines, or starts or stops to follow.
+   *   Call `relayout` before the first `append`.
    */
-  constructor(elements, { capacity, look, changed, chosen }) {
+  constructor(elements, { look, changed }) {
     this.elements = elements;
     this.look = look;
+    this.#area = new ScrollArea(elements);
     this.#changed = changed;
-    /** @type {Ring<Entry>} */
-    this.ring = new Ring(capacity);
-    this.heights = new Heights(capacity);
+    this.#held = new HeldLines(CAPACITY, (entry) => this.#estimate(entry));
+    this.ring = this.#held.ring;
+    this.heights = this.#held.heights;
     this.#rows = new Rows(elements.rows, { look, entry: (seq) => this.ring.at(seq) });
     const { scroller } = elements;
     scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
     scroller.addEventListener('wheel', (event) => {
       if (event.deltaY < 0) this.leaveEnd();
     }, { passive: true });
-    elements.rows.addEventListener('click', (event) => this.#clicked(event, chosen));
     new ResizeObserver(() => {
       if (scroller.clientWidth !== this.#width) this.relayout();
       else this.schedule();
     }).observe(scroller);
   }
 
+  #area;
   #changed;
+  #held;
   #rows;
 
-  /** Lines below, that have not been on the screen. */
+  /** The number of lines below that have not been on the screen. */
   get unseen() {
     return this.following ? 0 : this.ring.end - Math.max(this.#unseenFrom, this.ring.first);
   }
 
-  /** Whether so many more lines would push out those that are being read. @param {number} count */
+  /** Whether more lines would evict lines that are being read.
+   * @param {number} count of new lines */
   wouldPushOut(count) {
     if (this.following) return false;
     const pushedOut = this.ring.length + count - this.ring.capacity;
-    return pushedOut > 0 && this.#firstVisible - this.ring.first < pushedOut + KEPT_ABOVE;
+    return pushedOut > 0 && this.firstVisible - this.ring.first < pushedOut + KEPT_ABOVE;
   }
 
   /** @param {Entry[]} entries */
   append(entries) {
     for (const entry of entries) {
-      this.#characters += entry.message.length;
-      while (this.ring.full || (this.#characters > MOST_CHARACTERS && this.ring.length)) {
-        this.#forgetFirst();
-      }
-      this.ring.push(entry);
-      this.heights.push(this.#estimate(entry));
+      while (this.#held.isFullFor(entry)) this.#evictFirst();
+      this.#held.push(entry);
     }
     this.schedule();
   }
 
   clear() {
-    this.ring.clear();
-    this.#characters = 0;
-    this.heights.reset(this.ring.end);
+    this.#held.clear();
     this.#rows.forgetAll();
     this.select(null);
-    this.#base = this.#widest = 0;
-    this.#resizeContent();
-    this.#scrollTo(0);
+    this.#area.reset();
+    this.#area.resize(0);
+    this.#area.scrollTo(0);
     this.#unseenFrom = this.ring.end;
     this.following = true;
     this.schedule();
     this.#changed();
   }
 
-  /** A line says something else now. @param {Entry} entry */
+  /** Show the new text of a line. @param {Entry} entry */
   refresh(entry) {
     this.#rows.refresh(entry);
     this.schedule();
   }
 
-  /** All lines look different now, but are as tall as before. */
+  /** Build all rows again, because they look different. Their heights must not change. */
   repaint() {
     this.#rows.dropAll();
     this.schedule();
   }
 
-  /** The times have moved on. */
+  /** Show relative times as they are now. */
   tick() {
     this.#rows.tick();
   }
 
-  /** The lines' widths or wrapping have changed: begin anew with the same line at the top. */
+  /** Lay out all rows again, because their width or their wrapping has changed. The same line
+   * stays at the top. */
   relayout() {
     const { scroller, rows } = this.elements;
     this.#width = scroller.clientWidth;
-    // The chosen line if it can be seen, else the first that can.
+    // The line that stays in its position: the chosen one if it is on the screen, otherwise the
+    // first.
     const isSeen = this.selected !== null
-      && this.selected >= this.#firstVisible && this.selected <= this.#lastVisible;
-    const anchor = isSeen ? /** @type {number} */ (this.selected) : this.#firstVisible;
-    const below = this.heights.offset(anchor) - this.#top;
+      && this.selected >= this.firstVisible && this.selected <= this.lastVisible;
+    const anchor = isSeen ? /** @type {number} */ (this.selected) : this.firstVisible;
+    const below = this.heights.offset(anchor) - this.#area.top;
     rows.classList.toggle('wrap', this.look.wrap);
     this.elements.probe.classList.toggle('wrap', this.look.wrap);
-    this.#measureProbe();
-    this.heights.reset(this.ring.first);
-    for (let seq = this.ring.first; seq < this.ring.end; seq++) {
-      this.heights.push(this.#estimate(/** @type {Entry} */ (this.ring.at(seq))));
-    }
+    this.#probe = measureProbe(this.elements.probe);
+    this.look.columns = this.#probe.columns;
+    this.#held.estimateAll();
     this.#rows.dropAll();
-    this.#base = this.#widest = 0;
+    this.#area.reset();
     this.elements.content.style.minWidth = '';
     if (!this.following) {
-      this.#resizeContent();
-      this.#scrollTo(this.heights.offset(anchor) - Math.max(below, -this.heights.get(anchor)));
+      this.#area.resize(this.heights.total);
+      this.#area.scrollTo(this.heights.offset(anchor) - Math.max(below, -this.heights.get(anchor)));
     }
     this.#pace.now();
   }
@@ -169,33 +160,32 @@ export class View {
   toStart() {
     this.leaveEnd(true);
     this.select(null);
-    this.#base = 0;
-    this.#scrollTo(0);
+    this.#area.base = 0;
+    this.#area.scrollTo(0);
     this.#pace.now();
   }
 
-  /** A screen up or down. @param {1 | -1} step */
+  /** Scroll a screen up or down. @param {1 | -1} step */
   page(step) {
     const { scroller } = this.elements;
     if (step < 0) this.leaveEnd();
-    scroller.scrollTop += step * (scroller.clientHeight - 2 * this.#oneLine);
+    scroller.scrollTop += step * (scroller.clientHeight - 2 * this.#probe.oneLine);
   }
 
-  /** Show a line in the upper third, and choose it. @param {number} seq */
+  /** Choose a line, and scroll it to the upper third of the screen. @param {number} seq */
   show(seq) {
     const wanted = Math.min(Math.max(seq, this.ring.first), this.ring.end - 1);
     if (wanted < this.ring.first) return;
     this.leaveEnd(true);
     this.select(wanted);
-    // Twice: rows that are shown for the first time may turn out to be taller than estimated.
+    // Twice, because rows that are shown for the first time may be taller than estimated.
     for (let i = 0; i < 2; i++) {
-      const third = this.elements.scroller.clientHeight / 3;
-      this.#base = 0;
-      this.#resizeContent();
-      this.#scrollTo(Math.max(0, this.heights.offset(wanted) - third));
+      this.#area.base = 0;
+      this.#area.resize(this.heights.total);
+      this.#area.scrollTo(Math.max(0, this.heights.offset(wanted) - this.#area.height / 3));
       this.#pace.now();
     }
-    if (this.#maxTop - this.elements.scroller.scrollTop <= AT_END) this.#unseenFrom = this.ring.end;
+    if (this.#area.below <= AT_END) this.#unseenFrom = this.ring.end;
     this.#changed();
   }
 
@@ -205,37 +195,6 @@ export class View {
     this.#rows.choose(seq);
   }
 
-  /** Choose the next or previous line and bring it onto the screen. @param {1 | -1} step */
-  step(step) {
-    if (!this.ring.length) return;
-    const seq = Math.min(Math.max(this.#before(step) + step, this.ring.first), this.ring.end - 1);
-    const top = this.heights.offset(seq);
-    const { clientHeight } = this.elements.scroller;
-    if (top < this.#top || top + this.heights.get(seq) > this.#top + clientHeight) this.show(seq);
-    else {
-      if (seq < this.ring.end - 1) this.leaveEnd(true);
-      this.select(seq);
-    }
-  }
-
-  /** Go to the next line of a kind. @param {1 | -1} step @param {(entry: Entry) => boolean} isWanted
-   * @returns {boolean} whether there is one */
-  find(step, isWanted) {
-    for (let seq = this.#before(step) + step; ; seq += step) {
-      const entry = this.ring.at(seq);
-      if (!entry) return false;
-      if (isWanted(entry)) {
-        this.show(seq);
-        return true;
-      }
-    }
-  }
-
-  /** Where a step begins: at the chosen line, or just outside the screen. @param {1 | -1} step */
-  #before(step) {
-    return this.selected ?? (step > 0 ? this.#firstVisible - 1 : this.#lastVisible + 1);
-  }
-
   /** Open or fold a row. @param {number} seq @param {boolean} [opened] */
   toggle(seq, opened) {
     this.leaveEnd(true);
@@ -243,90 +202,73 @@ export class View {
     this.#pace.now();
   }
 
-  /** Draw soon. */
+  /** Draw soon. Several calls draw once. */
   schedule() {
     this.#pace.soon();
   }
 
-  get #top() {
-    return this.elements.scroller.scrollTop - this.#base;
+  get firstVisible() {
+    return this.heights.find(Math.max(0, this.#area.top));
   }
 
-  get #maxTop() {
-    const { scroller } = this.elements;
-    return scroller.scrollHeight - scroller.clientHeight;
+  get lastVisible() {
+    return this.heights.find(this.#area.top + this.#area.height - 1);
+  }
+
+  /** Whether the whole row is on the screen. @param {number} seq */
+  isWholeVisible(seq) {
+    const top = this.heights.offset(seq) - this.#area.top;
+    return top >= 0 && top + this.heights.get(seq) <= this.#area.height;
   }
 
   /** Whether the oldest line is on the screen. */
   get atStart() {
-    return !this.following && this.#firstVisible === this.ring.first;
-  }
-
-  get #firstVisible() {
-    return this.heights.find(Math.max(0, this.#top));
-  }
-
-  get #lastVisible() {
-    return this.heights.find(this.#top + this.elements.scroller.clientHeight - 1);
+    return !this.following && this.firstVisible === this.ring.first;
   }
 
   /** @param {Entry} entry */
   #estimate(entry) {
-    return this.#oneLine + (estimateLines(entry, this.look) - 1) * this.#moreLines;
+    return this.#probe.oneLine + (estimateLines(entry, this.look) - 1) * this.#probe.moreLines;
   }
 
-  #forgetFirst() {
+  #evictFirst() {
     const seq = this.ring.first;
-    const height = this.heights.shift();
-    this.#characters -= this.ring.shift()?.message.length ?? 0;
+    const height = this.#held.shift();
     this.#rows.forget(seq);
     if (this.selected === seq) this.select(null);
-    if (!this.following) this.#base += height;
+    if (!this.following) this.#area.base += height;
   }
 
   #scrolled() {
-    const { scroller } = this.elements;
-    const top = scroller.scrollTop;
-    if (top === this.#lastTop) return; // it was not a hand but this list
+    const move = this.#area.readMove();
+    if (!move) return; // this view has scrolled, and not the reader
     if (this.following) {
-      if (top < this.#lastTop - AT_END) this.leaveEnd();
-    } else if (top > this.#lastTop && top >= this.#maxTop - AT_END) {
+      if (move < -AT_END) this.leaveEnd();
+    } else if (move > 0 && this.#area.below <= AT_END) {
       this.following = true;
       this.#changed();
     }
-    this.#lastTop = top;
     this.#pace.next();
     clearTimeout(this.#calmTimer);
     this.#calmTimer = Number(setTimeout(() => this.#settle(), CALM_MS));
   }
 
-  /** Stay with what is on the screen. @param {boolean} [always] even if all lines fit on it */
+  /** Stop following, so that the lines on the screen stay.
+   * @param {boolean} [always] even if all lines fit on the screen */
   leaveEnd(always = false) {
-    const { scroller } = this.elements;
-    if (!this.following || (!always && scroller.scrollHeight <= scroller.clientHeight)) return;
+    if (!this.following || (!always && this.#area.isWhole)) return;
     this.following = false;
     this.#unseenFrom = this.ring.end;
     this.#changed();
   }
 
   #settle() {
-    if (!this.#base || this.following) return;
-    const top = this.#top;
-    this.#base = 0;
-    this.#resizeContent();
-    this.#scrollTo(top);
-    this.#place();
-  }
-
-  /** @param {number} top */
-  #scrollTo(top) {
-    const { scroller } = this.elements;
-    scroller.scrollTop = top;
-    this.#lastTop = scroller.scrollTop;
-  }
-
-  #resizeContent() {
-    this.elements.content.style.height = `${Math.max(0, this.#base + this.heights.total)}px`;
+    if (!this.#area.base || this.following) return;
+    const { top } = this.#area;
+    this.#area.base = 0;
+    this.#area.resize(this.heights.total);
+    this.#area.scrollTo(top);
+    this.#moveRows();
   }
 
   #draw() {
@@ -336,75 +278,40 @@ export class View {
   }
 
   #drawEnd() {
-    const { scroller } = this.elements;
-    this.#base = 0;
-    // Again if rows turn out to be lower than estimated, and leave room for more.
+    this.#area.base = 0;
+    // Again while rows are lower than estimated, because they leave room for more.
     for (let i = 0; i < 3; i++) {
-      const from = this.heights.find(this.heights.total - scroller.clientHeight - MARGIN);
+      const from = this.heights.find(this.heights.total - this.#area.height - MARGIN);
       if (i > 0 && from >= this.#from) break;
-      this.#have(from, this.ring.end);
+      this.#build(from, this.ring.end);
     }
-    this.#resizeContent();
-    this.#place();
-    this.#scrollTo(scroller.scrollHeight);
+    this.#area.resize(this.heights.total);
+    this.#moveRows();
+    this.#area.scrollToEnd();
   }
 
   #drawMiddle() {
-    const { scroller } = this.elements;
-    if (this.#top < 0 || (this.#base < 0 && this.#top + this.#base < MARGIN)) this.#settle();
-    const top = this.#top;
+    const area = this.#area;
+    if (area.top < 0 || (area.base < 0 && area.top + area.base < MARGIN)) this.#settle();
+    const { top } = area;
     const anchor = this.heights.find(Math.max(0, top));
     const within = top - this.heights.offset(anchor);
     const from = this.heights.find(Math.max(0, top - MARGIN));
-    const to = this.heights.find(top + scroller.clientHeight + MARGIN) + 1;
-    this.#have(from, Math.min(to, this.ring.end));
-    this.#base -= this.heights.offset(anchor) + within - top;
-    this.#resizeContent();
-    this.#place();
-    if (top + scroller.clientHeight >= this.heights.total - AT_END) this.#unseenFrom = this.ring.end;
+    const to = this.heights.find(top + area.height + MARGIN) + 1;
+    this.#build(from, Math.min(to, this.ring.end));
+    area.base -= this.heights.offset(anchor) + within - top;
+    area.resize(this.heights.total);
+    this.#moveRows();
+    if (top + area.height >= this.heights.total - AT_END) this.#unseenFrom = this.ring.end;
   }
 
-  /** Have rows for these lines, and their true heights. @param {number} from @param {number} to */
-  #have(from, to) {
+  /** Build rows for these lines, and measure them. @param {number} from @param {number} to */
+  #build(from, to) {
     this.#from = this.#rows.show(from, to);
     this.#rows.measure((seq, height) => this.heights.set(seq, height));
   }
 
-  /** Put the rows where they belong. */
-  #place() {
-    const { content, rows } = this.elements;
-    rows.style.transform = `translateY(${this.#base + this.heights.offset(this.#from)}px)`;
-    if (!this.look.wrap && rows.scrollWidth > this.#widest) {
-      this.#widest = rows.scrollWidth;
-      content.style.minWidth = `${this.#widest}px`;
-    }
-  }
-
-  #measureProbe() {
-    const { probe } = this.elements;
-    const message = /** @type {HTMLElement} */ (probe.querySelector('.m'));
-    const ruler = /** @type {HTMLElement} */ (message.firstElementChild);
-    const width = ruler.getBoundingClientRect().width / (ruler.textContent?.length ?? 1);
-    const lineHeight = parseFloat(getComputedStyle(message).lineHeight);
-    this.#oneLine = probe.getBoundingClientRect().height;
-    this.#moreLines = lineHeight || this.#oneLine;
-    // A message is as wide as its text, or as all that is left of the row.
-    const end = probe.getBoundingClientRect().right - parseFloat(getComputedStyle(probe).paddingRight);
-    const room = end - message.getBoundingClientRect().left;
-    this.look.columns = Math.max(10, Math.floor(room / width) || 80);
-  }
-
-  /** @param {MouseEvent} event @param {(seq: number) => void} chosen */
-  #clicked(event, chosen) {
-    const target = /** @type {Element} */ (event.target);
-    const row = target.closest('.row');
-    if (!(row instanceof HTMLElement) || target.closest('a')) return;
-    const seq = Number(row.dataset.seq);
-    if (target.closest('.fold')) this.toggle(seq);
-    else if (document.getSelection()?.isCollapsed ?? true) {
-      this.leaveEnd(true);
-      this.select(seq);
-      chosen(seq);
-    }
+  #moveRows() {
+    this.#area.moveRows(this.heights.offset(this.#from), this.look.wrap);
   }
 }

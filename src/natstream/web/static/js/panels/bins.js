@@ -1,7 +1,8 @@
 // Lines a second by level over the last hour, for the histogram. Pure.
 //
-// In: each line's time and level as it arrives. Out: bars over a span, and where in the list
-// each begins. Lines from outside the hour (forged or replayed times) are left out.
+// In: the time and the level of each line, as it arrives. Out: bars over a span, each with the
+// number of its first line. Lines with a time outside of the hour are left out, because their time
+// is forged or old.
 
 /** Level → its row in the counts. @type {Record<string, number>} */
 export const LEVEL_GROUPS = {
@@ -14,21 +15,22 @@ export const GROUPS = ['error', 'warn', 'info', 'debug', 'other'];
 const OTHER = 4;
 
 const SECONDS = 3600;
-// Clocks of machines differ a little; a line may come from "the future".
+// The clocks of machines differ a little, so a line may have a time in the future.
 const AHEAD = 10;
-// Enough for an hour of restarts; older ones are left of the strip anyway.
+// Enough for an hour of restarts. Older marks are outside of the histogram.
 const MAX_MARKS = 300;
 
 /** @param {string} level */
 export const groupOf = (level) => LEVEL_GROUPS[level] ?? OTHER;
 
 /** @typedef {{time: number, kind: string, seq: number, text: string}} Mark */
-/** @typedef {{start: number, seconds: number, counts: number[], total: number, first: number}} Bar */
+/** @typedef {{start: number, seconds: number, counts: number[], total: number, first: number}}
+ * Bar */
 
 export class Bins {
   constructor() {
     this.counts = new Uint32Array(SECONDS * GROUPS.length);
-    /** The second that each slot stands for; slots are reused. */
+    /** The second that each slot counts at present, since slots are used again. */
     this.second = new Float64Array(SECONDS).fill(-1);
     /** The first line (its seq) of each second. */
     this.first = new Float64Array(SECONDS);
@@ -62,8 +64,8 @@ export class Bins {
   }
 
   /**
-   * Bars of `seconds` each that cover the `count` × `seconds` up to now, oldest first. They
-   * start at multiples of `seconds`, so that a bar does not change its lines as time goes on.
+   * Return bars of `seconds` each that cover the `count` × `seconds` up to now, the oldest
+   * first. They start at multiples of `seconds`, so that a bar keeps its lines as time goes on.
    * @param {number} now Unix ms @param {number} count @param {number} seconds @returns {Bar[]}
    */
   bars(now, count, seconds) {

@@ -1,32 +1,36 @@
-// The drawer with all there is to know of one line, and what can be done with it.
+// The panel with everything that the page knows about one line, and with actions for it.
 
 import { h, hint, icon } from '../dom.js';
 import { parseAnsi, stripAnsi } from '../text/ansi.js';
 import { isJson, pretty, tokens } from '../text/json.js';
-import { noticeText, paint } from '../list/row.js';
+import { paint } from '../list/row.js';
 import { revealed } from '../text/readable.js';
-import { FIELDS, likenessOf } from '../query/query.js';
+import { likenessOf } from '../query/likeness.js';
+import { FIELDS } from '../query/query.js';
+import { noticeText, toEvent } from '../text/entry.js';
 import { ago } from '../text/time.js';
 
 /** @typedef {import('../types.js').Entry} Entry */
 /** @typedef {import('../query/query.js').Field} Field */
 
-// What can be shown at once without a pause; a longer message is cut, and copied whole.
+// A message of this length is shown without a noticeable pause. A longer one is cut, but copied
+// whole.
 const LONGEST = 200_000;
-// As many coloured pieces as can be laid out in a frame or two.
+// As many coloured parts as the browser can lay out in a frame or two.
 const MOST_SPANS = 5_000;
 
 /**
  * @typedef {object} Actions
- * @property {(field: Field, value: string) => void} only   filter for a value
- * @property {(text: import('../query/query.js').Text) => void} hide
+ * @property {(field: Field, value: string) => void} only   show only lines with a value
+ * @property {(text: import('../query/query.js').Text) => void} hide   hide lines with a text
  * @property {(step: 1 | -1) => void} step   choose the next or previous line
- * @property {(id: string) => string} link   an address that shows the line
+ * @property {(id: string) => string} link   return an address that shows the line
+ * @property {() => void} opened
  * @property {(id: string, hadFocus: boolean) => void} closed
  */
 
 export class Details {
-  /** The id of the line that is shown; empty if there is none, or it has none. */
+  /** The id of the line in the panel; empty if there is none, or if it is a notice. */
   id = '';
 
   /** @param {HTMLElement} drawer @param {Actions} actions */
@@ -42,10 +46,11 @@ export class Details {
   /** @param {Entry} entry */
   open(entry) {
     const { drawer, actions } = this;
+    actions.opened();
     this.id = entry.id;
     drawer.replaceChildren(
       h('div', { class: 'top' },
-        h('h2', {}, entry.note ? 'A word of the service' : 'Line'),
+        h('h2', {}, entry.note ? 'A notice of the service' : 'Line'),
         button('up', 'Previous line', () => actions.step(-1)),
         button('down', 'Next line', () => actions.step(1)),
         button('close', 'Close (esc)', () => this.close()),
@@ -114,7 +119,8 @@ function lineParts(entry, actions) {
   ];
 }
 
-/** What was sent to the service, if it still remembers it and we may see it. @param {string} id */
+/** Build the part with the bytes that the service received. It stays empty if the service no
+ * longer has them, or if this reader may not see them. @param {string} id */
 function rawPart(id) {
   const part = h('div');
   const show = async () => {
@@ -122,17 +128,8 @@ function rawPart(id) {
     const text = response.ok ? (await response.text()).trim() : '{}';
     if (text !== '{}') part.append(h('h3', {}, 'As it was sent'), jsonBlock(text));
   };
-  show().catch(() => {}); // not to be had, then; everything else is there
+  show().catch(() => {}); // the panel is complete without this part
   return part;
-}
-
-/** The event as the service sent it. @param {Entry} entry */
-export function toEvent(entry) {
-  const { id, time, message, app, region, machine, stream, level, type, provider, source } = entry;
-  return {
-    message, timestamp: time, type, persistent: entry.persistent,
-    app, region, machine, stream, level, provider, source, id,
-  };
 }
 
 /** @param {string} message */

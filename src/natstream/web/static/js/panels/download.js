@@ -1,26 +1,11 @@
-// Lines of the page as a file. In: entries. Out: NDJSON as the API sends it, or readable text.
+// Lines of the page as a file: NDJSON as the API sends it, or readable text.
 
-import { stripAnsi } from '../text/ansi.js';
-import { revealed } from '../text/readable.js';
-import { toEvent } from './details.js';
-import { noticeText } from '../list/row.js';
+import { lineOf } from '../text/entry.js';
 
 /** @typedef {import('../types.js').Entry} Entry */
 
-// A slice of this many lines takes a few milliseconds; the page stays responsive in between.
+// A slice of this many lines takes a few milliseconds. The page can react between two slices.
 const SLICE = 2_000;
-
-/** @param {Entry} entry @param {'ndjson' | 'text'} format */
-export function lineOf(entry, format) {
-  if (format === 'ndjson') return entry.note ? '' : `${JSON.stringify(toEvent(entry))}\n`;
-  if (entry.note) return `# ${noticeText(entry)}\n`;
-  const date = new Date(entry.time);
-  const time = Number.isNaN(date.getTime()) ? '-' : date.toISOString();
-  const level = entry.level ? ` [${revealed(entry.level)}]` : '';
-  const message = revealed(stripAnsi(entry.message)).trimEnd().replaceAll('\n', '\n    ');
-  const origin = revealed(`${entry.app || entry.source}[${entry.machine}] ${entry.region}`).trimEnd();
-  return `${time} ${origin}${level} ${message}\n`;
-}
 
 /** @param {Iterable<Entry>} entries @param {'ndjson' | 'text'} format @param {string} name */
 export async function downloadLines(entries, format, name) {

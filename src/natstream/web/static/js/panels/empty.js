@@ -1,4 +1,5 @@
-// What the list says while it has no lines: what is listened to, and how to send a first line.
+// The text of the list while it has no lines: what the service listens to, and how to send a first
+// line.
 
 import { h } from '../dom.js';
 import { describeSource } from './status.js';
@@ -6,20 +7,20 @@ import { describeSource } from './status.js';
 /**
  * @param {import('./status.js').Status | null} status
  * @param {{filtered: boolean, cleared: boolean}} why
- * @param {{showAll: () => void, showAgain: () => void}} ways out of it
+ * @param {{showAll: () => void, showAgain: () => void}} actions of its buttons
  */
 export function emptyState(status, { filtered, cleared }, { showAll, showAgain }) {
   if (cleared) {
     return [
       h('h2', {}, 'The list was cleared'),
-      h('p', {}, 'New lines will appear here. Those that were here are gone from this page alone.'),
+      h('p', {}, 'New lines will appear here. The cleared lines are gone from this page only.'),
       h('p', {}, h('button', { type: 'button', onclick: showAgain }, 'Show them again')),
     ];
   }
   if (filtered) {
     return [
       h('h2', {}, 'No line matches, so far'),
-      h('p', {}, 'Nothing that the service remembers passes this filter. New lines that do will appear here.'),
+      h('p', {}, 'The service remembers no line that passes this filter. New lines that pass it will appear here.'),
       h('p', {}, h('button', { type: 'button', onclick: showAll }, 'Show all lines')),
     ];
   }
@@ -30,7 +31,7 @@ export function emptyState(status, { filtered, cleared }, { showAll, showAgain }
     parts.push(
       h('p', {}, 'Listening to ',
         ...status.subjects.flatMap((subject, index) => [index ? ', ' : '', h('code', {}, subject)]),
-        ' on Fly’s NATS: whatever these apps print appears here as it happens.'),
+        ' on Fly’s NATS: lines that these apps print appear here at once.'),
     );
   }
   for (const [name, source] of sources) {

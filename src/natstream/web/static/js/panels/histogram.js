@@ -1,5 +1,6 @@
-// The histogram: lines over the last minutes by level, with marks for what Fly did. A click, or
-// the arrow keys and Enter, jump to that moment. Drawn on a canvas, a few times a second.
+// The histogram: lines over the last minutes by level, with marks for Fly's own events. A click, or
+// the arrow keys and Enter, go to the lines of a bar. It is drawn on a canvas, a few times a
+// second.
 
 import { GROUPS } from './bins.js';
 import { KINDS } from '../text/fly.js';
@@ -9,16 +10,16 @@ import { clockTime, count, perSecond } from '../text/time.js';
 
 const BAR = 5; // pixels from one bar to the next
 const LANE = 10; // pixels above the bars, for marks
-// Errors are what one looks for: one among thousands of lines is still to be seen.
+// The least height of errors in a bar, so that one error among thousands of lines is visible.
 const LEAST_ERROR = 2;
-// Without new lines it moves on with time; with them it grows a little more often.
+// The histogram moves on with time, and it is drawn sooner after new lines.
 const REDRAW_MS = 1_000;
 const SOON_MS = 250;
 
-// Kinds of marks, the gravest last.
+// The kinds of marks, the most serious last.
 const RANKS = ['health', 'restart', 'deploy', 'proxy'];
 
-export class Strip {
+export class Histogram {
   /** @type {Bar[]} */
   #bars = [];
   #timer = 0;
@@ -27,7 +28,7 @@ export class Strip {
   /**
    * @param {{slider: HTMLElement, canvas: HTMLCanvasElement, tip: HTMLElement}} elements
    * @param {{bins: import('./bins.js').Bins, prefs: import('./prefs.js').Prefs,
-   *   jump: (first: number) => void}} options  `jump`: to a line, by its seq
+   *   jump: (seq: number) => void}} options  `jump`: go to a line; -1 if there is none
    */
   constructor(elements, { bins, prefs, jump }) {
     this.elements = elements;
@@ -55,7 +56,7 @@ export class Strip {
     setInterval(() => this.draw(), REDRAW_MS);
   }
 
-  /** Draw soon: there are new lines. */
+  /** Draw soon, because there are new lines. */
   soon() {
     this.#timer ||= Number(setTimeout(() => this.draw(), SOON_MS));
   }
@@ -108,21 +109,23 @@ export class Strip {
     }
   }
 
-  /** @param {CanvasRenderingContext2D} context @param {CSSStyleDeclaration} style @param {Bar[]} bars */
+  /** @param {CanvasRenderingContext2D} context
+   * @param {CSSStyleDeclaration} style @param {Bar[]} bars */
   #drawMarks(context, style, bars) {
     if (!bars.length) return;
     context.font = '9px system-ui, sans-serif';
     context.textAlign = 'center';
-    // One to a place, the gravest: a heap of signs says nothing.
-    const gravest = new Map();
+    // Each position shows only its most serious mark, because marks on top of each other are
+    // unreadable.
+    const ranks = new Map();
     for (const { time, kind } of this.bins.marks) {
-      const place = Math.floor((time - bars[0].start) / (bars[0].seconds * 2_000));
+      const position = Math.floor((time - bars[0].start) / (bars[0].seconds * 2_000));
       const rank = RANKS.indexOf(kind);
-      if (place >= 0 && rank > (gravest.get(place) ?? -1)) gravest.set(place, rank);
+      if (position >= 0 && rank > (ranks.get(position) ?? -1)) ranks.set(position, rank);
     }
-    for (const [place, rank] of gravest) {
+    for (const [position, rank] of ranks) {
       context.fillStyle = style.getPropertyValue(`--mark-${RANKS[rank]}`);
-      context.fillText(KINDS[RANKS[rank]].sign, (place * 2 + 1) * BAR, LANE - 1);
+      context.fillText(KINDS[RANKS[rank]].sign, (position * 2 + 1) * BAR, LANE - 1);
     }
     context.textAlign = 'start';
   }
@@ -132,7 +135,8 @@ export class Strip {
     return Math.min(Math.max(Math.floor(x / BAR), 0), this.#bars.length - 1);
   }
 
-  /** The first line of the bar, or of the nearest that has any; -1 if none has. @param {number} index */
+  /** Return the first line of a bar, or of the nearest bar with lines; -1 if no bar has any.
+   * @param {number} index */
   #nearest(index) {
     for (let away = 0; away < this.#bars.length; away++) {
       for (const near of [index - away, index + away]) {
@@ -143,7 +147,7 @@ export class Strip {
     return -1;
   }
 
-  /** @param {number} index of the bar to tell about; -1 for none */
+  /** Describe a bar in the tip. @param {number} index of the bar; -1 for none */
   #point(index) {
     const { slider, tip } = this.elements;
     this.#cursor = index;

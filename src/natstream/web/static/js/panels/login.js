@@ -1,9 +1,9 @@
-// The form that asks for a token where the service wants one. In: a token. Out: a cookie, which
-// the service sets; the page itself keeps nothing.
+// The form that asks for a token if the service requires one. In: a token. Out: a cookie, which the
+// service sets. The page itself does not keep the token.
 
 import { byId } from '../dom.js';
 
-/** @param {() => void} entered what to do once the service has let us in */
+/** @param {() => void} entered called when the service has accepted the token */
 export function startLogin(entered) {
   const form = byId('login', HTMLFormElement);
   const token = byId('token', HTMLInputElement);
@@ -25,9 +25,9 @@ export function startLogin(entered) {
     entered();
   }
   return {
-    /** The service lets us in. */
+    /** The service accepts this reader. */
     done,
-    /** The service does not let us in. */
+    /** The service refuses this reader without a token. */
     ask() {
       if (!form.hidden) return;
       form.hidden = false;
@@ -36,13 +36,13 @@ export function startLogin(entered) {
   };
 }
 
-/** Have the service take its cookie back, and show what is left to see: the form. */
+/** Ask the service to delete its cookie, and show the form. */
 export async function logOut() {
   await fetch('api/logout', { method: 'POST' });
   location.reload();
 }
 
-/** @param {string} token @returns {Promise<string>} what is wrong; empty if nothing is */
+/** @param {string} token @returns {Promise<string>} the problem; empty if there is none */
 async function send(token) {
   try {
     const response = await fetch('api/login', {

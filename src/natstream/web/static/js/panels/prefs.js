@@ -1,4 +1,4 @@
-// What this reader has chosen, remembered by the browser where it lets us.
+// The reader's choices, which the browser remembers if it allows that.
 
 const KEY = 'natstream';
 
@@ -22,7 +22,8 @@ const CHOICES = {
   theme: ['system', 'light', 'dark'], clock: ['local', 'utc', 'relative'], span: [300, 900, 3600],
 };
 
-/** @param {unknown} stored @returns {Prefs} with a default for whatever is missing or wrong */
+/** Return the stored choices, with a default for each that is missing or wrong.
+ * @param {unknown} stored @returns {Prefs} */
 export function sane(stored) {
   /** @type {Record<string, unknown>} */
   const prefs = { ...DEFAULTS };
@@ -48,6 +49,6 @@ export function savePrefs(prefs) {
   try {
     localStorage.setItem(KEY, JSON.stringify(prefs));
   } catch {
-    // Private windows and full disks: the choice holds for this visit.
+    // A private window or a full disk: the browser forgets the choice after this visit.
   }
 }

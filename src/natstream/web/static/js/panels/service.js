@@ -1,6 +1,7 @@
-// What the service says of itself: /api/status and /api/facets, asked again and again while
-// somebody looks and the stream is open (a service that comes back has better to do than to answer
-// every page's questions). What is not known is `null`, never the last answer kept.
+// What the service says about itself: /api/status and /api/facets. The page asks again and again
+// while it is visible and the stream is open. Without a stream it does not ask, because a service
+// that has just come back should not have to answer every page. A failed question makes the status
+// `null`: the page never shows an old answer as the present one.
 
 /** @typedef {import('./status.js').Status} Status */
 
@@ -12,18 +13,22 @@ const SOON_MS = 150;
 const PATIENCE_MS = 8_000;
 
 export class Service {
-  /** @type {Status | null} */
+  /** The last answer; null if it is not known. @type {Status | null} */
   status = null;
   #timer = 0;
   #asking = false;
+  #stream;
   #on;
 
   /**
-   * @param {{status: (status: Status | null) => void, facets: (facets: Record<string, any>) => void,
-   *   filter: () => URLSearchParams, mood: () => 'calm' | 'tense' | 'away'}} handlers
-   *   `mood`: how often to ask; `away` is not at all, until `ask` is called again
+   * @param {import('../stream/log_stream.js').LogStream} stream
+   * @param {{status: (status: Status | null) => void, facets: (facets: Record<string, any>) =>
+   *   void,
+   *   filter: () => URLSearchParams, isBad: () => boolean}} handlers
+   *   `filter`: the parameters of /api/facets; `isBad`: whether to ask more often
    */
-  constructor(handlers) {
+  constructor(stream, handlers) {
+    this.#stream = stream;
     this.#on = handlers;
   }
 
@@ -34,7 +39,7 @@ export class Service {
     else void this.#ask();
   }
 
-  /** There is no connection: what was true may not be any more. */
+  /** Forget the status, because the connection is closed. */
   forget() {
     clearTimeout(this.#timer);
     this.status = null;
@@ -46,16 +51,17 @@ export class Service {
   }
 
   async #ask() {
-    if (document.hidden) return; // whoever shows the page again asks
+    if (document.hidden) return; // the page asks when it is shown again
     this.#asking = true;
     this.status = await getJson('api/status');
     this.#on.status(this.status);
     await this.askFacets();
     this.#asking = false;
     clearTimeout(this.#timer);
-    const mood = this.#on.mood();
-    if (mood === 'away') this.forget();
-    else this.#timer = Number(setTimeout(() => this.ask(), mood === 'calm' ? CALM_MS : TENSE_MS));
+    const { name } = this.#stream.state;
+    const wait = name === 'live' && this.#on.isBad() ? TENSE_MS : CALM_MS;
+    if (name === 'waiting' || name === 'idle') this.forget();
+    else this.#timer = Number(setTimeout(() => this.ask(), wait));
   }
 }
 

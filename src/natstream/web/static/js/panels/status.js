@@ -1,27 +1,29 @@
-// What is true just now: of this page's connection, and of the service's sources. Pure, but for
-// the panel's elements.
+// The state of this page's connection and of the service's sources, as a word and as a panel. Pure,
+// except for the elements of the panel.
 
 import { h } from '../dom.js';
 import { bytes, count, figure, perSecond, span } from '../text/time.js';
 
 /**
- * @typedef {{state: string, since: number, reason?: string, detail?: string, lines?: number}} Source
+ * @typedef {{state: string, since: number, reason?: string, detail?: string, lines?: number}}
+ *   Source
  * @typedef {{version: string, epoch: string, keepalive: number, authentication: boolean,
  *   sources: Record<string, Source>, subjects?: string[], readers?: number,
  *   drain?: {url: string, authentication: boolean} | null,
  *   backlog?: {lines: number, bytes: number, first_ms: number | null, reach_seconds: number},
- *   scope?: string, expires?: number}} Status  whoever may see but a part is told `scope` and
+ *   scope?: string, expires?: number}} Status  a reader with a link gets `scope` and
  *   `expires` instead of the figures
  * @typedef {{tone: 'good' | 'busy' | 'bad' | 'idle', text: string, detail: string}} Summary
  */
 
-/** How a source's state reads after its name. @type {Record<string, string>} */
+/** The word for a source's state, which stands after its name. @type {Record<string, string>} */
 const WORDS = {
   starting: 'starting', connecting: 'connecting', up: 'connected', lost: 'lost',
   denied: 'denied', crashed: 'crashed', closed: 'closed',
 };
 
-/** What is wrong with a source, where the service tells it apart. @type {Record<string, string>} */
+/** The word for the reason of a source's state, if the service gives one.
+ * @type {Record<string, string>} */
 const REASONS = {
   unreachable: 'unreachable', no_leader: 'without a leader', full: 'full', deleted: 'deleted',
   unfit: 'unfit',
@@ -38,27 +40,27 @@ export const describeSource = (name, source) =>
   `${properName(name)} ${wordOf(source)}`;
 
 /**
- * The one thing to say about it all: the worst.
- * @param {import('../stream/connection.js').FeedState} feed
+ * Return the worst of all states, in a few words.
+ * @param {import('../stream/log_stream.js').StreamState} stream
  * @param {Status | null} status
- * @param {string} released why the connection is let go of on purpose; empty if it is not
+ * @param {string} released why the page has closed its connection; empty if it has not
  * @param {number} now
  * @returns {Summary}
  */
-export function summarize(feed, status, released, now) {
-  if (feed.name === 'waiting') {
-    const seconds = Math.max(0, Math.ceil((feed.until - now) / 1000));
+export function summarize(stream, status, released, now) {
+  if (stream.name === 'waiting') {
+    const seconds = Math.max(0, Math.ceil((stream.until - now) / 1000));
     const again = seconds ? `again in ${seconds} s` : 'trying again';
-    return { tone: 'bad', text: `Disconnected · ${again}`, detail: feed.detail };
+    return { tone: 'bad', text: `Disconnected · ${again}`, detail: stream.detail };
   }
-  if (feed.name === 'denied') return { tone: 'bad', text: 'Token needed', detail: feed.detail };
-  if (feed.name === 'refused') return { tone: 'bad', text: 'Not understood', detail: feed.detail };
-  if (feed.name === 'idle' && released) {
-    const detail = `The connection was let go of (${released}). The newest line takes it up again.`;
+  if (stream.name === 'denied') return { tone: 'bad', text: 'Token needed', detail: stream.detail };
+  if (stream.name === 'refused') return { tone: 'bad', text: 'Not understood', detail: stream.detail };
+  if (stream.name === 'idle' && released) {
+    const detail = `The page has closed its connection (${released}). Going to the newest line opens it again.`;
     return { tone: 'idle', text: 'New lines wait in the service', detail };
   }
-  if (feed.name === 'idle' || feed.name === 'connecting') {
-    return { tone: 'busy', text: 'Connecting', detail: feed.detail };
+  if (stream.name === 'idle' || stream.name === 'connecting') {
+    return { tone: 'busy', text: 'Connecting', detail: stream.detail };
   }
   if (!status) {
     return { tone: 'busy', text: 'Connected', detail: 'The state of the sources is not known.' };
@@ -73,11 +75,13 @@ export function summarize(feed, status, released, now) {
       detail: down.map(([, source]) => source.detail).filter(Boolean).join(' '),
     };
   }
-  return { tone: 'good', text: 'Live', detail: 'Connected, and so are all sources.' };
+  return { tone: 'good', text: 'Live', detail: 'This page and all sources are connected.' };
 }
 
-/** The panel with all that is known. @param {Summary} summary @param {Status | null} status
- * @param {{rate: number, retry: (() => void) | null, leave: () => void}} more @param {number} now */
+/** Build the panel with all states and figures.
+ * @param {Summary} summary @param {Status | null} status
+ * @param {{rate: number, retry: (() => void) | null, leave: () => void}} more
+ * @param {number} now */
 export function statusPanel(summary, status, { rate, retry, leave }, now) {
   /** @type {HTMLElement[]} */
   const parts = [h('h2', {}, summary.text)];
@@ -85,7 +89,7 @@ export function statusPanel(summary, status, { rate, retry, leave }, now) {
   if (!told) parts.push(h('p', {}, summary.detail));
   if (retry) parts.push(h('button', { type: 'button', onclick: retry }, 'Try now'));
   if (!status) return parts;
-  // The hub is no source: it is worth a word only when it fails.
+  // The hub is not a source, so the panel mentions it only when it has failed.
   const sources = Object.entries(status.sources);
   const shown = sources.filter(([name, { state }]) => name !== 'hub' || state !== 'up');
   const rows = shown.map(([name, source]) =>
@@ -113,7 +117,7 @@ export function statusPanel(summary, status, { rate, retry, leave }, now) {
     row('Version', `${status.version}, ${status.sources.journal ? 'epoch' : 'process'} ${status.epoch}`),
     row('Access', ...(status.authentication
       ? ['with a token ', h('button', { type: 'button', class: 'quiet word', onclick: leave }, 'log out')]
-      : ['open to whoever can reach it'])),
+      : ['open to everyone who can reach the service'])),
   );
   parts.push(h('dl', {}, ...rows.flat()));
   return parts;

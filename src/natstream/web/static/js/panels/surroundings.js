@@ -1,23 +1,28 @@
-// What surrounds the lines: the state, the counts, the buttons that come and go, the empty list.
-// In: the parts that know. Out: elements that say so; nothing is decided here.
+// The elements around the lines: the state, the counts, the buttons that come and go, and the text
+// of the empty list. In: the parts of the page. Out: elements that show their state. Nothing is
+// decided here.
 
 import { announce, byId } from '../dom.js';
+import { isEmpty } from '../query/query.js';
+import { toParams } from '../query/params.js';
+import { count, perSecond } from '../text/time.js';
 import { emptyState } from './empty.js';
 import { logOut } from './login.js';
-import { isEmpty, toParams } from '../query/query.js';
 import { statusPanel, summarize } from './status.js';
-import { count, perSecond } from '../text/time.js';
 
 /**
- * @typedef {object} Now
- * @property {import('../query/query.js').Query} query
- * @property {boolean} marking    all lines are shown, matches only marked
- * @property {string} released    why the connection is let go of; empty if it is not
- * @property {boolean} hasEarlier the service may have earlier lines than are shown
- * @property {number} rate        lines a second, just now
+ * @typedef {object} Parts
+ * @property {import('../list/view.js').View} view
+ * @property {import('../list/lines.js').Lines} lines
+ * @property {import('../stream/log_stream.js').LogStream} stream
+ * @property {import('../stream/intake.js').Intake} intake
+ * @property {import('../stream/interruption.js').Interruption} interruption
+ * @property {import('../stream/rate.js').Rate} rate
+ * @property {import('../query/search.js').Search} search
+ * @property {import('./service.js').Service} service
  */
 
-export class Around {
+export class Surroundings {
   #newest = byId('newest', HTMLElement);
   #earlier = byId('earlier', HTMLElement);
   #held = byId('held', HTMLElement);
@@ -25,42 +30,35 @@ export class Around {
   #state = byId('state', HTMLElement);
   #stateText = byId('state-text', HTMLElement);
   #panel = byId('status', HTMLElement);
-  /** The state that has been announced, without its figures. */
+  /** The state that screen readers were told last, without its figures. */
   #announced = '';
 
-  /**
-   * @param {{view: import('../list/view.js').View, lines: import('../list/lines.js').Lines,
-   *   feed: import('../stream/connection.js').Feed, service: import('./service.js').Service}} parts
-   * @param {{now: () => Now, showAll: () => void, showAgain: () => void}} ask
-   */
-  constructor(parts, { now, ...waysOut }) {
+  /** @param {Parts} parts */
+  constructor(parts) {
     this.parts = parts;
-    this.now = now;
-    this.waysOut = waysOut;
     for (const [format, ending] of [['ndjson', 'ndjson'], ['text', 'txt']]) {
       const link = byId(`download-all-${format}`, HTMLAnchorElement);
       link.addEventListener('click', () => { link.download = `${this.fileName()}.${ending}`; });
     }
   }
 
-  /** The lines are others, or seen from elsewhere. */
+  /** Show counts and buttons for the lines that the list shows now. */
   update() {
-    const { view, lines, feed } = this.parts;
-    const { rate, hasEarlier } = this.now();
+    const { view, lines, stream, intake, search, rate } = this.parts;
     const waiting = view.unseen + lines.waiting;
     this.#newest.hidden = view.following && !lines.waiting;
     /** @type {HTMLElement} */ (this.#newest.lastElementChild).textContent =
       waiting ? count(waiting, 'new line') : 'Newest';
-    this.#earlier.hidden = !hasEarlier || !view.atStart;
+    this.#earlier.hidden = !search.hasEarlier(intake.remembered) || !view.atStart;
     const size = view.ring.length;
     const rest = view.ring.full ? ' (the newest)' : '';
-    this.#held.textContent = `${count(size, 'line')}${rest} · ${perSecond(rate)}`;
-    const empty = size === 0 && (feed.state.name === 'live' || feed.state.name === 'connecting');
+    this.#held.textContent = `${count(size, 'line')}${rest} · ${perSecond(rate.perSecond)}`;
+    const empty = size === 0 && (stream.state.name === 'live' || stream.state.name === 'connecting');
     if (empty && this.#empty.hidden) this.#fillEmpty();
     this.#empty.hidden = !empty;
   }
 
-  /** The connection's state, the service's or the reader's is another. */
+  /** Show the state of the connection, of the service, and of the pause button. */
   updateState() {
     const { lines } = this.parts;
     const { tone, text, detail } = this.#summary();
@@ -81,9 +79,20 @@ export class Around {
       lines.paused ? 'Go on' : 'Pause';
   }
 
-  /** What is asked is something else. */
+  /** Whether something is wrong. */
+  get isBad() {
+    return this.#state.dataset.tone === 'bad';
+  }
+
+  /** A second has passed: counts of seconds in the state go on. */
+  tick() {
+    if (this.parts.stream.state.name === 'waiting' || this.isPanelOpen) this.updateState();
+    this.update();
+  }
+
+  /** Show which query is asked. */
   updateQuery() {
-    const { query, marking } = this.now();
+    const { query, marking } = this.parts.search.wish;
     const context = byId('context', HTMLElement);
     context.setAttribute('aria-pressed', String(marking));
     context.textContent = marking ? 'all lines' : 'only matches';
@@ -98,9 +107,10 @@ export class Around {
     }
   }
 
+  /** Return the name of a downloaded file, without its ending. */
   fileName() {
     const time = new Date().toISOString().replace(/\D/g, '').slice(0, 14);
-    return ['natstream', ...this.now().query.fields.app, time].join('-');
+    return ['natstream', ...this.parts.search.wish.query.fields.app, time].join('-');
   }
 
   get isPanelOpen() {
@@ -108,24 +118,27 @@ export class Around {
   }
 
   fillPanel() {
-    const { feed, service } = this.parts;
-    const retry = feed.state.name === 'waiting' ? () => feed.retryNow() : null;
-    const more = { rate: this.now().rate, retry, leave: () => void logOut() };
+    const { stream, service, rate } = this.parts;
+    const retry = stream.state.name === 'waiting' ? () => stream.retryNow() : null;
+    const more = { rate: rate.perSecond, retry, leave: () => void logOut() };
     this.#panel.replaceChildren(
       ...statusPanel(this.#summary(), service.status, more, Date.now()),
     );
   }
 
   #summary() {
-    const { feed, service } = this.parts;
-    return summarize(feed.state, service.status, this.now().released, Date.now());
+    const { stream, service, interruption } = this.parts;
+    return summarize(stream.state, service.status, interruption.released, Date.now());
   }
 
   #fillEmpty() {
-    const { lines, service } = this.parts;
-    const filtered = !isEmpty(this.now().query);
+    const { lines, service, search } = this.parts;
+    const filtered = !isEmpty(search.wish.query);
     this.#empty.replaceChildren(
-      ...emptyState(service.status, { filtered, cleared: lines.cleared }, this.waysOut),
+      ...emptyState(service.status, { filtered, cleared: lines.cleared }, {
+        showAll: () => search.showAll(),
+        showAgain: () => search.askAgain(),
+      }),
     );
   }
 }

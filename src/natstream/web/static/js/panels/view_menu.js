@@ -1,4 +1,4 @@
-// The View menu ↔ what this reader has chosen.
+// The View menu, which shows the reader's choices and changes them.
 
 import { byId } from '../dom.js';
 import { savePrefs } from './prefs.js';
@@ -6,7 +6,7 @@ import { savePrefs } from './prefs.js';
 const COLUMNS = /** @type {const} */ (['app', 'region', 'machine']);
 
 /** @param {import('./prefs.js').Prefs} prefs @param {() => void} changed */
-export function startChoices(prefs, changed) {
+export function startViewMenu(prefs, changed) {
   const lines = byId('lines', HTMLElement);
   const wrap = byId('wrap', HTMLInputElement);
   const span = byId('span', HTMLSelectElement);

@@ -1,16 +1,17 @@
-// The page's address ↔ what is asked: a link shows the same view, and "back" goes a view back.
+// The page's address ↔ the wish: a link shows the same view, and "back" returns to the view before.
 //
-// The parameters are those of /api/logs; `show=all` is the page's own (all lines, the matches
-// only marked), and `#line=<id>` names a line to go to.
+// The parameters are those of /api/logs. The page adds `show=all` (all lines, with the matches only
+// marked) and `#line=<id>` (a line to go to).
 
-import { formatQuery, fromParams, toParams } from './query.js';
+import { formatQuery } from './language.js';
+import { fromParams, toParams } from './params.js';
 import { parseId } from '../stream/resume.js';
 
 /** @typedef {{query: import('./query.js').Query, marking: boolean}} Asked */
 
-// Changes in quick succession, as when typing, are one step of the history.
+// Changes that follow each other quickly, as when typing, are one step of the history.
 const ONE_STEP_MS = 3_000;
-// A line that is linked to should not stand at the very top.
+// A linked line should have some lines above it.
 const BEFORE_MS = 2_000;
 
 let lastWritten = 0;
@@ -43,7 +44,7 @@ export function readAddress() {
   };
 }
 
-/** An address that shows the line with this id. @param {Asked} asked @param {string} id */
+/** Return an address that shows the line with this id. @param {Asked} asked @param {string} id */
 export function linkTo(asked, id) {
   const params = paramsOf(asked);
   const arrived = parseId(id)?.arrived;

@@ -1,5 +1,6 @@
-// The chips under the search field: values seen, how many lines a second they bring, one click
-// to have only them. Counts come from /api/facets; a field's own filter does not change them.
+// The chips below the search field: the values of fields, with their lines a second. A click shows
+// only the lines with a value. The counts come from /api/facets, and the filter of a field does not
+// change its counts.
 
 import { arrange, byId, h, placeMenu } from '../dom.js';
 import { count, perSecond, short } from '../text/time.js';
@@ -10,7 +11,7 @@ import { revealed } from '../text/readable.js';
 /** @typedef {'app' | 'level' | 'region' | 'machine' | 'type'} ChipField */
 /** @typedef {{lines: number, rate: number}} Figures */
 
-/** Which fields, and how many of their values stand in the row: on a telephone, fewer.
+/** The fields with chips, and the number of values that each shows. A telephone shows fewer.
  * @type {[ChipField, number][]} */
 const GROUPS = matchMedia('(max-width: 700px)').matches
   ? [['app', 2], ['level', 2], ['region', 2], ['machine', 1], ['type', 2]]
@@ -21,16 +22,18 @@ export class Chips {
   #facets = {};
   /** @type {Query | null} */
   #query = null;
-  /** Groups and chips by their names: they stay the same elements. @type {Map<string, HTMLElement>} */
+  /** Groups and chips by their names. They stay the same elements when counts change.
+   * @type {Map<string, HTMLElement>} */
   #elements = new Map();
-  /** Whether a finger or a button is down: nothing moves away from under it. */
+  /** Whether a finger or a button is down. Meanwhile no chip may move away from it. */
   #pressed = false;
 
-  /** @param {HTMLElement} element @param {(field: ChipField | 'warn', value: string) => void} toggle */
+  /** @param {HTMLElement} element
+   * @param {(field: ChipField | 'warn', value: string) => void} toggle */
   constructor(element, toggle) {
     this.element = element;
     this.toggle = toggle;
-    // With a mouse the row scrolls by the wheel; fingers and keys need no help.
+    // A mouse needs its wheel to scroll the row. Fingers and keys can scroll it anyway.
     element.addEventListener('wheel', (event) => {
       if (!event.deltaX) element.scrollLeft += event.deltaY;
     }, { passive: true });
@@ -70,7 +73,7 @@ export class Chips {
   }
 
   /** @param {Query} query @param {ChipField} field @param {number} most
-   * @param {Map<string, HTMLElement>} shown takes what is used */
+   * @param {Map<string, HTMLElement>} shown gets the elements that are used */
   #group(query, field, most, shown) {
     const values = this.#values(query, field);
     if (!values.length) return [];
@@ -81,7 +84,7 @@ export class Chips {
       return one;
     };
     const chosen = query.fields[field];
-    // Those chosen are always there; of the others the busiest, in an order that stays.
+    // The row shows all chosen values and the busiest others, in an order that does not change.
     const some = values.length <= most + 1
       ? values
       : values.filter(([value], index) => chosen.includes(value) || index < most);
@@ -118,7 +121,7 @@ export class Chips {
     return [group];
   }
 
-  /** The values of a field with their figures, the busiest first. @param {Query} query
+  /** Return the values of a field with their figures, the busiest first. @param {Query} query
    * @param {ChipField} field @returns {[string, Figures][]} */
   #values(query, field) {
     const seen = new Map(Object.entries(this.#facets[field] ?? {}));
@@ -137,14 +140,15 @@ export class Chips {
     }, h('span', { class: 'value' }, labelOf(field, value)), h('span', { class: 'count' }));
   }
 
-  /** @param {HTMLElement} chip @param {ChipField} field @param {string} value @param {Figures} figures */
+  /** @param {HTMLElement} chip
+   * @param {ChipField} field @param {string} value @param {Figures} figures */
   #update(chip, field, value, { lines, rate }) {
     chip.setAttribute('aria-pressed', String(this.#query?.fields[field].includes(value) ?? false));
     chip.title = `${field} ${revealed(value)}: ${count(lines, 'line')} in the last half hour, ${perSecond(rate)}`;
     setText(chip.lastElementChild, rate >= 0.05 ? perSecond(rate) : short(lines));
   }
 
-  /** All values of a field, in a menu. @param {MouseEvent} event @param {ChipField} field */
+  /** Open a menu with all values of a field. @param {MouseEvent} event @param {ChipField} field */
   #openAll(event, field) {
     const menu = byId('values', HTMLElement);
     const list = h('div', { class: 'list' });
@@ -185,7 +189,7 @@ function setText(element, text) {
   if (element && element.textContent !== text) element.textContent = text;
 }
 
-/** By name; levels from the worst on, those that we do not know last.
+/** Sort values by name, and levels from the worst to the least, with unknown levels last.
  * @param {ChipField} field @param {[string, Figures][]} values */
 function ordered(field, values) {
   const rank = (/** @type {string} */ value) => (field === 'level' ? LEVELS.indexOf(value) : 0);

@@ -1,32 +1,38 @@
-// What a regular expression can cost in the browser, whose engine tries every way to match. Pure.
+// Regular expressions in the browser: escaping them, and bounding their cost. Pure.
 //
-// The service's engine takes linear time; this one takes cubic time for `.*.*!`, and exponential
-// time for `((\w+))+!`. A link may come from anyone, and nothing can end a search once it runs.
+// The service's engine takes linear time. The browser's engine tries every way to match: it takes
+// cubic time for `.*.*!`, and exponential time for `((\w+))+!`. The page must bound that cost,
+// because a link with an expression may come from a stranger and a running search cannot be
+// stopped.
 
-// So many steps take some tenths of a second.
+// This many steps take some tenths of a second.
 const MOST_STEPS = 3e8;
 const MOST_CHARACTERS = 10_000;
-// With two, the time is cubic; with a third, lines of a common length would be too long.
+// Two unbounded repetitions take cubic time. With three, lines of usual length would take too long.
 const MOST_UNBOUNDED = 2;
 
 const QUANTIFIER = /[*+?]|\{(\d+)(,?)(\d*)\}/y;
 
-/** In how many ways a part may match: `ways`, times the text's length for each of `unbounded`.
+/** The number of ways in which a part may match: `ways`, times the text's length for each of
+ * `unbounded`.
  * @typedef {{ways: number, unbounded: number}} Choice */
 
 /** @returns {Choice} */
 const one = () => ({ ways: 1, unbounded: 0 });
-/** One after the other. @param {Choice} a @param {Choice} b @returns {Choice} */
+/** The cost of `ab`. @param {Choice} a @param {Choice} b @returns {Choice} */
 const both = (a, b) => ({ ways: a.ways * b.ways, unbounded: a.unbounded + b.unbounded });
-/** One or the other. @param {Choice} a @param {Choice} b @returns {Choice} */
+/** The cost of `a|b`. @param {Choice} a @param {Choice} b @returns {Choice} */
 const either = (a, b) => ({ ways: a.ways + b.ways, unbounded: Math.max(a.unbounded, b.unbounded) });
 
+/** Return the text as an expression that matches it. @param {string} text */
+export const escapeRegex = (text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
+
 /**
- * How much of a text may be searched for it.
- * @param {string} pattern @returns {number} characters; 0 if it is too risky for any text
+ * Return how many characters of a text may be searched for a pattern.
+ * @param {string} pattern @returns {number} 0 if the pattern is too risky for any text
  */
 export function reachOf(pattern) {
-  /** The groups that are open: what stands before the last `|` in them, and after it.
+  /** The open groups: the cost of the part before the last `|` in each, and of the part after it.
    * @type {{before: Choice | null, here: Choice}[]} */
   const open = [{ before: null, here: one() }];
   const close = () => {
@@ -49,7 +55,8 @@ export function reachOf(pattern) {
       continue;
     }
     if (character === ')' && open.length > 1) part = close();
-    if (character === '\\' && /[1-9k]/.test(pattern[index + 1])) return 0; // as long as what it repeats
+    // A back-reference has no bound.
+    if (character === '\\' && /[1-9k]/.test(pattern[index + 1])) return 0;
     if (character === '[') index = endOfClass(pattern, index);
     else index += character === '\\' ? 2 : 1;
 
@@ -58,9 +65,10 @@ export function reachOf(pattern) {
     if (match) {
       const [quantifier, least, comma, most] = match;
       index += quantifier.length;
-      if (pattern[index] === '?') index += 1; // as few as possible: just as many ways
+      if (pattern[index] === '?') index += 1; // a lazy quantifier has as many ways
       if (quantifier === '?') part = either(part, one());
-      else if (part.ways > 1 || part.unbounded) return 0; // choices in a repetition
+      // To repeat a part with choices takes exponential time.
+      else if (part.ways > 1 || part.unbounded) return 0;
       else if (!least || (comma && !most)) part = { ways: 1, unbounded: 1 };
       else if (comma) part = { ways: Math.max(1, Number(most) - Number(least) + 1), unbounded: 0 };
     }

@@ -1,28 +1,28 @@
-// The search field and its buttons. In: what people type. Out: a query, once they pause.
+// The search field. In: what the reader types. Out: a query, when the reader pauses.
 
 import { byId } from '../dom.js';
-import { formatQuery, parseQuery } from './query.js';
+import { formatQuery, parseQuery } from './language.js';
 
 /** @typedef {import('./query.js').Query} Query */
 
-// From the last key to the question, so that a word is not asked letter by letter: slow fingers take
-// half a second for one. Enter asks at once.
+// The pause after the last key, so that the page does not ask for each letter of a word: slow
+// typists need half a second for a letter. Enter asks at once.
 const PAUSE_MS = 600;
 
-export class Search {
+export class Field {
   #field = byId('query', HTMLInputElement);
   #clear = byId('query-clear', HTMLElement);
   #error = byId('query-error', HTMLElement);
   #timer = 0;
-  /** What is asked, in words: to see whether the field says something else. Null if nothing is.
-   * @type {string | null} */
+  /** The text of the query that is asked, to see whether the field has another; null if none
+   * is asked. @type {string | null} */
   #shown = null;
-  /** Whether somebody has typed since it was last read. */
+  /** Whether the reader has typed since the field was last read. */
   #touched = false;
 
   /**
    * @param {{asked: (query: Query) => void, again: () => void, left: () => void}} handlers
-   *   `again`: Enter on what is asked already; `left`: Escape
+   *   `again`: Enter on the query that is asked already; `left`: Escape
    */
   constructor({ asked, again, left }) {
     this.#asked = asked;
@@ -31,34 +31,35 @@ export class Search {
       this.#clear.hidden = field.value === '';
       this.#touched = true;
       clearTimeout(this.#timer);
-      this.#timer = Number(setTimeout(() => this.#take(), PAUSE_MS));
+      this.#timer = Number(setTimeout(() => this.#read(), PAUSE_MS));
     });
     field.addEventListener('blur', () => {
-      if (this.#touched) this.#take();
+      if (this.#touched) this.#read();
     });
     field.addEventListener('keydown', (event) => {
       if (event.key === 'Escape') left();
     });
     byId('search', HTMLFormElement).addEventListener('submit', (event) => {
       event.preventDefault();
-      if (!this.#take()) again();
+      if (!this.#read()) again();
     });
     this.#clear.addEventListener('click', () => {
       field.value = '';
-      this.#take();
+      this.#read();
       field.focus();
     });
   }
 
   #asked;
 
-  /** Go there, to type anew. */
+  /** Focus the field and select its text. */
   focus() {
     this.#field.focus();
     this.#field.select();
   }
 
-  /** Show what is asked. @param {Query} query @param {boolean} typed here, as the field has it */
+  /** Show the query that is asked. @param {Query} query
+   * @param {boolean} typed whether it comes from this field, whose text then stays */
   show(query, typed) {
     const text = formatQuery(query);
     this.#shown = query.error ? null : text;
@@ -67,15 +68,16 @@ export class Search {
     this.complain(query.error);
   }
 
-  /** @param {string} text what cannot be asked; empty if all is well */
+  /** Show an error. @param {string} text a sentence; empty if there is no error */
   complain(text) {
     this.#error.textContent = text;
     this.#error.hidden = !text;
     this.#field.setAttribute('aria-invalid', String(Boolean(text)));
   }
 
-  /** @returns {boolean} whether something new is asked */
-  #take() {
+  /** Ask for the query in the field.
+   * @returns {boolean} whether it differs from the one that is asked */
+  #read() {
     clearTimeout(this.#timer);
     this.#touched = false;
     const query = parseQuery(this.#field.value);

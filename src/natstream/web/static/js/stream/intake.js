@@ -1,7 +1,8 @@
-// Events of the feed → entries of the list, and what is known of a cut. Pure.
+// Events of the stream → entries of the list. Pure.
 //
-// In: events as the service sends them. Out: entries to show, in order; lines that were shown
-// before a cut are left out and counted in the note that tells of it.
+// In: events as the service sends them. Out: entries to show, in order. After a cut the service may
+// repeat lines that the page has shown already: the intake leaves them out, and counts them in the
+// note about the cut.
 
 import { kindOf } from '../text/fly.js';
 import { Doubles, parseId } from './resume.js';
@@ -9,7 +10,8 @@ import { Doubles, parseId } from './resume.js';
 /** @typedef {import('../types.js').Entry} Entry */
 /** @typedef {import('../types.js').Note} Note */
 
-// Apps, regions, machines: few values, each on many lines. Kept once, a line costs 200 bytes less.
+// Apps, regions and machines have few values, each on many lines. The page keeps each value once,
+// because that saves 200 bytes a line.
 const MOST_NAMES = 5_000;
 
 /** @param {unknown} value */
@@ -19,15 +21,15 @@ export class Intake {
   /** @type {Map<string, string>} */
   #names = new Map();
   #doubles = new Doubles();
-  /** The note of the last cut. @type {Entry | null} */
+  /** The note about the last cut. @type {Entry | null} */
   #cut = null;
   #lastNotice = '';
-  /** When the stream was opened, by the service's clock; 0 once lines are from after it. */
+  /** When the stream was opened, by the service's clock; 0 after the first line that is newer. */
   #opened = 0;
-  /** Lines that the service had remembered when the stream was opened. */
+  /** The number of lines from before the stream was opened. */
   remembered = 0;
 
-  /** A stream from the start has begun. @param {number} time of the service, in Unix ms */
+  /** A stream has started anew. @param {number} time of the service, in Unix ms */
   begin(time) {
     this.#cut = null;
     this.#lastNotice = '';
@@ -37,9 +39,10 @@ export class Intake {
 
   /**
    * A stream goes on after a cut.
-   * @param {string} words why there was one @param {string} lastId
-   * @param {number} time of the service, in Unix ms @param {Iterable<Entry>} newestFirst what is shown
-   * @returns {Entry} the note of it, which counts what is replayed
+   * @param {string} words about the cut @param {string} lastId the event id that it resumes from
+   * @param {number} time of the service, in Unix ms @param {Iterable<Entry>} newestFirst all
+   *   entries shown
+   * @returns {Entry} the note about the cut, which counts the replayed lines
    */
   resume(words, lastId, time, newestFirst) {
     this.#doubles.expect(lastId, newestFirst, time);
@@ -50,10 +53,10 @@ export class Intake {
   }
 
   /**
-   * @param {import('./connection.js').FeedEvent[]} events
-   * @returns {{entries: Entry[], live: number, noted: Entry | null}} `live`: how many have just
-   *   happened; `noted`: the note whose counts changed */
-  take(events) {
+   * @param {import('./log_stream.js').StreamEvent[]} events
+   * @returns {{entries: Entry[], live: number, noted: Entry | null}} `live`: how many lines
+   *   are newer than the stream; `noted`: the note whose counts have changed */
+  accept(events) {
     /** @type {Entry[]} */
     const entries = [];
     /** @type {Entry | null} */
@@ -84,11 +87,11 @@ export class Intake {
     return { entries, live, noted };
   }
 
-  /** Whether a line arrived before the stream was opened. @param {string} id */
+  /** Whether a line reached the service before the stream was opened. @param {string} id */
   #isOld(id) {
     if (!this.#opened) return false;
     if ((parseId(id)?.arrived ?? Infinity) <= this.#opened) return true;
-    // From here on all is live. The replay stays: its doubles may come a little later.
+    // All further lines count as live. Repeated lines are still left out, since a few may follow.
     this.#opened = 0;
     return false;
   }
@@ -129,7 +132,7 @@ export class Intake {
         atMost: atMost === true,
       });
     }
-    // What is still wrong is told again to each connection; once is enough for a reader.
+    // The service repeats a notice on each connection while its reason lasts. Readers see it once.
     if (message === this.#lastNotice) return null;
     this.#lastNotice = message;
     return notice(message, event.type === 'error' ? 'error' : 'notice', time);
@@ -146,7 +149,8 @@ export class Intake {
   }
 }
 
-/** @param {string} message @param {Note['tone']} tone @param {number} time @param {Partial<Note>} [note]
+/** @param {string} message @param {Note['tone']} tone @param {number} time @param {Partial<Note>}
+ * [note]
  * @returns {Entry} */
 export function notice(message, tone, time, note = {}) {
   return {

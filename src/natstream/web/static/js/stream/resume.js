@@ -1,13 +1,14 @@
-// What a reader needs after a cut: its place, and to know a repeated line when it sees one. Pure.
+// Event ids, and the lines that a service repeats after a cut. Pure.
 //
-// Ids are `<Unix ms of the arrival>-<process>-<number>`; of lines in a journal, all processes say the
-// same, and the time is that of their storing. The same process resumes exactly, and so does each
-// in the journal. Otherwise (a restart, a second machine, a journal that is back) it is replayed by
-// time, a little more than is missing: what the page has already shown must not be shown again.
+// An event id is `<Unix ms of the arrival>-<epoch>-<number>`. The process that sent an id resumes
+// exactly after it, and every process resumes exactly after an id of the journal. Otherwise (after
+// a restart, on a second machine, when a journal is back) the service replays by time, and a little
+// more than is missing. So the page must recognise the lines that it has shown already.
 
 /** @typedef {import('../types.js').Entry} Entry */
 
-// The service replays from 2 s before the place (OTHER_PROCESS_MARGIN_MS); clocks differ a little.
+// The service replays from 2 s before the event id (OTHER_PROCESS_MARGIN_MS), and clocks differ a
+// little.
 export const MARGIN_MS = 5_000;
 
 /** @param {string} id @returns {{arrived: number, epoch: string} | null} */
@@ -20,19 +21,21 @@ export function parseId(id) {
 const likeness = (entry) => `${entry.time}\n${entry.machine}\n${entry.stream}\n${entry.message}`;
 
 export class Doubles {
-  /** The place before the cut. @type {ReturnType<typeof parseId>} */
+  /** The event id before the cut. @type {ReturnType<typeof parseId>} */
   #last = null;
   /** @type {Iterable<Entry>} */
   #newestFirst = [];
   #opened = 0;
-  /** The lines shown around the cut, and how often; null until a line comes. @type {Map<string, number> | null} */
+  /** How often each line around the cut was shown; null until a line arrives.
+   * @type {Map<string, number> | null} */
   #shown = null;
   #until = -Infinity;
 
   /**
-   * From here on, know what was shown shortly before `lastId`.
-   * @param {string} lastId @param {Iterable<Entry>} newestFirst looked at once the first line comes
-   * @param {number} [opened] when the stream goes on, by the service's clock
+   * Expect that lines from shortly before `lastId` are repeated.
+   * @param {string} lastId @param {Iterable<Entry>} newestFirst all entries shown, read at the
+   *   first line
+   * @param {number} [opened] when the stream resumed, by the service's clock
    */
   expect(lastId, newestFirst, opened = 0) {
     this.#last = parseId(lastId);
@@ -41,12 +44,13 @@ export class Doubles {
     this.#shown = null;
   }
 
-  /** Whether it was shown before the cut; each shown line answers for one. @param {Entry} entry */
+  /** Whether a line was shown before the cut. Each shown line accounts for one repetition.
+   * @param {Entry} entry */
   has(entry) {
     const last = this.#last;
     if (!last) return false;
     const id = parseId(entry.id);
-    // The same process repeats nothing: two lines that are alike are two lines.
+    // The same process repeats no line, so two equal lines are two lines.
     if (!id || id.epoch === last.epoch) return this.#forget();
     const shown = this.#shown ??= this.#collect(last, entry.persistent);
     if (!shown.size || id.arrived > this.#until) return this.#forget();
@@ -64,7 +68,7 @@ export class Doubles {
     for (const entry of this.#newestFirst) {
       const id = parseId(entry.id);
       if (!id) continue;
-      // What was shown in the journal's stead is stored when that is back, however late.
+      // Lines of a process without its journal are stored when the journal is back, however late.
       const late = stored && !entry.persistent && id.epoch === last.epoch;
       if (late) this.#until = Math.max(last.arrived, this.#opened) + MARGIN_MS;
       else if (id.arrived < last.arrived - MARGIN_MS) break;

@@ -1,7 +1,7 @@
-// The bytes of an event stream, decoded to text, into blocks. Pure.
+// The text of an event stream → its blocks. Pure.
 //
-// In: text in pieces, cut anywhere. Out: for each block what it holds of `id`, `data` and
-// `retry`. A block without `data` is no event, but its `id` is a place to resume from.
+// In: pieces of text, cut anywhere. Out: the `id`, `data` and `retry` of each block. A block
+// without `data` is no event, but the stream can be resumed from its `id`.
 // (https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream)
 
 /** @typedef {{id?: string, data?: string, retry?: number}} Block */
@@ -12,7 +12,7 @@ export class SseParser {
   #block = {};
   #empty = true;
 
-  /** @param {string} text @returns {Block[]} the blocks that it completes */
+  /** @param {string} text @returns {Block[]} the blocks that this piece completes */
   push(text) {
     const blocks = [];
     const lines = (this.#rest + text).split('\n');
@@ -24,14 +24,14 @@ export class SseParser {
         this.#block = {};
         this.#empty = true;
       } else {
-        this.#take(line);
+        this.#addField(line);
       }
     }
     return blocks;
   }
 
   /** @param {string} line */
-  #take(line) {
+  #addField(line) {
     const colon = line.indexOf(':');
     if (colon === 0) return; // a comment
     const name = colon < 0 ? line : line.slice(0, colon);
@@ -46,10 +46,10 @@ export class SseParser {
 }
 
 /**
- * The object of a block with `data`, and its id; null if it is no JSON object.
+ * Return the event of a block with `data`, and its id; null if the data is not a JSON object.
  *
- * Parsed in one piece on purpose: cut out of the text, the id would keep the whole chunk of
- * text alive in V8 for as long as the line is held.
+ * Id and data are parsed as one JSON text, because an id that is cut out of a chunk of text
+ * would keep the whole chunk in V8's memory.
  * @param {Block} block
  * @returns {{id: string, event: Record<string, any>} | null}
  */

@@ -1,8 +1,9 @@
-// Text with terminal escapes → plain text and where it is coloured. Pure.
+// Text with terminal escapes → plain text and its coloured parts. Pure.
 //
-// Only SGR (colours and weight) is understood; every other escape sequence is dropped, and so
-// are sequences that are cut short, introducer only: what follows them is shown. "Hidden" text
-// is shown. The work is linear in the text, and bounded by `limit` and MAX_ESCAPES.
+// Only SGR sequences (colours and weight) have an effect. All other sequences are dropped. Of a
+// sequence that is cut short only the introducer is dropped, so that the text after it is shown.
+// "Hidden" text is shown as well. The work is linear in the length of the text, and bounded by
+// `limit` and MAX_ESCAPES.
 
 /** @typedef {import('../types.js').Span} Span */
 
@@ -13,7 +14,7 @@ const ESCAPE =
 // eslint-disable-next-line no-control-regex
 const ANY = /[\x1b\x80-\x9f]/;
 
-// A line with more than this is no log line but a bomb; the rest is shown without colours.
+// A line with more escapes is made to slow the page. The rest of it is shown without colours.
 const MAX_ESCAPES = 1000;
 
 /** @typedef {{fg: string, bg: string, bold: boolean, dim: boolean, italic: boolean,
@@ -27,8 +28,8 @@ const plain = () => ({
 
 /**
  * @param {string} message
- * @param {number} [limit] stop after this many visible characters
- * @returns {{text: string, spans: Span[], rest: boolean}} `rest`: there is more
+ * @param {number} [limit] the most visible characters to return
+ * @returns {{text: string, spans: Span[], rest: boolean}} `rest`: the text was cut
  */
 export function parseAnsi(message, limit = Infinity) {
   if (!ANY.test(message)) {
@@ -61,12 +62,12 @@ export function parseAnsi(message, limit = Infinity) {
   return { text, spans, rest: !fits };
 }
 
-/** @param {string} message */
+/** Return a message without its escape sequences. @param {string} message */
 export const stripAnsi = (message) => (ANY.test(message) ? message.replace(ESCAPE, '') : message);
 
 /** @param {Look} look @param {string} parameters */
 function applySgr(look, parameters) {
-  if (/[<=>?]/.test(parameters)) return; // private sequences are not SGR
+  if (/[<=>?]/.test(parameters)) return; // a private sequence is not SGR
   // The standard writes sub-parameters with colons: `38:2::r:g:b`, `4:3` (a curly underline).
   const codes = parameters
     .replace(/([34]8:2):[^:;]*:(\d+:\d+:\d+)/g, '$1:$2')
@@ -103,7 +104,7 @@ function applySgr(look, parameters) {
   }
 }
 
-/** @param {number} n @returns {string} one of the 16 by its number, another as rgb() */
+/** @param {number} n @returns {string} one of the 16 colours by its number, any other as rgb() */
 function palette(n) {
   if (!(n >= 0 && n <= 255)) return '';
   if (n < 16) return `${n}`;

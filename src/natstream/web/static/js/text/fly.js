@@ -1,8 +1,8 @@
-// What Fly's own lines mean: markers for the histogram, and the error codes' documentation. Pure.
+// The meaning of Fly's own lines: marks for the histogram, and links for error codes. Pure.
 //
 // In: a line of type `system` (its provider is runner, proxy, health, …). Out: the kind of event
-// that it marks, if any. Messages were collected from Fly's public documentation and forum; an
-// unknown one is simply no marker.
+// that it marks, if any. The messages were collected from Fly's public documentation and forum. A
+// message that is not known marks no event.
 
 /** @type {Record<string, {sign: string, name: string}>} */
 export const KINDS = {
@@ -29,6 +29,6 @@ export function kindOf(entry) {
   return RESTART.test(message) ? 'restart' : '';
 }
 
-/** Fly's page on an error code, at its place. @param {string} code */
+/** Return the address of an error code in Fly's documentation. @param {string} code */
 export const documentationOf = (code) =>
   `https://fly.io/docs/reference/error-codes/#:~:text=${encodeURIComponent(code)}`;

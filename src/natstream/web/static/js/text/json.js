@@ -1,9 +1,10 @@
-// JSON in messages: found, coloured, laid out. Pure.
+// JSON in messages: recognised, coloured and indented. Pure.
 //
-// The text itself is laid out, token by token, not the values that it parses to: large numbers
-// keep their digits, doubled and odd keys (`__proto__`) stay what they are.
+// The text itself is indented, token by token, and not the values that it parses to. So large
+// numbers keep their digits, and duplicate or odd keys (`__proto__`) stay as they are.
 
-/** @typedef {{kind: 'key' | 'string' | 'number' | 'word' | 'mark' | 'space', start: number, end: number}} Token */
+/** @typedef {{kind: 'key' | 'string' | 'number' | 'word' | 'mark' | 'space', start: number, end:
+ * number}} Token */
 
 /** @param {string} text */
 export function looksLikeJson(text) {
@@ -24,7 +25,8 @@ export function isJson(text) {
   }
 }
 
-/** The tokens of JSON text, which may be cut short. @param {string} text @returns {Token[]} */
+/** Return the tokens of JSON text, which may be cut short.
+ * @param {string} text @returns {Token[]} */
 export function tokens(text) {
   /** @type {Token[]} */
   const found = [];
@@ -64,12 +66,13 @@ function endOfString(text, start) {
   }
 }
 
-/** Valid JSON text, laid out with indents of two. @param {string} text */
+/** Return valid JSON text with indents of two spaces. @param {string} text */
 export function pretty(text) {
   const out = [];
   let depth = 0;
   let last = '';
-  // As deep as anyone reads; without a bound, 100,000 brackets would be laid out as gigabytes.
+  // Deeper levels share one indent, because 100,000 nested brackets would become gigabytes
+  // otherwise.
   const indent = () => `\n${'  '.repeat(Math.min(depth, 40))}`;
   for (const token of tokens(text)) {
     if (token.kind === 'space') continue;

@@ -1,13 +1,14 @@
-// Text of strangers, made safe to look at, and how much room it takes. Pure.
+// Text of strangers: control characters made visible, and the room that the text takes. Pure.
 
-// Control characters, and those that reorder or hide text: shown by name, never obeyed.
-// Tabs and line breaks are layout; ZWJ and variation selectors make up emoji.
+// Control characters, and characters that reorder or hide text. The page shows their names instead.
+// Tabs and line breaks are not among them, and neither are ZWJ and variation selectors, which form
+// emoji.
 export const UNSEEN =
   // eslint-disable-next-line no-control-regex
   /[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/u;
 const UNSEEN_ALL = new RegExp(UNSEEN.source, 'gu');
 
-/** The name that stands for an unseen character. @param {string} character */
+/** Return the name to show for an unseen character. @param {string} character */
 export function nameOf(character) {
   const code = /** @type {number} */ (character.codePointAt(0));
   if (code < 0x20) return String.fromCharCode(0x2400 + code);
@@ -15,7 +16,7 @@ export function nameOf(character) {
   return `U+${code.toString(16).toUpperCase().padStart(4, '0')}`;
 }
 
-/** Cut into visible runs and unseen characters.
+/** Cut text into visible parts and unseen characters.
  * @param {string} text @returns {{text: string, unseen: boolean}[]} */
 export function splitUnseen(text) {
   const parts = [];
@@ -31,11 +32,12 @@ export function splitUnseen(text) {
   return parts;
 }
 
-/** With every unseen character named, for where there is no markup. @param {string} text */
+/** Return text with a name for every unseen character, where no markup is possible.
+ * @param {string} text */
 export const revealed = (text) =>
   text.replace(UNSEEN_ALL, (character) => `\u2039${nameOf(character)}\u203a`);
 
-/** How many lines `text` takes at `columns` to a line, counting up to `most`.
+/** Return how many lines of `columns` characters a text takes, but at most `most`.
  * @param {string} text @param {number} columns @param {number} most */
 export function visualLines(text, columns, most) {
   if (text.length <= columns && !text.includes('\n')) return 1;
@@ -51,7 +53,7 @@ export function visualLines(text, columns, most) {
 }
 
 /**
- * The part of `text` that fills `lines` lines of `columns`.
+ * Return the part of `text` that fills `lines` lines of `columns` characters.
  * @param {string} text @param {number} lines @param {number} columns
  */
 export function firstLines(text, lines, columns) {
@@ -69,7 +71,7 @@ export function firstLines(text, lines, columns) {
   return text.slice(0, position);
 }
 
-/** Cut without halving a surrogate pair. @param {string} text @param {number} end */
+/** Cut text, but not in the middle of a surrogate pair. @param {string} text @param {number} end */
 function whole(text, end) {
   const last = text.charCodeAt(end - 1);
   return text.slice(0, last >= 0xd800 && last < 0xdc00 ? end - 1 : end);
@@ -82,6 +84,7 @@ export function countBreaks(text) {
   return count;
 }
 
-/** Without the line break that many programs end their lines with. @param {string} message */
+/** Return a message without the line breaks at its end, which many programs add.
+ * @param {string} message */
 export const trimEnd = (message) =>
   message.endsWith('\n') || message.endsWith('\r') ? message.replace(/[\r\n]+$/, '') : message;

@@ -1,4 +1,4 @@
-// Times and figures as text. Pure (but for the zone and the language of the browser).
+// Times and figures as text. Pure, except for the time zone and the language of the browser.
 
 /** @typedef {'local' | 'utc' | 'relative'} Clock */
 
@@ -6,7 +6,7 @@
 const pad = (n, width = 2) => String(n).padStart(width, '0');
 
 /**
- * A line's time for its column; with its day if that is not today's.
+ * Return a line's time for its column, with the date if it is not of today.
  * @param {number} ms @param {Clock} clock @param {number} now
  */
 export function clockTime(ms, clock, now) {
@@ -30,7 +30,8 @@ export function dayOf(ms, clock) {
   return `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
 }
 
-/** "12 s", "3 min", "2 h", "5 d" before now; "in …" after it. @param {number} ms @param {number} now */
+/** "12 s", "3 min", "2 h", "5 d" before now; "in …" after it.
+ * @param {number} ms @param {number} now */
 export function ago(ms, now) {
   const seconds = (now - ms) / 1000;
   if (seconds < -1) return `in ${span(-seconds)}`;
@@ -46,7 +47,7 @@ export function span(seconds) {
   return `${Math.round(seconds / 86_400)} d`;
 }
 
-/** The whole truth about a time, for tooltips. @param {number} ms @param {number} now */
+/** Return a time in all its forms, for a tooltip. @param {number} ms @param {number} now */
 export function fullTime(ms, now) {
   const date = new Date(ms);
   if (Number.isNaN(date.getTime())) return 'no readable time';

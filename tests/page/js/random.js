@@ -1,6 +1,4 @@
-// What the tests of several modules need.
-
-export const JS = '../../src/natstream/web/static/js';
+// Reproducible random numbers for the tests of the page's modules.
 
 /** A small generator of reproducible numbers from 0 to 1 (mulberry32). @param {number} seed */
 export function random(seed) {
