@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+STATIC = ROOT / "src/natstream/web/static"
+IMPORT = re.compile(r"""^(?:import|export)\b[^'"]*?from '(\.[^']+)'""", re.MULTILINE)
 
 
 def run(*command: str) -> None:
@@ -36,3 +39,30 @@ def test_the_types_agree() -> None:
         "-p",
         "tests/page/js",
     )
+
+
+def imports(module: Path) -> set[Path]:
+    """The modules that a module imports, directly or through others."""
+    found: set[Path] = set()
+    ahead = [module]
+    while ahead:
+        one = ahead.pop()
+        new = {(one.parent / name).resolve() for name in IMPORT.findall(one.read_text())} - found
+        found |= new
+        ahead += new
+    return found
+
+
+def test_the_page_preloads_its_modules() -> None:
+    """The page names all of its modules, since otherwise a browser finds them one after another."""
+    page = (STATIC / "index.html").read_text()
+    named = re.findall(r'<link rel="modulepreload" href="([^"]+)">', page)
+    modules = imports(STATIC / "js/main.js")
+    assert named == sorted(str(one.relative_to(STATIC.parent)) for one in modules)
+
+
+def test_every_module_is_used() -> None:
+    """Each module belongs to the page or to the page of a link; only `types.js` has no code."""
+    pages = [STATIC / "js/main.js", STATIC / "js/link.js"]
+    used = {*pages, *(one for page in pages for one in imports(page))}
+    assert {*STATIC.rglob("*.js")} - used == {STATIC / "js/types.js", STATIC / "js/theme.js"}

@@ -2,7 +2,6 @@
 // list and the histogram. What the reader wants to see goes through the search to the service.
 
 import { byId, hint } from './dom.js';
-import { makeClock } from './list/clock.js';
 import { startCopying } from './list/copying.js';
 import { startKeyboard } from './list/keyboard.js';
 import { Lines } from './list/lines.js';
@@ -19,11 +18,9 @@ import { startToolbar } from './panels/toolbar.js';
 import { startViewMenu } from './panels/view_menu.js';
 import { matcherOf } from './query/matching.js';
 import { Search } from './query/search.js';
-import { Flow } from './stream/flow.js';
+import { Flow, Interruption, Rate } from './stream/flow.js';
 import { Intake } from './stream/intake.js';
-import { Interruption } from './stream/interruption.js';
 import { LogStream } from './stream/log_stream.js';
-import { Rate } from './stream/rate.js';
 
 const prefs = loadPrefs();
 const bins = new Bins();
@@ -182,10 +179,9 @@ startKeyboard({ view, navigation, details, search, flow, wrap, help });
 startToolbar({ lines, navigation, details, search, surroundings, flow, help });
 startCopying(view);
 
-const tickTimes = makeClock(view);
 setInterval(() => {
   rate.tick();
-  tickTimes();
+  view.tick();
   surroundings.tick();
 }, 1_000);
 addEventListener('popstate', followAddress);

@@ -8,10 +8,10 @@
 
 import { CAPACITY, HeldLines } from './held.js';
 import { Pace } from './pace.js';
-import { measureProbe } from './probe.js';
-import { estimateLines } from './row.js';
+import { estimateLines, measureProbe } from './row.js';
 import { Rows } from './rows.js';
 import { ScrollArea } from './scroll_area.js';
+import { dayOf } from '../text/time.js';
 
 /** @typedef {import('../types.js').Entry} Entry */
 
@@ -48,6 +48,7 @@ export class View {
   constructor(elements, { look, changed }) {
     this.elements = elements;
     this.look = look;
+    this.#today = dayOf(Date.now(), look.clock);
     this.#area = new ScrollArea(elements);
     this.#changed = changed;
     this.#held = new HeldLines(CAPACITY, (entry) => this.#estimate(entry));
@@ -69,6 +70,7 @@ export class View {
   #changed;
   #held;
   #rows;
+  #today;
 
   /** The number of lines below that have not been on the screen. */
   get unseen() {
@@ -117,9 +119,13 @@ export class View {
     this.schedule();
   }
 
-  /** Show relative times as they are now. */
+  /** A second has passed: show the times as they are now. */
   tick() {
-    this.#rows.tick();
+    const { clock } = this.look;
+    const today = dayOf(Date.now(), clock);
+    if (clock === 'relative') this.#rows.tick();
+    else if (today !== this.#today) this.relayout(); // rows of the old day show their date now
+    this.#today = today;
   }
 
   /** Lay out all rows again, because their width or their wrapping has changed. The same line

@@ -16,8 +16,8 @@ import { statusPanel, summarize } from './status.js';
  * @property {import('../list/lines.js').Lines} lines
  * @property {import('../stream/log_stream.js').LogStream} stream
  * @property {import('../stream/intake.js').Intake} intake
- * @property {import('../stream/interruption.js').Interruption} interruption
- * @property {import('../stream/rate.js').Rate} rate
+ * @property {import('../stream/flow.js').Interruption} interruption
+ * @property {import('../stream/flow.js').Rate} rate
  * @property {import('../query/search.js').Search} search
  * @property {import('./service.js').Service} service
  */

@@ -1,12 +1,18 @@
-// Whether lines flow from the service to the list. The reader can pause them. The page closes its
-// connection if too many lines wait for the list, or if the page is hidden for a long time.
+// How lines flow from the service to the list: whether they do, why not, and how fast.
+//
+// The reader can pause the list. The page closes its connection if too many lines wait for the list,
+// or if the page is hidden for a long time.
 
-import { HELD, HIDDEN } from './interruption.js';
+import { span } from '../text/time.js';
 
+// The reasons for which the page closes the connection itself, as the reader sees them.
+const HIDDEN = 'the page was hidden';
+const HELD = 'the list was held';
 // A tab that was hidden for this long closes its connection, because browsers allow six connections
-// to a host over HTTP/1.1 and the service has a limit as well. The service replays the missed
-// lines.
+// to a host over HTTP/1.1 and the service has a limit as well. The service replays the missed lines.
 const HIDDEN_MS = 5 * 60_000;
+// The rate is a mean over this many seconds.
+const RATE_SECONDS = 5;
 
 /**
  * @typedef {object} Parts
@@ -14,7 +20,7 @@ const HIDDEN_MS = 5 * 60_000;
  * @property {import('../list/lines.js').Lines} lines
  * @property {import('./log_stream.js').LogStream} stream
  * @property {import('../query/search.js').Search} search
- * @property {import('./interruption.js').Interruption} interruption
+ * @property {Interruption} interruption
  */
 
 export class Flow {
@@ -68,5 +74,59 @@ export class Flow {
     if (interruption.released || name === 'denied' || name === 'refused') return;
     interruption.release(why);
     search.release();
+  }
+}
+
+/** Why and since when the stream is interrupted, so that the page can say it afterwards. */
+export class Interruption {
+  /** Why the page has closed the connection; empty if it has not. */
+  released = '';
+  #releasedAt = 0;
+  #cutAt = 0;
+
+  /** The page closes the connection. @param {string} why */
+  release(why) {
+    this.released = why;
+    this.#releasedAt = Date.now();
+  }
+
+  /** The connection has broken, or a try to connect has failed. */
+  cut() {
+    this.#cutAt ||= Date.now();
+  }
+
+  /** The stream goes on. */
+  end() {
+    this.released = '';
+    this.#cutAt = 0;
+  }
+
+  /** Return the beginning of a sentence about the interruption, which its counts complete. */
+  describe() {
+    const now = Date.now();
+    return this.released
+      ? `Connection taken up again after ${span((now - this.#releasedAt) / 1000)} (${this.released}):`
+      : `Reconnected after ${span((now - (this.#cutAt || now)) / 1000)}:`;
+  }
+}
+
+/** How many lines a second arrive. */
+export class Rate {
+  /** The lines of each second, the current one last. */
+  #seconds = [0];
+
+  /** @param {number} lines that have arrived */
+  add(lines) {
+    this.#seconds[this.#seconds.length - 1] += lines;
+  }
+
+  /** A second has passed. */
+  tick() {
+    this.#seconds.push(0);
+    if (this.#seconds.length > RATE_SECONDS) this.#seconds.shift();
+  }
+
+  get perSecond() {
+    return this.#seconds.reduce((sum, lines) => sum + lines, 0) / this.#seconds.length;
   }
 }
