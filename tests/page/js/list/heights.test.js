@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { Heights } from '../../../../src/natstream/web/static/js/list/heights.js';
 import { random } from '../random.js';
 
-test('heights agree with a plain sum, whatever happens to them', () => {
+test('heights agree with a plain sum after every change', () => {
   const next = random(2);
   const heights = new Heights(700);
   heights.reset(2 ** 33); // beyond 32 bits: a page that is open for weeks

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Ring } from '../../../../src/natstream/web/static/js/list/ring.js';
 
-test('a ring holds the newest, each under its number', () => {
+test('a ring has the newest items, each with its number', () => {
   const ring = new Ring(3);
   for (const item of 'abcde') ring.push(item);
   assert.deepEqual([ring.first, ring.end, ring.length, ring.full], [2, 5, 3, true]);

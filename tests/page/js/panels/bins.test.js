@@ -4,7 +4,7 @@ import { Bins } from '../../../../src/natstream/web/static/js/panels/bins.js';
 
 const NOW = 1_700_000_000_000;
 
-test('bars count lines by level, at fixed moments, and know their first line', () => {
+test('bars count lines by level from fixed times on, and have their first line', () => {
   const bins = new Bins();
   bins.add(NOW, 'error', 10, NOW);
   bins.add(NOW + 400, 'fatal', 11, NOW);
@@ -20,7 +20,7 @@ test('bars count lines by level, at fixed moments, and know their first line', (
   assert.equal(wide[0].start % 60_000, 0);
 });
 
-test('times from far away are not counted, and an hour later neither', () => {
+test('times outside of the hour are not counted, and neither are counts of an hour ago', () => {
   const bins = new Bins();
   for (const time of [NOW + 60_000, NOW - 3_600_000, 0, NaN, Infinity, -1]) bins.add(time, 'info', 1, NOW);
   assert.equal(bins.bars(NOW, 3_600, 1).reduce((sum, bar) => sum + bar.total, 0), 0);
@@ -29,7 +29,7 @@ test('times from far away are not counted, and an hour later neither', () => {
   assert.equal(bins.bars(NOW + 3_600_000, 3_600, 1).reduce((sum, bar) => sum + bar.total, 0), 1);
 });
 
-test('marks are bounded', () => {
+test('the number of marks is bounded', () => {
   const bins = new Bins();
   for (let i = 0; i < 1_000; i++) bins.mark({ time: i, kind: 'deploy', seq: i, text: '' });
   assert.equal(bins.marks.length, 300);

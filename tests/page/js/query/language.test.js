@@ -22,14 +22,14 @@ test('levels are read as the service reads them', () => {
   assert.equal(params('level:ERR,critical'), 'level=error,fatal');
 });
 
-test('since is passed on', () => assert.equal(params('since:10m x'), 'since=10m&q=x'));
+test('since is sent as it was typed', () => assert.equal(params('since:10m x'), 'since=10m&q=x'));
 
-test('the parameter of the least level is understood, too', () => {
+test('the parameter min_level is understood as well', () => {
   assert.equal(params('min_level:warn min_level=WARNING'), 'min_level=warn');
   assert.match(parseQuery('min_level:loud').error, /one of debug/);
 });
 
-test('what is no field of ours is text', () => {
+test('a word that names no field is text', () => {
   assert.equal(params('foo:bar http://x/y /api/users'), 'q=foo:bar&q=http://x/y&q=/api/users');
 });
 
@@ -41,14 +41,14 @@ test('a quoted text between slashes stays a text', () => {
   assert.equal(params('"/x/"'), 'q=/\\/x\\//');
 });
 
-test('half-typed words ask for nothing', () => {
+test('half-typed words add nothing to a query', () => {
   for (const text of ['app:', 'level>=', 'level:', 'since:', '', '   ']) {
     assert.equal(params(text), '', text);
     assert.equal(parseQuery(text).error, '');
   }
 });
 
-test('what cannot be asked is said', () => {
+test('a query that cannot be asked has an error', () => {
   assert.match(parseQuery('-app:web').error, /app cannot be excluded/);
   assert.match(parseQuery('level>=loud').error, /one of debug/);
   assert.match(parseQuery('level>fatal').error, /one of debug/);

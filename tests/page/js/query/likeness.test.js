@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { likenessOf } from '../../../../src/natstream/web/static/js/query/likeness.js';
 import { short } from '../../../../src/natstream/web/static/js/text/time.js';
 
-test('lines like one are those with the same words around other figures', () => {
+test('similar lines have the same words around other figures', () => {
   const like = (message, other) => new RegExp(likenessOf(message).text, 'i').test(other);
   assert.ok(like('GET /health 200 in 12ms', 'GET /health 503 in 7ms'));
   assert.ok(!like('GET /health 200 in 12ms', 'GET /cart 200 in 12ms'));
@@ -15,13 +15,13 @@ test('lines like one are those with the same words around other figures', () => 
   for (const message of ['12 34', '', '1 a 2']) assert.equal(likenessOf(message), null, message);
 });
 
-test('lines are like one as they are shown, without escapes', () => {
+test('similar lines are compared without their escapes', () => {
   assert.deepEqual(likenessOf('\x1b[32mINFO\x1b[0m listening \x1b]0;x\x07on it'),
     { text: 'INFO listening on it', regex: false, not: true });
   assert.equal(likenessOf('\x1b[1mjob\x1b[0m 7 \x1b[32mdone\x1b[0m').text, 'job [\\w.:+-]* done');
 });
 
-test('what hides lines is short, whatever the line', () => {
+test('the text that hides similar lines is short for every line', () => {
   for (const message of [
     'a1 '.repeat(50) + 'words', 'word 1 '.repeat(50), `x ${'é1 '.repeat(50)}`, '(.*)+1'.repeat(20),
     `1 ${'👍🏽words'.repeat(20)}`, 'x'.repeat(300) + '1', '日本語'.repeat(30) + '1',

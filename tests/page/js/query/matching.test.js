@@ -50,7 +50,7 @@ test('an expression that holds up the page again and again is given up', () => {
   assert.ok(performance.now() - started < 10_000);
 });
 
-test('what people search for is marked', () => {
+test('the matches of usual expressions are marked', () => {
   const marked = (pattern, text) =>
     matcherOf(parseQuery(`/${pattern}/`)).ranges(text).map(([start, end]) => text.slice(start, end));
   for (const [pattern, text, marks] of [

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { formatQuery } from '../../../../src/natstream/web/static/js/query/language.js';
 import { fromParams } from '../../../../src/natstream/web/static/js/query/params.js';
 
-test('an address says what the service would understand by it, or is wrong', () => {
+test('an address is read as the service reads it, or has an error', () => {
   const read = (text) => fromParams(new URLSearchParams(text), ['show']);
   const query = read('app=web,api&level=WARN&min_level=warning&since=10m&q=/a/&not=b&show=all&tail=10');
   assert.equal(query.error, '');

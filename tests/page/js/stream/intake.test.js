@@ -20,7 +20,7 @@ test('lines repeated by another process are left out, each as often as it was sh
   assert.deepEqual([note.note.replayed, note.note.doubled], [2, 3]);
 });
 
-test('the same process repeats nothing: lines that are alike are all shown', () => {
+test('the same process repeats no line, so that equal lines are all shown', () => {
   const intake = new Intake();
   intake.begin(1_000);
   const shown = intake.accept([line('9000-a-1', 'x')]).entries;
@@ -28,7 +28,7 @@ test('the same process repeats nothing: lines that are alike are all shown', () 
   assert.equal(intake.accept([line('9001-a-2', 'x')]).entries.length, 1);
 });
 
-test('what was shown in the stead of the journal is known again, however late that stores it', () => {
+test('lines that were shown without the journal are recognised, however late it stores them', () => {
   const intake = new Intake();
   const stored = (id, message) => {
     const event = line(id, message);
@@ -59,7 +59,7 @@ test('lines from before the connection are counted apart from live ones', () => 
   assert.equal(intake.accept([line('1-a-4', 'a clock that was set back')]).live, 1);
 });
 
-test('a gap is a note at its place; what is still wrong is said once', () => {
+test('a gap stands between its lines; a repeated notice is shown once', () => {
   const intake = new Intake();
   intake.begin(1_000);
   const { entries } = intake.accept([

@@ -7,7 +7,7 @@ test('ids tell the arrival and the process', () => {
   for (const id of ['', 'x', '1-2', '1-a-', '-a-1', '1-A-1']) assert.equal(parseId(id), null, id);
 });
 
-test('what is alike but later is no repetition', () => {
+test('an equal line that arrives later is no repetition', () => {
   const doubles = new Doubles();
   const entry = (id) => ({ id, time: 5, machine: 'm', stream: '', message: 'x' });
   doubles.expect('10000-a-1', [entry('10000-a-1')]);

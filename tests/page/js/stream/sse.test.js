@@ -26,11 +26,11 @@ test('a stream is the same blocks wherever its text is cut', () => {
   }
 });
 
-test('comments and unknown fields are nothing', () => {
+test('comments and unknown fields make no block', () => {
   assert.deepEqual(new SseParser().push(': hello\n\nfoo: bar\n\n\n\n'), []);
 });
 
-test('an event is its id and its object; what is no object is passed over', () => {
+test('a block becomes an id and an object, unless its data is not an object', () => {
   assert.deepEqual(decode({ id: '1-a-1', data: '{"a":1}' }), { id: '1-a-1', event: { a: 1 } });
   assert.deepEqual(decode({ data: '{}' }), { id: '', event: {} });
   for (const data of ['1', 'null', '{', '{}]', '"x"', '{},{}', '']) {

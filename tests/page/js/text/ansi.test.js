@@ -12,7 +12,7 @@ test('plain text is left alone', () => {
   assert.deepEqual(parseAnsi('hello'), { text: 'hello', spans: [], rest: false });
 });
 
-test('the 16 colours, weights and their ends', () => {
+test('the 16 colours and the weights begin and end', () => {
   const { text } = parseAnsi(`a${ESC}[1;31mb${ESC}[22mc${ESC}[0md${ESC}[94me${ESC}[39mf${ESC}[103mg`);
   assert.equal(text, 'abcdefg');
   assert.deepEqual(look(`a${ESC}[1;31mb${ESC}[22mc${ESC}[0md${ESC}[94me${ESC}[39mf${ESC}[103mg`), [
@@ -21,7 +21,7 @@ test('the 16 colours, weights and their ends', () => {
   ]);
 });
 
-test('256 colours and true colour, with semicolons and colons', () => {
+test('256 colours and true colours are read with semicolons and with colons', () => {
   const red = [0, 1, { className: '', fg: 'rgb(255 0 0)' }];
   assert.deepEqual(look(`${ESC}[38;5;196mx`), [red]);
   assert.deepEqual(look(`${ESC}[38;2;255;0;0mx`), [red]);
@@ -33,7 +33,7 @@ test('256 colours and true colour, with semicolons and colons', () => {
   assert.deepEqual(look(`${ESC}[38;5;999mx`), []);
 });
 
-test('every other escape is dropped, what is cut short with its introducer only', () => {
+test('every other escape is dropped, but of one that is cut short only the introducer', () => {
   const cases = {
     [`a${ESC}[2Jb`]: 'ab', [`a${ESC}]0;title\x07b`]: 'ab', [`a${ESC}]8;;http://x${ESC}\\b`]: 'ab',
     [`a${ESC}Pq#0${ESC}\\b`]: 'ab', [`a${ESC}(Bb`]: 'ab', [`a${ESC}cb`]: 'ab', [`a${ESC}`]: 'a',

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CODE, documentationOf, kindOf } from '../../../../src/natstream/web/static/js/text/fly.js';
 
-test('what Fly says of machines is a marker; what an app says never is', () => {
+test('lines of Fly about machines are marks; lines of an app never are', () => {
   const kind = (message, provider = 'runner', more = {}) =>
     kindOf({ type: 'system', provider, level: 'info', message, ...more });
   assert.equal(kind('Pulling container image registry.fly.io/web'), 'deploy');

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { isJson, pretty, tokens } from '../../../../src/natstream/web/static/js/text/json.js';
 import { random } from '../random.js';
 
-test('JSON is found, and laid out without changing what it says', () => {
+test('JSON is recognised, and indented without a change of its meaning', () => {
   assert.equal(isJson('{"a":1}'), true);
   for (const text of ['{a}', '{', '[GET] x]', '1', '"x"', '{"a":1} tail']) assert.equal(isJson(text), false, text);
   assert.equal(pretty('{"a":[1,{"b":null}],"c":{},"d":[]}'),
@@ -12,7 +12,7 @@ test('JSON is found, and laid out without changing what it says', () => {
   assert.equal(pretty(odd).replace(/\s/g, ''), odd);
 });
 
-test('tokens cover the text, whatever it is', () => {
+test('tokens cover every text', () => {
   const next = random(11);
   const letters = '{}[]",:\\ 1a-\n';
   for (let round = 0; round < 5_000; round++) {
@@ -28,12 +28,12 @@ test('tokens cover the text, whatever it is', () => {
   }
 });
 
-test('keys and values are told apart', () => {
+test('keys and values are different tokens', () => {
   assert.deepEqual(tokens('{"a" : "b"}').map(({ kind }) => kind),
     ['mark', 'key', 'space', 'mark', 'space', 'string', 'mark']);
 });
 
-test('deep nesting is laid out in bounded space', () => {
+test('deeply nested JSON is indented in bounded space', () => {
   const deep = '['.repeat(5_000) + ']'.repeat(5_000);
   assert.ok(pretty(deep).length < 1_000_000);
 });

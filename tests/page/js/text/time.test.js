@@ -4,7 +4,7 @@ import {
   ago, bytes, clockTime, perSecond, short,
 } from '../../../../src/natstream/web/static/js/text/time.js';
 
-test('times and figures', () => {
+test('times and figures have short texts', () => {
   const noon = Date.UTC(2024, 1, 29, 12, 34, 56, 7);
   assert.equal(clockTime(noon, 'utc', noon + 3_600_000), '12:34:56.007');
   assert.equal(clockTime(noon, 'utc', noon + 86_400_000), '02-29 12:34:56.007');
