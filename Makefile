@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .PHONY: run test lint types unit fuzz bench soak screenshots lock clean
 
-# JOURNAL=1 keeps the lines, for the next time.
+# With JOURNAL=1, the demo keeps its lines for the next start.
 run: .venv/ready-run
 	@exec $(BIN)/natstream demo $(if $(JOURNAL),--journal)
 
@@ -17,18 +17,22 @@ lint: .venv/ready-dev
 types: .venv/ready-dev
 	$(BIN)/mypy
 
+# Runs two tests for each core at the same time, because tests mostly wait. WORKERS=0 runs them one
+# after the other.
+WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 unit: .venv/ready-dev
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadgroup
 
-# The property tests, much longer: hours. Narrow it down with K=parsing.
+# Runs the property tests for hours, on every core. K=test_fly runs only a part of them.
 fuzz: .venv/ready-dev
-	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -m hypothesis $(if $(K),-k $(K))
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest --numprocesses=logical -m hypothesis $(if $(K),-k $(K))
 
-# Against nchan, sse-starlette and bare sockets; ARGS="loads --loads 100x200 --seconds 5" for a part.
+# Compares natstream with nchan, sse-starlette and bare sockets. For a part of the benchmarks:
+# ARGS="loads --loads 100x200 --seconds 5".
 bench: .venv/ready-dev benchmarks/.venv/ready
 	$(BIN)/python -m benchmarks $(ARGS)
 
-# Pictures of the page for the documentation. Needs chromium, and fonts for CJK and emoji.
+# Takes the pictures of the page for the documentation. Needs chromium, and fonts for CJK and emoji.
 screenshots: .venv/ready-dev
 	$(BIN)/python -m tests.page.screenshots
 
@@ -37,7 +41,8 @@ benchmarks/.venv/ready: benchmarks/requirements.txt
 	benchmarks/.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-# What natstream survives, with figures; ARGS="stall closing" for a part, ARGS=--write to keep all.
+# Measures natstream under faults. ARGS="stall closing" causes only these faults; ARGS=--write writes the
+# figures into docs/.
 MINUTES ?= 5
 soak: .venv/ready-dev
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) $(ARGS)
@@ -57,7 +62,7 @@ soak: .venv/ready-dev
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@ .venv/ready-run
 
-# Locked versions with hashes for every Python that we support. Needs uv (pip install uv).
+# Locks all versions with hashes, for every Python that we support. Needs uv (pip install uv).
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet \
 	  --no-header pyproject.toml -o requirements/run.txt

@@ -1,4 +1,4 @@
-"""Load harnesses: what natstream costs and how late it is, beside what one would use instead.
+"""Load harnesses: the cost and the latency of natstream, beside those of its alternatives.
 
-`python -m benchmarks` runs them all; README.md says what is measured and how to read it.
+`python -m benchmarks` runs them all. README.md explains the measurements and how to read them.
 """

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: run measurements, print them, and with --write keep them."""
+"""`python -m benchmarks`: run measurements and print them; --write stores them in docs/."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ async def _main() -> None:
 
 
 async def _cancel_when_terminated(scope: trio.CancelScope) -> None:
-    """Otherwise a SIGTERM would leave the servers behind."""
+    """Cancel the measurement on SIGTERM, because it would leave its servers running otherwise."""
     with trio.open_signal_receiver(signal.SIGTERM) as signals:
         async for _ in signals:
             scope.cancel()

@@ -1,4 +1,4 @@
-"""What the measurements share: the command line's choices, and how results are told."""
+"""The parts that measurements share: the options of the command line, and rows of results."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from natstream.demo.nats_server import NatsServer
 
 __all__ = ["COLUMNS", "SUSTAINED", "Bench", "Watch", "harness", "row_of"]
 
-# What is late by more than this is not sustained, it only has not ended yet.
+# Seconds: a load whose lines are later than this at p99 is not sustained, because a queue grows.
 SUSTAINED = 1.0
 GLANCE = 0.25
 
 
 @attrs.frozen
 class Bench:
-    """What the measurements share, and what was chosen on the command line."""
+    """The servers that measurements share, and the options of the command line."""
 
     nats: NatsServer
     peers: Sequence[Peer]
     loads: Sequence[tuple[int, int]]
-    """Readers, lines a second; each measurement has its own where none are chosen."""
+    """Readers and lines a second of each load; without any, a measurement uses its own."""
     seconds: float
     stored: int
-    """Lines that are stored before they are read back."""
+    """Number of lines that are stored before they are read back."""
     say: Callable[[str], None]
-    """Told about each result as soon as it is there."""
+    """Called with each result as soon as it is known."""
 
     async def measure(
         self, peer: Peer, load: Load, *, flush_rate: float = 0.0, path: str = ""
@@ -71,13 +71,13 @@ def harness(results: Sequence[Result]) -> str:
 
 @attrs.define
 class Watch:
-    """Keeps an eye on a server while something else is going on."""
+    """Watches a server's memory and connections during a measurement."""
 
     _server: Server
     resident: int = 0
-    """The most that it took at any glance."""
+    """The largest memory at any look, in bytes."""
     cuts: list[float] = attrs.field(factory=list)
-    """When it closed each connection that it has closed, in seconds since the start."""
+    """Seconds after the start at which the server closed each of its connections."""
 
     async def run(self) -> None:
         started, all_of_them = trio.current_time(), self._server.connections

@@ -1,12 +1,13 @@
-"""The log drain beside flaude's: lines a second and CPU a line; same bodies, client and run.
+"""The log drain beside flaude's: lines a second and CPU for each line, with the same client.
 
-natstream parses, numbers and remembers every entry and hands it to one live reader of the hub;
-flaude 0.6.1 parses it and puts the message into the queue of one reader. Each server is a process
-of its own, on a core of its own where there are two; the client keeps eight requests under way and
-its connections open, unless the server closes them, as flaude does after every request. The peers
-take turns, and a result counts only if the reader has seen every line that was answered with 200.
+natstream parses, numbers and remembers each entry and gives it to one live reader of the hub.
+flaude 0.6.1 parses each entry and puts its message into the queue of one reader. Each server is a
+process of its own, on its own core if there are two. The client always has eight requests in
+progress, and keeps its connections open unless the server closes them, as flaude does after each
+request. The servers take turns. A result counts only if the reader has seen every line that was
+answered with 200.
 
-flaude goes into a virtual environment of its own, below `benchmarks/.cache`, with pip.
+pip installs flaude into a virtual environment of its own, below `benchmarks/.cache`.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from typing import NamedTuple
 FLAUDE = "flaude==0.6.1"
 CACHE = Path(__file__).parent / ".cache"
 PEERS = ("natstream", "flaude")
-# lines a body: at least so many times as fast as flaude
+# For each number of lines in a body: natstream has to be so many times as fast as flaude.
 WANTED = {1: 1.3, 100: 1.6, 1_000: 1.8}
 
 MACHINE = "0e286551c30586"
 CONNECTIONS = 8
 WARM_UP = 0.3
-# Seconds for a reader to see what is still on its way to it when the load has ended.
+# Seconds in which the reader gets the last lines after the load has ended.
 PATIENCE = 5.0
 CPUS = sorted(os.sched_getaffinity(0))
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -40,13 +41,13 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 class Result(NamedTuple):
     lines: float
-    """A second."""
+    """Lines a second."""
     cpu: float
-    """µs of the server's a line."""
+    """CPU time of the server for each line, in µs."""
 
 
 def make_body(lines: int) -> bytes:
-    """NDJSON of lines as Fly ships them, 230 bytes each."""
+    """Return an NDJSON body of lines as Fly ships them, of 230 bytes each."""
     return b"".join(
         b'{"event":{"provider":"app"},"fly":{"app":{"instance":"%s","name":"web"},"region":"sjc"},'
         b'"host":"0ad1","log":{"level":"info"},"message":"GET /api/orders/%06d 200 in 12 ms",'
@@ -142,8 +143,8 @@ def python_of(peer: str) -> str:
 
 @contextmanager
 def serving(peer: str) -> Iterator[subprocess.Popen[str]]:
-    """A server that listens, on the first core; its output is its port, and then what it saw."""
-    os.sched_setaffinity(0, CPUS[:1])  # a child inherits it
+    """Run a server on the first core; it prints its port, and later the number of lines it saw."""
+    os.sched_setaffinity(0, CPUS[:1])  # a child process inherits it
     process = subprocess.Popen(
         [python_of(peer), __file__, "--serve", peer],
         stdin=subprocess.PIPE,
@@ -162,7 +163,7 @@ def serving(peer: str) -> Iterator[subprocess.Popen[str]]:
 
 
 class Connection:
-    """One blocking connection, opened anew whenever the server has closed it."""
+    """One blocking connection, which reconnects after the server has closed it."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -175,7 +176,7 @@ class Connection:
         self._socket.sendall(request)
 
     def receive(self) -> None:
-        """Take the answer, which must be 200."""
+        """Read the answer, which must be a 200."""
         assert self._socket
         head, _, rest = self._socket.recv(65_536).lower().partition(b"\r\n\r\n")
         length = int(head.partition(b"content-length:")[2].split()[0])
@@ -193,7 +194,7 @@ class Connection:
 
 
 def load(connections: list[Connection], request: bytes, seconds: float) -> int:
-    """Send and be answered for so long; gives the number of requests."""
+    """Send requests and read the answers for so many seconds; return their number."""
     requests = 0
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -234,13 +235,13 @@ def measure(peer: str, lines: int, seconds: float) -> Result:
 
 class Comparison(NamedTuple):
     lines: int
-    """A body."""
+    """Lines in each body."""
     ours: Result
     theirs: Result
 
 
 def compare(sizes: Sequence[int], seconds: float, rounds: int) -> list[Comparison]:
-    """Measure both in turn, with bodies of so many lines; medians of the rounds."""
+    """Measure both servers in turn, for each number of lines; return medians of the rounds."""
     comparisons = []
     for lines in sizes:
         results: dict[str, list[Result]] = {peer: [] for peer in PEERS}
@@ -255,7 +256,7 @@ def compare(sizes: Sequence[int], seconds: float, rounds: int) -> list[Compariso
 
 
 def main() -> None:
-    """Serve, as one of the peers: `compare` starts them."""
+    """Serve as one of the peers, which `compare` starts as processes."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--serve", choices=PEERS, required=True)
     options = parser.parse_args()

@@ -1,8 +1,8 @@
-"""Log lines as Fly publishes them, each with a stamp that says which it is and when it was sent.
+"""Log lines as Fly publishes them, each with a stamp of its number and its time.
 
-The stamp, `~<number>.<nanoseconds>;`, stands in the line's message, where every server hands it
-on as it is. `~` occurs nowhere else in what is sent, so counting that byte counts lines, however
-the bytes were cut into pieces; reading whole stamps gives latency and order as well.
+The stamp, `~<number>.<nanoseconds>;`, stands in the line's message, which every server forwards
+unchanged. `~` occurs nowhere else, so a count of that byte is a count of lines, even if the bytes
+arrive in pieces. Whole stamps give latency and order as well.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ __all__ = ["KINDS", "MARK", "PAYLOAD_SIZE", "STAMP", "now_ns", "stamp_all", "tem
 MARK = ord("~")
 STAMP = re.compile(rb"~(\d+)\.(\d+);")
 
-# Lines take turns to be of one of so many kinds, each with a machine and a user of its own, so
-# that a thousand readers can each filter for something else.
+# Lines are of so many kinds in turn. Each kind has its own machine and user, so that a thousand
+# readers can have a thousand different filters.
 KINDS = 1_000
 APPS = 20
-# What a line of a web application comes to, envelope included.
+# Bytes of a typical line of a web application, with its envelope.
 PAYLOAD_SIZE = 350
 
-# One clock for all processes of this machine; it never jumps.
+# This clock is the same for all processes of a machine, and it never jumps.
 now_ns = time.monotonic_ns
 
 
 def templates(
     wrap: Callable[[str, int, bytes], bytes], kinds: Iterable[int] = range(KINDS)
 ) -> list[bytes]:
-    """One template a kind, ready for `stamp_all`.
+    """Return one template for each kind, for `stamp_all`.
 
-    `wrap(subject, size, payload)` puts a payload of that size into what goes over the wire; it
-    must leave the payload's `%b` placeholders (stamp and time) as they are, in that order.
+    `wrap(subject, size, payload)` returns the message with a payload of that size. It must keep the
+    payload's two `%b` placeholders, of the stamp and of the time, in that order.
     """
     return [_template(kind, wrap) for kind in kinds]
 
 
 def stamp_all(kinds: list[bytes], first: int, end: int) -> bytes:
-    """The lines numbered from `first` up to `end`, stamped with the present moment, as one run."""
+    """Return the lines from number `first` to before `end`, stamped with the present time."""
     sent = now_ns()
     moment = _time(datetime.now(UTC))
     return b"".join([kinds[n % len(kinds)] % (_stamp(n, sent), moment) for n in range(first, end)])
@@ -60,7 +60,10 @@ def _template(kind: int, wrap: Callable[[str, int, bytes], bytes]) -> bytes:
 
 
 def _stamp(number: int, sent: int) -> bytes:
-    return b"~%010d.%020d;" % (number, sent)  # of one length, since lengths go ahead of payloads
+    return b"~%010d.%020d;" % (
+        number,
+        sent,
+    )  # always of the same length, because a length precedes the payload
 
 
 def _time(moment: datetime) -> bytes:

@@ -1,8 +1,8 @@
-"""One load on one peer: so many readers, so many lines a second, for so long.
+"""One load on one server: a number of readers, and lines a second for some time.
 
-The server, the readers and the publisher are started anew for each, so that no measurement
-inherits another's memory. What is counted: every line to every reader, from the first to the last,
-warming up included. What is timed (latency, CPU): the seconds after warming up.
+Each measurement starts its own server, readers and publisher, so that none inherits another's
+memory. Every line to every reader is counted, from the first to the last, including the warm-up.
+Latency and CPU are of the seconds after the warm-up.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 
 import attrs
 import trio
-from tests.support.processes import CPUS, HOST, Server, Usage, Worker, open_worker, others_idle
+from tests.support.loopback import HOST
+from tests.support.processes import CPUS, Server, Usage, Worker, open_worker, others_idle
 
 from benchmarks.peers import Peer
 from natstream.demo.nats_server import NatsServer
@@ -21,11 +22,11 @@ __all__ = ["Load", "Part", "Result", "apply", "measure", "open_readers"]
 
 # Some servers answer a reader before it is subscribed.
 SETTLE = 0.5
-# Adaptive pacing, caches and socket buffers have found their level by then.
+# Seconds until adaptive pacing, caches and socket buffers have settled.
 WARM_UP = 3.0
-# Publishing goes on for a moment after the timed seconds, so that the load is steady until then.
+# Publishing continues so long after the timed seconds, so that the load is steady to their end.
 MARGIN = 0.3
-# After this long without a line, those still missing will not come.
+# Seconds without a line, after which the missing lines will not come.
 PATIENCE = 3.0
 
 
@@ -35,9 +36,9 @@ class Load:
     rate: int
     """Lines a second."""
     seconds: float
-    """How long it is timed."""
+    """Seconds that are timed."""
     share: int = 1
-    """Each reader is to get one of every so many lines; the others are not for it."""
+    """Each reader should get one of so many lines, because its filter excludes the others."""
 
     def __str__(self) -> str:
         return f"{self.readers:,} × {self.rate:,}"
@@ -48,23 +49,23 @@ class Load:
 
     @property
     def lines(self) -> int:
-        """How many are published in all: a multiple of `share`."""
+        """The number of lines that are published in all, a multiple of `share`."""
         least = int((self.warm_up + self.seconds + MARGIN) * self.rate)
         return -(-least // self.share) * self.share
 
 
 @attrs.frozen
 class Part:
-    """One process among those that a load kept busy."""
+    """The use of resources by one of the processes."""
 
     cpu: float
-    """As a share of one core."""
+    """Share of one core."""
     resident: int
 
 
 @attrs.frozen(kw_only=True)
 class Result:
-    """What a load did. Times are seconds, sizes bytes."""
+    """The result of a load. Times are in seconds, sizes in bytes."""
 
     expected: int
     """Deliveries: lines × readers."""
@@ -74,22 +75,22 @@ class Result:
     p50: float
     p99: float
     cpu: float
-    """Of the server, as a share of one core."""
+    """CPU time of the server, as a share of one core."""
     cpu_per_event: float
-    """Of the server, for each line delivered to each reader."""
+    """CPU time of the server for each line that is delivered to one reader."""
     sends: float
-    """HTTP chunks a second to each reader; 0 where a server does not use them."""
+    """HTTP chunks a second to each reader; 0 if a server does not use them."""
     resident: int
     late: float
-    """How late the publisher was (p99): a load that it cannot hold is no measurement."""
+    """Delay of the publisher (p99); a publisher that cannot keep up makes the result invalid."""
     client: float
-    """The share of a core that the readers' process took: at 1, it is what is measured."""
+    """Share of a core that the readers used; at 1, the readers are the limit."""
     waited: float
-    """The share of time that the server waited for its core, as something else ran on it."""
+    """Share of time for which the server waited, because another process used its core."""
     busy: float
-    """The share of time that the other cores had something to do: at 1, they are the limit."""
+    """Share of time for which the other cores were busy; at 1, they are the limit."""
     parts: Sequence[Part] = ()
-    """What was to be told apart, in the order in which it was asked for."""
+    """The processes that `apply` was told to measure apart, in that order."""
 
     @property
     def complete(self) -> bool:
@@ -100,10 +101,10 @@ class Result:
 async def open_readers(
     server: Server, path: str, count: int, *options: str
 ) -> AsyncIterator[Worker]:
-    """`count` readers of `path`, all connected.
+    """Connect `count` readers to `path` until the end of the block.
 
     Raises:
-        BenchmarkError: the server refused one.
+        BenchmarkError: the server refused a reader.
     """
     url = f"http://{HOST}:{server.port}{path}"
     async with open_worker("readers", url, count, *options) as readers:
@@ -115,7 +116,7 @@ async def open_readers(
 async def measure(
     peer: Peer, nats: NatsServer, load: Load, *, flush_rate: float = 0, path: str = ""
 ) -> Result:
-    """Put a load on a server and readers started for it.
+    """Start a server and readers, and measure a load on them.
 
     Raises:
         BenchmarkError: a process did not start, or has ended.
@@ -130,10 +131,10 @@ async def measure(
 async def apply(
     load: Load, server: Server, readers: Worker, target: str, parts: Sequence[int] = ()
 ) -> Result:
-    """Put a load on a server and readers that are there already.
+    """Measure a load on a server and readers that run already.
 
     Args:
-        parts: the pids of processes that are to be told apart in the result.
+        parts: pids of processes whose use of resources is measured apart.
     """
     async with open_worker("publisher", target, load.rate, load.lines) as publisher:
         await publisher.hear()

@@ -1,4 +1,4 @@
-"""What is measured, by name: each takes a bench and gives a table."""
+"""The measurements by name: each measures with a `Bench` and returns a table."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ LOADS = (
     (1_000, 500),
     (1_000, 1_000),
 )
-# Where natstream was not measured, the bare broadcaster gets what it is designed to use.
+# Sends a second of the bare broadcaster, if natstream's were not measured.
 FLUSH_RATE = 20.0
 
-# Lines a second to one reader, each tried on a server of its own until one is too much.
+# Lines a second to one reader; each is tried on a new server until a load is too much.
 THROUGHPUTS = (50_000, 75_000, 100_000, 125_000, 150_000, 200_000)
 
-# Each reader another filter: what it is called, its query, and how many lines pass for one that
-# is for the reader.
+# Filters that differ for each reader: a name, a query, and how many lines are published for one
+# that passes.
 FILTERS = (
     ("none", "", 1),
     ("lets all through: `not=…`", "?not=nobody-{n}", 1),
@@ -45,7 +45,7 @@ FILTERS = (
 
 STARTS = 5
 IDLE_READERS = 1_000
-# The memory of a start, or of a thousand requests, has settled by then.
+# Seconds until memory has settled after a start or after a thousand requests.
 REST = 3.0
 
 SLOW = Load(100, 1_000, seconds=40)
@@ -53,7 +53,7 @@ DEAF = 100
 
 
 async def loads(bench: Bench) -> Table:
-    """Every load on every peer, natstream first: the bare broadcaster then sends as often."""
+    """Measure each load on each peer; natstream is first, so that bare sockets send as often."""
     rows, results = [], []
     for readers, rate in bench.loads or LOADS:
         load = Load(readers, rate, bench.seconds)
@@ -68,13 +68,13 @@ async def loads(bench: Bench) -> Table:
 
 
 async def path(bench: Bench) -> Table:
-    """What each step between NATS and a socket costs."""
+    """Measure the cost of each step between NATS and a socket."""
     rows = [(name, each, decimals(cost * 1e6)) for name, each, cost in await steps()]
     return Table(("step", "for each", "CPU µs"), rows)
 
 
 async def throughput(bench: Bench) -> Table:
-    """How many lines a second go through to one reader."""
+    """Measure how many lines a second one reader can get."""
     rows, results = [], []
     for rate in THROUGHPUTS:
         result = await bench.measure(NATSTREAM, Load(1, rate, bench.seconds))
@@ -87,7 +87,7 @@ async def throughput(bench: Bench) -> Table:
 
 
 async def filters(bench: Bench) -> Table:
-    """A thousand readers, each with another filter."""
+    """Measure a thousand readers, each with a different filter."""
     rows, results = [], []
     for name, query, share in FILTERS:
         load = Load(1_000, 200, bench.seconds, share=share)
@@ -98,7 +98,7 @@ async def filters(bench: Bench) -> Table:
 
 
 async def idle(bench: Bench) -> Table:
-    """Time to start; memory without readers, and for each idle one."""
+    """Measure the time to start, the memory without readers, and that of each idle reader."""
     rows = []
     for peer in bench.peers:
         startups = [await _startup(bench, peer) for _ in range(STARTS)]
@@ -120,7 +120,7 @@ async def _startup(bench: Bench, peer: Peer) -> float:
 
 
 async def slow(bench: Bench) -> Table:
-    """What readers that never read do to the others, and to the server."""
+    """Measure how readers that never read affect other readers and the server."""
     rows, results = [], []
     for peer in bench.peers:
         for deaf in (0, DEAF):
@@ -149,8 +149,8 @@ async def _slow(bench: Bench, peer: Peer, deaf: int) -> tuple[Result, Watch]:
 
 
 async def drain(bench: Bench) -> Table:
-    """The log drain beside flaude's: lines a second, and CPU a line."""
-    # On a thread, since it waits for processes of its own.
+    """Measure the log drain beside flaude's: lines a second, and CPU for each line."""
+    # It runs in a thread, because it waits for processes.
     comparisons = await trio.to_thread.run_sync(compare, [*WANTED], bench.seconds / 5, 3)
     rows = [
         (

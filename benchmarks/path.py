@@ -1,7 +1,7 @@
-"""What a line, a reader's wake-up and a send cost, step by step, in this process.
+"""The CPU time of a line, of a reader's wake-up and of a send, step by step, in one process.
 
-Each step is repeated and its cheapest repetition counts, in CPU time: so the figures hold on a
-busy machine too, and tell what a change to the hot path is worth.
+Each step is repeated, and the cheapest repetition counts. So the figures also hold on a busy
+machine, and show the effect of a change to the hot path.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from contextlib import asynccontextmanager
 
 import trio
 import trio.testing
-from tests.support.processes import CPUS, HOST
+from tests.support.loopback import HOST
+from tests.support.processes import CPUS
 
 from benchmarks.lines import KINDS, stamp_all, templates
 from natstream.entries.entry import LogEntry
@@ -27,17 +28,17 @@ __all__ = ["Step", "steps"]
 
 REPETITIONS = 50
 READERS = 500
-# Lines that a reader gets at once, from a light load to a heavy one, and sends of such sizes.
+# Lines that a reader gets at once, from a light load to a heavy one; and sizes of sends.
 BATCHES = (1, 25, 200)
 SIZES = (1_024, 16 * 1_024, 64 * 1_024)
 SENDS = 50
 
 Step = tuple[str, str, float]
-"""What is done, for each of what, and the CPU seconds that it takes."""
+"""A step, its unit (a line, a reader or a send), and its CPU seconds for each unit."""
 
 
 async def steps() -> list[Step]:
-    """Every step of the way, measured on the server's core."""
+    """Measure every step on the server's core."""
     ours = os.sched_getaffinity(0)
     os.sched_setaffinity(0, CPUS[:1])
     try:
@@ -95,7 +96,7 @@ async def _frame() -> Step:
 
 
 async def _channel() -> Step:
-    """The floor: a task that waits at a memory channel of trio's."""
+    """Measure a task that waits at a bare channel of trio, as the least possible cost."""
     channels = [trio.open_memory_channel[None](1) for _ in range(READERS)]
 
     async def read(receive: trio.MemoryReceiveChannel[None]) -> None:
@@ -127,7 +128,7 @@ async def _wake(lines: int) -> Step:
 async def _broadcast(
     readers: int,
 ) -> AsyncIterator[Callable[[list[LogEntry]], Awaitable[None]]]:
-    """A hub with readers; gives a function that publishes, and returns when all have read."""
+    """Run a hub with readers; the block gets a function that publishes until all have read."""
     behind, done, target = 0, trio.Event(), 1
 
     async def read(hub: Hub, task_status: trio.TaskStatus[None]) -> None:
@@ -155,7 +156,7 @@ async def _broadcast(
 
 
 async def _send(size: int) -> Step:
-    """A send on loopback: what the kernel takes, most of the receiving included."""
+    """Measure a send on loopback: the work of the kernel, with most of the receiving."""
     data = bytes(size)
     with socket.create_server((HOST, 0)) as listener:
         near = socket.create_connection(listener.getsockname())

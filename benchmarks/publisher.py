@@ -2,13 +2,12 @@
 
     python -m benchmarks.publisher TARGET RATE COUNT
 
-TARGET is `nats://user:password@host:port` or `http://host:port/path`. It prints one JSON object
-a line: `{"started": true}` with the first line sent, and at the end `late`, the seconds from when a
-line was due until it was sent (p99).
+TARGET is `nats://user:password@host:port` or `http://host:port/path`. The process prints one JSON
+object a line: `{"started": true}` with the first line, and at the end `late`, the seconds by which
+lines were sent after their due time (p99).
 
-The lines are evenly spaced. A line is stamped when its turn comes and then waits in this
-process's memory, if need be, until the other side takes it: a server that pushes back is not
-excused from the time that it makes lines wait.
+The lines are evenly spaced. A line is stamped at its due time. It may then wait in the memory of
+this process until the server reads it, so a server that reads slowly does not hide the delay.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ from urllib.parse import SplitResult, urlsplit
 
 from benchmarks.lines import now_ns, stamp_all, templates
 
-# Lines that are due within a millisecond of each other go out together: above 1,000 lines/s
-# this process would otherwise do nothing but wake up.
+# Lines that are due within so many seconds are sent together, because at more than 1,000 lines/s
+# this process would otherwise spend its time on waking up.
 TICK = 0.001
 SECOND = 10**9
-# Long after the last line was due; a server that has not taken them by then never will.
+# Seconds after the last line was due, in which a server has received everything or never will.
 PATIENCE = 15.0
 
 
 class Target:
-    """A connection that takes lines without ever making the caller wait."""
+    """A connection that buffers lines, so that sending never blocks the caller."""
 
     def __init__(self, url: SplitResult) -> None:
         assert url.hostname
@@ -40,7 +39,7 @@ class Target:
         self._received = b""
         self._answers = 0
         self._socket = socket.create_connection((url.hostname, url.port))
-        # Or the figures measure Nagle's algorithm.
+        # Otherwise the figures would measure Nagle's algorithm.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if url.scheme == "nats":
             self._greet(url)
@@ -74,7 +73,7 @@ class Target:
         del self._waiting[:sent]
 
     def attend(self, seconds: float) -> None:
-        """Wait for so long, or until there is something to read or room to send, and do that."""
+        """Wait for so many seconds or until the socket is ready, and then read or send."""
         wanted = [self._socket] if self._waiting else []
         readable, writable, _ = select.select([self._socket], wanted, [], max(0.0, seconds))
         if readable:
@@ -91,7 +90,7 @@ class Target:
         self._received = text[-len(self._answer) + 1 :]
 
     def finish(self, published: int) -> None:
-        """Wait, for as long as is reasonable, until the other side has taken everything."""
+        """Wait until the server has received everything, for 15 seconds at the most."""
         expected = 1 if self._goodbye else published
         self.send(self._goodbye)
         end = time.monotonic() + PATIENCE
@@ -101,7 +100,7 @@ class Target:
 
 
 def publish(target: Target, rate: int, count: int) -> list[float]:
-    """Publish `count` lines at `rate` a second. Returns how late each tick was, in seconds."""
+    """Publish `count` lines at `rate` a second. Return the delay of each tick, in seconds."""
     late: list[float] = []
     start = now_ns()
     done = 0

@@ -2,17 +2,17 @@
 
     python -m benchmarks.readers URL READERS [--deaf]
 
-`{n:04d}` in URL is replaced by the reader's number. With `--deaf` the readers never read past
-the head of the response. Once every one has been answered it prints `{"ready": true}`, and then
-answers each line on stdin with one JSON object; it ends with stdin:
+`{n:04d}` in URL is replaced by the reader's number. With `--deaf`, the readers never read past the
+head of the response. When every reader is answered, the process prints `{"ready": true}`. Then it
+answers each line on stdin with one JSON object, and it ends when stdin is closed:
 
-    begin          forget the latencies so far; from here on they count
-    end            what was received and how late since `begin`
+    begin          start to measure
+    end            return the lines and the latencies since `begin`
     drain N S      wait until each reader has N lines in all, or S seconds have passed without any
 
-It shares a core with the publisher and the nats-server, so it does as little as it can: received
-bytes go into one buffer, in which a single byte is counted. Only a few readers, spread over all
-of them, are read for latency, order, and the number of pieces that the server sent.
+The process shares a core with the publisher and the nats-server, so it does little: it receives
+into one buffer and counts a single byte in it. Only a few readers, spread over all of them, are
+sampled for latency, for order and for the number of chunks that the server sent.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from urllib.parse import urlsplit
 
 from benchmarks.lines import MARK, STAMP, now_ns
 
-# Enough for a p99 at a hundred samples a second, little enough to cost next to nothing.
+# So many give a p99 at a hundred samples a second, and cost next to nothing.
 SAMPLED = 20
-# One read takes all that a busy server has put into a socket.
+# A read of this size empties a socket that a busy server has filled.
 BUFFER = bytearray(1 << 20)
-# Readers connect in groups, as servers have short queues for those not yet accepted.
+# Readers connect in groups, because servers have short queues of unaccepted connections.
 GROUP = 50
 CONNECT_DEADLINE = 30.0
-# A deaf reader's window is soon full, as on a bad line.
+# The window of a deaf reader is soon full, as on a bad network.
 DEAF_WINDOW = 4096
-# HTTP chunks: one for each time that the server has sent. Log lines are JSON: no CR of their own.
+# A server sends one HTTP chunk at a time. JSON has no carriage return, so only chunks match.
 CHUNK = re.compile(rb"\r\n[0-9a-fA-F]+\r\n")
 
 
 class Reader:
-    """One connection: how many lines it has received, and for a sampled one their details."""
+    """One connection: the number of its lines and, if it is sampled, their details."""
 
     __slots__ = ("disorder", "last", "lines", "sampled", "socket", "tail")
 
@@ -57,7 +57,7 @@ class Reader:
         self.tail = b""
 
     def receive(self, latencies: list[float]) -> int:
-        """Read once. Returns how many pieces were seen, -1 at the end of the connection."""
+        """Read once. Return the number of chunks, or -1 at the end of the connection."""
         try:
             size = self.socket.recv_into(BUFFER)
         except ConnectionError:
@@ -73,19 +73,19 @@ class Reader:
         read = 0
         for match in STAMP.finditer(text):
             number = int(match[1])
-            # A filter may leave lines out; none may bring them twice or turned around.
+            # A filter may leave lines out, but no line may come twice or out of order.
             self.disorder += number <= self.last
             self.last = number
             latencies.append((now - int(match[2])) / 1e9)
             read = match.end()
         pieces = len(CHUNK.findall(text)) - len(CHUNK.findall(self.tail))
-        # A stamp that was cut in two is shorter than this.
+        # A stamp that is cut in two is shorter than this.
         self.tail = text[max(read, len(text) - 40) :]
         return pieces
 
 
 class Crowd:
-    """All readers of this process, and what was measured since `begin`."""
+    """All readers of this process, and the measurements since `begin`."""
 
     def __init__(self, url: str, count: int, deaf: bool) -> None:
         self._poll = select.epoll()
@@ -120,7 +120,7 @@ class Crowd:
         return Reader(connection, sampled and not self._deaf)
 
     def wait(self, seconds: float = -1) -> bool:
-        """Receive once what there is. Returns whether a command waits on stdin."""
+        """Receive once from every ready connection. Return whether a command waits on stdin."""
         commanded = False
         for fileno, _ in self._poll.poll(seconds):
             if fileno == sys.stdin.fileno():
@@ -151,7 +151,7 @@ class Crowd:
         }
 
     def drain(self, expected: int, patience: float) -> dict[str, Any]:
-        """Receive until every reader has what it is to have, or nothing comes any more."""
+        """Receive until each reader has `expected` lines, or until no more come."""
         lines, moved = self._lines(), time.monotonic()
         while time.monotonic() < moved + patience:
             if min(reader.lines for reader in self._readers.values()) >= expected:
@@ -169,7 +169,7 @@ class Crowd:
 
 
 def _read_head(connection: socket.socket) -> None:
-    """Read a response's head and not a byte more."""
+    """Read the head of a response and no byte after it."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         byte = connection.recv(1)

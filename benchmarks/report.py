@@ -1,4 +1,4 @@
-"""Measurements as tables in Markdown, and their place in docs/."""
+"""Measurements as tables in Markdown, and writing them into docs/."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAGES = Path(__file__).parent.parent / "docs"
 
 @attrs.frozen
 class Table:
-    """A table: its columns, its rows, and what must be known to read it."""
+    """A table: its columns, its rows, and the notes that a reader needs."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -42,7 +42,7 @@ def megabytes(size: int) -> str:
 
 
 def decimals(value: float) -> str:
-    """Three significant digits, as many as a figure of this kind deserves."""
+    """Format a figure with three significant digits, because it is not more precise."""
     if value != value:
         return "–"
     return f"{value:,.0f}" if value >= 99.95 else f"{value:#.3g}"
@@ -51,7 +51,7 @@ def decimals(value: float) -> str:
 def conditions(
     arguments: Iterable[str], versions: Iterable[str], program: str = "benchmarks"
 ) -> str:
-    """On what, with what and how it was measured."""
+    """Return the machine, the software and the command of a measurement, as a list."""
     nats = subprocess.run([find_nats_server(), "--version"], capture_output=True, text=True)
     software = (*versions, nats.stdout.strip(), f"Python {platform.python_version()}")
     machine = f"{_processor()}, {os.cpu_count()} cores, Linux {platform.release()}"
@@ -70,7 +70,7 @@ def _processor() -> str:
 
 
 def write(name: str, text: str) -> None:
-    """Replace the measurement `name`, between its two comments, in each page that has it."""
+    """Replace the measurement `name` between its two comments, in each page that has them."""
     begin, end = f"<!-- measured: {name} -->", f"<!-- end: {name} -->"
     written = False
     for page in sorted(PAGES.glob("*.md")):

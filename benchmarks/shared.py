@@ -1,4 +1,4 @@
-"""What is measured of the journal: what it costs, what sharing a port gains, reading far back."""
+"""Measurements of the journal: its cost, two processes on one port, and reading far back."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from natstream.demo.nats_server import NatsServer
 
 __all__ = ["archive", "journal", "processes"]
 
-# Readers, lines a second: each tried until it is too much.
+# Readers and lines a second; each load is tried until one is too much.
 JOURNAL_LOADS = tuple((100, rate) for rate in (1_000, 2_000, 5_000, 10_000, 15_000, 20_000))
 
-# Many readers with few lines: what they cost is natstream's work much more than the harness's.
+# Many readers with few lines, because these cost natstream much more than the harness.
 PROCESSES_LOADS = ((1_000, 500), (2_000, 200), (5_000, 50), (8_000, 20))
 PROCESSES = ((1, False), (1, True), (2, True))
 READERS_ALLOWED = {"NATSTREAM_MAX_READERS": "20000"}
@@ -34,22 +34,22 @@ READERS_ALLOWED = {"NATSTREAM_MAX_READERS": "20000"}
 STORE_COLUMNS = ("journal's server: of a core", "MB")
 
 ARCHIVE_READERS, ARCHIVE_RATE = 100, 200
-# A reading may well take longer than the seconds of other measurements.
+# So many times the seconds of other measurements, since a reading may take longer.
 ARCHIVE_SECONDS = 3
-# What is read while the readers read on: what it is called, and its query.
+# The readings beside the live readers: a name and a query.
 READINGS = (
     ("nothing", ""),
     (f"one of {MACHINES:,} machines: `machine=…`", "machine={n:014x}"),
     ("a word that one has: `q=…`", "q=user=u{n:04d}"),
 )
-# What readings may cost the live readers, beside as much again as they have without.
+# Seconds by which a reading may delay live readers, beyond twice their delay without it.
 ALLOWANCE = 0.020
-# The memory that a reading has taken is given back by then, or never.
+# Seconds after which the memory of a reading is released, or never will be.
 REST = 2.0
 
 
 async def journal(bench: Bench) -> Table:
-    """How many lines a second go through the journal to many readers, and without it."""
+    """Measure how many lines a second many readers can get, with and without the journal."""
     rows, results = [], []
     too_much: set[bool] = set()
     for readers, rate in bench.loads or JOURNAL_LOADS:
@@ -73,7 +73,7 @@ async def journal(bench: Bench) -> Table:
 
 
 async def processes(bench: Bench) -> Table:
-    """What a second process on the same port does for many readers."""
+    """Measure the gain of a second process on the same port for many readers."""
     rows, results = [], []
     for readers, rate in bench.loads or PROCESSES_LOADS:
         load = Load(readers, rate, bench.seconds)
@@ -90,7 +90,7 @@ async def processes(bench: Bench) -> Table:
 
 
 async def _put(bench: Bench, load: Load, count: int, *, stored: bool) -> Result:
-    """Put a load on so many processes; its parts are these, and the journal's server at last."""
+    """Measure a load on `count` processes; the last part is the journal's server."""
     if not stored:
         return await _put_on(bench, load, count, None)
     async with open_journal() as server:
@@ -121,7 +121,7 @@ def _harness(results: Sequence[Result]) -> str:
 
 
 async def archive(bench: Bench) -> Table:
-    """Readers of little among much that is stored, beside readers of what is new."""
+    """Measure readings of few lines among many stored ones, beside live readers."""
     rows, results = [], []
     async with open_journal() as server:
         started = trio.current_time()
@@ -142,7 +142,7 @@ async def archive(bench: Bench) -> Table:
 
 @attrs.define
 class _Beside:
-    """Readings, one after the other, and what was live beside them. Sizes are bytes."""
+    """Readings one after the other, and the live readers beside them. Sizes are in bytes."""
 
     COLUMNS = (
         "readings",
@@ -186,7 +186,7 @@ async def _read_beside(bench: Bench, journal: NatsServer, query: str) -> _Beside
     readings: list[Reading] = []
     before = 0
 
-    # Nearly all has to come from the journal: of a million, all but the default's 50,000.
+    # Nearly all lines have to come from the journal: of a million, all but 50,000.
     backlog = {"NATSTREAM_BACKLOG_LINES": str(max(100, bench.stored // 20))}
     async with (
         open_sharing(bench.nats, 1, journal_settings(journal) | backlog) as server,

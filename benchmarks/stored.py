@@ -1,8 +1,7 @@
-"""Lines that are in a journal before a measurement begins, and reading some of them back.
+"""Lines that are stored in a journal before a measurement, and reading some of them back.
 
-They are stored as natstream stores them, by its own means but not by way of the service, and
-are of other kinds than those that `publisher.py` sends: so it is known which of them a filter for
-one kind has to find.
+The lines are stored in natstream's format, but without the service. Their kinds differ from those
+of `publisher.py`, so that a measurement knows which lines a filter for one kind has to find.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ from tempfile import TemporaryDirectory
 import attrs
 import httpx
 import trio
-from tests.support.processes import HOST, BenchmarkError
+from tests.support.loopback import HOST
+from tests.support.processes import BenchmarkError
 
 from benchmarks.lines import KINDS, STAMP, stamp_all, templates
 from natstream.demo.nats_server import NatsServer
@@ -35,27 +35,27 @@ __all__ = [
 ]
 
 STREAM = "natstream"
-# Each with a word of its own: of 1,000,000 lines, 500 are one machine's.
+# Each machine has a word of its own. Of 1,000,000 lines, 500 are of one machine.
 MACHINES = 2_000
-# What one line takes in the stream, generously: none may be dropped to make room.
+# Bytes of a line in the stream, generously, so that the stream drops no line to make room.
 STORED_SIZE = 1_000
-# Sent and not yet acknowledged, at the most.
+# Lines that may be sent and not yet acknowledged.
 WINDOW = 5_000
 RUN = 1_000
-# For one reading, of however much: a service that takes this long will never answer.
+# Seconds for one reading of any size; a service that takes longer will never answer.
 DEADLINE = 300.0
 
 
 @asynccontextmanager
 async def open_journal() -> AsyncIterator[NatsServer]:
-    """A nats-server with JetStream and an empty store of its own, in files."""
+    """Run a nats-server with JetStream and an empty store in files."""
     with TemporaryDirectory(prefix="bench-") as store:
         async with NatsServer.open(user="journal", jetstream={"store_dir": store}) as server:
             yield server
 
 
 def journal_settings(journal: NatsServer) -> dict[str, str]:
-    """What natstream is told of it."""
+    """Return the settings with which natstream uses this journal."""
     return {
         "NATSTREAM_JOURNAL_URL": journal.url,
         "NATSTREAM_JOURNAL_USER": journal.user,
@@ -65,10 +65,10 @@ def journal_settings(journal: NatsServer) -> dict[str, str]:
 
 
 async def fill(journal: NatsServer, count: int) -> None:
-    """Store so many lines, the n-th of them of the machine `n % MACHINES`.
+    """Store `count` lines, of which line n is of the machine `n % MACHINES`.
 
     Raises:
-        BenchmarkError: they are not all stored.
+        BenchmarkError: a line was not stored.
     """
     login = Login([journal.url], journal.user, journal.password)
     acknowledged, refused, progress = 0, b"", trio.Event()
@@ -105,7 +105,7 @@ async def fill(journal: NatsServer, count: int) -> None:
 
 
 def message_templates(machines: Iterable[int]) -> list[bytes]:
-    """One template for each machine, for `message`."""
+    """Return one template for each machine, for `message`."""
     return templates(
         lambda subject, _, payload: b"%b %b" % (subject.encode(), payload),
         [KINDS + machine for machine in machines],
@@ -113,37 +113,37 @@ def message_templates(machines: Iterable[int]) -> list[bytes]:
 
 
 def message(wires: list[bytes], number: int) -> tuple[str, bytes]:
-    """The subject and the payload of the line with this number."""
+    """Return the subject and the payload of the line with this number."""
     subject, _, payload = stamp_all(wires, number, number + 1).partition(b" ")
     return subject.decode(), payload
 
 
 def _publication(jetstream: JetStream, wires: list[bytes], number: int) -> bytes:
     subject, payload = message(wires, number)
-    # The id is as long as those that natstream derives from the lines.
+    # The id has the length of those that natstream derives from lines.
     return jetstream.publication(number, subject, f"{number:030x}", payload)
 
 
 @attrs.frozen
 class Reading:
-    """What one reader got of what is stored. Times are seconds since it asked."""
+    """The result of one reading. Times are in seconds since the request."""
 
     first: float
     last: float
     found: int
     expected: int
     wrong: int
-    """Lines that were missing, doubled, out of order or of another machine; gaps announced."""
+    """Number of lines that were missing, doubled, out of order or of another machine, and gaps."""
 
 
 async def read_back(port: int, query: str, machine: int, count: int) -> Reading:
-    """Read what is stored of one machine, of `count` lines in all, to the end.
+    """Read all stored lines of one machine, out of `count` lines.
 
     Args:
-        query: what selects it; `{n}` stands for the number by which the lines know it.
+        query: a filter for the machine; `{n}` stands for the number of its kind.
 
     Raises:
-        BenchmarkError: there is no answer, or no end to it.
+        BenchmarkError: there is no answer, or it does not end.
     """
     url = f"http://{HOST}:{port}/api/logs?follow=false&format=ndjson&{query}"
     numbers: list[int] = []

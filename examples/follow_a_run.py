@@ -1,9 +1,10 @@
-"""Follow one run of a machine to its end, or give up: what a job runner does.
+"""Follow one run of a machine to its end, or give up, as a job runner does.
 
     python examples/follow_a_run.py 0e286551c30586 --silence 60 --limit 3600
 
-The machine's output is printed; the platform's word that it has exited ends the stream, after
-the lines that came before. Exit status 0 if it did, 1 if it was silent, or ran, for too long.
+The program prints the machine's output. Fly sends a line of its own when the machine has exited,
+and the program then ends after the machine's last line. The exit status is 0 if the machine exited,
+and 1 if it was silent or ran for too long.
 """
 
 import argparse
@@ -17,7 +18,10 @@ SYSTEM = Filter.from_query([("type", "system"), ("q", "machine exited")])
 
 
 async def finish_when_it_exits(hub: Hub, collector: LogCollector) -> None:
-    """Fly says it in a line of its own, which the collector's readers never see."""
+    """Finish a machine when Fly reports its exit.
+
+    The hub is needed for this, because the collector's readers never see Fly's own lines.
+    """
     with hub.subscribe(SYSTEM) as reader:
         async for found in reader:
             if isinstance(found, Gap):

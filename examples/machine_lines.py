@@ -2,7 +2,8 @@
 
     python examples/machine_lines.py 0e286551c30586 --port 9999
 
-No NATS, no web application: a listener, and a reader of one machine. Ends with Ctrl-C.
+The program needs neither NATS nor the web application, because it is only a listener and one
+machine's reader. Ctrl-C ends it.
 """
 
 import argparse

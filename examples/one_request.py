@@ -1,8 +1,8 @@
-"""Collect a finished machine's output into a list: the shortest program that is of use.
+"""Collect a finished machine's output into a list, in the shortest useful program.
 
     python examples/one_request.py
 
-It sends itself what a drain would send.
+The program sends itself the lines that a log shipper would send.
 """
 
 import httpx
@@ -24,7 +24,7 @@ async def main() -> None:
         async with LogDrainServer(collector) as server, httpx.AsyncClient() as client:
             receipt = await client.post(f"{server.url}/", content=BODY)
             print(receipt.json())
-        # Leaving the block has ended every stream, after what was queued.
+        # Leaving the block has ended every stream, but the queued lines can still be read.
         print(await drain_channel(lines, timeout=5))
 
 

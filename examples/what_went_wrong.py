@@ -1,8 +1,9 @@
-"""Read whole entries rather than lines: every machine's warnings and worse, with their origin.
+"""Read whole entries instead of lines: the warnings and worse of every machine, with their origin.
 
     python examples/what_went_wrong.py --port 9999
 
-The hub remembers: the last hundred that came before are shown first. Ends with Ctrl-C.
+The hub remembers entries, so the program first shows the last hundred that came before it reads.
+Ctrl-C ends it.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Fixtures that every test may use: above all, a real nats-server that can be mistreated."""
+"""Fixtures that every test may use: real nats-servers, a new one for each test."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.support.journal_server import JournalServer
-from tests.support.mistreated import PUBLISHER, READER, MistreatedServer, authorization
-
-__all__ = ["PUBLISHER", "READER", "MistreatedServer", "authorization", "journal", "nats_server"]
+from tests.support.mistreated import MistreatedServer
 
 
 @pytest.fixture
 async def nats_server() -> AsyncIterator[MistreatedServer]:
-    """A real nats-server on loopback, with a user for the reader and one that publishes."""
+    """Run a nats-server that can be mistreated."""
     async with MistreatedServer.run() as server:
         yield server
 
 
 @pytest.fixture
 async def journal() -> AsyncIterator[JournalServer]:
-    """A real nats-server that keeps streams."""
+    """Run a nats-server with JetStream, for a journal."""
     async with JournalServer.run() as server:
         yield server

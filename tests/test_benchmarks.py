@@ -1,4 +1,4 @@
-"""The load harness of benchmarks/ works; its figures are for `make bench`, not for here."""
+"""The load harness works and loses no line; its figures are left to `make bench`."""
 
 import sys
 from pathlib import Path
@@ -7,14 +7,12 @@ import pytest
 import trio
 
 ROOT = Path(__file__).parent.parent
-
-
-# A service starts in half a second; some of these start six, one after the other.
+# A service starts in half a second, but a measurement may start six in turn.
 PATIENCE = 120
 
 
 async def table_of(*arguments: str) -> list[dict[str, str]]:
-    """What a measurement prints: its rows, by column."""
+    """Return the rows of the table that a measurement prints, by column."""
     with trio.fail_after(PATIENCE):
         run = await trio.run_process(
             [sys.executable, "-m", "benchmarks", "--seconds", "0.5", *arguments],
@@ -28,28 +26,28 @@ async def table_of(*arguments: str) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("peer", ["natstream", "bare"])
 async def test_a_short_load_loses_nothing(peer: str) -> None:
-    """Every line that the harness publishes reaches every one of its readers."""
+    """Each line that the harness publishes reaches each of its readers."""
     [row] = await table_of("loads", "--loads", "3x200", "--peers", peer)
     assert row["readers × lines/s"] == "3 × 200"
     assert row["delivered"] == "all"
 
 
 async def test_a_short_load_through_the_journal_loses_nothing() -> None:
-    """The same by way of a stream."""
+    """Each line reaches each reader also by way of the journal."""
     rows = await table_of("journal", "--loads", "3x200")
     assert [row["natstream"] for row in rows] == ["embedded", "with the journal"]
     assert [row["delivered"] for row in rows] == ["all", "all"]
 
 
 async def test_a_short_load_on_two_processes_loses_nothing() -> None:
-    """The same where two processes share a port, and each serves some of the readers."""
+    """Each line reaches each reader also when two processes share the readers of one port."""
     rows = await table_of("processes", "--loads", "20x100")
     assert [row["processes"][0] for row in rows] == ["1", "1", "2"]
     assert [row["delivered"] for row in rows] == ["all"] * 3
 
 
 async def test_reading_a_little_that_is_stored_finds_all_of_it() -> None:
-    """Readers of one machine, or one word, get its lines; those of what is new lose nothing."""
+    """Readers of one machine or word get its stored lines, and live readers lose nothing."""
     nothing, *rows = await table_of("archive", "--stored", "20000", "--seconds", "0.2")
     assert nothing["readings"] == "–"
     for row in rows:

@@ -1,4 +1,4 @@
-"""The documentation is true: links lead somewhere, commands run, events look as they are shown."""
+"""The documentation is true: its links, commands, options, events, code and settings are tested."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -22,12 +21,15 @@ import httpx
 import pytest
 import trio
 from click.testing import CliRunner
-from tests.support.service import PATIENCE, RunningService, open_service
+from tests.support.loopback import free_port
+from tests.support.service import RunningService, open_service
+from tests.support.waiting import PATIENCE
 
 import natstream
 from natstream.cli.main import main
 from natstream.config.settings import Settings
-from natstream.demo.traffic import encode, traffic
+from natstream.demo.line import encode
+from natstream.demo.traffic import traffic
 from natstream.entries.entry import Gap, LogEntry, Notice
 from natstream.entries.filters import FILTER_PARAMETERS
 from natstream.formats.events import NDJSON, SSE, TEXT, EventId, Format, gap_notice
@@ -40,11 +42,11 @@ PAGES = {
 }
 TOKEN = "a-token-for-the-tests-of-the-documentation"
 
-# Commands that are run as they stand: those for a service on this machine. The others start one,
-# need an account, or are for another machine.
+# Commands that the tests run, because they use a service on this machine. The other commands start
+# a service, need an account, or are for another machine.
 RUN = re.compile(r"(curl|printf) .*127\.0\.0\.1:808|natstream (tail|link)")
 
-# Options of flyctl that we name; from its source (ad0172f, August 2026).
+# The options of flyctl that the documentation names, from the source (ad0172f, August 2026).
 FLY_OPTIONS = {
     "launch": "from copy-config yes ha flycast org env secret name no-deploy detach",
     "deploy": "app flycast",
@@ -69,11 +71,11 @@ class Block:
     language: str
     text: str
     marker: str
-    """The comment right above it."""
+    """The comment directly above the block."""
 
     @property
     def commands(self) -> list[tuple[str, str]]:
-        """Of a console block: each command with the output that is shown for it."""
+        """The commands of a console block, each with the output that the page shows."""
         parts = re.split(r"^\$ ", self.text, flags=re.MULTILINE)[1:]
         return [
             (command, output) for command, _, output in (part.partition("\n") for part in parts)
@@ -91,12 +93,12 @@ def blocks(language: str) -> list[Block]:
 
 
 def prose(text: str) -> str:
-    """A page without its fenced blocks."""
+    """Return a page without its fenced blocks."""
     return re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
 def anchors(text: str) -> set[str]:
-    """What headings are called in addresses, on GitHub and GitLab."""
+    """Return the anchors that GitHub and GitLab give to the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", prose(text), re.MULTILINE)
     words = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
     return {word.replace(" ", "-") for word in words}
@@ -107,7 +109,7 @@ def anchors(text: str) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
-    """Each relative link is a file of this repository, each anchor a heading in it."""
+    """Each relative link leads to a file of the repository, and each anchor to a heading in it."""
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(PAGES[page])):
         if re.match(r"[a-z]+:", target):
             continue
@@ -119,14 +121,14 @@ def test_links_lead_somewhere(page: str) -> None:
 
 
 def test_pages_are_reached_from_the_readme() -> None:
-    """No page stands alone."""
+    """The README has a link to every page."""
     for page in PAGES:
         if page not in ("README.md", "benchmarks/README.md"):
             assert f"]({page})" in PAGES["README.md"], page
 
 
 def code() -> Iterator[tuple[str, str]]:
-    """Every piece of code that may be a command, with its page."""
+    """Yield each piece of code that may be a command, with its page."""
     for page, text in PAGES.items():
         for line in re.findall(r"`([^`\n]+)`", prose(text)):
             yield page, line
@@ -136,7 +138,7 @@ def code() -> Iterator[tuple[str, str]]:
 
 
 def test_make_targets_exist() -> None:
-    """`make …` names a target."""
+    """Each `make …` in the documentation names a target of the Makefile."""
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for page, text in code():
         if match := re.match(r"make (?:PYTHON=\S+ )?([a-z]+)", text):
@@ -144,7 +146,7 @@ def test_make_targets_exist() -> None:
 
 
 def test_natstream_commands_exist() -> None:
-    """`natstream …` names a subcommand, and options that it has."""
+    """Each `natstream …` in the documentation names a subcommand and options that it has."""
     for page, text in code():
         for name, rest in re.findall(r"(?:^|[ \"])natstream ([a-z]+)\b([^|#\"]*)", text):
             if name not in main.commands:
@@ -156,10 +158,10 @@ def test_natstream_commands_exist() -> None:
 
 
 def test_fly_options_exist() -> None:
-    """`fly …` names options that flyctl has."""
+    """Each `fly …` in the documentation names options that flyctl has."""
     for page, text in code():
         for start in re.finditer(r"\bfly (?=[a-z])", text):
-            # Values in quotes are somebody else's; a parenthesis ends a command in a command.
+            # Values in quotes are not options of fly; a parenthesis ends a command in a command.
             line = re.sub(r'"[^"]*"?', "", text[start.end() :]).partition(")")[0] + " "
             found = [name for name in FLY_OPTIONS if line.startswith(f"{name} ")]
             if not found:
@@ -170,9 +172,9 @@ def test_fly_options_exist() -> None:
 
 
 def test_settings_that_are_named_exist() -> None:
-    """Each variable is one that is read."""
+    """Each variable that the documentation names is read by natstream or by the tests."""
     read = {field.metadata["variable"] for field in attrs.fields(Settings)}
-    others = {"NATSTREAM_URL", "NATSTREAM_SKIP_NOTHING"}  # of tail and link; of the tests
+    others = {"NATSTREAM_URL", "NATSTREAM_SKIP_NOTHING"}
     for page, text in PAGES.items():
         if page != "CHANGELOG.md":
             assert set(re.findall(r"NATSTREAM_[A-Z_]+", text)) <= read | others, page
@@ -223,19 +225,19 @@ def shown_events() -> Iterator[bytes]:
 
 
 def test_events_look_as_they_are_shown() -> None:
-    """Each block of events in docs/api.md is what the framing makes, in this order."""
+    """The blocks of events in docs/api.md are what the formats make, in this order."""
     shown = [block.text for block in blocks("text") if block.page == "docs/api.md"]
     assert shown == [event.decode() for event in shown_events()]
 
 
 @pytest.mark.parametrize("form", [SSE, NDJSON, TEXT])
 def test_forms_are_named_by_their_type(form: Format) -> None:
-    """docs/api.md has each Content-Type."""
+    """docs/api.md names the Content-Type of each format."""
     assert f"`{form.content_type.partition(';')[0]}`" in PAGES["docs/api.md"]
 
 
 def test_every_field_and_parameter_is_explained() -> None:
-    """A row of a table in docs/api.md begins with it."""
+    """Each field and each parameter begins a row of a table in docs/api.md."""
     rows = [line.split("|")[1] for line in PAGES["docs/api.md"].splitlines() if line[:2] == "| "]
     named = {re.split("[=?]", name)[0] for row in rows for name in re.findall(r"`([^`]+)`", row)}
     assert set(json.loads(NDJSON.entry(ENTRY, PLACE))) - {"id"} <= named
@@ -243,7 +245,7 @@ def test_every_field_and_parameter_is_explained() -> None:
 
 
 async def test_every_route_is_there() -> None:
-    """Each address that the service answers stands in docs/api.md, but for the page's own."""
+    """docs/api.md names each path that the service answers, except those of the page itself."""
     async with open_service() as service:
         rules = {rule.rule for rule in service.service.core.app.url_map.iter_rules()}
     for rule in rules - {"/", "/link"}:
@@ -260,27 +262,21 @@ def runnable(block: Block) -> list[tuple[str, str]]:
 CONSOLE = [block for block in blocks("console") if runnable(block)]
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
-
-
 @attrs.frozen
 class Shop:
-    """A service with the demo's traffic, as `make run` has it."""
+    """A running service with the traffic of the demo."""
 
     service: RunningService
     drain: str
     token: str
 
     def here(self, command: str) -> str:
-        """The command, for this service in the place of the one on the usual ports."""
+        """Return the command with the ports of this service instead of the usual ones."""
         command = re.sub(r"http://(127\.0\.0\.1|localhost):8080", self.service.url, command)
         return command.replace("http://127.0.0.1:8081", self.drain)
 
     async def run(self, command: str, directory: Path) -> str:
-        """The output; of what does not end by itself, the output until it falls silent."""
+        """Return a command's output, up to a pause if the command does not end by itself."""
         environ = {
             "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
             "NATSTREAM_URL": self.service.url,
@@ -298,7 +294,7 @@ class Shop:
         )
         assert process.stdout is not None
         output = b""
-        # A client that follows says at once what it finds, and would never end.
+        # A client that follows prints what it finds at once, and would never end.
         follows = command.startswith("natstream tail") and "--no-follow" not in command
         with trio.move_on_after(3 if follows else PATIENCE):
             async for chunk in process.stdout:
@@ -308,7 +304,7 @@ class Shop:
         with trio.fail_after(PATIENCE):
             status = await process.wait()
         await process.stdout.aclose()
-        timed_out = 28  # curl's, of a stream
+        timed_out = 28  # curl's exit status when a stream is cut
         if status not in (0, timed_out) and not follows:
             output = b'{"error": "exit status %d"}\n%b' % (status, output)
         return output.decode().strip()
@@ -334,7 +330,7 @@ async def open_shop(nats_server: Any, token: str = "") -> AsyncIterator[Shop]:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
 @pytest.mark.parametrize("marker", ["", "with a token"])
 async def test_commands_do_what_is_shown(marker: str, nats_server: Any, tmp_path: Path) -> None:
-    """Every line that begins with `$`, and its output, in which `…` stands for anything."""
+    """Each command after a `$` gives the output that the page shows; `…` stands for anything."""
     failures: list[str] = []
 
     async def check(shop: Shop, number: int, block: Block) -> None:
@@ -359,7 +355,7 @@ async def test_commands_do_what_is_shown(marker: str, nats_server: Any, tmp_path
 
 @pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block.page)
 def test_code_is_python_of_ours(block: Block) -> None:
-    """It compiles, and takes from natstream what is there."""
+    """Each block of Python compiles, and imports only names that exist."""
     for node in ast.walk(ast.parse(block.text)):
         if isinstance(node, ast.ImportFrom) and node.module == "natstream":
             for alias in node.names:
@@ -368,7 +364,7 @@ def test_code_is_python_of_ours(block: Block) -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "docs/coming-from.md"])
 async def test_the_drain_example_prints_lines(page: str) -> None:
-    """The same program in both; a line for its machine is printed."""
+    """The program stands in both documents, and prints a line of its machine."""
     (block,) = (block for block in blocks("python") if block.page == page)
     port = free_port()
     program = re.sub(r"port=\d+", f"port={port}", block.text)
@@ -401,7 +397,7 @@ async def test_the_drain_example_prints_lines(page: str) -> None:
 
 @pytest.mark.skipif(shutil.which("syslog-ng") is None, reason="there is no syslog-ng")
 async def test_syslog_ng_ships_as_it_is_shown(tmp_path: Path) -> None:
-    """docs/drains.md, with a source of the test; what is logged while we are away comes later."""
+    """The syslog-ng configuration of docs/drains.md delivers lines, also those of an outage."""
     (block,) = blocks("syslog-ng")
     drain, source = f"127.0.0.1:{free_port()}", free_port()
     token = "your-drain-token"
@@ -448,7 +444,7 @@ async def test_syslog_ng_ships_as_it_is_shown(tmp_path: Path) -> None:
 
 
 def test_shown_senders_are_the_ones_that_were_checked() -> None:
-    """docs/drains.md says how each was checked, with files that are there."""
+    """docs/drains.md says of each sender how it was checked, and names files that exist."""
     page = PAGES["docs/drains.md"]
     senders: Sequence[str] = re.findall(r"^## (curl|syslog-ng|Vector|Fluent Bit)$", page, re.M)
     assert len(senders) == page.count("*Checked:*") == 4

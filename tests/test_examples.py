@@ -1,4 +1,4 @@
-"""The examples, and the code in docs/library.md, do what they say: run as a reader would."""
+"""The examples and the code in docs/library.md, run as a user would run them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LIBRARY = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
 
 
 class Program:
-    """An example that runs: where its drain listens, and what it prints."""
+    """A running example: the address of its drain, and its output."""
 
     def __init__(self, process: trio.Process) -> None:
         self.process = process
@@ -51,7 +51,7 @@ class Program:
 
 @asynccontextmanager
 async def running(name: str, *arguments: str, stderr: int | None = None) -> AsyncIterator[Program]:
-    """Run an example until the block is left."""
+    """Run an example until the end of the block."""
     command = [sys.executable, str(EXAMPLES / name), *arguments]
     async with trio.open_nursery() as nursery:
         run = partial(trio.run_process, command, stdout=subprocess.PIPE, stderr=stderr, check=False)
@@ -70,7 +70,7 @@ def entry(message: str, machine: str = "m1", **more: Any) -> dict[str, Any]:
 
 
 async def test_machine_lines() -> None:
-    """Prints the stdout of its machine alone."""
+    """The example prints the stdout of its own machine only."""
     async with running("machine_lines.py", "m1") as program:
         await program.send(entry("one"), entry("other", "m2"), entry("err", stream="stderr"))
         await program.send(entry("two"))
@@ -78,7 +78,7 @@ async def test_machine_lines() -> None:
 
 
 async def test_follow_a_run_ends_with_the_machine() -> None:
-    """After the lines that came before its exit; exit status 0."""
+    """The example prints the lines before the machine's exit, and ends with status 0."""
     async with running("follow_a_run.py", "m1") as program:
         await program.send(
             entry("working"),
@@ -95,7 +95,7 @@ async def test_follow_a_run_ends_with_the_machine() -> None:
 
 
 async def test_follow_a_run_gives_up() -> None:
-    """After the silence it is told; exit status 1."""
+    """The example ends with status 1 after the silence that its option gives."""
     async with running("follow_a_run.py", "m1", "--silence", "0.2") as program:
         assert await program.line() == "m1 gave up after 0 lines"
         with trio.fail_after(20):
@@ -103,7 +103,7 @@ async def test_follow_a_run_gives_up() -> None:
 
 
 async def test_what_went_wrong() -> None:
-    """Prints warnings and worse of every machine, with where they came from."""
+    """The example prints warnings and worse of every machine, with their origin."""
     async with running("what_went_wrong.py") as program:
         await program.send(
             entry("fine", level="info"),
@@ -113,7 +113,7 @@ async def test_what_went_wrong() -> None:
 
 
 async def test_one_request() -> None:
-    """Runs by itself."""
+    """The example runs without a log source."""
     command = [sys.executable, str(EXAMPLES / "one_request.py")]
     with trio.fail_after(20):
         result = await trio.run_process(command, capture_stdout=True)
@@ -124,7 +124,7 @@ async def test_one_request() -> None:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Programs that are started hear Ctrl-C, even where the tests run in a shell's background."""
+    """Let started programs receive SIGINT, which a shell's background job ignores."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -133,7 +133,7 @@ def interruptible() -> Iterator[None]:
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("arguments", [["machine_lines.py", "m1"], ["what_went_wrong.py"]])
 async def test_ctrl_c_ends_it_in_order(arguments: list[str]) -> None:
-    """Exit status 0, and not a word more."""
+    """Each example ends with status 0 and no further output when it gets a Ctrl-C."""
     async with running(*arguments, stderr=subprocess.STDOUT) as program:
         await program.send(entry("one", "m1", level="error"))
         assert "one" in await program.line()
@@ -145,7 +145,7 @@ async def test_ctrl_c_ends_it_in_order(arguments: list[str]) -> None:
 
 
 def test_every_example_is_run_here_and_told_of_in_the_documentation() -> None:
-    """None of them rots unseen."""
+    """Each file in examples/ has a test."""
     tests = Path(__file__).read_text(encoding="utf-8")
     for path in EXAMPLES.glob("*.py"):
         assert f'"{path.name}"' in tests
@@ -158,7 +158,7 @@ def python_blocks() -> list[str]:
 
 @pytest.mark.parametrize("block", python_blocks())
 def test_the_documentations_code_compiles_and_names_what_there_is(block: str) -> None:
-    """Every name that it imports from natstream exists."""
+    """Each name that an example imports from natstream exists."""
     tree = ast.parse(block)
     compile(block, "docs/library.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     for node in ast.walk(tree):
@@ -170,7 +170,7 @@ def test_the_documentations_code_compiles_and_names_what_there_is(block: str) ->
 async def test_the_first_program_of_the_documentation_runs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The five lines, as they stand there."""
+    """The five lines of the page run as they stand there."""
     program = python_blocks()[0].replace("port=9999", "port=0").replace("trio.run(main)", "")
     names: dict[str, Any] = {}
     exec(compile(program, "docs/library.md", "exec"), names)

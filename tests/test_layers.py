@@ -24,6 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("hub", "client"),
     ("nats", "drain"),
     ("journal", "web"),
+    ("core",),
     ("supervisor",),
     ("cli", "demo", "asgi"),
 )
@@ -34,16 +35,28 @@ FACE = {"natstream", "__main__"}
 PURE = {
     "entries",
     "formats",
+    "config.combinations",
     "config.diagnostics",
     "config.setting_types",
     "config.settings",
+    "config.unused",
+    "config.variables",
+    "demo.apps",
+    "demo.line",
+    "demo.machines",
+    "demo.shop",
+    "demo.traffic",
+    "drain.admission",
+    "drain.answers",
     "drain.bodies",
     "drain.content_encoding",
+    "drain.splitting",
     "hub.backlog",
     "hub.health",
     "hub.sink",
     "hub.timeline",
     "journal.messages",
+    "nats.parser",
     "server.request_checks",
     "web.facets",
     "web.query",
@@ -52,13 +65,12 @@ IMPURE = {"trio", "asyncio", "socket", "ssl", "select", "threading", "subprocess
 
 # The packages (or modules) that may import a library; a fault of it is then mended in one place.
 HOMES = {
-    "nats": {"nats.connection"},
+    "nats": {"nats.client_adapter", "nats.connection"},
     "trio_asyncio": {"nats.connection"},
     "h11": {"drain.http1", "server"},
-    "h2": {"server"},
     "hypercorn": {"server"},
     "quart": {"web"},
-    "quart_trio": {"web", "supervisor"},  # the supervisor names the type that it hands on
+    "quart_trio": {"web", "core", "supervisor"},  # these two name the type that they hand on
     "werkzeug": {"web"},
     "itsdangerous": {"web"},
     "prometheus_client": {"web"},

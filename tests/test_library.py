@@ -1,27 +1,64 @@
-"""What `import natstream` gives, and what it does not cost."""
+"""The names that `import natstream` offers, and what the import does not load."""
 
 from __future__ import annotations
 
+import ast
+import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import natstream
 
 
-def test_every_name_is_where_it_is_said_to_be() -> None:
-    """Each of the public names can be had, and no other is promised."""
-    assert sorted(natstream.__all__) == sorted(natstream._HOMES)
-    for name in natstream.__all__:
-        assert getattr(natstream, name).__name__ == name
+def imports_for_type_checkers() -> dict[str, str]:
+    """Return each name that `natstream/__init__.py` imports for type checkers, and its module."""
+    tree = ast.parse(Path(natstream.__file__).read_text(encoding="utf-8"))
+    return {
+        alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+        if node.module.startswith("natstream.")
+    }
+
+
+def test_type_checkers_and_programs_see_the_same_names() -> None:
+    """Each exported name is the object that type checkers find, and they find no other name."""
+    homes = imports_for_type_checkers()
+    assert sorted(natstream.__all__) == sorted(homes)
+    for name, module in homes.items():
+        assert getattr(natstream, name) is getattr(sys.modules[module], name)
+
+
+@pytest.mark.parametrize("name", natstream.__all__)
+def test_each_name_has_a_docstring_of_its_own(name: str) -> None:
+    """Each exported class or function has its exported name, and says how it is used."""
+    found = getattr(natstream, name)
+    assert found.__name__ == name
+    assert found.__dict__.get("__doc__") if inspect.isclass(found) else found.__doc__
+
+
+def test_a_name_that_is_not_exported_is_an_attribute_error() -> None:
+    """A module that is loaded for an exported name does not export its other names here."""
+    with pytest.raises(AttributeError, match="JournalReason"):
+        getattr(natstream, "JournalReason")  # noqa: B009 - a type checker would object
     with pytest.raises(AttributeError, match="nothing_such"):
-        natstream.nothing_such  # noqa: B018  # the access is the test
+        getattr(natstream, "nothing_such")  # noqa: B009 - a type checker would object
+
+
+def test_dir_shows_every_exported_name() -> None:
+    """`dir()` shows each exported name, also before the name has been used."""
+    code = "import natstream; print(*dir(natstream))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {*shown.stdout.split()} >= {*natstream.__all__}
 
 
 @pytest.mark.parametrize("heavy", ["nats", "hypercorn", "quart", "httpx", "prometheus_client"])
 def test_a_program_that_reads_a_drain_loads_no_web_framework(heavy: str) -> None:
-    """The library without NATS and without the web application."""
+    """A program with a drain and a hub loads neither NATS nor the web application."""
     code = (
         "import sys; from natstream import LogDrainServer, LogCollector, LogStream, open_hub; "
         f"sys.exit({heavy!r} in sys.modules)"

@@ -1,4 +1,4 @@
-"""The wheel and the sdist: what is in them, and that one makes the other."""
+"""The wheel and the sdist: their contents, and that the sdist builds the same wheel."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 @attrs.frozen
 class Built:
-    """What `python -m hatchling build` makes of a directory."""
+    """The files that `python -m hatchling build` makes from a directory."""
 
     wheel: Path
     sdist: Path
@@ -33,7 +33,7 @@ class Built:
 
 
 def tracked() -> list[str]:
-    """The repository's files. A release is made from a clean clone, so from no others."""
+    """Return the files of the repository, since a release is made from a clean clone."""
     if not (ROOT / ".git").exists():
         pytest.skip("not a clone")
     listed = subprocess.run(
@@ -44,7 +44,7 @@ def tracked() -> list[str]:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """From this repository's files as they are now, in a directory of their own."""
+    """Build the files of this repository as they are now, in another directory."""
     source = tmp_path_factory.mktemp("source")
     for name in tracked():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def contents(wheel: Path) -> dict[str, bytes]:
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(built: Built) -> None:
-    """Every file of src/natstream, the page's among them."""
+    """The wheel holds every file of src/natstream, including the page's, and no other."""
     names = set(contents(built.wheel))
     info = f"natstream-{PROJECT['version']}.dist-info"
     package = {name.removeprefix("src/") for name in tracked() if name.startswith("src/")}
@@ -68,7 +68,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Built) -> None:
 
 
 def test_the_sdist_makes_the_same_wheel(built: Built, tmp_path: Path) -> None:
-    """Elsewhere, where there is no repository."""
+    """The sdist builds the same wheel in a directory that is no repository."""
     with tarfile.open(built.sdist) as archive:
         archive.extractall(tmp_path, filter="data")
     again = Built.of(tmp_path / f"natstream-{PROJECT['version']}", tmp_path / "dist")
@@ -76,14 +76,14 @@ def test_the_sdist_makes_the_same_wheel(built: Built, tmp_path: Path) -> None:
 
 
 def test_the_sdist_holds_what_its_readers_need(built: Built) -> None:
-    """The documentation, the tests and the locks come with it."""
+    """The sdist holds the documentation, the tests and the locks as well."""
     with tarfile.open(built.sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert set(tracked()) <= names
 
 
 def test_the_version_is_the_changelogs_newest() -> None:
-    """The one place that it stands in besides."""
+    """The newest section of the changelog has the version of pyproject.toml."""
     headings = [
         line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## ")
     ]

@@ -1,4 +1,4 @@
-"""The faults of benchmarks.soak, each for a few seconds: what is right or wrong, and no figures."""
+"""The faults of benchmarks.soak, each for a few seconds: right or wrong, without figures."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import trio
 from benchmarks.soak.findings import Soak
 from benchmarks.soak.table import FAULTS
 
-# A fiftieth of the table; each fault has a least that it does.
+# A fiftieth of what the table of faults asks for; each fault does a minimum.
 SHARE = 0.02
-# Ten times what it takes: something hangs.
+# Ten times what a fault takes; after that, something hangs.
 PATIENCE = 150
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_it_survives(fault: str) -> None:
-    """Nothing is lost, doubled, leaked or hung."""
+    """The service loses, doubles and leaks nothing, and does not hang, under each fault."""
     with trio.fail_after(PATIENCE):
         findings = await FAULTS[fault](Soak(SHARE))
     assert findings.found

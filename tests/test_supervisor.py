@@ -1,4 +1,4 @@
-"""What fails is tried again, with patience, and everybody can see it."""
+"""A task that fails is restarted with backoff, and each failure is visible."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from natstream.supervisor import FIRST_DELAY, LONGEST_DELAY, keep_running
 
 
 class Announced(list[tuple[str, str]]):
-    """What readers were told."""
+    """The notices that readers got."""
 
     def __call__(self, message: str, type: str) -> None:
         self.append((message, type))
@@ -40,7 +40,10 @@ def status(announced: Announced) -> SourceStatus:
 def failing(
     status: SourceStatus, *outcomes: Exception | None, up: bool = False
 ) -> tuple[Callable[[], Awaitable[None]], list[float]]:
-    """A task with these ends, one a run (`None`: it returns), and the times of its starts."""
+    """Return a task and the times of its starts; each run ends as the next outcome says.
+
+    An outcome of `None` means that the task returns.
+    """
     starts: list[float] = []
     remaining = iter(outcomes)
 
@@ -57,7 +60,7 @@ def failing(
 async def test_a_lost_source_is_tried_again_with_growing_jittered_delays(
     status: SourceStatus, announced: Announced, autojump_clock: MockClock
 ) -> None:
-    """From a quarter of a second to two; readers are told once, not at every try."""
+    """The delay grows from a quarter of a second to two, and readers get a single notice."""
     run, starts = failing(status, *[SourceUnavailable("gone")] * 8, None)
     await keep_running(run, status)
     delays = [after - before for before, after in pairwise(starts)]
@@ -72,7 +75,7 @@ async def test_a_lost_source_is_tried_again_with_growing_jittered_delays(
 async def test_the_backoff_starts_anew_once_it_was_up(
     status: SourceStatus, autojump_clock: MockClock
 ) -> None:
-    """A source that ran for a while is back soon after each loss."""
+    """A source that was up is restarted after the first, short delay."""
     run, starts = failing(status, *[SourceUnavailable("gone")] * 8, None, up=True)
     await keep_running(run, status)
     assert starts[-1] - starts[0] <= 8 * FIRST_DELAY
@@ -81,7 +84,7 @@ async def test_the_backoff_starts_anew_once_it_was_up(
 async def test_refused_credentials_are_tried_slowly(
     status: SourceStatus, announced: Announced, autojump_clock: MockClock
 ) -> None:
-    """Every 30 seconds: tokens get rotated."""
+    """A source with refused credentials is tried every 30 seconds, since tokens get rotated."""
     run, starts = failing(status, SourceDenied("ACCESS_TOKEN is refused"), None)
     await keep_running(run, status)
     assert starts[1] - starts[0] == 30
@@ -91,7 +94,7 @@ async def test_refused_credentials_are_tried_slowly(
 async def test_a_crash_is_visible_and_restarted(
     status: SourceStatus, announced: Announced, autojump_clock: MockClock
 ) -> None:
-    """A bug of ours ends neither the process nor the source for good."""
+    """A crash is announced without its details, and the task is restarted."""
     run, starts = failing(status, RuntimeError("secret of the crash"), None)
     await keep_running(run, status)
     assert len(starts) == 2
@@ -103,7 +106,7 @@ async def test_a_crash_is_visible_and_restarted(
 async def test_an_address_that_cannot_be_had_at_the_start_ends_it(
     status: SourceStatus, autojump_clock: MockClock
 ) -> None:
-    """Trying again would hide what the operator has to mend."""
+    """A taken address is raised at the start, because only the operator can mend that."""
     run, _ = failing(status, ListenError("taken"))
     with pytest.raises(ListenError):
         await keep_running(run, status)
@@ -111,7 +114,7 @@ async def test_an_address_that_cannot_be_had_at_the_start_ends_it(
 
 @pytest.mark.parametrize("task", ["hub", "web"])
 async def test_tasks_that_crash_are_restarted(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the hub or the server crashing once, the service comes up and says so."""
+    """A service whose hub or server crashes once becomes ready, and counts the restart."""
     crashes: list[str] = []
 
     def crash_once(run: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
@@ -142,7 +145,7 @@ async def test_tasks_that_crash_are_restarted(task: str, monkeypatch: pytest.Mon
 async def test_lines_that_have_arrived_have_a_part_of_the_grace(
     nats_server: MistreatedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Readers are told how many do not get through in it, and of the closing."""
+    """Readers get the number of lines that did not fit into the time, and the closing notice."""
 
     def parse(subject: str, payload: bytes) -> LogEntry:
         time.sleep(0.01)  # 6 seconds for all of them
@@ -163,7 +166,7 @@ async def test_lines_that_have_arrived_have_a_part_of_the_grace(
 
 
 async def test_a_sender_that_never_ends_its_body_has_a_part_of_the_grace() -> None:
-    """With less of it than the drain alone would give."""
+    """Such a sender is disconnected before the grace period of the service is over."""
     async with open_service(NATSTREAM_GRACE="0.5") as service:
         await service.state("drain", "up")
         detail = service.service.core.health.sources["drain"].detail

@@ -1,4 +1,4 @@
-"""The servers that are measured: how each is started, fed and read."""
+"""The servers that are measured: how to start each, publish to it and read from it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import attrs
-from tests.support.processes import CPUS, HOST, Server, free_port
+from tests.support.loopback import HOST, free_port
+from tests.support.processes import CPUS, Server
 
 from natstream.demo.nats_server import NatsServer
 
 __all__ = ["NATSTREAM", "PEERS", "Peer", "open_sharing"]
 
 HERE = Path(__file__).parent
-# The peers' own virtual environment; `make bench` makes it from benchmarks/requirements.txt.
+# The virtual environment of the peers, which `make bench` makes from benchmarks/requirements.txt.
 PEERS_PYTHON = HERE.parent / ".venv/bin/python"
 NCHAN_MODULES = (
     Path("/usr/lib/nginx/modules/ngx_nchan_module.so"),
@@ -29,14 +30,14 @@ NCHAN_MODULES = (
 
 @attrs.frozen
 class Launch:
-    """What a peer is told when it starts."""
+    """The parameters of a peer's start."""
 
     nats: NatsServer
     port: int
     flush_rate: float
-    """Sends a second to each reader at the most; only the bare broadcaster heeds it."""
+    """Most sends a second to each reader; only the bare broadcaster uses it."""
     directory: Path
-    """For its files; gone when it ends."""
+    """A directory for its files, which is removed when it ends."""
 
 
 @attrs.frozen
@@ -45,23 +46,23 @@ class Peer:
 
     name: str
     title: str
-    """What it is, for the table."""
+    """Its name in tables."""
     command: Callable[[Launch], list[str]]
     environ: Callable[[Launch], dict[str, str]] = lambda _: {}
     path: str = "/events"
     ready: str = "/ready"
     post: str = ""
-    """The path that lines are POSTed to; a peer without one reads NATS."""
+    """The path for POST requests with lines; a peer without one reads NATS."""
     missing: Callable[[], str] = lambda: ""
-    """A sentence that says what it lacks on this machine and how to get it, or nothing."""
+    """Returns a sentence about a missing program and how to install it, or nothing."""
     version: Callable[[], str] = lambda: ""
 
     @asynccontextmanager
     async def open(self, nats: NatsServer, flush_rate: float) -> AsyncIterator[Server]:
-        """Run one, ready to be read.
+        """Run the peer until the end of the block, which starts when the peer is ready.
 
         Raises:
-            BenchmarkError: it does not start.
+            BenchmarkError: the peer does not start.
         """
         with TemporaryDirectory(prefix="bench-") as directory:
             launch = Launch(nats, free_port(), flush_rate, Path(directory))
@@ -71,7 +72,7 @@ class Peer:
                 yield server
 
     def target(self, nats: NatsServer, server: Server) -> str:
-        """Where its lines are to be published."""
+        """Return the address at which its lines are published."""
         if self.post:
             return f"http://{HOST}:{server.port}{self.post}"
         return f"nats://{nats.user}:{nats.password}@{HOST}:{nats.port}"
@@ -181,10 +182,10 @@ NATSTREAM = PEERS["natstream"]
 async def open_sharing(
     nats: NatsServer, count: int, settings: Mapping[str, str]
 ) -> AsyncIterator[Server]:
-    """So many processes of natstream that share one port, each on a core of its own if there is.
+    """Run several processes of natstream that share one port, on different cores if possible.
 
     Raises:
-        BenchmarkError: one does not start.
+        BenchmarkError: a process does not start.
     """
     launch = Launch(nats, free_port(), 0.0, HERE)
     environ = {
@@ -196,7 +197,7 @@ async def open_sharing(
     servers: list[Server] = []
     async with AsyncExitStack() as stack:
         for index in range(count):
-            # Whether it is ready can be asked of each only where the others do not answer.
+            # At the shared port any process could answer, so each has a port of its own as well.
             own = free_port()
             environ["NATSTREAM_METRICS_BIND"] = f"{HOST}:{own}"
             core = CPUS[index % len(CPUS)]

@@ -3,8 +3,9 @@
     python bare.py PORT NATS_PORT USER PASSWORD FLUSH_RATE
 
 It makes the same events as natstream from the same lines, and sends to each reader at most
-FLUSH_RATE times a second: at once when idle, what has gathered since otherwise. It has no
-filters, no backlog, no deadlines, no HTTP to speak of; a reader that stalls takes memory for ever.
+FLUSH_RATE times a second: a line is sent at once if nothing was sent lately, and later with others
+otherwise. It has no filters, no backlog, no deadlines and hardly any HTTP, and a reader that stalls
+uses memory without limit.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def frame(number: int, payload: bytes) -> bytes:
 
 
 class Round:
-    """What is sent to all readers at once, and the way to the next round."""
+    """A chunk that is sent to all readers, and the link to the next one."""
 
     def __init__(self) -> None:
         self.chunk = b""
@@ -156,7 +157,7 @@ class Broadcaster:
 
 
 async def main(port: int, nats_port: int, user: str, password: str, flush_rate: float) -> None:
-    gc.set_threshold(50_000, 20, 50)  # as natstream does
+    gc.set_threshold(50_000, 20, 50)  # natstream sets the same threshold
     broadcaster = Broadcaster()
     async with trio.open_nursery() as nursery:
         await nursery.start(broadcaster.read_nats, nats_port, user, password)

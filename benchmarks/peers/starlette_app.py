@@ -1,4 +1,4 @@
-"""A log broadcaster as one writes it with Starlette, sse-starlette, uvicorn and nats-py.
+"""A log broadcaster with Starlette, sse-starlette, uvicorn and nats-py, as is usual.
 
     python starlette_app.py PORT        (NATS_URL, NATS_USER, NATS_PASSWORD in the environment)
 
@@ -25,7 +25,7 @@ from starlette.routing import Route
 
 import nats
 
-# A reader that is this far behind loses lines: otherwise one that stalls takes all memory.
+# A reader that is so many lines behind loses lines, because it would fill the memory otherwise.
 QUEUE_SIZE = 10_000
 
 queues: set[asyncio.Queue[str]] = set()

@@ -1,9 +1,9 @@
-"""What natstream survives: one fault a module, against the real service and a real nats-server.
+"""Faults that natstream survives: one fault a module, on the real service and a real nats-server.
 
     python -m benchmarks.soak [--minutes 5] [--write] [FAULT …]
 
-The service runs in a process of its own; a fault is brought about again and again, and what was to
-hold is looked at from outside: what readers and senders got, `/readyz`, `/metrics`, `/proc`. What
-is right or wrong (nothing lost, doubled, leaked or hung) is told apart from figures (seconds and
-bytes), which a busy machine spoils: `tests/test_soak.py` looks at the first only.
+The service runs in a process of its own. A fault is caused again and again, and its effect is
+observed from outside: the lines of readers, the answers to senders, `/readyz`, `/metrics` and
+`/proc`. A finding is either right or wrong (for example a lost line), or it is a figure (seconds or
+bytes). `tests/test_soak.py` ignores the figures, because they depend on how busy the machine is.
 """

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.soak`: bring the faults about, print what was found, and keep it."""
+"""`python -m benchmarks.soak`: cause the faults, print the findings; --write stores them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.report import conditions, write
 from benchmarks.soak.findings import Findings, Soak, as_table
 from benchmarks.soak.table import FAULTS
 
-# What the table of faults asks for takes about so long.
+# The whole table of faults takes about so many minutes.
 MINUTES = 5.0
 
 
@@ -23,7 +23,7 @@ def _arguments() -> argparse.ArgumentParser:
         "faults",
         nargs="*",
         metavar="FAULT",
-        help=f"what to bring about: {', '.join(FAULTS)}; all of them if none is named",
+        help=f"the faults to cause: {', '.join(FAULTS)}; all of them if none is named",
     )
     parser.add_argument(
         "--minutes",
@@ -72,7 +72,7 @@ async def _main() -> int:
 
 
 async def _cancel_when_terminated(scope: trio.CancelScope) -> None:
-    """Otherwise a SIGTERM would leave the servers behind."""
+    """Cancel the faults on SIGTERM, because it would leave servers running otherwise."""
     with trio.open_signal_receiver(signal.SIGTERM) as signals:
         async for _ in signals:
             scope.cancel()

@@ -1,4 +1,4 @@
-"""SIGTERM with 1,000 readers, 20 of them stalled, and drains in flight: it ends in order."""
+"""SIGTERM with 1,000 readers, of which 20 stall, and with unfinished drain requests."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ from functools import partial
 import attrs
 import trio
 import trio.testing
+from tests.support.event_stream import EventStream
+from tests.support.loopback import HOST
 from tests.support.mistreated import MistreatedServer
-from tests.support.processes import HOST
+from tests.support.service_process import ServiceProcess
+from tests.support.waiting import seconds_until
 
 from benchmarks.soak.findings import Findings, Soak
-from benchmarks.soak.lines import EventStream, Lines, Seen
+from benchmarks.soak.lines import Lines, Seen
 from benchmarks.soak.posts import GoodSender, Sender, make_batch, make_post
-from benchmarks.soak.service import Service, wait_for
 
 __all__ = ["closing"]
 
 READERS = 1_000
 STALLED = 20
-# They ask for so many lines at once, more than the kernel takes for them.
+# Stalled readers request so many lines at once, more than fit into the kernel's buffers.
 REPLAY = 20_000
 GRACE = 5.0
-# Lines a second before, and at the moment of the signal so many at once, which are queued then.
+# Lines a second before the signal, and lines at once that are queued when it comes.
 RATE = 50
 BURST = 200
 STEADY = 2.0
 SENDERS = 2
 BATCH = 2
-# Bodies that are half there when the signal comes; of one half of them the rest comes soon after.
+# Bodies of which half has arrived at the signal; five of them are completed soon after it.
 HALVES = 10
 REST_AFTER = 0.2
 GROUP = 50
@@ -39,7 +41,7 @@ CLOSING = "natstream is closing"
 
 @attrs.define
 class _Recorded:
-    """A reader that only records, since a thousand of them share a core; it is read later."""
+    """A reader that only records, because a thousand share a core; it is parsed later."""
 
     parts: list[bytes] = attrs.field(factory=list)
 
@@ -51,7 +53,7 @@ class _Recorded:
                     self.parts.append(bytes(part))
 
     async def read(self, labels: list[str]) -> tuple[Seen, bool]:
-        """What it has seen of all these lines, and whether the response came to its proper end."""
+        """Return its lines with these labels, and whether the response ended in order."""
         stream = trio.testing.MemoryReceiveStream()
         stream.put_data(b"".join(self.parts))
         stream.put_eof()
@@ -60,7 +62,7 @@ class _Recorded:
         try:
             while True:
                 for event in await events.receive():
-                    seen.take(event)
+                    seen.add(event)
         except trio.EndOfChannel:
             return seen, True
         except trio.BrokenResourceError:
@@ -69,7 +71,7 @@ class _Recorded:
 
 @attrs.define
 class _Half:
-    """A body of which the second half comes when the service has been told to end, if at all."""
+    """A request whose second half comes after the signal, or never."""
 
     label: str
     goes_on: bool
@@ -85,7 +87,7 @@ class _Half:
                 self.status = await sender.exchange(request[-50:] if self.goes_on else b"")
 
     def misses(self, seen: Seen) -> list[str]:
-        """Whether a reader did not get it whole if it was accepted, or a part of it if not."""
+        """Return a complaint if a reader lacks an accepted body, or got a part of another."""
         got = seen.next.get(self.label, 0)
         if got == (BATCH if self.status == 200 else 0) and not seen.missing(self.label):
             return []
@@ -93,7 +95,7 @@ class _Half:
 
 
 async def closing(soak: Soak) -> Findings:
-    """SIGTERM."""
+    """Send SIGTERM to a busy service, which has to end in order."""
     findings = Findings()
     grace = min(GRACE, soak.seconds(GRACE, 2.0))
     recorded = [_Recorded() for _ in range(soak.times(READERS, 50))]
@@ -103,7 +105,7 @@ async def closing(soak: Soak) -> Findings:
     signalled, ended = trio.Event(), trio.Event()
     async with (
         MistreatedServer.run() as nats,
-        Service.open(nats, NATSTREAM_GRACE=f"{grace:g}") as service,
+        ServiceProcess.open(nats, NATSTREAM_GRACE=f"{grace:g}") as service,
         AsyncExitStack() as stack,
         trio.open_nursery() as nursery,
     ):
@@ -112,7 +114,7 @@ async def closing(soak: Soak) -> Findings:
         await _join(service, recorded, nursery)
         for _ in range(stalled):
             stack.enter_context(await _stall(service.port))
-        await wait_for(lambda: service.has_readers(len(recorded) + stalled))
+        await seconds_until(lambda: service.has_readers(len(recorded) + stalled))
         present = await service.metric("readers")
         lines = Lines(nats)
         async with trio.open_nursery() as publishing:
@@ -122,7 +124,7 @@ async def closing(soak: Soak) -> Findings:
             await trio.sleep(soak.seconds(STEADY, 1))
             for half in halves:
                 nursery.start_soon(half.run, service.drain_port, signalled)
-            await wait_for(lambda: _has_requests(service, HALVES))
+            await seconds_until(lambda: _has_requests(service, HALVES))
             publishing.cancel_scope.cancel()
         await lines.publish(BURST)
         signalled.set()
@@ -149,17 +151,17 @@ async def closing(soak: Soak) -> Findings:
     return findings
 
 
-async def _join(service: Service, recorded: list[_Recorded], nursery: trio.Nursery) -> None:
-    """Connect them in groups, as a thousand at once are another matter."""
+async def _join(service: ServiceProcess, recorded: list[_Recorded], nursery: trio.Nursery) -> None:
+    """Connect the readers in groups, because a thousand at once are a different fault."""
     for first in range(0, len(recorded), GROUP):
         group = recorded[first : first + GROUP]
         for reader in group:
             nursery.start_soon(reader.run, service.port)
-        await wait_for(partial(service.has_readers, first + len(group)))
+        await seconds_until(partial(service.has_readers, first + len(group)))
 
 
 async def _stall(port: int) -> trio.socket.SocketType:
-    """A reader that asks for much and reads nothing."""
+    """Connect a reader that requests many lines and reads nothing."""
     sock = trio.socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     await sock.connect((HOST, port))
@@ -167,5 +169,5 @@ async def _stall(port: int) -> trio.socket.SocketType:
     return sock
 
 
-async def _has_requests(service: Service, count: int) -> bool:
+async def _has_requests(service: ServiceProcess, count: int) -> bool:
     return await service.metric("drain_requests") >= count

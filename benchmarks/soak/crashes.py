@@ -1,4 +1,4 @@
-"""Faults strike at random in the supervised tasks: restarted, visible, no source is silent."""
+"""Random crashes of the supervised tasks, which are restarted and shown."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from collections.abc import Iterator
 
 import trio
 from tests.support.mistreated import MistreatedServer
+from tests.support.service_process import ServiceProcess
 
 from benchmarks.soak.findings import Findings, Soak
 from benchmarks.soak.lines import Lines, Seen, follow
 from benchmarks.soak.posts import GoodSender
-from benchmarks.soak.service import Service
 
 __all__ = ["crashes"]
 
-# Seconds between two crashes of the same task, and in all.
+# Seconds between two crashes of the same task, and of the whole fault.
 EVERY = 1.5
 SECONDS = 30.0
 RATE, BATCH = 1_000, 5
 TASKS = ("hub", "nats", "drain", "web")
-# A backoff of 0.25 s, and what starting takes.
+# Seconds until a task is back: a delay of 0.25 s, and its start.
 BACK = 2.5
 GLANCE = 0.03
 
 
 async def crashes(soak: Soak) -> Findings:
-    """Tasks crash."""
+    """Let tasks crash; each has to come back, and every lost line has to be announced."""
     findings = Findings()
     seconds = soak.seconds(SECONDS, 5.0)
     launcher = ("benchmarks.soak.launcher", "--crash", EVERY, seconds)
@@ -35,7 +35,7 @@ async def crashes(soak: Soak) -> Findings:
     done = trio.Event()
     async with (
         MistreatedServer.run() as nats,
-        Service.open(nats, launcher=launcher) as service,
+        ServiceProcess.open(nats, launcher=launcher) as service,
         trio.open_nursery() as nursery,
     ):
         lines = Lines(nats)
@@ -46,7 +46,7 @@ async def crashes(soak: Soak) -> Findings:
         with trio.move_on_after(seconds):
             await _watch(service, down)
         await service.ready()
-        # Lines of both sources flow again.
+        # Lines of both sources arrive again.
         await seen.wait_for("nats", lines.next + RATE)
         await seen.wait_for("sender", sender.accepted + BATCH)
         done.set()
@@ -58,7 +58,7 @@ async def crashes(soak: Soak) -> Findings:
             told = {tasks[task]["restarts"], int(restarts)}
             findings.equals(f"restarts of {task}, on /readyz and /metrics", told, {injected[task]})
         for task in TASKS:
-            if task != "web":  # which would have to tell it itself
+            if task != "web":  # because it would have to show its own crash
                 times = sum(name == task for name, _ in down)
                 findings.counts(f"times that {task} was seen crashed", times, int(not times))
         longest = max((last - first for first, last in down.values()), default=0.0)
@@ -75,8 +75,8 @@ async def crashes(soak: Soak) -> Findings:
     return findings
 
 
-async def _watch(service: Service, down: dict[tuple[str, int], tuple[float, float]]) -> None:
-    """Look again and again what is down; from when to when it was seen so."""
+async def _watch(service: ServiceProcess, down: dict[tuple[str, int], tuple[float, float]]) -> None:
+    """Record from when to when each crash of a task was visible."""
     while True:
         _, tasks = await service.readiness()
         now = trio.current_time()
@@ -87,7 +87,7 @@ async def _watch(service: Service, down: dict[tuple[str, int], tuple[float, floa
         await trio.sleep(GLANCE)
 
 
-def _injected(service: Service) -> Iterator[str]:
+def _injected(service: ServiceProcess) -> Iterator[str]:
     for row in service.log.read_text().splitlines():
         if row.startswith('{"crashed"'):
             yield json.loads(row)["crashed"]

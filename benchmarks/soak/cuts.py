@@ -1,4 +1,4 @@
-"""A resuming reader is cut 1,000 times under load, and the service restarted 20 times."""
+"""A resuming reader is cut 1,000 times under load, and the service is restarted 20 times."""
 
 from __future__ import annotations
 
@@ -6,33 +6,35 @@ import random
 import signal
 
 import trio
+from tests.support.event_stream import EventStream
+from tests.support.loopback import reset
 from tests.support.mistreated import MistreatedServer
+from tests.support.service_process import ServiceProcess
 
 from benchmarks.soak.findings import Findings, Soak
-from benchmarks.soak.lines import EventStream, Lines, Seen, follow, reset
-from benchmarks.soak.service import Service
+from benchmarks.soak.lines import Lines, Seen, follow
 
 __all__ = ["cuts"]
 
 CUTS = 1_000
 RESTARTS = 20
 RATE = 2_000
-# Half a second of lines: who stays away for longer has lost some, and has to be told how many.
+# Half a second of lines, so that a reader that is away for longer misses a known number.
 BACKLOG = 1_000
 GRACE = 5.0
 LONGEST = 0.06
 RETRY = 0.05
 AWAY = 0.7
-# One in so many stays away for longer.
+# One of so many cuts is longer.
 TOO_LONG = 30
 
 
 async def cuts(soak: Soak) -> Findings:
-    """Connections are cut, and so is the service."""
+    """Cut connections and restart the service; readers have to learn what they missed."""
     findings = Findings()
     async with (
         MistreatedServer.run() as nats,
-        Service.open(nats, NATSTREAM_BACKLOG_LINES=str(BACKLOG)) as service,
+        ServiceProcess.open(nats, NATSTREAM_BACKLOG_LINES=str(BACKLOG)) as service,
         trio.open_nursery() as nursery,
     ):
         lines = Lines(nats)
@@ -45,8 +47,8 @@ async def cuts(soak: Soak) -> Findings:
     return findings
 
 
-async def _cut(service: Service, count: int, findings: Findings) -> None:
-    """Read for a moment, leave in the midst of it, come back; now and then too late."""
+async def _cut(service: ServiceProcess, count: int, findings: Findings) -> None:
+    """Read for a moment, disconnect at any point and resume; sometimes too late."""
     seen = Seen()
     late = refused = 0
     while seen.connections < count and refused < count:
@@ -56,7 +58,7 @@ async def _cut(service: Service, count: int, findings: Findings) -> None:
                 with trio.move_on_after(random.uniform(0, LONGEST)):
                     while True:
                         for event in await stream.receive():
-                            seen.take(event)
+                            seen.add(event)
                 seen.id = stream.id
                 if random.random() < 0.5:
                     reset(stream.stream)
@@ -78,8 +80,8 @@ async def _cut(service: Service, count: int, findings: Findings) -> None:
     findings.equals("gaps without a number", told.count(None), 0)
 
 
-async def _restart(service: Service, lines: Lines, count: int, findings: Findings) -> None:
-    """What a process remembers ends with it, which a reader that comes back has to be told."""
+async def _restart(service: ServiceProcess, lines: Lines, count: int, findings: Findings) -> None:
+    """Restart the service, which has to announce a gap because its backlog is lost."""
     seen = Seen()
     statuses: list[int | None] = []
     late: list[str] = []
@@ -97,7 +99,7 @@ async def _restart(service: Service, lines: Lines, count: int, findings: Finding
             gaps, holes = seen.gaps, len(seen.holes)
             await service.start()
             await service.ready()
-            # A line that is being published right now counts as before.
+            # A line that is being published now counts as published before.
             ready = lines.next + RATE // 10
             await seen.wait_for("nats", ready)
             late += [str(hole) for hole in seen.holes[holes:] if hole.end > ready]

@@ -1,4 +1,4 @@
-"""What a fault has shown: what was to hold, what was found, and whether that is good enough."""
+"""The findings of a fault: each has an expectation, a result and whether that is good enough."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ __all__ = ["Finding", "Findings", "Soak", "as_table"]
 
 @attrs.frozen
 class Finding:
+    """One observation under a fault."""
+
     what: str
     found: str
     allowed: str
     good: bool
     is_figure: bool
-    """A time or an amount, which depends on the machine and on what else it does."""
+    """Whether it is a time or an amount, which depends on how busy the machine is."""
 
     def __str__(self) -> str:
         return f"{self.what}: {self.found} (allowed: {self.allowed})"
@@ -29,48 +31,48 @@ class Findings:
     found: list[Finding] = attrs.field(factory=list)
 
     def counts(self, what: str, found: object, wrong: object = 0) -> None:
-        """Something that happened `found` times, of which so many (or these) were wrong."""
+        """Add something that happened `found` times; `wrong` is a number or the wrong ones."""
         shown = f"{found}, {wrong} wrong" if wrong else str(found)
         self.found.append(Finding(what, shown, "none wrong", not wrong, False))
 
     def equals(self, what: str, found: object, wanted: object) -> None:
-        """A value, or a set of all the values that were found, is the right one."""
+        """Add a value, or a set of all values, that should equal `wanted`."""
         self.found.append(Finding(what, _shown(found), _shown(wanted), found == wanted, False))
 
     def none_of(self, what: str, wrong: list[str]) -> None:
-        """Nothing of this happened; shows the first of what did."""
+        """Add something that should not happen; the first case is shown."""
         found = f"{len(wrong)}: {wrong[0]}" if wrong else "0"
         self.found.append(Finding(what, found, "0", not wrong, False))
 
     def within(self, what: str, found: float, limit: float, unit: str) -> None:
-        """A figure, and what it may be at the most."""
+        """Add a figure that should not exceed a limit."""
         self.found.append(
             Finding(what, f"{found:,.3g} {unit}", f"{limit:,.4g} {unit}", found <= limit, True)
         )
 
     @property
     def wrong(self) -> list[str]:
-        """What must not be, on any machine."""
+        """Findings that are wrong on any machine."""
         return [str(each) for each in self.found if not each.good and not each.is_figure]
 
     @property
     def bad(self) -> list[str]:
-        """The same and the figures that are too high."""
+        """Findings that are wrong, and figures that are too high."""
         return [str(each) for each in self.found if not each.good]
 
 
 @attrs.frozen
 class Soak:
-    """How much is to be done: `share` of what the table of faults says."""
+    """The amount of work: `share` is the part of what the table of faults asks for."""
 
     share: float = 1.0
 
     def times(self, count: int, least: int = 1) -> int:
-        """How often to do what the table says to do `count` times."""
+        """Return the share of a count."""
         return max(least, round(count * self.share))
 
     def seconds(self, seconds: float, least: float) -> float:
-        """How long to do what the table says to do for `seconds`."""
+        """Return the share of a duration."""
         return max(least, seconds * self.share)
 
 
@@ -79,7 +81,7 @@ def _shown(value: object) -> str:
 
 
 def as_table(results: dict[str, Findings]) -> Table:
-    """All of them; what is not good enough stands out."""
+    """Return all findings as a table, in which bad ones are bold."""
     rows = [
         (f"{fault}: {each.what}", each.found if each.good else f"**{each.found}**", each.allowed)
         for fault, findings in results.items()

@@ -1,11 +1,11 @@
-"""`natstream serve`, changed from outside in what no setting is for.
+"""`natstream serve` with changes for which there is no setting.
 
     python -m benchmarks.soak.launcher [--retry-denied SECONDS] [--crash EVERY SECONDS]
 
-With `--crash`, for so many seconds an exception strikes now and then (on average EVERY so many
-seconds) in each task that natstream supervises: in the midst of what the hub hands out and of what
-the NATS source parses, and out of nowhere in the drain and in the server. Each is told on stdout as
-a line of JSON, `{"crashed": "hub"}`. The settings come from the environment, as natstream's do.
+With `--crash`, each task that natstream supervises raises an exception about EVERY so many seconds,
+for SECONDS in all: the hub while it sends, the NATS source while it parses, the drain and the
+server at any time. Each crash prints a line of JSON, `{"crashed": "hub"}`. The settings come from
+the environment, as natstream's do.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from natstream.nats import source as nats
 
 
 class InjectedError(Exception):
-    """A bug, as far as natstream can tell."""
+    """An exception that natstream has to treat as a bug."""
 
 
 class Crasher:
-    """Says when it is time for the next crash of one task."""
+    """Plans the crashes of one task."""
 
     def __init__(self, task: str, every: float, seconds: float) -> None:
         self._task = task
@@ -42,7 +42,7 @@ class Crasher:
         self._plan()
 
     def strike(self) -> None:
-        """Raise, if it is time."""
+        """Raise InjectedError if the next crash is due."""
         if self.wait == 0:
             self._plan()
             print(json.dumps({"crashed": self._task}), flush=True)
@@ -50,7 +50,7 @@ class Crasher:
 
     @property
     def wait(self) -> float:
-        """Seconds until it is time."""
+        """Seconds until the next crash; infinity if there is none."""
         now = time.monotonic()
         return max(0.0, self._next - now) if self._next < self._end else float("inf")
 
@@ -62,7 +62,7 @@ Change = Callable[[Callable[..., Any], Crasher], Callable[..., Any]]
 
 
 def within(work: Callable[..., Any], crasher: Crasher) -> Callable[..., Any]:
-    """`work`, in the midst of which it may crash."""
+    """Return `work` with crashes at its start."""
 
     def wrapped(*arguments: Any, **options: Any) -> Any:
         crasher.strike()
@@ -72,7 +72,7 @@ def within(work: Callable[..., Any], crasher: Crasher) -> Callable[..., Any]:
 
 
 def around(run: Callable[..., Awaitable[None]], crasher: Crasher) -> Callable[..., Any]:
-    """A task that may crash at any time."""
+    """Return the task `run` with crashes at any time."""
 
     async def wrapped(*arguments: Any, **options: Any) -> None:
         async def strike() -> None:
@@ -88,7 +88,7 @@ def around(run: Callable[..., Awaitable[None]], crasher: Crasher) -> Callable[..
 
 
 def crash(every: float, seconds: float) -> None:
-    """Change what natstream is made of."""
+    """Replace functions of natstream by ones that crash."""
     places: Sequence[tuple[Any, str, Change, str]] = (
         (Hub, "_send", within, "hub"),
         (nats, "parse_nats", within, "nats"),

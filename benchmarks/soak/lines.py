@@ -2,78 +2,61 @@
 
 from __future__ import annotations
 
-import json
 import re
-import socket
-import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import attrs
-import h11
-import msgspec
 import trio
+from tests.support.event_stream import Event, EventStream
 from tests.support.mistreated import MistreatedServer
-from tests.support.processes import HOST
+from tests.support.payloads import SUBJECT, payload
+from tests.support.waiting import seconds_until
 
-from benchmarks.soak.service import wait_for
+__all__ = ["Lines", "Seen", "follow", "make_line"]
 
-__all__ = ["EventStream", "Lines", "Seen", "follow", "make_line", "reset"]
-
-SUBJECT = "logs.web.sjc.0e286551c30586"
-# As an EventSource comes back, but sooner: there is only one.
+# Seconds until a reader reconnects, fewer than those of an EventSource.
 RETRY = 0.05
 _LINE = re.compile(r"(\S+) (\d+)(?: .*)?")
-_decode = msgspec.json.Decoder().decode
 
 
 def make_line(label: str, number: int) -> bytes:
-    """A line as Fly ships them, which says whose it is and which."""
-    return json.dumps(
-        {
-            "event": {"provider": "app"},
-            "fly": {"app": {"instance": "0e286551c30586", "name": "web"}, "region": "sjc"},
-            "host": "0ad1",
-            "log": {"level": "info"},
-            "message": f"{label} {number} GET /api/orders 200 in 12 ms",
-            "timestamp": "2022-09-27T20:34:37.252022967Z",
-        }
-    ).encode()
+    """Return the payload of a line that says to which label it belongs and which number it has."""
+    return payload(f"{label} {number} GET /api/orders 200 in 12 ms")
 
 
 @attrs.define
 class Lines:
-    """A publisher of numbered lines on a NATS server, beginning with 0."""
+    """Publishes numbered lines on a NATS server, from 0 on."""
 
     nats: MistreatedServer
     label: str = "nats"
     next: int = 0
-    """How many it has tried to publish; after a failure nobody knows which of the last arrived."""
+    """Number of lines that it tried to publish; after a failure the last ones may be missing."""
 
     async def publish(self, count: int) -> None:
-        """Publish the next `count`; returns when the server has taken them.
+        """Publish the next `count` lines; return when the server has received them.
 
         Raises:
-            OSError, trio.BrokenResourceError: the server has not, or not all.
+            OSError, trio.BrokenResourceError: the server may not have received all lines.
         """
         async with self.nats.publisher() as publisher:
-            await publisher.publish(self._take(count))
+            await publisher.publish(self._next_lines(count))
 
     async def flow(self, rate: float) -> None:
-        """Publish so many a second, for ever; while the server is away, none."""
+        """Publish so many lines a second until cancelled, and none while the server is away."""
         while True:
             with suppress(OSError, trio.BrokenResourceError):
                 async with self.nats.publisher() as publisher:
                     started, done = trio.current_time(), 0
                     while True:
                         due = int((trio.current_time() - started) * rate)
-                        await publisher.publish(self._take(due - done))
+                        await publisher.publish(self._next_lines(due - done))
                         done = due
                         await trio.sleep(max(0.01, 1 / rate))
             await trio.sleep(RETRY)
 
-    def _take(self, count: int) -> list[tuple[str, bytes]]:
+    def _next_lines(self, count: int) -> list[tuple[str, bytes]]:
         first, self.next = self.next, self.next + count
         return [(SUBJECT, make_line(self.label, number)) for number in range(first, self.next)]
 
@@ -82,102 +65,14 @@ class Lines:
 
 
 @attrs.frozen
-class Event:
-    data: dict[str, Any]
-    id: str
-    """The id in force after it."""
-
-
-class EventStream:
-    """One SSE response, read the way an EventSource does."""
-
-    def __init__(self, stream: trio.abc.ReceiveStream) -> None:
-        self.stream = stream
-        self._http = h11.Connection(h11.CLIENT)
-        self._rest = b""
-        self.id = ""
-
-    def ask(self, query: str = "") -> bytes:
-        """What is to be sent for it."""
-        headers = [("Host", HOST), ("Accept", "text/event-stream")]
-        if self.id:
-            headers.append(("Last-Event-ID", self.id))
-        request = h11.Request(method="GET", target=f"/api/logs{query}", headers=headers)
-        return (self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
-
-    @classmethod
-    @asynccontextmanager
-    async def open(
-        cls, port: int, query: str = "", last_event_id: str = ""
-    ) -> AsyncIterator[EventStream]:
-        """Ask for it.
-
-        Raises:
-            OSError: nobody answers.
-        """
-        async with await trio.open_tcp_stream(HOST, port) as stream:
-            events = cls(stream)
-            events.id = last_event_id
-            await stream.send_all(events.ask(query))
-            yield events
-
-    async def receive(self) -> list[Event]:
-        """The next events, as many as came at once.
-
-        Raises:
-            trio.EndOfChannel: the response has ended as it should.
-            trio.BrokenResourceError: it was cut, or refused.
-        """
-        while True:
-            try:
-                event = self._http.next_event()
-            except h11.RemoteProtocolError as error:
-                raise trio.BrokenResourceError(str(error)) from error
-            match event:
-                case h11.NEED_DATA:
-                    self._http.receive_data(bytes(await self.stream.receive_some()))
-                case h11.Response(status_code=status) if status != 200:
-                    raise trio.BrokenResourceError(f"status {status}")
-                case h11.Data(data=data):
-                    if events := self._parse(bytes(data)):
-                        return events
-                case h11.EndOfMessage():
-                    raise trio.EndOfChannel
-                case h11.ConnectionClosed():
-                    raise trio.BrokenResourceError("closed before an answer")
-
-    def _parse(self, data: bytes) -> list[Event]:
-        *blocks, self._rest = (self._rest + data).split(b"\n\n")
-        events = []
-        for block in blocks:
-            message = b""
-            for row in block.split(b"\n"):
-                if row.startswith(b"data: "):
-                    message = row[6:]
-                elif row.startswith(b"id: "):
-                    self.id = row[4:].decode()
-            if message:
-                events.append(Event(_decode(message), self.id))
-        return events
-
-
-def reset(stream: trio.abc.ReceiveStream) -> None:
-    """Leave without a word, as when the process is killed with data unread."""
-    assert isinstance(stream, trio.SocketStream)
-    with suppress(OSError):
-        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    stream.socket.close()
-
-
-@attrs.frozen
 class Hole:
-    """Lines that did not come."""
+    """Lines that a reader did not get, with consecutive numbers."""
 
     label: str
     first: int
     end: int
     told: dict[str, Any] | None
-    """The gap that was announced where they are missing, as the reader was told of it."""
+    """The gap that was announced to the reader at this point, if any."""
 
     @property
     def missing(self) -> int:
@@ -185,7 +80,7 @@ class Hole:
 
     @property
     def is_told(self) -> bool:
-        """Whether it was announced, with its number where one was named."""
+        """Whether it was announced, with the right number if a number was given."""
         if self.told is None:
             return False
         missed = self.told["missed"]
@@ -196,21 +91,21 @@ class Hole:
 
 @attrs.define
 class Seen:
-    """What one reader has got, over all its connections, and what was wrong with it."""
+    """The lines that one reader got over all its connections, and the faults among them."""
 
     lines: int = 0
     next: dict[str, int] = attrs.field(factory=dict)
-    """The number after the last line, by label; given 0, the first line has to be the first."""
+    """The next number by label; 0 from the start means that line 0 must not be missing."""
     holes: list[Hole] = attrs.field(factory=list)
     gaps: int = 0
-    """Announcements that lines are missing."""
+    """Number of announced gaps."""
     doubled: list[str] = attrs.field(factory=list)
     notices: list[str] = attrs.field(factory=list)
     id: str = ""
     connections: int = 0
     _told: dict[str, dict[str, Any]] = attrs.field(factory=dict)
 
-    def take(self, event: Event) -> None:
+    def add(self, event: Event) -> None:
         data = event.data
         self.id = event.id
         if "app" not in data:
@@ -230,7 +125,7 @@ class Seen:
         if number < expected:
             self.doubled.append(f"{label} {number} after {expected - 1}")
             return
-        # Announced with a number, some have to be missing.
+        # A gap with a number is wrong if no line is missing.
         is_hole = told is not None and told["missed"] and not told.get("at_most")
         if number > expected or is_hole:
             self.holes.append(Hole(label, expected, number, told))
@@ -238,33 +133,34 @@ class Seen:
 
     @property
     def silent(self) -> list[str]:
-        """Holes that were not announced, or whose announcement says another number."""
+        """Holes that were not announced, or with a wrong number."""
         return [str(hole) for hole in self.holes if not hole.is_told]
 
     def missing(self, label: str) -> int:
-        """How many lines of the label did not come, between the first and the last that did."""
+        """Return the number of missing lines of a label, between its first and its last line."""
         return sum(hole.missing for hole in self.holes if hole.label == label)
 
     async def wait_for(self, label: str, number: int) -> float:
-        """Wait until all lines of the label before this number have come, or were passed over.
+        """Wait until a line of the label with at least this number is next.
 
-        Returns after how many seconds it was; infinity: never.
+        Returns:
+            The seconds that it took; infinity if it did not happen in time.
         """
 
         async def has_come() -> bool:
             return self.next.get(label, 0) >= number
 
-        return await wait_for(has_come)
+        return await seconds_until(has_come)
 
 
 async def follow(port: int, seen: Seen) -> None:
-    """Read for ever, coming back where it left off whenever the response ends."""
+    """Read until cancelled, and resume after the last line whenever the response ends."""
     while True:
         with suppress(OSError, trio.BrokenResourceError, trio.EndOfChannel):
             async with EventStream.open(port, last_event_id=seen.id) as stream:
                 seen.connections += 1
                 while True:
                     for event in await stream.receive():
-                        seen.take(event)
+                        seen.add(event)
                     seen.id = stream.id
         await trio.sleep(RETRY)

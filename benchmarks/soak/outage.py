@@ -1,4 +1,4 @@
-"""The nats-server is killed, stopped and restarted 20 times; credentials are wrong and revoked."""
+"""A nats-server that is killed, paused and restarted 20 times; credentials that are refused."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from itertools import cycle, islice
 
 import trio
 from tests.support.mistreated import MistreatedServer
+from tests.support.service_process import ServiceProcess
+from tests.support.waiting import seconds_until
 
 from benchmarks.soak.findings import Findings, Soak
 from benchmarks.soak.lines import Lines, Seen, follow
-from benchmarks.soak.service import Service, wait_for
 
 __all__ = ["outage"]
 
 ROUNDS = 20
-# Seconds from the server's return, or from the mend of the credentials.
+# Seconds to reconnect after the server's return, or after the credentials are right again.
 BACK = 2.5
 MENDED = 35.0
-# What is refused is tried again every 30 s; in a short run sooner.
+# Seconds until refused credentials are tried again in a short run, instead of 30.
 SHORT_RETRY = 1.0
-# Lines a second, all the time; and after each return so many more, each of which has to come.
+# Lines a second all the time; and lines after each return, of which none may be missing.
 RATE = 300
 SURE = 50
 AWAY = 1.0
@@ -30,28 +31,28 @@ FLOWING = 0.5
 LINES = 'source_lines_total{source="nats"}'
 CONNECTS = 'source_connects_total{source="nats"}'
 
-Manner = Callable[[MistreatedServer, Service], Awaitable[None]]
+Manner = Callable[[MistreatedServer, ServiceProcess], Awaitable[None]]
 
 
-async def _kill(nats: MistreatedServer, service: Service) -> None:
+async def _kill(nats: MistreatedServer, service: ServiceProcess) -> None:
     await nats.kill()
     await trio.sleep(random.uniform(0, AWAY))
     await nats.start()
 
 
-async def _restart(nats: MistreatedServer, service: Service) -> None:
+async def _restart(nats: MistreatedServer, service: ServiceProcess) -> None:
     await nats.restart()
 
 
-async def _freeze(nats: MistreatedServer, service: Service) -> None:
-    """Until it is missed: that takes two unanswered PINGs."""
+async def _freeze(nats: MistreatedServer, service: ServiceProcess) -> None:
+    """Pause the server until the service notices, which takes two unanswered PINGs."""
     nats.pause()
-    await wait_for(lambda: _is_in(service, "lost"))
+    await seconds_until(lambda: _is_in(service, "lost"))
     nats.resume()
 
 
-async def _blink(nats: MistreatedServer, service: Service) -> None:
-    """Too short to be missed: no connection ends, and no line is lost."""
+async def _blink(nats: MistreatedServer, service: ServiceProcess) -> None:
+    """Pause the server so briefly that no connection ends and no line is lost."""
     nats.pause()
     await trio.sleep(AWAY)
     nats.resume()
@@ -61,7 +62,7 @@ MANNERS = (_kill, _restart, _blink, _kill, _restart)
 
 
 async def outage(soak: Soak) -> Findings:
-    """The NATS server goes and comes."""
+    """Mistreat the NATS server and the credentials; the service has to reconnect each time."""
     rounds, credentials = Findings(), Findings()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_mistreat_server, soak, rounds)
@@ -76,13 +77,13 @@ async def _mistreat_server(soak: Soak, findings: Findings) -> None:
     back = 0.0
     async with (
         MistreatedServer.run() as nats,
-        Service.open(nats) as service,
+        ServiceProcess.open(nats) as service,
         trio.open_nursery() as nursery,
     ):
         flow, sure = Lines(nats, "flow"), Lines(nats, "sure")
         await service.ready()
         nursery.start_soon(follow, service.port, seen)
-        await wait_for(lambda: service.has_readers(1))
+        await seconds_until(lambda: service.has_readers(1))
         async with trio.open_nursery() as publishing:
             publishing.start_soon(flow.flow, RATE)
             await _publish_surely(sure, seen)
@@ -98,7 +99,7 @@ async def _mistreat_server(soak: Soak, findings: Findings) -> None:
         async def all_have_come() -> bool:
             return seen.lines == await service.metric(LINES)
 
-        await wait_for(all_have_come)
+        await seconds_until(all_have_come)
         came = await service.metric(LINES)
         expected = len(manners) - manners.count(_blink) + 1
         findings.equals("times connected", int(await service.metric(CONNECTS)), expected)
@@ -119,13 +120,16 @@ async def _refuse_credentials(soak: Soak, findings: Findings) -> None:
     seen = Seen(next={"sure": 0})
     async with MistreatedServer.run() as nats:
         nats.revoke()
-        async with Service.open(nats, launcher=retry) as service, trio.open_nursery() as nursery:
+        async with (
+            ServiceProcess.open(nats, launcher=retry) as service,
+            trio.open_nursery() as nursery,
+        ):
             nursery.start_soon(follow, service.port, seen)
             sure = Lines(nats, "sure")
             for what in ("wrong from the start", "revoked"):
                 if what == "revoked":
                     nats.revoke()
-                denied = await wait_for(lambda: _is_in(service, "denied"))
+                denied = await seconds_until(lambda: _is_in(service, "denied"))
                 findings.counts(f"credentials {what}: told", 1, int(denied == math.inf))
                 nats.allow()
                 back = await service.ready(MENDED * 2)
@@ -138,20 +142,20 @@ async def _refuse_credentials(soak: Soak, findings: Findings) -> None:
 
 
 async def _publish_surely(sure: Lines, seen: Seen) -> None:
-    """Publish lines of which none may be missing, and wait until they have come."""
+    """Publish lines of which none may be missing, and wait until the reader has them."""
     await sure.publish(SURE)
     await seen.wait_for("sure", sure.next)
 
 
-async def _is_in(service: Service, state: str) -> bool:
+async def _is_in(service: ServiceProcess, state: str) -> bool:
     _, sources = await service.readiness()
     return "nats" in sources and sources["nats"]["state"] == state
 
 
-async def _connects_again(service: Service, connects: float) -> float:
-    """Wait until it has. Returns after how many seconds it was; infinity: never."""
+async def _connects_again(service: ServiceProcess, connects: float) -> float:
+    """Wait until the service has connected again. Return the seconds, or infinity."""
 
     async def has_connected() -> bool:
         return await service.metric(CONNECTS) > connects and await _is_in(service, "up")
 
-    return await wait_for(has_connected)
+    return await seconds_until(has_connected)

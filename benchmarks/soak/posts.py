@@ -1,4 +1,4 @@
-"""Senders of the drain: one that says exactly what it is told to, and one that is good."""
+"""Senders of the drain: one sends exactly the given bytes, the other behaves well."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from contextlib import asynccontextmanager, suppress
 
 import attrs
 import trio
-from tests.support.processes import HOST
+from tests.support.loopback import HOST
 
 from benchmarks.soak.lines import Seen, make_line
 
 __all__ = ["GoodSender", "Sender", "make_post"]
 
 LINES = 50
-# Seconds between a good sender's batches, and until it tries a connection again.
+# Seconds between a good sender's batches, and until it reconnects.
 PAUSE = 0.05
 
 
 def make_post(body: bytes, *headers: str) -> bytes:
-    """A request with this body, and its length."""
+    """Return a request with this body and its length."""
     head = "\r\n".join(
         ("POST / HTTP/1.1", "Host: drain", *headers, f"Content-Length: {len(body)}", "", "")
     )
@@ -28,7 +28,7 @@ def make_post(body: bytes, *headers: str) -> bytes:
 
 
 class Sender:
-    """One connection."""
+    """One connection to the drain."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
@@ -41,9 +41,9 @@ class Sender:
             yield cls(stream)
 
     async def exchange(self, *pieces: bytes, pause: float = 0, end: bool = False) -> int:
-        """Send pieces, with a pause after each, and return the answer whenever it comes.
+        """Send pieces with a pause after each, and return the status whenever the answer comes.
 
-        With `end`, this end is closed after them.
+        With `end`, the sending side is closed after the pieces.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.send, pieces, pause, end)
@@ -52,8 +52,8 @@ class Sender:
         return status
 
     async def send(self, pieces: Iterable[bytes], pause: float = 0, end: bool = False) -> None:
-        """The same without waiting for the answer."""
-        with suppress(trio.BrokenResourceError):  # it may have answered nevertheless
+        """Send pieces as `exchange` does, without waiting for the answer."""
+        with suppress(trio.BrokenResourceError):  # the answer may have come nevertheless
             for piece in pieces:
                 await self._stream.send_all(piece)
                 await trio.sleep(pause)
@@ -61,7 +61,7 @@ class Sender:
                 await self._stream.send_eof()
 
     async def _answer(self) -> int:
-        """Its status; 0 if there is none."""
+        """Return the status of the answer; 0 if there is none."""
         try:
             while b"\r\n\r\n" not in self._received:
                 await self._receive()
@@ -83,22 +83,22 @@ class Sender:
 
 @attrs.define
 class GoodSender:
-    """Posts numbered lines in batches; what is refused for now is sent again, as it was."""
+    """Posts numbered lines in batches, and sends a batch again after a 503."""
 
     label: str
     next: int = 0
     accepted: int = 0
-    """The end of the last batch that was accepted."""
+    """The number after the last line that was accepted."""
     slowest: float = 0.0
-    """Seconds from a batch's first attempt to the answer that took it."""
+    """Most seconds from a batch's first attempt to its 200."""
     refused: int = 0
     unanswered: list[range] = attrs.field(factory=list)
-    """Batches of which nobody knows; they are not sent again."""
+    """Batches without an answer, which are not sent again because they may have arrived."""
     wrong: list[int] = attrs.field(factory=list)
-    """Other answers."""
+    """Answers other than 200 and 503."""
 
     async def run(self, port: int, until: trio.Event, lines: int = LINES) -> None:
-        """Send until the event, and finish the batch that is being sent."""
+        """Send until the event is set, and finish the batch in progress."""
         while not until.is_set():
             try:
                 async with Sender.open(port) as sender:
@@ -107,11 +107,11 @@ class GoodSender:
                         good = await self._send(sender, lines, until)
                         await trio.sleep(PAUSE)
             except OSError:
-                pass  # nobody listens
+                pass  # the drain does not listen
             await trio.sleep(PAUSE)
 
     async def _send(self, sender: Sender, lines: int, until: trio.Event) -> bool:
-        """Send a batch until it is accepted. Returns whether the connection is still good."""
+        """Send a batch until it is accepted. Return whether the connection can still be used."""
         numbers = range(self.next, self.next + lines)
         request = make_post(make_batch(self.label, numbers))
         started = trio.current_time()
@@ -135,7 +135,7 @@ class GoodSender:
             await trio.sleep(PAUSE * 4)
 
     def misses(self, seen: Seen) -> list[str]:
-        """What a reader did not get of what was accepted, or only a part of what may have been."""
+        """Return accepted lines that a reader lacks, and unanswered batches that it got in part."""
         whole = [(batch.start, batch.stop) for batch in self.unanswered]
         wrong = [
             str(hole)
@@ -149,5 +149,5 @@ class GoodSender:
 
 
 def make_batch(label: str, numbers: Iterable[int]) -> bytes:
-    """A body of such lines, as JSON."""
+    """Return a JSON body of lines with these numbers."""
     return json.dumps([json.loads(make_line(label, number)) for number in numbers]).encode()

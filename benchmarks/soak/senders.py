@@ -1,4 +1,4 @@
-"""A minute of slow senders, floods, bombs and random bytes: the good ones are served."""
+"""A minute of slow senders, floods, bombs and random bytes, beside well-behaved senders."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from functools import cache
 
 import attrs
 import trio
+from tests.support.service_process import ServiceProcess
+from tests.support.waiting import PATIENCE, seconds_until
 
 from benchmarks.soak.findings import Findings, Soak
 from benchmarks.soak.lines import Seen, follow
 from benchmarks.soak.posts import GoodSender, Sender, make_post
-from benchmarks.soak.service import PATIENCE, Service, wait_for
 
 __all__ = ["senders"]
 
-SECONDS = 65.0  # so that the deadline of a body is reached
+SECONDS = 65.0  # beyond the deadline of a body
 MB = 2**20
 GOOD = 3
 SERVED = 5.0
 MARGIN = 3.0
-# Random bytes that begin as headers may wait for their deadline, hoarders for ten seconds.
+# Random bytes that look like headers may wait for a deadline; hoarders wait for ten seconds.
 ANSWERED = 10.0 + MARGIN
-# The backlog stays small, so that what grows is the drain.
+# The backlog is small, so that memory grows only for the drain.
 BACKLOG = 5_000
-# Six bodies of 16 MiB at once, compressed and not; and what is left of them in the end.
+# MB for six bodies of 16 MiB at once, compressed or not; and MB that may remain after them.
 PEAK, GAINED = 100.0, 30.0
 
 
@@ -42,7 +43,7 @@ async def _slow_body(sender: Sender) -> int:
 
 
 async def _bomb(sender: Sender) -> int:
-    """A few KB that unpack to 64 MB."""
+    """Send a few KB that decompress to 64 MB."""
     return await sender.exchange(make_post(_make_bomb(), "Content-Encoding: deflate"))
 
 
@@ -56,7 +57,7 @@ async def _huge_body(sender: Sender) -> int:
 
 
 async def _broken_body(sender: Sender) -> int:
-    """JSON that ends early; a length that is not kept; brackets without end."""
+    """Send JSON that ends early, a body that is too short, or a million brackets."""
     match random.randrange(3):
         case 0:
             return await sender.exchange(make_post(b'[{"message": "m", "instance": "m1"}, {"mess'))
@@ -81,7 +82,7 @@ async def _flood(sender: Sender) -> int:
 
 
 async def _hoard(sender: Sender) -> int:
-    """Take a connection and say nothing; together more of them than the drain allows."""
+    """Connect and send nothing; there are more of these than the drain allows."""
     with trio.move_on_after(random.uniform(0, 10)):
         return await sender.exchange()
     return 0
@@ -89,20 +90,20 @@ async def _hoard(sender: Sender) -> int:
 
 @attrs.define
 class Attack:
-    """What is done by how many at once, again and again, and what became of it."""
+    """An attack by several senders at once, repeated, and the answers to it."""
 
     what: str
     attack: Callable[[Sender], Awaitable[int]]
     at_once: int
     right: Container[int]
-    """Answers; 0 is a connection that was closed without one."""
+    """Right answers; 0 is a connection that was closed without an answer."""
     deadline: float = 60.0
-    """Seconds in which each has to be answered, or closed."""
+    """Seconds in which each request has to be answered or its connection closed."""
     answers: Counter[int] = attrs.field(factory=Counter)
     slowest: float = 0.0
 
     async def run(self, port: int) -> None:
-        """Attack for ever."""
+        """Attack until cancelled."""
         while True:
             started, status = trio.current_time(), -1
             with trio.move_on_after(self.deadline + PATIENCE):
@@ -130,23 +131,23 @@ def _attacks() -> list[Attack]:
 
 
 async def senders(soak: Soak) -> Findings:
-    """Senders of all kinds."""
+    """Attack the drain; well-behaved senders have to be served."""
     findings = Findings()
     attacks = _attacks()
     good = [GoodSender(f"good-{number}") for number in range(GOOD)]
     seen = Seen()
     async with (
-        Service.open(NATSTREAM_BACKLOG_LINES=str(BACKLOG)) as service,
+        ServiceProcess.open(NATSTREAM_BACKLOG_LINES=str(BACKLOG)) as service,
         trio.open_nursery() as nursery,
     ):
         await service.ready()
         nursery.start_soon(follow, service.port, seen)
-        await wait_for(lambda: service.has_readers(1))
+        await seconds_until(lambda: service.has_readers(1))
         done = trio.Event()
         async with trio.open_nursery() as serving:
             for sender in good:
                 serving.start_soon(sender.run, service.drain_port, done)
-            # What is there once (a full backlog, grown buffers) is no matter of the attacks.
+            # A full backlog and grown buffers exist before the attacks, so that they do not count.
             await trio.sleep(soak.seconds(5, 1))
             service.forget_peak()
             memory, descriptors = service.resident, service.descriptors
@@ -164,7 +165,7 @@ async def senders(soak: Soak) -> Findings:
         async def are_gone() -> bool:
             return service.descriptors <= descriptors
 
-        gone = await wait_for(are_gone)
+        gone = await seconds_until(are_gone)
         _judge(attacks, findings)
         findings.counts("lines of good senders", f"{sum(s.accepted for s in good):,}")
         findings.none_of("of which missing", [miss for s in good for miss in s.misses(seen)])

@@ -1,4 +1,4 @@
-"""The table of faults, by name."""
+"""The faults by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""10,000 readers connect and vanish, 200 at a time, in every manner: nothing of them stays."""
+"""10,000 readers that connect and vanish in every manner, 200 at a time."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from contextlib import suppress
 from itertools import cycle, islice
 
 import attrs
-import h2.config
-import h2.connection
 import trio
+from tests.support.loopback import HOST, reset
 from tests.support.mistreated import MistreatedServer
-from tests.support.processes import HOST
+from tests.support.service_process import ServiceProcess
+from tests.support.waiting import PATIENCE, seconds_until
 
 from benchmarks.soak.findings import Findings, Soak
-from benchmarks.soak.lines import Lines, reset
-from benchmarks.soak.service import PATIENCE, Service, wait_for
+from benchmarks.soak.lines import Lines
 
 __all__ = ["vanish"]
 
@@ -23,7 +22,7 @@ READERS = 10_000
 GROUP = 200
 MEMORY = 10.0
 ASK = f"GET /api/logs HTTP/1.1\r\nHost: {HOST}\r\nAccept: text/event-stream\r\n\r\n".encode()
-# Lines flow meanwhile, so that each reader is written to; the backlog has been full before.
+# Lines a second, so that each reader is written to; the backlog is full before.
 RATE = 200
 BACKLOG = 1_000
 
@@ -42,7 +41,7 @@ async def _resets(stream: trio.SocketStream) -> None:
 
 
 async def _closes_half(stream: trio.SocketStream) -> None:
-    """And waits until the service closes the other half."""
+    """Close the sending side, and wait until the service closes the other."""
     await stream.send_all(ASK)
     await stream.receive_some()
     await stream.send_eof()
@@ -64,16 +63,6 @@ async def _resets_unanswered(stream: trio.SocketStream) -> None:
     reset(stream)
 
 
-async def _closes_http2(stream: trio.SocketStream) -> None:
-    client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
-    client.initiate_connection()
-    headers = {":method": "GET", ":path": "/api/logs", ":authority": HOST, ":scheme": "http"}
-    client.send_headers(1, list(headers.items()), end_stream=True)
-    await stream.send_all(client.data_to_send())
-    await stream.receive_some()
-    await stream.receive_some()
-
-
 MANNERS: tuple[Manner, ...] = (
     _closes,
     _resets,
@@ -81,7 +70,6 @@ MANNERS: tuple[Manner, ...] = (
     _closes_amid_headers,
     _resets_amid_headers,
     _resets_unanswered,
-    _closes_http2,
 )
 
 
@@ -92,14 +80,14 @@ class _State:
     readers: float
 
     @classmethod
-    async def of(cls, service: Service) -> _State:
+    async def of(cls, service: ServiceProcess) -> _State:
         metrics = await service.metrics()
         tasks, readers = metrics["natstream_tasks"], metrics["natstream_readers"]
         return cls(tasks, service.descriptors, readers)
 
     @classmethod
-    async def least(cls, service: Service) -> _State:
-        """The connections that ask for it come and go, so it is asked for a while."""
+    async def least(cls, service: ServiceProcess) -> _State:
+        """Return the least of several looks, because each look opens a connection itself."""
         states = []
         for _ in range(20):
             states.append(await cls.of(service))
@@ -119,11 +107,11 @@ class _State:
 
 
 async def vanish(soak: Soak) -> Findings:
-    """Readers connect and vanish."""
+    """Let readers vanish; no task, file or memory of them may remain."""
     findings = Findings()
     async with (
         MistreatedServer.run() as nats,
-        Service.open(nats, NATSTREAM_BACKLOG_LINES=str(BACKLOG)) as service,
+        ServiceProcess.open(nats, NATSTREAM_BACKLOG_LINES=str(BACKLOG)) as service,
         trio.open_nursery() as nursery,
     ):
         await service.ready()
@@ -131,7 +119,7 @@ async def vanish(soak: Soak) -> Findings:
         await lines.publish(BACKLOG)
         nursery.start_soon(lines.flow, RATE)
         manners = cycle(MANNERS)
-        # What the first visitors leave (caches, grown buffers) is there once.
+        # The first readers fill caches and buffers, which do not grow after that.
         await _visit(service, islice(manners, GROUP))
         await _visit(service, islice(manners, GROUP))
         await service.readers(0)
@@ -147,7 +135,7 @@ async def vanish(soak: Soak) -> Findings:
             end = await _State.of(service)
             return end.is_back_at(start)
 
-        await wait_for(is_back)
+        await seconds_until(is_back)
         findings.counts("readers that came and vanished", f"{count:,}", hung)
         findings.equals("readers that the hub still knows", int(end.readers), 0)
         findings.counts(
@@ -164,8 +152,8 @@ async def vanish(soak: Soak) -> Findings:
     return findings
 
 
-async def _visit(service: Service, manners: islice[Manner]) -> int:
-    """A group of readers come at once and vanish. Returns how many the service left hanging."""
+async def _visit(service: ServiceProcess, manners: islice[Manner]) -> int:
+    """Let a group of readers connect and vanish. Return how many the service left hanging."""
     hung = 0
 
     async def come(manner: Manner) -> None:

@@ -1,17 +1,18 @@
 #!/bin/sh
-# Starts a server of the cluster, with what Fly and `fly secrets` have put into the environment.
+# Starts a server of the cluster with the environment variables from Fly and from `fly secrets`.
 set -eu
 
 : "${NATS_PASSWORD:?is not set; fly secrets set NATS_PASSWORD=…}"
 : "${NATS_CLUSTER_PASSWORD:?is not set; fly secrets set NATS_CLUSTER_PASSWORD=…}"
 
-# nats.conf reads these. The server parses what a variable holds as if it stood in the file: without
-# the quotes, a name or a password of digits would be a number, and refused.
+# nats.conf reads these variables. The server parses the value of a variable as if it were written in
+# the file. The quotes are needed because a name or a password of digits would otherwise be a number,
+# and the server would refuse it.
 export NATS_NAME="\"$FLY_MACHINE_ID\""
 export NATS_USER_PASSWORD="\"$NATS_PASSWORD\""
 export NATS_ROUTE_PASSWORD="\"$NATS_CLUSTER_PASSWORD\""
-# Fly's DNS: the addresses of all machines of the app that run. The server passes over its own, and
-# hears of the others from the one that it finds.
+# Fly's DNS returns the addresses of all running machines of the app. The server ignores its own
+# address. It connects to one other server, which tells it about the rest.
 export NATS_ROUTE="\"nats://route:$NATS_CLUSTER_PASSWORD@$FLY_APP_NAME.internal:6222\""
 
 exec nats-server --config "$(dirname "$0")/nats.conf" "$@"

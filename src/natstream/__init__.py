@@ -1,11 +1,12 @@
 """Live logs of Fly.io applications, on trio.
 
-    sources (NATS, the drain) → parsing → hub and backlog → framing → web
+    sources (NATS, the drain) → entries → hub and backlog → formats → web
                        └─► collector: lines by machine, for programs
 
-The names below are the library; importing it loads nothing else. `open_hub` is the
-broadcast by itself, `natstream serve` the whole. How the rooms hang together is told in
-docs/architecture.md.
+The names below are the library. Importing natstream loads none of their modules: a name's module
+is loaded when a program first asks for the name, so that a program that reads a drain needs no
+HTTP client, and `natstream --help` needs nothing at all. `open_hub` is the broadcast by itself,
+`natstream serve` the whole service. docs/architecture.md tells how the packages fit together.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from natstream.client.client import EntryReceiver, open_log_stream
+    from natstream.client.client import open_log_stream
+    from natstream.client.receiver import EntryReceiver
     from natstream.drain.collector import LineReceiver, LogCollector, LogStream, drain_channel
     from natstream.drain.server import DrainLimits, LogDrainServer
     from natstream.entries.entry import Gap, LogEntry, Notice
@@ -32,36 +34,6 @@ if TYPE_CHECKING:
         TooManyReaders,
     )
     from natstream.hub.hub import Hub, open_hub
-
-# Each name's home, loaded when the name is first asked for: a program that reads a drain needs
-# no web framework, and `natstream --help` none of it.
-_HOMES = {
-    "BadBody": "errors",
-    "BadQuery": "errors",
-    "ConfigurationError": "errors",
-    "DrainLimits": "drain.server",
-    "EntryReceiver": "client.client",
-    "Filter": "entries.filters",
-    "Gap": "entries.entry",
-    "Hub": "hub.hub",
-    "LineReceiver": "drain.collector",
-    "ListenError": "errors",
-    "LogCollector": "drain.collector",
-    "LogDrainServer": "drain.server",
-    "LogEntry": "entries.entry",
-    "LogStream": "drain.collector",
-    "NatstreamError": "errors",
-    "Notice": "entries.entry",
-    "SourceDenied": "errors",
-    "SourceError": "errors",
-    "SourceUnavailable": "errors",
-    "TooManyReaders": "errors",
-    "drain_channel": "drain.collector",
-    "open_hub": "hub.hub",
-    "open_log_stream": "client.client",
-    "parse_log_entry": "entries.fly",
-    "parse_ndjson": "entries.fly",
-}
 
 __all__ = [
     "BadBody",
@@ -91,13 +63,31 @@ __all__ = [
     "parse_ndjson",
 ]
 
+# The modules that export these names. `__getattr__` loads them in this order until one has the
+# name. Each imports the modules before it anyway, or is small, so little is loaded in vain.
+_HOMES = (
+    "errors",
+    "entries.entry",
+    "entries.filters",
+    "entries.fly",
+    "drain.collector",
+    "hub.hub",
+    "drain.server",
+    "client.receiver",
+    "client.client",
+)
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+
+if not TYPE_CHECKING:  # a type checker would believe that every name exists
+
+    def __getattr__(name: str) -> Any:
+        if name in __all__:
+            for home in _HOMES:
+                module = import_module(f"natstream.{home}")
+                if name in module.__all__:
+                    value = globals()[name] = getattr(module, name)
+                    return value
         raise AttributeError(f"module 'natstream' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"natstream.{_HOMES[name]}"), name)
-    return value
 
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -1,14 +1,16 @@
 """`natstream.asgi:app`: for `hypercorn -k trio natstream.asgi:app`, without our own server.
 
-`natstream serve` is the better way. Plain hypercorn lacks what `natstream.server.server` mends: a
-client that stops reading holds its task and delays the end, a cleartext HTTP/2 client that reads
-nothing grows memory, streams are cut at the end of hypercorn's grace instead of being told, and
-it exits with 0 when the start fails. Addresses and limits are hypercorn's own settings (see
-deploy/hypercorn.toml). One worker: each has a backlog and event ids of its own.
+`natstream serve` is better, because plain hypercorn lacks what `natstream.server.server` mends.
+For example, a client that stops reading holds its task and delays the shutdown, a client that
+speaks HTTP/2 in clear text and reads nothing makes memory grow, readers get no closing notice when
+hypercorn's grace period ends, and hypercorn exits with status 0 if the start fails. Addresses and
+limits are hypercorn's own settings (see deploy/hypercorn.toml). Run one worker, since each worker
+has a backlog and event ids of its own.
 """
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import attrs
@@ -18,8 +20,10 @@ import trio
 from natstream.config.process import prepare_process
 from natstream.config.service_log import configure_logging
 from natstream.config.settings import Settings
+from natstream.config.unused import unused_variables
+from natstream.core import Core, make_core
 from natstream.errors import NatstreamError
-from natstream.supervisor import Core, make_core
+from natstream.supervisor import run_core
 
 __all__ = ["app"]
 
@@ -27,7 +31,7 @@ log = structlog.stdlib.get_logger("natstream")
 
 
 class Application:
-    """An ASGI application whose lifespan is that of the hub and the sources."""
+    """An ASGI application that runs the hub and the sources during its lifespan."""
 
     def __init__(self) -> None:
         self._core: Core | None = None
@@ -43,9 +47,9 @@ class Application:
         await receive()
         configure_logging()
         try:
-            # hypercorn listens where it is told to, and serves one application.
+            # hypercorn chooses the addresses, and serves only one application.
             settings = attrs.evolve(Settings.from_environ(), metrics_bind=None)
-            for warning in prepare_process(settings):
+            for warning in [*unused_variables(os.environ), *prepare_process(settings)]:
                 log.warning(warning)
             self._core = make_core(settings)
         except NatstreamError as error:
@@ -53,7 +57,7 @@ class Application:
             return
         shutdown = trio.Event()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._core.run, shutdown.wait)
+            nursery.start_soon(run_core, self._core, shutdown.wait)
             await send({"type": "lifespan.startup.complete"})
             await receive()
             shutdown.set()

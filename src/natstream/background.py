@@ -17,12 +17,12 @@ async def running_beside(
 ) -> AsyncIterator[None]:
     """Start `task` as `nursery.start` does, run the block, then end the task and wait for it.
 
-    An exception of the block comes out as it is, Ctrl-C too; so does the only one of the task.
-    A nursery would wrap either in a group.
+    An exception of the block is raised as it is, KeyboardInterrupt too, and so is the only
+    exception of the task. A nursery would wrap both in a group.
 
     Args:
-        task: what to start.
-        end: tells it to return; by default it is cancelled.
+        task: the task to start.
+        end: tells the task to return. Without it the task is cancelled.
     """
     failure: BaseException | None = None
     try:
@@ -30,9 +30,9 @@ async def running_beside(
             await nursery.start(task)
             try:
                 yield
-            except trio.Cancelled:
-                raise  # to the scope that it belongs to, which may be the nursery's
-            except BaseException as error:  # noqa: BLE001 - raised again below
+            except BaseException as error:
+                if _holds_cancel(error):
+                    raise  # The scope of the cancel catches it, which may be the nursery's.
                 failure = error
             finally:
                 (end or nursery.cancel_scope.cancel)()
@@ -43,6 +43,13 @@ async def running_beside(
             raise
     if failure is not None:
         raise failure
+
+
+def _holds_cancel(error: BaseException) -> bool:
+    """Return whether a cancel is on its way, by itself or in a group with another exception."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(trio.Cancelled) is not None
+    return isinstance(error, trio.Cancelled)
 
 
 def _alone(error: BaseException) -> BaseException:

@@ -1,7 +1,7 @@
-"""What can go wrong in natstream, and whose fault it is.
+"""The exceptions of natstream; each says whose fault it is.
 
-Foreign exceptions are translated into these once, at the edge, with `raise … from`.
-A bad log line is data, not an error: nothing here is raised for what a line holds.
+Exceptions of libraries are translated into these once, at the edge, with `raise … from`. A log line
+never raises any of them, because a bad line is data and not an error.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ __all__ = [
 
 
 class NatstreamError(Exception):
-    """The base of every error natstream raises on purpose. `str()` is one sentence for a person."""
+    """The base of every error that natstream raises. `str()` is one sentence for a person."""
 
 
 class ConfigurationError(NatstreamError):
-    """The operator's: a setting is missing or wrong. Names the variable; exit status 2."""
+    """The operator's fault: a setting is missing or wrong. It names the variable; exit status 2."""
 
 
 class ListenError(NatstreamError):
-    """The operator's: an address cannot be listened on. Exit status 1."""
+    """The operator's fault: natstream cannot listen on an address. Exit status 1."""
 
 
 class SourceError(NatstreamError):
@@ -47,27 +47,31 @@ class SourceError(NatstreamError):
 
     retry_after: float = 0.0
     reason: str = ""
-    """One word for it, where several are told apart."""
+    """One word for the reason, if the source distinguishes several."""
 
 
 class SourceUnavailable(SourceError):
-    """The network's or the server's: it cannot be reached, or went away. Retried soon."""
+    """The network's or the server's fault: the server is unreachable or gone. Retried soon."""
 
 
 class SourceDenied(SourceError):
-    """The operator's: credentials or permissions are refused. Retried slowly: tokens rotate."""
+    """The operator's fault: the server refuses credentials or permissions.
+
+    It is retried slowly, because the token may be rotated meanwhile.
+    """
 
     retry_after = 30.0
 
 
 JournalReason = Literal["unreachable", "denied", "no_leader", "full", "deleted", "unfit", "reader"]
-"""What can be wrong with the journal, as operators are told: its server cannot be reached; refuses
-the credentials, or a permission; nobody leads the stream just now; it takes no more; it is gone;
-it, or its server, cannot serve at all; it no longer gives what it holds."""
+"""The trouble with the journal: its server is unreachable (`unreachable`), or refuses the
+credentials or a permission (`denied`); its stream has no leader at present (`no_leader`), accepts
+no more lines (`full`) or was deleted (`deleted`); the stream or its server is configured so that it
+cannot serve (`unfit`); or the stream no longer delivers the lines that it holds (`reader`)."""
 
 
 class JournalUnavailable(SourceUnavailable):
-    """The journal's server is away, or its stream cannot take or give lines just now."""
+    """The journal's server is away, or its stream cannot store or deliver lines at present."""
 
     def __init__(self, message: str, reason: JournalReason = "unreachable") -> None:
         super().__init__(message)
@@ -75,7 +79,7 @@ class JournalUnavailable(SourceUnavailable):
 
 
 class JournalDenied(SourceDenied):
-    """The operator's: credentials of the journal are refused, or its stream cannot serve."""
+    """The operator's fault: the journal refuses the credentials, or its stream cannot serve."""
 
     def __init__(self, message: str, reason: JournalReason = "denied") -> None:
         super().__init__(message)
@@ -83,16 +87,16 @@ class JournalDenied(SourceDenied):
 
 
 class TooManyReaders(NatstreamError):
-    """Nobody's: there are as many readers as there may be, of one link or address or in all.
+    """Too many readers are connected, in all or with one link or address.
 
-    Come back in `retry_after` seconds.
+    It is not the reader's fault. The reader may come back in `retry_after` seconds.
     """
 
     retry_after: float = 5.0
 
 
 class TooManyAttempts(NatstreamError):
-    """The reader's who shows wrong tokens. Come back in `retry_after` seconds."""
+    """The reader's fault: too many wrong tokens. The reader may try again after `retry_after` s."""
 
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
@@ -100,7 +104,7 @@ class TooManyAttempts(NatstreamError):
 
 
 class BadQuery(NatstreamError):
-    """The reader's: a query parameter is unknown or holds what it cannot take."""
+    """The reader's fault: a query parameter is unknown, or has a wrong value."""
 
     def __init__(self, message: str, parameter: str) -> None:
         super().__init__(message)
@@ -108,18 +112,18 @@ class BadQuery(NatstreamError):
 
 
 class ExpressionTooSlow(BadQuery):
-    """A regular expression of the reader's takes so long that all others would wait for it."""
+    """The reader's regular expression takes so long that all other readers would wait for it."""
 
 
 class BadBody(NatstreamError):
-    """The drain sender's: a body that cannot be read. Nothing of it was delivered."""
+    """The drain sender's fault: the body cannot be read. Nothing of the body was delivered."""
 
 
 def network_reason(error: BaseException) -> str:
-    """Why a connection failed, in the system's few words ("Connection refused").
+    """Return why a connection failed, in the system's few words ("Connection refused").
 
-    Libraries wrap what the system said, in other errors and in groups: the first that knows is
-    asked. Falls back on the error's own text.
+    Libraries wrap the system's error in other errors and in groups, so this looks through them for
+    the first one with a known form. Without any, it returns the error's own text.
     """
     found: BaseException | None = error
     while found is not None:

@@ -1,4 +1,4 @@
-"""`natstream check`: what is wrong is found, said with its remedy, and nothing else is."""
+"""`natstream check`: it finds problems, says what to do about them, and reports no others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import trio
 from tests.support.fake_service import Answer, open_fake_service
 from tests.support.journal_server import USER, JournalServer
 
-from natstream.cli.check import check_addresses, check_journal, check_nats, read_settings
+from natstream.cli.check import check_addresses, check_nats, read_settings
+from natstream.cli.check_journal import check_journal
 from natstream.config.diagnostics import Finding, check_sharing, check_sources, check_tokens
 from natstream.config.listening import listen
 from natstream.config.settings import Bind, Settings
@@ -40,7 +41,7 @@ async def probe(server: MistreatedServer, wait: float = 0, **variables: str) -> 
 
 
 def test_every_wrong_setting_is_named() -> None:
-    """Not only the first: whoever mends one need not come back for the next."""
+    """The check names all wrong settings, so that the operator can mend them together."""
     environ = {"NATSTREAM_BIND": "here", "FLY_APP": "web", "NATSTREAM_GRACE": "long"}
     with pytest.raises(ExceptionGroup) as caught:
         read_settings(environ)
@@ -50,14 +51,14 @@ def test_every_wrong_setting_is_named() -> None:
 
 
 def test_what_is_missing_is_named() -> None:
-    """Settings that are right each for itself may still lack one."""
+    """A setting that is missing is named if no setting is wrong by itself."""
     with pytest.raises(ExceptionGroup) as caught:
         read_settings({"FLY_ORG": "acme"})
     assert str(caught.value.exceptions[0]).startswith("ACCESS_TOKEN is not set")
 
 
 def test_tokens() -> None:
-    """An open door is a warning where others reach it; so is a token that can be guessed."""
+    """A missing token is a warning if other machines reach the address; so is a short token."""
     open_to_all = settings(NATSTREAM_DRAIN_BIND="[::]:8081")
     assert states(check_tokens(open_to_all)) == ["warning", "warning"]
     here_only = settings(NATSTREAM_BIND="127.0.0.1:8080")
@@ -68,7 +69,7 @@ def test_tokens() -> None:
 
 
 async def test_free_addresses() -> None:
-    """An address is free if natstream could listen there; it is free afterwards too."""
+    """An address is free if natstream can listen there, and the check leaves it free."""
     free = settings(NATSTREAM_BIND="127.0.0.1:0", NATSTREAM_DRAIN_BIND="localhost:0")
     assert states(await check_addresses(free)) == ["ok", "ok"]
     assert states(await check_addresses(settings(NATSTREAM_SOURCES="nats", NATSTREAM_BIND=":0")))
@@ -77,7 +78,7 @@ async def test_free_addresses() -> None:
 
 
 async def test_taken_addresses() -> None:
-    """The variable is named whose address something else has taken."""
+    """The finding names the variable whose address another program uses."""
     with listen(Bind("127.0.0.1", 0)) as taken:
         bind = f"127.0.0.1:{taken.getsockname()[1]}"
         findings = await check_addresses(
@@ -102,7 +103,7 @@ def readiness(state: str, detail: str) -> Answer:
     ],
 )
 async def test_a_natstream_that_runs_is_asked(answer: Answer, state: str, says: str) -> None:
-    """On the machine itself a taken address may be just right: who listens there says how it is."""
+    """The check asks a natstream at the address for its state, since it may belong there."""
     async with open_fake_service(answer) as fake:
         there = settings(NATSTREAM_BIND=f"127.0.0.1:{fake.port}", NATSTREAM_TOKEN=LONG)
         findings = await check_addresses(there)
@@ -113,7 +114,7 @@ async def test_a_natstream_that_runs_is_asked(answer: Answer, state: str, says: 
 
 
 async def test_it_is_asked_where_its_metrics_are() -> None:
-    """The page's port has no /readyz then."""
+    """The check asks for /readyz at the address of the metrics, if they have one of their own."""
     ready = readiness("up", "")
     async with open_fake_service(ready) as fake, open_fake_service(Answer([], "end")) as page:
         findings = await check_addresses(
@@ -127,7 +128,7 @@ async def test_it_is_asked_where_its_metrics_are() -> None:
 
 
 async def test_nats_where_all_is_well(nats_server: MistreatedServer) -> None:
-    """Access and a line that arrives, told of the app that wrote it."""
+    """The check reports access and the first line, with the app that wrote it."""
     async with trio.open_nursery() as nursery:
 
         async def publish() -> None:
@@ -145,14 +146,14 @@ async def test_nats_where_all_is_well(nats_server: MistreatedServer) -> None:
 
 
 async def test_nats_where_nothing_is_logged(nats_server: MistreatedServer) -> None:
-    """Silence is a warning: the app may be quiet, or its name wrong."""
+    """A silent app is a warning, because it may be quiet or its name wrong."""
     findings = await probe(nats_server, wait=0.1, FLY_APP="wbe")
     assert states(findings) == ["ok", "warning"]
     assert "No log line has come in 0.1 s: is FLY_APP the name of an app" in findings[1].text
 
 
 async def test_nats_that_refuses(nats_server: MistreatedServer) -> None:
-    """Credentials, permissions and absence are three failures, each with its own remedy."""
+    """Wrong credentials, missing permissions and no server are failures with their own advice."""
     (finding,) = await probe(nats_server, ACCESS_TOKEN="hunter2")
     assert finding.state == "failure"
     assert "ACCESS_TOKEN" in finding.text
@@ -181,7 +182,7 @@ async def probe_journal(server: JournalServer, **variables: str) -> list[Finding
 
 
 async def test_a_journal_that_will_be_made() -> None:
-    """Where there is no stream yet, it says what it will be like; and leaves none behind."""
+    """The check describes the stream that natstream would create, and creates none."""
     async with JournalServer.run() as server:
         access, stream = await probe_journal(
             server, NATSTREAM_JOURNAL_MAX_AGE="90m", NATSTREAM_JOURNAL_REPLICAS="3"
@@ -207,7 +208,7 @@ FITTING = {
 
 
 async def test_a_journal_that_is_there() -> None:
-    """What it keeps, and which settings will not change that; it is left exactly as it was."""
+    """The check reports which settings an existing stream ignores, and leaves it as it was."""
     async with JournalServer.run() as server:
         assert "error" not in await server.ask("STREAM.CREATE.natstream", FITTING)
         before = await server.stream()
@@ -236,7 +237,7 @@ async def test_a_journal_that_is_there() -> None:
     ],
 )
 async def test_a_stream_that_cannot_serve(wrong: dict[str, object], says: str) -> None:
-    """It says in which way, and which variable may name another."""
+    """The failure says what is wrong with the stream, and which variable may name another one."""
     async with JournalServer.run() as server:
         assert "error" not in await server.ask("STREAM.CREATE.natstream", FITTING | wrong)
         findings = await probe_journal(server)
@@ -246,7 +247,7 @@ async def test_a_stream_that_cannot_serve(wrong: dict[str, object], says: str) -
 
 
 async def test_a_stream_that_cannot_be_made() -> None:
-    """Another one takes its subjects."""
+    """A stream cannot be created if another one stores its subjects."""
     async with JournalServer.run() as server:
         other = FITTING | {"name": "other", "subjects": ["natstream.logs.>"]}
         assert "error" not in await server.ask("STREAM.CREATE.other", other)
@@ -256,7 +257,7 @@ async def test_a_stream_that_cannot_be_made() -> None:
 
 
 async def test_a_server_without_jetstream(nats_server: MistreatedServer) -> None:
-    """One sentence that says where to enable it."""
+    """The failure says in one sentence that JetStream has to be enabled."""
     there = settings(
         NATSTREAM_JOURNAL_URL=nats_server.url,
         NATSTREAM_JOURNAL_USER=nats_server.user,
@@ -269,7 +270,7 @@ async def test_a_server_without_jetstream(nats_server: MistreatedServer) -> None
 
 
 async def test_a_journal_that_refuses() -> None:
-    """Credentials and absence are failures of their own; neither shows the password."""
+    """Wrong credentials and no server are different failures; neither shows the password."""
     async with JournalServer.run() as server:
         (finding,) = await probe_journal(server, NATSTREAM_JOURNAL_PASSWORD="hunter2")
         assert finding.state == "failure"
@@ -297,7 +298,7 @@ async def test_a_journal_that_refuses() -> None:
 async def test_a_journal_that_forbids_something(
     permissions: dict[str, object], subject: str, exists: bool
 ) -> None:
-    """Whatever the service needs is tried, and nothing is stored by that."""
+    """The check tries every permission that the service needs, and stores nothing by that."""
     async with JournalServer.run() as server:
         if exists:
             assert "error" not in await server.ask("STREAM.CREATE.natstream", FITTING)
@@ -316,7 +317,7 @@ async def test_a_journal_that_forbids_something(
 
 
 async def test_a_permission_that_only_the_check_would_use_is_not_missed() -> None:
-    """Exactly what the service needs is enough."""
+    """A user with exactly the permissions of the service passes the check."""
     async with JournalServer.run() as server:
         needed = [f"$JS.API.{api}" for api in ("STREAM.INFO.*", "STREAM.CREATE.*", "CONSUMER.>")]
         permissions = {
@@ -331,7 +332,7 @@ async def test_a_permission_that_only_the_check_would_use_is_not_missed() -> Non
 
 
 async def test_servers_of_different_clusters_are_no_journal() -> None:
-    """Each is asked; lines would be kept here and there."""
+    """The check asks each server, since lines of one journal must not be in two clusters."""
     async with JournalServer.run() as one, JournalServer.run() as other:
         both = {"NATSTREAM_JOURNAL_URL": f"{one.url},{other.url}"}
         assert "error" not in await one.ask("STREAM.CREATE.natstream", FITTING)
@@ -344,7 +345,7 @@ async def test_servers_of_different_clusters_are_no_journal() -> None:
 
 
 def test_what_is_asked_for_is_said() -> None:
-    """Where it is kept, too."""
+    """The finding names the apps, the drain's address and the journal."""
     kept = settings(NATSTREAM_JOURNAL_URL="nats://journal.internal", FLY_APP="web,api")
     assert check_sources(kept).text.endswith(
         "web, api of acme from NATS; drains at 127.0.0.1:8081, kept in the journal natstream"
@@ -358,7 +359,7 @@ def test_what_is_asked_for_is_said() -> None:
 
 
 def test_what_several_processes_on_one_port_cannot_do() -> None:
-    """Without a journal a drain's lines reach one of them; metrics are of one of them."""
+    """Without a journal or an address for metrics, a shared port is a warning."""
     assert states(check_sharing(settings())) == []
     first, second = check_sharing(settings(NATSTREAM_SHARE_PORT="on"))
     assert (first.state, second.state) == ("warning", "warning")
@@ -372,7 +373,7 @@ def test_what_several_processes_on_one_port_cannot_do() -> None:
 
 
 async def test_a_shared_address_is_free_for_one_more() -> None:
-    """Where others share it, too; and no client of theirs comes to the check meanwhile."""
+    """A shared address is free if its processes share it, and no client connects to the check."""
     on = {"NATSTREAM_SHARE_PORT": "on"}
 
     def there(sock: socket.socket, **more: str) -> Settings:
@@ -406,8 +407,23 @@ async def run(**variables: str) -> tuple[int, str]:
     return done.returncode, done.stdout.decode()
 
 
+async def test_a_removed_setting_is_a_warning() -> None:
+    """The report names the variable and not its value, and the variable is no failure."""
+    binds = {"NATSTREAM_BIND": "127.0.0.1:0", "NATSTREAM_DRAIN_BIND": "127.0.0.1:0"}
+    drain = {"NATSTREAM_SOURCES": "drain", "NATSTREAM_MAX_HEADER": "nonsense"}
+    status, report = await run(**binds | drain)
+    assert status == 0
+    assert report.startswith("warning  NATSTREAM_MAX_HEADER was removed and has no effect: ")
+    assert "nonsense" not in report
+    status, report = await run(**binds | drain | {"NATSTREAM_GRACE": "long"})
+    assert (status, [line.split()[0] for line in report.splitlines()]) == (
+        2,
+        ["warning", "failure"],
+    )
+
+
 async def test_exit_statuses(nats_server: MistreatedServer) -> None:
-    """0 with warnings at the most, 1 with a failure, 2 for a setting; and never a secret."""
+    """The status is 0 with warnings, 1 with a failure and 2 for a setting; no secret is shown."""
     binds = {"NATSTREAM_BIND": "127.0.0.1:0", "NATSTREAM_DRAIN_BIND": "off"}
     there = SECRETS | binds | {"NATSTREAM_NATS_URL": nats_server.url}
     status, report = await run(**there)

@@ -1,4 +1,4 @@
-"""`natstream link`: from the command to the stream."""
+"""`natstream link`, from the command to the stream."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def make_link(*arguments: str, **environ: str) -> tuple[str, str, int]:
 
 
 async def test_a_link_becomes_a_cookie_and_is_a_bearer_token() -> None:
-    """From the command to the stream."""
+    """A link that the command prints works as a login and as a bearer token for its part."""
     async with closed_service() as service:
         service.service.core.hub.publish_nowait(LINES)
         arguments = ("--app", "web", "--min-level", "warn", "--not", "password", "--expires", "2h")
-        printed, said, status = make_link(*arguments, "--url", service.url)
+        printed, summary, status = make_link(*arguments, "--url", service.url)
         assert status == 0
-        assert "app web, min_level warn, not password" in said
+        assert "This link shows app web, min_level warn, not password, until" in summary
         page, _, text = printed.strip().partition("#")
         assert page == f"{service.url}/link"
         response = await log_in(service, json={"link": text})
@@ -49,7 +49,7 @@ async def test_a_link_becomes_a_cookie_and_is_a_bearer_token() -> None:
 
 
 def test_what_a_link_shows_is_what_the_options_say() -> None:
-    """--level is exactly these, as in `natstream tail`; --min-level is that or worse."""
+    """The options become the parameters of the grant, and by default it expires in an hour."""
     printed, _, _ = make_link("--level", "warn", "-a", "web", "-a", "api", "--grep", "/a b/")
     grant = keyring().grant(printed.strip().partition("#")[2])
     assert grant is not None
@@ -63,7 +63,7 @@ def test_what_a_link_shows_is_what_the_options_say() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environ", "said"),
+    ("arguments", "environ", "says"),
     [
         (["--expires", "31d"], {}, "--expires"),
         (["--expires", "0s"], {}, "--expires"),
@@ -76,13 +76,13 @@ def test_what_a_link_shows_is_what_the_options_say() -> None:
         ([], {"NATSTREAM_TOKEN": ","}, "NATSTREAM_TOKEN is a value that it cannot take"),
     ],
 )
-def test_a_link_that_cannot_be_is_refused(
-    arguments: list[str], environ: dict[str, str], said: str
+def test_a_link_that_cannot_be_made_is_refused(
+    arguments: list[str], environ: dict[str, str], says: str
 ) -> None:
-    """Exit status 2, one sentence, nothing on stdout."""
+    """A link that cannot be made gives status 2, one sentence, and nothing on stdout."""
     printed, error, status = make_link(*arguments, **environ)
     assert (printed, status) == ("", 2)
-    assert said in error
+    assert says in error
     assert TOKEN not in error
 
 
@@ -98,6 +98,6 @@ def test_a_link_that_cannot_be_is_refused(
     ],
 )
 def test_the_address_of_a_link(url: str, environ: dict[str, str], page: str) -> None:
-    """Of the service as readers reach it; on a Fly machine its own name is known."""
+    """A link starts with --url, else with NATSTREAM_URL, else with the name of the Fly app."""
     printed, _, _ = make_link(*(["--url", url] if url else []), **environ)
     assert printed.partition("#")[0] == page

@@ -1,4 +1,4 @@
-"""The command as a person or an init system runs it: a process of its own."""
+"""The command in a process of its own, as a person or an init system runs it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-from tests.support.service import PATIENCE, environ
+from tests.support.loopback import free_port
+from tests.support.service import environ
+from tests.support.waiting import PATIENCE
 
 NATSTREAM = [sys.executable, "-m", "natstream"]
 
 
 def natstream(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run it to its end, with nothing of our environment that it reads."""
+    """Run the command to its end, in an environment that has only these variables."""
     return subprocess.run(
         [*NATSTREAM, *arguments],
         env={"PATH": os.environ["PATH"], **variables},
@@ -30,16 +32,9 @@ def natstream(*arguments: str, **variables: str) -> subprocess.CompletedProcess[
     )
 
 
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def serving(**variables: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`natstream serve` without NATS, and its URL."""
+    """Run `natstream serve` without NATS; give its process and its URL."""
     port = free_port()
     process = subprocess.Popen(
         [*NATSTREAM, "serve"],
@@ -70,7 +65,7 @@ def serving(**variables: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_end_it_in_order_with_status_0(number: signal.Signals) -> None:
-    """Within the grace, with a reader that reads and one that does not; both are told."""
+    """A signal ends the service within the grace, though one of its readers reads nothing."""
     with (
         serving(NATSTREAM_GRACE="3") as (process, url),
         socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as stalled,
@@ -88,7 +83,7 @@ def test_signals_end_it_in_order_with_status_0(number: signal.Signals) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_during_the_start_ends_it_with_status_0(number: signal.Signals) -> None:
-    """As one that comes later does."""
+    """A signal that comes while modules are being imported ends the service with status 0."""
     program = f"""
 import os, sys
 from natstream.cli.main import main
@@ -114,7 +109,7 @@ main(["serve"])
 
 
 def test_a_wrong_setting_is_one_sentence_and_status_2() -> None:
-    """It names the variable, what it held and what it takes."""
+    """The sentence names the variable, its value and the values that it takes."""
     result = natstream("serve", NATSTREAM_SOURCES="drain", NATSTREAM_MAX_LAG="soon")
     assert result.returncode == 2
     (sentence,) = result.stderr.splitlines()
@@ -123,8 +118,22 @@ def test_a_wrong_setting_is_one_sentence_and_status_2() -> None:
     assert "seconds" in sentence
 
 
+def test_a_removed_setting_is_a_warning_and_the_service_starts() -> None:
+    """The warning is one sentence at the start, whatever the value is."""
+    with serving(NATSTREAM_MAX_HEADER="nonsense") as (process, url):
+        assert httpx.get(f"{url}/healthz").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert said.startswith(
+        "natstream: NATSTREAM_MAX_HEADER was removed and has no effect: it set how many bytes a "
+        "request's line and headers may have, which is now always 16,384.\n"
+    )
+    assert "nonsense" not in said
+
+
 def test_missing_credentials_name_themselves_and_the_demo() -> None:
-    """The service does not pretend."""
+    """The service refuses to start, and names the missing variable and the demo."""
     result = natstream("serve", FLY_ORG="acme")
     assert result.returncode == 2
     (sentence,) = result.stderr.splitlines()
@@ -134,7 +143,7 @@ def test_missing_credentials_name_themselves_and_the_demo() -> None:
 
 @pytest.mark.parametrize("variable", ["NATSTREAM_BIND", "NATSTREAM_DRAIN_BIND"])
 def test_a_taken_port_is_one_sentence_and_status_1(variable: str) -> None:
-    """Nothing was started."""
+    """A taken port ends the command with one sentence that names the port."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = natstream("serve", **(environ() | {variable: f"127.0.0.1:{port}"}))
@@ -145,7 +154,7 @@ def test_a_taken_port_is_one_sentence_and_status_1(variable: str) -> None:
 
 
 def test_help_is_worth_reading() -> None:
-    """What it is, how to try it, and what each command is for."""
+    """The help texts name the demo, the commands and the first settings."""
     text = natstream("--help").stdout
     assert "natstream demo" in text
     assert "serve" in text

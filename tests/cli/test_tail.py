@@ -1,4 +1,4 @@
-"""`natstream tail` as people and scripts run it: a process, its output, its exit status."""
+"""`natstream tail` as people and scripts run it: a process, its output and its exit status."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from natstream.entries.entry import Gap
 from natstream.errors import SourceUnavailable
 
 COMMAND = [sys.executable, "-m", "natstream", "tail"]
-# The developer's own settings are not the tests'.
+# The tests must not depend on the settings of the developer who runs them.
 ENVIRONMENT = {
     name: value
     for name, value in os.environ.items()
@@ -46,7 +46,7 @@ async def run(
 
 @asynccontextmanager
 async def running(*arguments: str, **options: Any) -> AsyncIterator[trio.Process]:
-    """The process while it runs; gone at the end."""
+    """Start `natstream tail`, and kill it after the block."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
     process = await trio.lowlevel.open_process([*COMMAND, *arguments], env=ENVIRONMENT, **options)
     try:
@@ -66,8 +66,8 @@ async def read_until(stream: trio.abc.ReceiveStream | None, text: bytes) -> byte
     return got
 
 
-async def test_what_is_there_is_shown_and_that_is_all() -> None:
-    """With --no-follow, stdout holds the lines, stderr nothing, and the status is 0."""
+async def test_no_follow_shows_the_past_lines_and_ends() -> None:
+    """With --no-follow, the lines are on stdout, stderr is empty, and the status is 0."""
     async with open_fake_service(Answer([notice(), line(1), line(2)], "end")) as fake:
         done = await run(fake.url, "--no-follow")
     assert done.stdout.decode() == LINE.format(1) + LINE.format(2)
@@ -76,7 +76,7 @@ async def test_what_is_there_is_shown_and_that_is_all() -> None:
 
 
 async def test_options_are_the_parameters_of_the_api() -> None:
-    """What can be said of the lines is said to the service, which alone judges it."""
+    """`tail` passes all filter options to the service, which alone checks them."""
     async with open_fake_service(Answer([], "end")) as fake:
         await run(
             *("-a", "web", "--app", "api,db", "-r", "sjc", "-m", "m1", "--level", "info"),
@@ -93,7 +93,7 @@ async def test_options_are_the_parameters_of_the_api() -> None:
 
 
 async def test_json_is_what_the_service_sent() -> None:
-    """One object a line, ids included, for jq."""
+    """With --json, each line of the output is the service's object with its id, as jq expects."""
     async with open_fake_service(Answer([line(1), line(2, "\x9b2J")], "end")) as fake:
         done = await run(fake.url, "--no-tail", "--json")
     first, second = done.stdout.splitlines()
@@ -115,7 +115,7 @@ async def test_json_is_what_the_service_sent() -> None:
 async def test_colours_are_for_terminals(
     arguments: list[str], environment: dict[str, str], painted: bool
 ) -> None:
-    """On a terminal lines are painted and keep their colours, unless somebody says no."""
+    """On a terminal, lines are painted and keep their colours unless the user turns this off."""
     body = [line(1, "\x1b[32mgreen\x1b[0m \x1b[2J\x1b]0;title\x07bell\x07")]
     master, slave = pty.openpty()
     try:
@@ -136,14 +136,14 @@ async def test_colours_are_for_terminals(
 
 
 async def test_a_pipe_gets_plain_text() -> None:
-    """No colours, whatever the line holds."""
+    """A pipe gets no colours, even if the line contains some."""
     async with open_fake_service(Answer([line(1, "\x1b[32mgreen\x1b[0m")], "end")) as fake:
         done = await run(fake.url, "-n", environment={"TERM": "xterm"})
     assert done.stdout.decode().endswith("[info] green\n")
 
 
-async def test_what_was_missed_is_told_on_stderr() -> None:
-    """A cut, the way back and a gap: all of it beside the lines, none of it between them."""
+async def test_notices_go_to_stderr() -> None:
+    """A disconnect, the new connection and a gap are reported on stderr, never between lines."""
     gap = notice("Up to 7 lines are missing here", gap=Gap(7, 5, at_most=True), place=event_id(8))
     script = [Answer([notice(), line(1)], "cut"), Answer([notice(), gap, line(9)])]
     async with (
@@ -151,9 +151,9 @@ async def test_what_was_missed_is_told_on_stderr() -> None:
         running(fake.url, "--tail", "0") as process,
     ):
         got = await read_until(process.stdout, b"line 9\n")
-        told = await read_until(process.stderr, b"missing here\n")
+        notices = await read_until(process.stderr, b"missing here\n")
     assert got.decode() == LINE.format(1) + LINE.format(9)
-    first, lost, again, missed = told.decode().splitlines()
+    first, lost, again, missed = notices.decode().splitlines()
     assert first == again == "# Connected to log stream"
     assert re.fullmatch(r"# http://127.0.0.1:\d+ was lost: .*; trying again", lost)
     assert missed == "# Up to 7 lines are missing here"
@@ -161,7 +161,7 @@ async def test_what_was_missed_is_told_on_stderr() -> None:
 
 
 async def test_something_of_the_past_is_shown_when_following() -> None:
-    """Ten lines, as of any `tail`; none where `--since` says what is wanted."""
+    """`tail` first shows ten lines from the past, unless `--since` says which lines to show."""
     async with open_fake_service(Answer([line(1)], "stay"), Answer([line(1)], "stay")) as fake:
         for arguments in ([], ["--since", "1h"]):
             async with running(fake.url, *arguments) as process:
@@ -170,7 +170,7 @@ async def test_something_of_the_past_is_shown_when_following() -> None:
 
 
 async def test_ctrl_c_ends_it_quietly() -> None:
-    """Status 130, and not a word."""
+    """Ctrl-C ends `tail` with status 130 and without output."""
     async with open_fake_service(Answer([line(1)])) as fake, running(fake.url) as process:
         await read_until(process.stdout, b"line 1")
         process.send_signal(signal.SIGINT)
@@ -179,19 +179,19 @@ async def test_ctrl_c_ends_it_quietly() -> None:
         assert await process.stderr.receive_some() == b""
 
 
-def test_without_an_output_there_is_nothing_to_do() -> None:
-    """`>&-`: one sentence."""
+def test_a_closed_output_is_one_sentence() -> None:
+    """With its output closed (`>&-`), `tail` says so in one sentence and ends with status 1."""
     command = f"exec {sys.executable} -m natstream tail >&-"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (
         1,
-        "natstream: Standard output is closed: there is nowhere to show lines.\n",
+        "natstream: Standard output is closed, so no lines can be shown. Run tail without `>&-`.\n",
     )
 
 
 @pytest.mark.parametrize("body", [[line(1)], [line(1)] * 100_000], ids=["idle", "busy"])
 async def test_a_closed_pipe_ends_it_quietly(body: list[bytes]) -> None:
-    """`| head -1` ends it with status 0, even where no second line ever comes."""
+    """`| head -1` ends `tail` with status 0, even if no second line ever comes."""
     async with open_fake_service(Answer(body)) as fake, running(fake.url) as process:
         await read_until(process.stdout, b"line 1")
         assert process.stdout is not None
@@ -213,12 +213,16 @@ REFUSED = b'{"error": "since takes 10m, 2h \\u001b[2J or a time", "parameter": "
             2,
             r"natstream: --grep is odd",
         ),
-        (Answer(status=401, end="end"), 3, r"natstream: http.* wants a token: set NATSTREAM_TOKEN"),
+        (
+            Answer(status=401, end="end"),
+            3,
+            r"natstream: http.* needs a token, so no lines can be shown\. Set NATSTREAM_TOKEN",
+        ),
         (Answer(status=500, end="end"), 1, r"natstream: http.* answers 500: Internal Server Error"),
     ],
 )
 async def test_refusals_are_a_sentence_and_a_status(answer: Answer, status: int, says: str) -> None:
-    """Scripts can tell apart whose fault it is; people can read it."""
+    """A refusal gives people one sentence, and scripts a status that says whose fault it is."""
     async with open_fake_service(answer) as fake:
         done = await run(fake.url, stdin=subprocess.DEVNULL)
     assert (done.returncode, done.stdout) == (status, b"")
@@ -230,7 +234,7 @@ async def test_refusals_are_a_sentence_and_a_status(answer: Answer, status: int,
     [
         (["http://127.0.0.1:1"], 1, "http://127.0.0.1:1 cannot be reached: Connection refused"),
         (["ftp://127.0.0.1"], 2, "'ftp://127.0.0.1' is not an address"),
-        (["-n", "100"], 2, "For the last 100 lines: --tail 100"),
+        (["-n", "100"], 2, "To show the last 100 lines, use --tail 100"),
         (["--tail", "many"], 2, "Invalid value for '--tail'"),
         (["--nonsense"], 2, "No such option"),
     ],
@@ -238,21 +242,21 @@ async def test_refusals_are_a_sentence_and_a_status(answer: Answer, status: int,
 async def test_mistakes_are_a_sentence_and_a_status(
     arguments: list[str], status: int, says: str
 ) -> None:
-    """The same where no service is involved."""
+    """A mistake in the arguments gives one sentence and a status as well."""
     done = await run(*arguments)
     assert done.returncode == status
     assert says in done.stderr.decode()
 
 
-async def test_a_token_is_not_sent_in_the_open_without_a_word() -> None:
-    """Plain http to a public name carries a warning; the token itself is never shown."""
+async def test_a_token_is_not_sent_unencrypted_without_a_warning() -> None:
+    """Plain http to a public name gives a warning, which does not show the token itself."""
     done = await run("http://nowhere.invalid", environment={"NATSTREAM_TOKEN": "hunter2"})
-    assert b"the token goes to nowhere.invalid unencrypted" in done.stderr
+    assert b"the token is sent to nowhere.invalid unencrypted" in done.stderr
     assert b"hunter2" not in done.stderr
 
 
 async def test_a_token_is_asked_for_on_a_terminal() -> None:
-    """Whoever sits there types it, unseen, and the stream starts."""
+    """On a terminal, the user types the token, which is not shown, and the stream starts."""
     script = [Answer(status=401, end="end"), Answer([line(1)])]
     master, slave = pty.openpty()
     try:
@@ -272,40 +276,43 @@ async def test_a_token_is_asked_for_on_a_terminal() -> None:
     assert b"hunter2" not in shown
 
 
-async def test_a_full_service_is_waited_for() -> None:
-    """A service that says when to come back is taken at its word, from the start."""
-    full = Answer([b'{"error": "all places are taken"}'], "end", 503, {"Retry-After": "1"})
+async def test_tail_waits_for_a_full_service() -> None:
+    """`tail` waits as long as the service says and tries again, also for the first connection."""
+    full = Answer([b'{"error": "too many readers"}'], "end", 503, {"Retry-After": "1"})
     async with open_fake_service(full, Answer([line(1)], "end")) as fake:
         done = await run(fake.url, "-n")
     assert done.stdout.decode() == LINE.format(1)
-    assert b"all places are taken; trying again in 1 s" in done.stderr
+    assert b"too many readers; trying again in 1 s" in done.stderr
 
 
-async def test_a_service_that_does_not_come_back_is_given_up(
+async def test_no_follow_gives_up_if_the_service_does_not_come_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whoever waits for the end of --no-follow is told that it will not come."""
+    """With --no-follow, `tail` fails after a long silence instead of waiting without end."""
     monkeypatch.setattr(tail, "PATIENCE", 0.3)
-    monkeypatch.setattr(tail, "GLANCE", 0.1)
+    monkeypatch.setattr(tail, "OUTPUT_CHECK_INTERVAL", 0.1)
     async with (
         open_fake_service(Answer([line(1)], "cut")) as fake,
         open_log_stream(fake.url, follow=False) as entries,
     ):
-        with pytest.raises(SourceUnavailable, match="not all has been shown"):
+        with pytest.raises(SourceUnavailable, match="some lines have not been shown"):
             await tail._copy(entries, str, follow=False)
 
 
 async def test_a_full_disk_is_a_sentence() -> None:
-    """What goes wrong on this side is said as plainly."""
+    """An output that cannot be written gives one sentence and status 1."""
     async with open_fake_service(Answer([line(1)], "end")) as fake:
         with open("/dev/full", "wb") as full:  # noqa: ASYNC230 - opening it does not wait
             done = await run(fake.url, "-n", capture_stdout=False, stdout=full)
     assert done.returncode == 1
-    assert done.stderr == b"natstream: the output cannot be written: No space left on device\n"
+    assert done.stderr == (
+        b"natstream: the output cannot be written: No space left on device. "
+        b"No more lines are shown\n"
+    )
 
 
-async def test_it_reads_as_the_text_format_does(nats_server: Any) -> None:
-    """What a real service's own text form says of real payloads, `tail` says too."""
+async def test_the_output_equals_the_text_format(nats_server: Any) -> None:
+    """For real payloads, `tail` prints the same lines as the text format of a real service."""
     rows = (Path(__file__).parents[1] / "fixtures/payloads.jsonl").read_text().splitlines()
     payloads = [row["payload"] for row in map(json.loads, rows) if row["via"] == "nats"]
     async with open_service(nats_server) as service, service.stream() as stream:
@@ -321,6 +328,6 @@ async def test_it_reads_as_the_text_format_does(nats_server: Any) -> None:
 
 
 def test_help_needs_no_client() -> None:
-    """`natstream --help` answers at once: what only a client needs is imported by a client."""
+    """`natstream --help` answers at once, because it imports no library of the client."""
     code = "import natstream.cli.main, sys; print({'httpx', 'trio', 'quart'} & {*sys.modules})"
     assert subprocess.check_output([sys.executable, "-c", code]) == b"set()\n"

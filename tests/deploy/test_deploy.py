@@ -1,17 +1,17 @@
-"""What is deployed: the image, run as far as it can be without a container, and fly.toml.
+"""The deployment: the image, as far as it can run without a container, and fly.toml.
 
-No container runtime and no hadolint is needed: the Dockerfile's instructions are in exec form, so
-they are executed here one by one, with directories of the test in the place of the container's.
+These tests need no container runtime. The instructions of the Dockerfile are in exec form, so the
+tests execute them one by one, with directories of the test instead of the container's.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tomllib
@@ -24,7 +24,9 @@ import attrs
 import httpx
 import pytest
 import trio
-from tests.support.service import PATIENCE
+from tests.support.deployment import Instruction, instructions, seconds
+from tests.support.loopback import free_port
+from tests.support.waiting import PATIENCE
 
 from natstream.config.settings import Bind, Settings
 
@@ -48,33 +50,13 @@ DOCUMENTED = {
     "metrics": "port path processes https",
     "mounts": "source destination initial_size snapshot_retention scheduled_snapshots "
     "auto_extend_size_threshold auto_extend_size_increment auto_extend_size_limit processes",
-    "checks": "jetstream",  # names of one's own
+    "checks": "jetstream",  # names that the operator chooses
     "checks.jetstream": "port type interval timeout grace_period method path protocol headers "
     "tls_skip_verify tls_server_name processes",
     "restart": "policy retries processes",
     "vm": "size memory cpu_kind cpus memory_mb gpus gpu_kind kernel_args host_dedication_id "
     "processes",
 }
-
-
-@attrs.frozen
-class Instruction:
-    """One instruction of a Dockerfile."""
-
-    keyword: str
-    text: str
-
-    @property
-    def words(self) -> list[str]:
-        """An exec form's arguments, or what stands between spaces."""
-        return json.loads(self.text) if self.text.startswith("[") else self.text.split()
-
-
-def instructions(dockerfile: str) -> list[Instruction]:
-    """What a Dockerfile says, in order: no comments, continued lines joined."""
-    lines = [line for line in dockerfile.splitlines() if line and not line.startswith("#")]
-    joined = "\n".join(lines).replace("\\\n", " ").splitlines()
-    return [Instruction(*line.split(maxsplit=1)) for line in joined]
 
 
 DOCKERFILE = instructions((ROOT / FLY["build"]["dockerfile"]).read_text())
@@ -86,7 +68,7 @@ def said(keyword: str) -> list[Instruction]:
 
 @attrs.frozen
 class Image:
-    """What `docker build` would have made."""
+    """The result of `docker build`."""
 
     root: Path
     environ: Mapping[str, str]
@@ -96,13 +78,13 @@ class Image:
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    """The Dockerfile, executed: `/app` and the working directory are ours, `python` is this one."""
+    """Execute the Dockerfile with directories of the test and with the Python of the test."""
     root = tmp_path_factory.mktemp("image")
     base = root / "base"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", base], check=True)
     programs = {
         "python": [f"{base}/bin/python"],
-        # Ours works on another Python too; installing one there takes ten seconds.
+        # This pip works for another Python too, and installing one there takes ten seconds.
         "pip": [sys.executable, "-m", "pip", "--python", str(base)],
     }
     work = root
@@ -134,7 +116,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
 
 
 def copy(source: Path, target: Path, into: bool) -> None:
-    """As `COPY` does: files into a directory, or a directory's contents."""
+    """Copy as `COPY` does: files into a directory, or the contents of a directory."""
     if source.is_dir():
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         return
@@ -145,16 +127,11 @@ def copy(source: Path, target: Path, into: bool) -> None:
 
 def run(words: Sequence[str], work: Path) -> None:
     work.mkdir(exist_ok=True)
-    done = subprocess.run(words, cwd=work, capture_output=True, text=True)
+    environ = os.environ | {"PIP_NO_COMPILE": "1"}  # most of what is installed is never imported
+    done = subprocess.run(words, cwd=work, env=environ, capture_output=True, text=True)
     if done.returncode and re.search("connection|resolution|timed out", done.stderr, re.IGNORECASE):
         pytest.skip("no package index can be reached from here")
     assert done.returncode == 0, done.stderr
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @attrs.frozen
@@ -168,7 +145,7 @@ class Deployed:
 
 @contextlib.asynccontextmanager
 async def deployed(image: Image, nats_server: Any) -> AsyncIterator[Deployed]:
-    """The image's command with the environment of fly.toml, but for addresses."""
+    """Run the image's command with the environment of fly.toml, except for addresses."""
     metrics = Bind("127.0.0.1", free_port())
     environ = {
         **image.environ,
@@ -198,7 +175,7 @@ async def deployed(image: Image, nats_server: Any) -> AsyncIterator[Deployed]:
 
 
 async def test_the_image_serves_as_fly_starts_it(image: Image, nats_server: Any) -> None:
-    """Its command and fly.toml's environment: lines arrive, the page is whole, SIGTERM is 0."""
+    """The image serves lines and the whole page with fly.toml's environment, and ends with 0."""
     async with (
         deployed(image, nats_server) as natstream,
         httpx.AsyncClient(timeout=PATIENCE) as client,
@@ -234,7 +211,7 @@ async def test_the_image_serves_as_fly_starts_it(image: Image, nats_server: Any)
 
 
 async def test_the_health_check_tells_life_from_death(image: Image, nats_server: Any) -> None:
-    """The image's own command, at the port where the service is."""
+    """The image's health check passes while the service runs, and fails after its end."""
 
     async def check(url: str) -> int:
         port = url.rpartition(":")[2]
@@ -250,14 +227,19 @@ async def test_the_health_check_tells_life_from_death(image: Image, nats_server:
 
 
 async def test_hypercorn_takes_its_settings_file(image: Image) -> None:
-    """`hypercorn -k trio -c deploy/hypercorn.toml natstream.asgi:app`, but for the address."""
+    """hypercorn serves natstream.asgi with deploy/hypercorn.toml, except for the address."""
     settings = ROOT / "deploy/hypercorn.toml"
     command = re.search(r"hypercorn -k trio .*", settings.read_text())
     assert command is not None
     words = [*command[0].replace("deploy/hypercorn.toml", str(settings)).split()]
     process = await trio.lowlevel.open_process(
         [*words, "-b", "127.0.0.1:0"],
-        env={**image.environ, "NATSTREAM_SOURCES": "drain", "NATSTREAM_DRAIN_BIND": "127.0.0.1:0"},
+        env={
+            **image.environ,
+            "NATSTREAM_SOURCES": "drain",
+            "NATSTREAM_DRAIN_BIND": "127.0.0.1:0",
+            "NATSTREAM_HEADER_TIMEOUT": "nonsense",
+        },
         stderr=subprocess.PIPE,
     )
     assert process.stderr is not None
@@ -271,6 +253,7 @@ async def test_hypercorn_takes_its_settings_file(image: Image) -> None:
             async with httpx.AsyncClient() as client:
                 assert (await client.get(f"{found[1]}/healthz")).json() == {"status": "ok"}
             assert "NATSTREAM_TOKEN is not set" in errors
+            assert "NATSTREAM_HEADER_TIMEOUT was removed and has no effect" in errors
             process.terminate()
             assert await process.wait() == 0
     finally:
@@ -280,7 +263,7 @@ async def test_hypercorn_takes_its_settings_file(image: Image) -> None:
 
 
 def test_hypercorns_settings_are_hypercorns() -> None:
-    """Each name is one that hypercorn has: it passes over the others without a word."""
+    """Each setting exists in hypercorn, which ignores unknown ones silently."""
     from hypercorn.config import Config
 
     settings = tomllib.loads((ROOT / "deploy/hypercorn.toml").read_text())
@@ -291,7 +274,7 @@ def test_hypercorns_settings_are_hypercorns() -> None:
 
 
 def test_the_image_starts_from_a_python_that_we_support() -> None:
-    """By tag, the same in each stage; never "latest"."""
+    """Every stage starts from the same tag of a supported Python, and never from "latest"."""
     bases = {words[0] for words in (stage.words for stage in said("FROM"))}
     (base,) = bases
     version = re.fullmatch(r"python:3\.(\d+)-slim", base)
@@ -302,7 +285,7 @@ def test_the_image_starts_from_a_python_that_we_support() -> None:
 
 
 def test_nothing_of_the_image_runs_as_root_or_behind_a_shell() -> None:
-    """A user by number; commands in exec form, so that signals reach the process."""
+    """The user is a number, and commands are in exec form, so that signals reach the process."""
     (user,) = said("USER")
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user.text)
     assert DOCKERFILE.index(user) < DOCKERFILE.index(said("CMD")[0])
@@ -316,7 +299,7 @@ def test_nothing_of_the_image_runs_as_root_or_behind_a_shell() -> None:
 
 
 def test_the_image_installs_only_what_is_locked() -> None:
-    """With hashes, or what it has just built, from nowhere else."""
+    """The image installs packages with hashes, and the wheel that it has just built."""
     for words in (instruction.words for instruction in said("RUN") if "pip" in instruction.words):
         locked = "--require-hashes" in words
         built = "--no-deps" in words and ("--no-index" in words or "--no-build-isolation" in words)
@@ -329,7 +312,7 @@ def test_the_image_installs_only_what_is_locked() -> None:
 
 
 def test_the_build_context_is_what_the_image_copies() -> None:
-    """.dockerignore lets it through, and nothing else."""
+    """.dockerignore lets the files through that the image copies, and no others."""
     copied = {
         source
         for instruction in said("COPY")
@@ -348,7 +331,7 @@ def test_the_build_context_is_what_the_image_copies() -> None:
 
 
 def sections(table: Mapping[str, Any], name: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The tables of a TOML file by their names, those of arrays one by one."""
+    """Yield the tables of a TOML file with their names; each table of an array by itself."""
     yield name, table
     for key, value in table.items():
         for inner in value if isinstance(value, list) else [value]:
@@ -358,13 +341,13 @@ def sections(table: Mapping[str, Any], name: str = "") -> Iterator[tuple[str, Ma
 
 @pytest.mark.parametrize("fly", [FLY, FLY_NATS], ids=["natstream", "nats-cluster"])
 def test_fly_documents_every_key_of_fly_toml(fly: Mapping[str, Any]) -> None:
-    """A key that flyctl does not know is passed over without a word."""
+    """Each key of fly.toml is documented, since flyctl ignores unknown ones silently."""
     for name, table in sections(fly):
         assert set(table) <= set(DOCUMENTED[name].split()), name
 
 
 def test_fly_toml_agrees_with_natstream() -> None:
-    """Ports, limits and deadlines that stand in both are the same, or on the right side."""
+    """Ports, limits and deadlines of fly.toml agree with those of natstream."""
     settings = Settings.from_environ({**FLY["env"], **SECRETS})
     service = FLY["http_service"]
     assert settings.bind == Bind("::", service["internal_port"])
@@ -377,7 +360,7 @@ def test_fly_toml_agrees_with_natstream() -> None:
 
 
 def test_fly_toml_keeps_a_machine_and_no_secret() -> None:
-    """It never sleeps; what it says is for everybody to read."""
+    """A machine never sleeps, and fly.toml, which is public, holds no secret."""
     service = FLY["http_service"]
     assert service["auto_stop_machines"] == "off"
     assert service["min_machines_running"] == 1
@@ -389,9 +372,5 @@ def test_fly_toml_keeps_a_machine_and_no_secret() -> None:
 
 
 def test_fly_toml_needs_no_certificate() -> None:
-    """Flycast is plain HTTP: a redirect to https would lead nowhere."""
+    """fly.toml does not redirect to https, because Flycast is plain HTTP."""
     assert FLY["http_service"]["force_https"] is False
-
-
-def seconds(text: str) -> int:
-    return int(text.removesuffix("s"))

@@ -1,4 +1,4 @@
-"""LogCollector, LogStream and drain_channel: who gets which line, and when it ends."""
+"""LogCollector, LogStream and drain_channel: the lines of each reader, and their end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def test_every_reader_of_a_machine_gets_every_line() -> None:
 
 
 async def test_a_line_goes_to_its_own_machine_alone() -> None:
-    """A reader sees nothing of other machines."""
+    """A reader gets no lines of other machines."""
     collector = LogCollector()
     with collector.subscribe("m1") as one, collector.subscribe("m2") as two:
         collector.push("m1", "for one")
@@ -34,7 +34,7 @@ async def test_a_line_goes_to_its_own_machine_alone() -> None:
 
 
 async def test_lines_pushed_before_finish_are_read_before_the_end() -> None:
-    """`finish` ends the iteration only after what is queued."""
+    """`finish` ends the iteration only after the queued lines."""
     collector = LogCollector()
     with collector.subscribe("m1") as lines:
         collector.push("m1", "last words")
@@ -46,7 +46,7 @@ async def test_lines_pushed_before_finish_are_read_before_the_end() -> None:
 
 
 async def test_finish_wakes_a_waiting_reader() -> None:
-    """A reader that waits for a line is told of the end at once."""
+    """A reader that waits for a line ends at once."""
     collector = LogCollector()
     async with trio.open_nursery() as nursery:
         with collector.subscribe("m1") as lines:
@@ -93,7 +93,7 @@ async def test_a_machine_can_be_subscribed_to_again_after_finish() -> None:
 
 
 async def test_a_full_reader_loses_its_oldest_lines_and_counts_them() -> None:
-    """Past `max_lines` the oldest go; `dropped` says how many; other readers lose nothing."""
+    """The oldest lines beyond `max_lines` are lost and counted; other readers lose none."""
     collector = LogCollector(max_lines=3)
     with collector.subscribe("m1") as slow, collector.subscribe("m1") as quick:
         read = []
@@ -135,7 +135,7 @@ async def test_cancelling_a_reader_releases_it_at_once() -> None:
 
 
 async def test_a_reader_may_close_its_end_early() -> None:
-    """Lines for a closed end are nobody's, and its other readers still get them."""
+    """Lines for a closed end are dropped, and the other readers still get them."""
     collector = LogCollector()
     with collector.subscribe("m1") as closed, collector.subscribe("m1") as other:
         await closed.aclose()
@@ -146,7 +146,7 @@ async def test_a_reader_may_close_its_end_early() -> None:
 
 
 async def test_a_stream_ends_with_its_machine() -> None:
-    """`done` and `lines_yielded` tell how it went; no timeout, no `timed_out`."""
+    """`done` and `lines_yielded` describe the end, and `timed_out` is false."""
     collector = LogCollector()
     with collector.subscribe("m1") as lines:
         stream = LogStream(lines)
@@ -162,7 +162,7 @@ async def test_a_stream_ends_with_its_machine() -> None:
 async def test_an_item_timeout_ends_the_iteration_without_an_exception(
     autojump_clock: MockClock,
 ) -> None:
-    """It counts from the last line, not from the start."""
+    """The timeout counts from the last line, not from the start."""
     send, receive = trio.open_memory_channel[str](10)
     stream = LogStream(receive, item_timeout=2)
     start = trio.current_time()
@@ -180,7 +180,7 @@ async def test_an_item_timeout_ends_the_iteration_without_an_exception(
 
 
 async def test_a_waiting_line_is_delivered_even_with_an_item_timeout_of_zero() -> None:
-    """0 means: take what is there."""
+    """A timeout of 0 delivers the lines that are already there."""
     send, receive = trio.open_memory_channel[str](10)
     await send.send("a")
     await send.send("b")
@@ -220,7 +220,7 @@ async def test_the_total_clock_starts_at_the_first_line_asked_for(
 
 
 async def test_the_shorter_timeout_counts(autojump_clock: MockClock) -> None:
-    """What is left of the total bounds the wait for an item."""
+    """The rest of the total timeout limits the wait for a line."""
     _send, receive = trio.open_memory_channel[str](10)
     start = trio.current_time()
     assert await LogStream(receive, item_timeout=10, total_timeout=3).collect() == []
@@ -230,7 +230,7 @@ async def test_the_shorter_timeout_counts(autojump_clock: MockClock) -> None:
 async def test_cancellation_leaves_a_stream_unfinished_and_takes_nothing(
     autojump_clock: MockClock,
 ) -> None:
-    """A cancelled iteration can go on later, from the line where it stood."""
+    """A cancelled iteration can continue later with the next line."""
     send, receive = trio.open_memory_channel[str](10)
     stream = LogStream(receive)
     with trio.move_on_after(1):
@@ -247,7 +247,7 @@ async def test_cancellation_leaves_a_stream_unfinished_and_takes_nothing(
 
 
 async def test_reading_a_full_buffer_lets_others_run() -> None:
-    """Every line is a checkpoint."""
+    """Reading each line is a checkpoint."""
     send, receive = trio.open_memory_channel[str](100)
     for _ in range(100):
         await send.send("x")
@@ -279,7 +279,7 @@ async def test_draining_raises_when_the_machine_does_not_finish_in_time(
 
 
 async def test_draining_needs_no_timeout(autojump_clock: MockClock) -> None:
-    """Without one it waits for the end."""
+    """Without a timeout, draining waits for the end."""
     send, receive = trio.open_memory_channel[str](10)
 
     async def write() -> None:

@@ -1,4 +1,4 @@
-"""What a log line may do to a terminal: be read."""
+"""A log line can be read on a terminal, and cannot control it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ harmful = re.compile(
 
 @given(hostile)
 def test_nothing_but_colours_survives(text: str) -> None:
-    """Whatever comes in, colours are the only control characters besides tab and line feed."""
+    """In any sanitized text, colours are the only controls besides tab and line feed."""
     kept = sanitize(text, keep_colours=True)
     assert not harmful.search(re.sub(r"\x1b\[[0-9;:]*m", "", kept))
     assert not harmful.search(sanitize(text, keep_colours=False))
@@ -86,7 +86,7 @@ def test_sequences_go_and_stray_controls_show(text: str, plain: str) -> None:
 
 @pytest.mark.parametrize("start", ["\x1b]0;", "\x1bP", "\x1b_", "\x9d", "\x1b[", "\x1b[31"])
 def test_a_sequence_without_an_end_takes_nothing_with_it(start: str) -> None:
-    """What follows an unterminated sequence is still there to read, the next lines above all."""
+    """The text after an unterminated sequence, and above all the next line, is kept."""
     assert "é this\nand that" in sanitize(f"{start}é this\nand that", keep_colours=True)
 
 
@@ -101,11 +101,11 @@ def test_colours_stay_where_wanted_and_end_with_the_text() -> None:
     "part", ["\x1b", "\x1b]", "\x1b]a", "\x9d", "\x9da", "\x1b[", "\x1b[1", "\x1b ", "\r", "\x1bP"]
 )
 def test_a_hostile_line_costs_no_more_than_its_length(part: str) -> None:
-    """The longest line that the service lets pass (256 KiB) takes well under a second."""
+    """The longest line of the service (256 KiB) takes well under a second."""
     start = time.process_time()
     sanitize(part * (262_144 // len(part)), keep_colours=True)
     sanitize(part + "1" * 262_144, keep_colours=True)
-    assert time.process_time() - start < 1  # quadratic would be hours
+    assert time.process_time() - start < 1  # a quadratic search would take hours
 
 
 def entry(message: str = "Listening on :8080", **fields: Any) -> LogEntry:
@@ -115,7 +115,7 @@ def entry(message: str = "Listening on :8080", **fields: Any) -> LogEntry:
 
 
 def test_a_line_reads_as_fly_logs_prints_it() -> None:
-    """Time, app, machine, region, level, message."""
+    """A line shows time, app, machine, region, level and message."""
     expected = "2022-09-27T20:34:37Z web[0e286551c30586] sjc [info] Listening on :8080"
     assert text_line(entry()) == expected
 
@@ -156,7 +156,7 @@ def test_impossible_times_are_shown_as_the_epoch(unix_ns: int) -> None:
 
 
 def test_json_is_the_original_made_safe() -> None:
-    """What JSON would let through to a terminal is escaped; the value stays the same."""
+    """Characters that are unsafe on a terminal are escaped, and the value stays the same."""
     original = {"message": "a\x1b[2J\x9b31m\x7f\u202eé", "id": "1-a-1"}
     line = json_line(LogEntry("m", "", "stdout", "", "", json.dumps(original).encode()))
     assert json.loads(line) == original

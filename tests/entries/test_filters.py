@@ -1,4 +1,4 @@
-"""What a reader's query lets through: the table of section 4 of the specification."""
+"""The entries that a query selects: the table of section 4 of the specification."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def refusal(*pairs: tuple[str, str]) -> BadQuery:
 
 
 def test_without_parameters_everything_passes() -> None:
-    """Parameters that are not about entries are passed over."""
+    """Parameters that are not about entries are ignored."""
     assert query() == query(("tail", "5"), ("format", "text")) == EVERYTHING == Filter()
     assert query().is_everything
     assert not query(("app", "web")).is_everything
@@ -63,7 +63,7 @@ def test_without_parameters_everything_passes() -> None:
     ],
 )
 def test_exact_values(name: str, field: str) -> None:
-    """Comma-separated and repeatable: any of them; not a part of one, and not another's case."""
+    """Any of several values matches, but neither a part of a value nor another case."""
     both = query((name, "one,two"), (name, " three "))
     for value in ("one", "two", "three"):
         assert lets(both, **{field: value})
@@ -73,7 +73,7 @@ def test_exact_values(name: str, field: str) -> None:
 
 
 def test_all_parameters_must_hold() -> None:
-    """They narrow."""
+    """An entry must satisfy each parameter, so parameters narrow the filter."""
     filter = query(("app", "web"), ("region", "sjc"), ("q", "get"))
     assert lets(filter)
     assert not lets(filter, region="lhr")
@@ -82,7 +82,7 @@ def test_all_parameters_must_hold() -> None:
 
 
 def test_type_is_system_for_the_system_stream_and_log_for_all_others() -> None:
-    """Stderr and any level included."""
+    """Stderr of any level has the type `log`."""
     for stream, type in (("system", "system"), ("stdout", "log"), ("stderr", "log"), ("x", "log")):
         for wanted in ("log", "system"):
             assert lets(query(("type", wanted)), stream=stream, level="fatal") is (wanted == type)
@@ -90,7 +90,7 @@ def test_type_is_system_for_the_system_stream_and_log_for_all_others() -> None:
 
 
 def test_stream_and_level_are_folded_as_in_entries() -> None:
-    """`level=WARNING` finds what came as `warn`, and the reverse."""
+    """`level=WARNING` finds entries with the level `warn`, and the reverse."""
     assert lets(query(("level", "WARNING,Err,critical")), level="warn")
     assert lets(query(("level", "WARNING,Err,critical")), level="error")
     assert lets(query(("level", "WARNING,Err,critical")), level="fatal")
@@ -111,7 +111,7 @@ def test_stream_and_level_are_folded_as_in_entries() -> None:
     ],
 )
 def test_min_level(least: str, passes: list[str]) -> None:
-    """That level or worse; levels that nobody knows, and none, pass."""
+    """The level and more severe ones pass, and so do unknown levels and entries without one."""
     filter = query(("min_level", least))
     levels = ("debug", "info", "warn", "error", "fatal")
     assert [level for level in levels if lets(filter, level=level)] == passes
@@ -135,7 +135,7 @@ def test_min_level(least: str, passes: list[str]) -> None:
     ],
 )
 def test_texts_in_the_message(text: str, holds: bool | None) -> None:
-    """A substring in any case, or `/a regular expression/`, that it must or must not hold."""
+    """A substring in any case, or an expression, must or must not be in the message."""
     if holds is None:
         for name in ("q", "not"):
             assert refusal((name, text)).parameter == name
@@ -145,7 +145,7 @@ def test_texts_in_the_message(text: str, holds: bool | None) -> None:
 
 
 def test_each_text_must_hold() -> None:
-    """`q` and `not` are repeatable; a comma in them is a comma."""
+    """`q` and `not` are repeatable, and a comma in their text is only a comma."""
     assert lets(query(("q", "get"), ("q", "200"), ("not", "500"), ("not", "post")))
     assert not lets(query(("q", "get"), ("q", "500")))
     assert not lets(query(("not", "500"), ("not", "get")))
@@ -153,7 +153,7 @@ def test_each_text_must_hold() -> None:
 
 
 def test_texts_beyond_ascii() -> None:
-    """In any case, and in expressions."""
+    """Texts beyond ASCII match in any case, also in expressions."""
     for text in ("STRASSE", "straße", "/É.\\z/", "/^.{14}$/"):
         assert lets(query(("q", text)), message="Hauptstraße ÉÉ"), text
     assert lets(query(("q", "/日本/")), message="日本語")
@@ -161,31 +161,31 @@ def test_texts_beyond_ascii() -> None:
 
 @pytest.mark.parametrize("length", [0, 2_000])
 def test_texts_in_a_coloured_message(length: int) -> None:
-    """What people see is what they look for, and what they do not see is not there."""
+    """A text is looked for in the visible message, without its colours."""
     message = "status \x1b[31m500\x1b[0m in \x1b]8;;http://hidden\x1b\\12 ms" + "." * length
     for text in ("status 500 in 12", "/s 5\\d+ in/"):
         assert lets(query(("q", text)), message=message), text
         assert not lets(query(("not", text)), message=message), text
     assert not lets(query(("q", "31m")), message=message)
-    # Who must not see a text must not get it hidden either.
+    # A scope that excludes a text must not let it pass in a line that is too long to search.
     assert not lets(query(("not", "hidden")), message=message)
     assert not lets(query(("not", "/hidden/")), message=message)
 
 
 def test_a_scope_hides_what_it_cannot_search() -> None:
-    """A dear expression does not reach the end of a long line; no wish makes a secret visible."""
+    """A scope hides a long line that its expression cannot search to the end."""
     scope = attrs.evolve(query(("not", "/password/")), scoped=True)
     for length, wish in ((6_000, query(("q", "/[ab]{700}|x/"))), (255_000, EVERYTHING)):
         message = "x" * length + " password=SECRET"
         assert not lets(scope & wish, message=message)
     assert lets(scope & query(("q", "x")), message="x" * 6_000)
-    # For others that is no secret, and better than nothing.
+    # Other readers may see the text, and a line is better for them than none.
     assert lets(query(("not", "/password/"), ("q", "/[ab]{700}|x/")), message="x" * 6_000)
 
 
 @pytest.mark.parametrize("parameter", ["q", "not"])
 def test_an_expression_that_would_hold_up_others(parameter: str) -> None:
-    """It is within the limits, and takes milliseconds for each of these lines."""
+    """An expression within the limits that takes milliseconds for each line is stopped."""
     draw = random.Random(2)
     texts = ["".join(draw.choices("aei ", k=2_000)) for _ in range(200)]
     lines = [attrs.evolve(ENTRY, message=text) for text in texts]
@@ -197,7 +197,7 @@ def test_an_expression_that_would_hold_up_others(parameter: str) -> None:
 
 @pytest.mark.parametrize("text", ["/a.*b/", "a", "/a\ud800/", "\ud800"])
 def test_half_a_surrogate_pair_never_raises(text: str) -> None:
-    """In a message that a library's user made, or in the query."""
+    """Half of a surrogate pair raises neither in a message nor in a query."""
     lets(query(("q", text)), message="a \ud800 b")
 
 
@@ -212,13 +212,13 @@ def test_half_a_surrogate_pair_never_raises(text: str) -> None:
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_refused(pair: tuple[str, str]) -> None:
-    """Naming the parameter."""
+    """The error names the parameter whose value is wrong."""
     assert refusal(pair).parameter == pair[0]
     assert str(refusal(pair)).isprintable()
 
 
 def test_what_one_reader_may_ask_is_bounded() -> None:
-    """Its filter runs on every line."""
+    """The size of a filter is limited, because the filter runs on every line."""
     query(("machine", ",".join(map(str, range(MAX_VALUES)))), ("q", "x" * MAX_TEXT_LENGTH))
     query(*[("q", str(n)) for n in range(MAX_TEXTS)])
     assert refusal(*[("q", str(n)) for n in range(MAX_TEXTS + 1)]).parameter == "q"
@@ -236,7 +236,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("pattern", HOSTILE)
 def test_no_expression_hangs_the_service(pattern: str) -> None:
-    """It is refused, or done with the longest line in far less than a second."""
+    """An expression is refused, or done with the longest line in less than a second."""
     try:
         filter = query(("q", f"/{pattern}/"))
     except BadQuery as error:
@@ -250,7 +250,7 @@ def test_no_expression_hangs_the_service(pattern: str) -> None:
 
 
 def test_many_expressions_hang_it_no_more_than_one() -> None:
-    """What is too much for one is too much for all of a filter's, and of two that are joined."""
+    """The limit is for all expressions of a filter, and of two joined filters."""
     half = ("q", "/(e|t).{99}q!/")
     assert query(half)
     both = [half, ("not", "/(e|t).{98}q!/")]
@@ -266,7 +266,7 @@ def test_many_expressions_hang_it_no_more_than_one() -> None:
 
 
 def test_an_ordinary_expression_searches_the_longest_line() -> None:
-    """Only dear ones see less of it."""
+    """Only expensive expressions search less than the whole line."""
     assert lets(query(("q", "/needle$/")), message="x" * (2**18 - 6) + "needle")
     assert not lets(query(("q", "/a.{0,90}needle/")), message="x" * 2**18 + "a needle")
 
@@ -303,7 +303,7 @@ entries = st.builds(
 
 @given(queries, st.lists(entries))
 def test_selecting_is_matching(query: list[tuple[str, str]], lines: list[LogEntry]) -> None:
-    """`select` gives the indices of the entries that `matches`, in order."""
+    """`select` returns the indices of the entries that `matches`, in order."""
     filter = Filter.from_query(query)
     expected = [index for index, line in enumerate(lines) if filter.matches(line)]
     assert list(filter.select(lines)) == expected
@@ -314,7 +314,7 @@ def test_selecting_is_matching(query: list[tuple[str, str]], lines: list[LogEntr
 def test_joining_only_narrows(
     one: list[tuple[str, str]], two: list[tuple[str, str]], line: LogEntry
 ) -> None:
-    """Two filters joined let through what both do."""
+    """Two joined filters select the entries that both select."""
     first, second = Filter.from_query(one), Filter.from_query(two)
     joined = first & second
     assert joined.matches(line) is (first.matches(line) and second.matches(line))
@@ -323,7 +323,7 @@ def test_joining_only_narrows(
 
 @given(queries, st.randoms(use_true_random=False))
 def test_equal_queries_are_one_filter(query: list[tuple[str, str]], rng: random.Random) -> None:
-    """So that their readers share the work; in whatever order exact values are given."""
+    """Filters with the same values are equal, in any order, so that readers share work."""
     exact = [pair for pair in query if pair[0] not in ("q", "not")]
     rest = [pair for pair in query if pair[0] in ("q", "not")]
     rng.shuffle(exact)
@@ -334,7 +334,7 @@ def test_equal_queries_are_one_filter(query: list[tuple[str, str]], rng: random.
 
 @given(st.sampled_from(["q", "not"]), st.text(), st.text())
 def test_any_text_is_a_filter_or_refused(name: str, text: str, message: str) -> None:
-    """As an expression too."""
+    """Any text is accepted or refused with BadQuery, also as an expression."""
     for value in (text, f"/{text}/"):
         try:
             filter = query((name, value))

@@ -1,4 +1,4 @@
-"""Section 4 of the specification, on the wire: events, their ids, and that nothing breaks out."""
+"""Section 4 of the specification, on the wire: events and their ids, safe from any content."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from natstream.entries.entry import Gap, LogEntry, Notice
-from natstream.formats.events import FORMATS, NDJSON, SSE, TEXT, EventId, gap_notice
+from natstream.formats.events import (
+    FORMATS,
+    NDJSON,
+    SSE,
+    TEXT,
+    EventId,
+    gap_notice,
+    write_event_id,
+)
 
 ENTRY = LogEntry(
     "0e286551c30586",
@@ -82,7 +90,7 @@ def sse(stream: bytes) -> EventSource:
 
 
 def test_a_live_entry() -> None:
-    """An id, one line of JSON, and no event name: `onmessage` sees it."""
+    """An entry has an id, one line of JSON and no event name, so `onmessage` sees it."""
     assert SSE.entry(ENTRY, ID) == (
         b"id: 1664310877300-a1b2c3d4-17\n"
         b'data: {"message":"Listening on :8080","timestamp":1664310877252,"type":"log",'
@@ -103,13 +111,13 @@ def test_a_live_entry() -> None:
     ],
 )
 def test_the_type_is_system_for_the_system_stream_alone(fields: dict[str, Any], type: str) -> None:
-    """And `log` for all others."""
+    """The type is `log` for every other stream."""
     (event,) = sse(SSE.entry(attrs.evolve(ENTRY, **fields), ID)).events
     assert json.loads(event.data)["type"] == type
 
 
 def test_the_connection_notice() -> None:
-    """First `retry:`, then the notice, without an id; where given, an id in a block of its own."""
+    """`retry:` comes first, then the notice, then an id in a block of its own if given."""
     notice = Notice("Connected to log stream", unix_ms=5)
     connected = (
         b'data: {"message":"Connected to log stream","timestamp":5,"type":"system",'
@@ -123,7 +131,7 @@ def test_the_connection_notice() -> None:
 
 
 def test_a_notice_has_no_id_and_may_be_an_error() -> None:
-    """An EventSource keeps the id that it had."""
+    """An EventSource keeps its last id when it gets a notice."""
     reader = sse(SSE.entry(ENTRY, ID) + SSE.notice(Notice("NATS is lost", "error", 5)))
     assert json.loads(reader.events[1].data) == {
         "message": "NATS is lost", "timestamp": 5, "type": "error", "persistent": False,
@@ -143,7 +151,7 @@ def test_a_notice_has_no_id_and_may_be_an_error() -> None:
     ],
 )
 def test_a_gap(gap: Gap, told: dict[str, Any]) -> None:
-    """A system event; then an id alone, which raises no event."""
+    """A gap is a system event, followed by an id alone, which raises no event."""
     reader = sse(SSE.notice(gap_notice(gap), ID))
     (event,) = reader.events
     assert event.last_event_id == ""
@@ -157,7 +165,7 @@ def test_a_gap(gap: Gap, told: dict[str, Any]) -> None:
 
 
 def test_a_gap_in_words() -> None:
-    """For those who read the text."""
+    """The message of a gap says how many lines are missing."""
     assert gap_notice(Gap(1, 7)).message == "1 line is missing here"
     assert gap_notice(Gap(1_000, 7)).message == "1,000 lines are missing here"
     assert gap_notice(Gap(2, 7, at_most=True)).message == "Up to 2 lines are missing here"
@@ -166,7 +174,7 @@ def test_a_gap_in_words() -> None:
 
 
 def test_a_keep_alive_raises_no_event() -> None:
-    """A comment; with the reader's place where that has moved on."""
+    """A keep-alive is a comment, with the reader's resume id if that has changed."""
     assert SSE.keep_alive() == b": keep-alive\n\n"
     reader = sse(SSE.entry(ENTRY, "1-a-1") + SSE.keep_alive() + SSE.keep_alive(ID))
     assert len(reader.events) == 1
@@ -177,7 +185,7 @@ def test_a_keep_alive_raises_no_event() -> None:
 
 
 def test_ndjson_holds_the_same_objects_with_their_ids() -> None:
-    """One a line."""
+    """Each line of NDJSON is the object of an SSE event with its id."""
     (line,) = NDJSON.entry(ENTRY, ID).splitlines()
     (event,) = sse(SSE.entry(ENTRY, ID)).events
     assert json.loads(line) == json.loads(event.data) | {"id": ID}
@@ -185,7 +193,7 @@ def test_ndjson_holds_the_same_objects_with_their_ids() -> None:
 
 
 def test_ndjson_notices_have_an_id_only_as_a_place_to_resume_from() -> None:
-    """The opening has no `retry`."""
+    """A notice has an id only if one is given, and the opening has no `retry`."""
     notice = Notice("Connected to log stream", unix_ms=5)
     bare = {"message": notice.message, "timestamp": 5, "type": "system", "persistent": False}
     assert json.loads(NDJSON.notice(notice)) == bare
@@ -194,7 +202,7 @@ def test_ndjson_notices_have_an_id_only_as_a_place_to_resume_from() -> None:
 
 
 def test_an_ndjson_keep_alive_is_an_empty_line() -> None:
-    """Before it comes the place, where that has moved on: else a resume reports a false gap."""
+    """A changed resume id comes before the empty line, to avoid a false gap on resume."""
     assert NDJSON.keep_alive() == b"\n"
     place, empty, _ = NDJSON.keep_alive(ID).split(b"\n")
     assert (json.loads(place), empty) == ({"id": ID}, b"")
@@ -204,7 +212,7 @@ def test_an_ndjson_keep_alive_is_an_empty_line() -> None:
 
 
 def test_text_reads_as_fly_logs_prints() -> None:
-    """Time, app, machine, region, level, message."""
+    """A line shows time, app, machine, region, level and message."""
     assert TEXT.entry(ENTRY, ID) == (
         b"2022-09-27T20:34:37Z web[0e286551c30586] sjc [info] Listening on :8080\n"
     )
@@ -212,21 +220,21 @@ def test_text_reads_as_fly_logs_prints() -> None:
 
 
 def test_text_indents_inner_line_breaks() -> None:
-    """The last one ends the line."""
+    """Inner line breaks are indented, and the last one ends the line."""
     assert TEXT.entry(attrs.evolve(ENTRY, message="one\r\ntwo\n\nthree\n"), ID) == (
         b"2022-09-27T20:34:37Z web[0e286551c30586] sjc [info] one\n    two\n    \n    three\n"
     )
 
 
 def test_text_keeps_colours_and_removes_other_sequences() -> None:
-    """Log text must not drive a terminal."""
+    """Escape sequences of a log line never control a terminal."""
     hostile = "\x1b[31mred\x1b[0m \x1b[2J\x1b]0;title\x07\x1b[1A\x9b5n gone"
     line = TEXT.entry(attrs.evolve(ENTRY, message=hostile), ID).decode()
     assert line.endswith(" [info] \x1b[31mred\x1b[0m  gone\n")
 
 
 def test_text_notices_are_comments() -> None:
-    """On one line."""
+    """A notice is a comment on one line."""
     assert TEXT.notice(Notice("one\ntwo\x1b[2J", "error"), ID) == b"# one two\n"
     assert TEXT.opening(Notice("Connected"), 1_234, ID) == b"# Connected\n"
     assert TEXT.keep_alive().startswith(b"#")
@@ -234,7 +242,7 @@ def test_text_notices_are_comments() -> None:
 
 
 def test_a_time_that_no_calendar_has_is_shown_all_the_same() -> None:
-    """A library's user may give any number."""
+    """An entry of a library's user with an impossible time is shown."""
     for unix_ns in (-(10**27), 10**27):
         assert TEXT.entry(attrs.evolve(ENTRY, unix_ns=unix_ns), ID).endswith(b":8080\n")
 
@@ -245,8 +253,9 @@ def test_a_time_that_no_calendar_has_is_shown_all_the_same() -> None:
 @given(st.integers(0, 10**15 - 1), st.from_regex(r"[0-9a-z]{1,32}", fullmatch=True),
        st.integers(0, 10**18 - 1))  # fmt: skip
 def test_an_id_reads_as_it_was_written(unix_ms: int, epoch: str, number: int) -> None:
-    """It carries the arrival, the process's epoch and the number."""
+    """An id holds the arrival, the epoch and the number."""
     event_id = EventId(unix_ms, epoch, number)
+    assert str(event_id) == write_event_id(unix_ms, epoch, number)
     assert EventId.parse(str(event_id)) == event_id
     assert EventId.parse(f" {event_id}\r\n") == event_id
 
@@ -257,13 +266,13 @@ def test_an_id_reads_as_it_was_written(unix_ms: int, epoch: str, number: int) ->
      "9" * 16 + "-a-1", "١-a-1", "1-a-1\x00", "1-" + "a" * 33 + "-1", "1" * 10_000],
 )  # fmt: skip
 def test_an_id_that_is_not_ours_is_none(text: str) -> None:
-    """And no error."""
+    """A text that natstream did not write gives None and raises nothing."""
     assert EventId.parse(text) is None
 
 
 @given(st.text())
 def test_any_text_is_an_id_or_none(text: str) -> None:
-    """Whatever a client sends."""
+    """Any text of a client is an id or gives None."""
     event_id = EventId.parse(text)
     assert event_id is None or EventId.parse(str(event_id)) == event_id
 
@@ -328,7 +337,7 @@ def event_of(entry: LogEntry) -> dict[str, Any]:
 
 @given(entries)
 def test_an_entry_is_one_sse_event_whatever_it_holds(entry: LogEntry) -> None:
-    """With equal content, its id, and the keys in their order."""
+    """The event has equal content, its id, and its keys in their order."""
     before, after = SSE.entry(ENTRY, "1-a-1"), SSE.entry(ENTRY, "1-a-3")
     reader = sse(before + SSE.entry(entry, ID) + after)
     assert [event.last_event_id for event in reader.events] == ["1-a-1", ID, "1-a-3"]
@@ -340,7 +349,7 @@ def test_an_entry_is_one_sse_event_whatever_it_holds(entry: LogEntry) -> None:
 
 @given(notices, places)
 def test_a_notice_is_one_sse_event_whatever_it_holds(notice: Notice, place: str) -> None:
-    """It has no id; an id after it raises no event."""
+    """A notice has no id, and an id after it raises no event."""
     reader = sse(SSE.notice(notice, place) + SSE.opening(notice, 1_000, place))
     assert len(reader.events) == 2
     assert json.loads(reader.events[0].data)["message"] == whole(notice.message)
@@ -352,7 +361,7 @@ def test_a_notice_is_one_sse_event_whatever_it_holds(notice: Notice, place: str)
 def test_each_is_one_line_of_ndjson_whatever_it_holds(
     entry: LogEntry, notice: Notice, place: str
 ) -> None:
-    """To readers that split at line feeds, and to those that split as Unicode does."""
+    """Clients that split at line feeds or at any Unicode line break read one line."""
     stream = NDJSON.entry(entry, ID) + NDJSON.notice(notice, place)
     assert stream.endswith(b"\n")
     for lines in (stream[:-1].split(b"\n"), stream.decode().splitlines()):
@@ -364,7 +373,7 @@ def test_each_is_one_line_of_ndjson_whatever_it_holds(
 
 @given(entries, notices)
 def test_each_is_one_block_of_text_whatever_it_holds(entry: LogEntry, notice: Notice) -> None:
-    """A line with a time, further ones indented; notices start with a mark that entries cannot."""
+    """An entry starts with a time, its other lines are indented, and notices start with #."""
     first, *rest = TEXT.entry(entry, ID).decode().removesuffix("\n").split("\n")
     assert re.match(r"-?\d+-\d\d-\d\dT\d\d:\d\d:\d\dZ ", first)
     assert all(line.startswith("    ") for line in rest)
@@ -378,7 +387,7 @@ def test_each_is_one_block_of_text_whatever_it_holds(entry: LogEntry, notice: No
 
 @pytest.mark.parametrize("format", FORMATS.values(), ids=FORMATS)
 def test_whole_events_can_be_joined(format: Any) -> None:
-    """Each ends where the next may start."""
+    """Each event ends where the next one may start."""
     for piece in (
         format.entry(ENTRY, ID),
         format.notice(Notice("x"), ID),
@@ -390,7 +399,7 @@ def test_whole_events_can_be_joined(format: Any) -> None:
 
 
 def test_server_sent_events_are_the_choice_on_a_tie() -> None:
-    """The first of the formats' words."""
+    """The first of the formats is SSE."""
     assert next(iter(FORMATS)) == "sse"
     assert {name: format.content_type.partition(";")[0] for name, format in FORMATS.items()} == {
         "sse": "text/event-stream", "ndjson": "application/x-ndjson", "text": "text/plain",

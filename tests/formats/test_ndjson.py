@@ -1,4 +1,4 @@
-"""The stream read from the other side."""
+"""The reading of a stream that `formats.events` wrote."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from natstream.formats.ndjson import LONGEST_LINE, Reading
 
 
 def test_an_entry_comes_back_as_it_was() -> None:
-    """All that the service sends of an entry is there again."""
+    """Every field that the service sends of an entry is read back."""
     (entry,) = Reading().feed(NDJSON.entry(ENTRY, "1-a-1"))
     assert isinstance(entry, LogEntry)
     names = ("machine_id", "message", "stream", "app_name", "region", "level", "provider", "source")
@@ -24,7 +24,7 @@ def test_an_entry_comes_back_as_it_was() -> None:
 
 
 def test_notices_and_gaps_come_back() -> None:
-    """A gap is known by its numbers, not by its words; its id is a place to resume from."""
+    """A gap is read from its numbers, not from its words, and its id can be resumed from."""
     reading = Reading()
     gap = Gap(7, 1_664_310_877_000, at_most=True)
     assert reading.feed(notice("NATS is lost", type="error", unix_ms=5)) == [
@@ -33,24 +33,24 @@ def test_notices_and_gaps_come_back() -> None:
     assert reading.feed(notice("7 missing", gap=gap, unix_ms=6, place="1-a-9")) == [
         Notice("7 missing", "system", 6, gap)
     ]
-    assert (reading.place, reading.opened) == ("1-a-9", 5)
+    assert (reading.resume_id, reading.opened) == ("1-a-9", 5)
 
 
 @given(st.lists(st.integers(0, 400)))
 def test_it_does_not_matter_how_the_network_cuts(cuts: list[int]) -> None:
-    """Any pieces give what the whole gives."""
+    """The pieces of a stream give the same items as the whole."""
     whole = notice(unix_ms=1) + line(1, "é\n\u2028") + b"\n" + line(2, "") + line(3)
     places = [0, *sorted(cut for cut in cuts if cut < len(whole)), len(whole)]
     reading = Reading()
     pieces = [whole[start:stop] for start, stop in pairwise(places)]
     assert [item for piece in pieces for item in reading.feed(piece)] == Reading().feed(whole)
-    assert reading.place == event_id(3)
+    assert reading.resume_id == event_id(3)
     assert reading.idle
 
 
 @given(st.lists(st.binary() | st.sampled_from([b"null", b"{}", b"[1]", b'{"message":3}', b"\xff"])))
 def test_garbage_costs_only_itself(lines: list[bytes]) -> None:
-    """Whatever stands between them, entries arrive; what was unreadable is counted."""
+    """Entries are read in spite of broken lines between them."""
     reading = Reading()
     *_, last = [*reading.feed(b"\n".join(lines) + b"\n"), *reading.feed(line(1))]
     assert isinstance(last, LogEntry)
@@ -58,22 +58,22 @@ def test_garbage_costs_only_itself(lines: list[bytes]) -> None:
 
 
 def test_what_is_unreadable_is_told() -> None:
-    """One notice for a piece, however many lines of it were bad."""
+    """One notice for each piece counts its bad lines."""
     (told,) = Reading().feed(b"<html>\n<body>\n")
     assert told == Notice("Lines that could not be read: 2", "error", told.unix_ms)  # type: ignore[union-attr]  # it is a notice
 
 
 def test_a_line_without_an_end_is_given_up() -> None:
-    """Memory stays bounded whatever the other side sends."""
+    """Memory stays bounded, because a line that is too long is dropped."""
     reading = Reading()
     assert len(reading.feed(b"x" * (LONGEST_LINE + 1))) == 1
     assert len(reading.feed(b"\n" + line(1))) == 1
 
 
 def test_half_a_line_is_void_after_a_cut() -> None:
-    """The next connection starts on a new line."""
+    """Half a line of the last connection is not joined to the next connection."""
     reading = Reading()
     reading.feed(line(1) + line(2)[:20])
     reading.begin()
     assert len(reading.feed(line(2))) == 1
-    assert reading.place == event_id(2)
+    assert reading.resume_id == event_id(2)

@@ -1,4 +1,4 @@
-"""What is known of each source, and what readers are told of it."""
+"""The status of each source, and the notices that readers get about it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UP, LOST, DENIED, CRASHED = (
 
 
 class Readers:
-    """What readers have been told."""
+    """The notices that readers got."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
@@ -30,7 +30,7 @@ def readers() -> Readers:
 
 
 def test_each_change_is_told_as_a_system_or_an_error_event(readers: Readers) -> None:
-    """What somebody has to know is an error."""
+    """A change to a bad state is an `error` event, and any other change a `system` event."""
     nats = readers.health.add_source("nats")
     nats.change(SourceState.CONNECTING, "connecting")
     nats.change(UP, "up")
@@ -49,7 +49,7 @@ def test_each_change_is_told_as_a_system_or_an_error_event(readers: Readers) -> 
 
 
 def test_a_repetition_is_not_told(readers: Readers) -> None:
-    """The same state for another reason is."""
+    """Readers get a notice only if the state or its detail is new."""
     nats = readers.health.add_source("nats")
     for detail in ("refused", "refused", "no route", "refused"):
         nats.change(LOST, detail)
@@ -57,7 +57,7 @@ def test_a_repetition_is_not_told(readers: Readers) -> None:
 
 
 def test_a_reason_holds_until_the_next_change(readers: Readers) -> None:
-    """It follows what is wrong, even where readers need not be told again."""
+    """The reason changes with the state, also if readers get no new notice."""
     journal = readers.health.add_source("journal")
     assert journal.reason == ""
     journal.change(LOST, "away", "unreachable")
@@ -72,7 +72,7 @@ def test_a_reason_holds_until_the_next_change(readers: Readers) -> None:
 def test_since_is_when_the_state_was_entered(
     readers: Readers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not when its reason changed."""
+    """`since` changes with the state, but not with its detail."""
     nats = readers.health.add_source("nats")
     now = 1_000.0
     monkeypatch.setattr("natstream.hub.health.time.time", lambda: now)
@@ -85,7 +85,7 @@ def test_since_is_when_the_state_was_entered(
 
 
 def test_connects_are_counted(readers: Readers) -> None:
-    """Each time that it comes up."""
+    """A source counts each time that it comes up."""
     nats = readers.health.add_source("nats")
     for _ in range(2):
         nats.change(UP, "up")
@@ -96,7 +96,7 @@ def test_connects_are_counted(readers: Readers) -> None:
 
 @pytest.mark.parametrize("state", SourceState)
 def test_ready_is_when_every_source_and_task_is_up(readers: Readers, state: SourceState) -> None:
-    """One that is not, whatever it is instead, is enough."""
+    """A single source or task in any state but `UP` makes the process not ready."""
     nats, drain = readers.health.add_source("nats"), readers.health.add_source("drain")
     hub = readers.health.add_task("hub")
     assert not readers.health.ready
@@ -110,13 +110,13 @@ def test_ready_is_when_every_source_and_task_is_up(readers: Readers, state: Sour
 
 
 def test_readers_need_not_know_of_tasks(readers: Readers) -> None:
-    """The server that they talk to, for one."""
+    """Changes of a task, such as the web server, are not announced to readers."""
     readers.health.add_task("server").change(CRASHED, "crashed")
     assert readers.told == []
 
 
 def test_a_new_source_is_starting() -> None:
-    """And has counted nothing."""
+    """A new source is in the state `STARTING`, and all its counts are zero."""
     before = time.time()
     status = SourceStatus("nats", lambda message, type: None)
     assert status.state is SourceState.STARTING

@@ -15,8 +15,9 @@ from benchmarks.lines import KINDS, STAMP
 from benchmarks.stored import MACHINES, fill, message, message_templates
 from tests.support.eventsource import Reader, open_readers
 from tests.support.fleet import open_fleet
-from tests.support.journal_server import USER, JournalServer, until
+from tests.support.journal_server import USER, JournalServer
 from tests.support.mistreated import MistreatedServer
+from tests.support.waiting import until
 
 from natstream.entries.filters import EVERYTHING, Filter
 from natstream.entries.fly import parse_text

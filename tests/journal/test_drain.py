@@ -10,11 +10,12 @@ import attrs
 import httpx
 import pytest
 import trio
-from benchmarks.soak.service import Service
 from tests.support.eventsource import Reader, open_readers
-from tests.support.journal_server import JournalServer, until
-from tests.support.processes import free_port
+from tests.support.journal_server import JournalServer
+from tests.support.loopback import free_port
 from tests.support.service import RunningService, open_service
+from tests.support.service_process import ServiceProcess
+from tests.support.waiting import until
 from tests.support.wire import Wire
 
 from natstream.entries.entry import LogEntry
@@ -221,7 +222,7 @@ async def test_a_process_that_is_told_to_end_has_stored_the_lines_that_it_accept
 ) -> None:
     """A process that ends has stored all lines that it accepted from senders or read from NATS."""
     async with (
-        Service.open(nats_server, **journal.environ) as service,
+        ServiceProcess.open(nats_server, **journal.environ) as service,
         httpx.AsyncClient() as client,
     ):
         assert await service.ready() < 30
@@ -255,7 +256,7 @@ async def test_a_process_that_is_told_to_end_does_not_wait_for_a_frozen_journal(
     journal: JournalServer, nats_server: Any
 ) -> None:
     """A process that ends while the journal is frozen logs how many lines are not stored."""
-    async with Service.open(nats_server, **journal.environ) as service:
+    async with ServiceProcess.open(nats_server, **journal.environ) as service:
         assert await service.ready() < 30
         journal.pause()
         await nats_server.publish("logs.web.iad.m1", (b"%d" % n for n in range(20_000)))

@@ -8,8 +8,9 @@ import random
 import trio
 from tests.support.eventsource import Reader, open_readers
 from tests.support.fleet import Flow, numbered, numbers_by_machine, open_fleet, publish
-from tests.support.journal_server import JournalServer, until
+from tests.support.journal_server import JournalServer
 from tests.support.mistreated import MistreatedServer
+from tests.support.waiting import until
 
 # A longer test than the suite has time for: JOURNAL_LINES=100000.
 LINES = int(os.environ.get("JOURNAL_LINES", "20000"))

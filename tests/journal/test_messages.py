@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.entries.test_fly import fly_lines, json_values, subjects
+from tests.support.strategies import fly_lines, json_values, subjects
 
 from natstream.entries.entry import LogEntry
 from natstream.entries.filters import Filter

@@ -10,11 +10,12 @@ import pytest
 import trio
 from tests.support.eventsource import Reader, open_readers
 from tests.support.fleet import Flow, open_fleet, publish
-from tests.support.journal_server import Cluster, JournalServer, open_cluster, until
+from tests.support.journal_server import Cluster, JournalServer, open_cluster
 from tests.support.mistreated import MistreatedServer
+from tests.support.payloads import payload
 from tests.support.service import open_service
+from tests.support.waiting import until
 from tests.support.wire import Wire
-from tests.web.test_stream import payload
 
 
 @asynccontextmanager
@@ -153,8 +154,8 @@ async def test_one_process_is_cut_off(
 ) -> None:
     """A process that was cut off recognises all lines that another has stored meanwhile."""
     # The server recognises a line that comes twice only for this time, which is enough here.
-    monkeypatch.setattr("natstream.journal.stream_config.DUPLICATE_WINDOW", 0.5)
-    config = {"subjects": ["natstream.>"], "duplicate_window": 500_000_000}
+    monkeypatch.setattr("natstream.journal.stream_config.DUPLICATE_WINDOW", 2.0)
+    config = {"subjects": ["natstream.>"], "duplicate_window": 2_000_000_000}
     await journal.ask("STREAM.CREATE.natstream", {"name": "natstream", **config})
     few = {"NATSTREAM_BACKLOG_LINES": "500"}
     async with (

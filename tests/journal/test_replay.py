@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import trio
 from tests.support.eventsource import Reader, open_readers
-from tests.support.journal_server import JournalServer, until
+from tests.support.journal_server import JournalServer
 from tests.support.mistreated import MistreatedServer
+from tests.support.payloads import payload
 from tests.support.service import RunningService, open_service
+from tests.support.waiting import until
 from tests.support.wire import Wire
-from tests.web.test_stream import payload
 
 STORED = 5_000
 REMEMBERED = 1_000

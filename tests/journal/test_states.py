@@ -10,10 +10,11 @@ import pytest
 import trio
 from tests.support.eventsource import Reader, open_readers
 from tests.support.fleet import Flow, numbered, publish
-from tests.support.journal_server import USER, Cluster, JournalServer, open_cluster, run_node, until
+from tests.support.journal_server import USER, Cluster, JournalServer, open_cluster, run_node
+from tests.support.loopback import free_port
 from tests.support.mistreated import MistreatedServer
-from tests.support.processes import free_port
 from tests.support.service import RunningService, open_service
+from tests.support.waiting import until
 from tests.support.wire import Wire
 
 

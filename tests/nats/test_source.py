@@ -1,22 +1,23 @@
-"""The NATS source's promise: it survives what happens to a connection, and says what happened."""
+"""The NATS source survives every fault of a connection, and reports it."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
 import attrs
 import pytest
 import trio
-from nats.aio.client import Client
+from tests.support.fake_nats import FakeNatsSession, open_fake_nats
 from tests.support.mistreated import MistreatedServer
+from tests.support.payloads import SUBJECT, payload, payloads
+from tests.support.waiting import PATIENCE, until
 
 from natstream.entries.entry import Gap, LogEntry, Notice
 from natstream.entries.fly import parse_nats
@@ -30,50 +31,25 @@ from natstream.supervisor import keep_running
 
 pytestmark = pytest.mark.usefixtures("quick_retries")
 
-SUBJECT = "logs.web.sjc.0e286551c30586"
 SECRET = "FlyV1-a-very-secret-token"
 
 
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Denied sources are tried again soon: the tests rotate tokens faster than people."""
+    """Retry denied sources soon, because the tests rotate tokens faster than people do."""
     monkeypatch.setattr(SourceDenied, "retry_after", 0.2)
-
-
-def payload(message: object) -> bytes:
-    """A log line as Fly publishes it."""
-    return json.dumps(
-        {
-            "event": {"provider": "app"},
-            "fly": {"app": {"instance": "0e286551c30586", "name": "web"}, "region": "sjc"},
-            "host": "0ad1",
-            "log": {"level": "info"},
-            "message": str(message),
-            "timestamp": "2022-09-27T20:34:37.252022967Z",
-        }
-    ).encode()
-
-
-def payloads(numbers: Iterable[int]) -> list[bytes]:
-    return [payload(number) for number in numbers]
 
 
 @attrs.define
 class Recorder:
-    """A hub and its reader in one: what the source feeds, what it announces."""
+    """A sink that keeps the entries and the notices of the source."""
 
     entries: list[LogEntry] = attrs.field(factory=list)
     notices: list[Notice] = attrs.field(factory=list)
 
-    def publish_nowait(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
-        self.entries += entries
-
-    async def publish(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
+    async def publish(self, entries: Sequence[LogEntry]) -> None:
         self.entries += entries
         await trio.lowlevel.checkpoint()
-
-    def open_receipt(self, key: str) -> None:
-        """Nothing to wait for."""
 
     def announce(
         self,
@@ -96,13 +72,6 @@ class Recorder:
     @property
     def gaps(self) -> list[Gap]:
         return [notice.gap for notice in self.notices if notice.gap]
-
-
-async def until(condition: Callable[[], object], *, within: float = 20) -> None:
-    """Wait for a state."""
-    with trio.fail_after(within):
-        while not condition():
-            await trio.sleep(0.005)
 
 
 def make_source(
@@ -128,15 +97,15 @@ def make_source(
 
 @asynccontextmanager
 async def kept_running(source: NatsSource) -> AsyncIterator[None]:
-    """The source as the service runs it."""
+    """Run the source as the service runs it."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keep_running, source.run, source.status)
         yield
         nursery.cancel_scope.cancel()
 
 
-async def is_up(source: NatsSource, **limit: float) -> None:
-    await until(lambda: source.status.state is SourceState.UP, **limit)
+async def is_up(source: NatsSource, within: float = PATIENCE) -> None:
+    await until(lambda: source.status.state is SourceState.UP, within)
 
 
 async def is_in(source: NatsSource, state: SourceState) -> None:
@@ -144,7 +113,7 @@ async def is_in(source: NatsSource, state: SourceState) -> None:
 
 
 async def flows(server: MistreatedServer, hub: Recorder, *messages: str) -> None:
-    """Lines that are published now arrive."""
+    """Publish lines, and wait until they have arrived."""
     await server.publish(SUBJECT, [payload(message) for message in messages])
     await until(lambda: hub.messages[-len(messages) :] == list(messages))
 
@@ -152,24 +121,24 @@ async def flows(server: MistreatedServer, hub: Recorder, *messages: str) -> None
 # --- lines -----------------------------------------------------------------------------------
 
 
-async def test_every_line_comes_once_and_in_order(nats_server: MistreatedServer) -> None:
-    """Nothing is lost, doubled or moved, however the messages lie in the reads."""
+async def test_every_line_arrives_once_and_in_order(nats_server: MistreatedServer) -> None:
+    """No line is lost, doubled or moved, however the network cuts the messages."""
     source, hub = make_source(nats_server)
     async with kept_running(source):
         await is_up(source)
-        await nats_server.publish(SUBJECT, payloads(range(20_000)))
+        await nats_server.publish(SUBJECT, payloads(0, 20_000))
         await until(lambda: len(hub.entries) >= 20_000)
     assert hub.messages == [str(number) for number in range(20_000)]
     entry = hub.entries[0]
     assert (entry.app_name, entry.region, entry.machine_id) == ("web", "sjc", "0e286551c30586")
     assert source.status.lines == 20_000
-    assert source.status.bytes == sum(map(len, payloads(range(20_000))))
+    assert source.status.bytes == sum(map(len, payloads(0, 20_000)))
     assert source.status.lost == source.status.parse_failures == 0
     assert hub.gaps == []
 
 
 async def test_real_readers_see_the_lines_of_the_source(nats_server: MistreatedServer) -> None:
-    """The hub fits the source."""
+    """The source works with the real hub as its sink."""
     async with open_hub() as hub:
         source = NatsSource(
             Login([nats_server.url], nats_server.user, nats_server.password),
@@ -187,8 +156,8 @@ async def test_real_readers_see_the_lines_of_the_source(nats_server: MistreatedS
     assert [entry.message for entry in item.entries] == ["hello"]
 
 
-async def test_only_the_apps_asked_for_are_read(nats_server: MistreatedServer) -> None:
-    """One subscription for each app; their neighbours stay unread."""
+async def test_only_the_requested_apps_are_read(nats_server: MistreatedServer) -> None:
+    """The source has one subscription for each app, and reads no other app."""
     source, hub = make_source(nats_server, ["logs.web.>", "logs.api.>"])
     async with kept_running(source):
         await is_up(source)
@@ -198,10 +167,10 @@ async def test_only_the_apps_asked_for_are_read(nats_server: MistreatedServer) -
     assert {entry.app_name for entry in hub.entries} == {"web", "api"}
 
 
-async def test_what_is_not_a_json_object_is_delivered_and_counted(
+async def test_a_payload_that_is_no_json_object_is_delivered_and_counted(
     nats_server: MistreatedServer,
 ) -> None:
-    """Text, arrays, broken JSON and invalid UTF-8 are lines; subjects may be anything too."""
+    """Text, arrays, broken JSON and invalid UTF-8 are lines too; so is any subject."""
     source, hub = make_source(nats_server, [">"])
     async with kept_running(source):
         await is_up(source)
@@ -214,7 +183,7 @@ async def test_what_is_not_a_json_object_is_delivered_and_counted(
 
 
 async def test_a_large_message_passes(nats_server: MistreatedServer) -> None:
-    """Up to the server's own limit, 1 MiB."""
+    """A message passes whole up to the server's own limit, 1 MiB."""
     source, hub = make_source(nats_server)
     async with kept_running(source):
         await is_up(source)
@@ -226,8 +195,8 @@ async def test_a_large_message_passes(nats_server: MistreatedServer) -> None:
 # --- the connection is lost ------------------------------------------------------------------
 
 
-async def test_it_is_back_soon_after_the_server(nats_server: MistreatedServer) -> None:
-    """A killed server is an error, its return a word; lines flow again within 2.5 seconds."""
+async def test_the_source_is_back_soon_after_the_server(nats_server: MistreatedServer) -> None:
+    """Readers get an error for a killed server; lines flow within 2.5 seconds of its return."""
     source, hub = make_source(nats_server)
     async with kept_running(source):
         await is_up(source)
@@ -241,15 +210,15 @@ async def test_it_is_back_soon_after_the_server(nats_server: MistreatedServer) -
             await nats_server.start()
             await is_up(source, within=2.5)
             await flows(nats_server, hub, f"after {killed}")
-            # NATS keeps nothing: nobody knows how many lines are gone.
+            # NATS keeps nothing, so the number of missing lines is unknown.
             assert [gap.missed for gap in hub.gaps] == [None] * killed
             assert (hub.gaps[-1].since or 0) >= before
     assert source.status.connects == 4
-    assert hub.errors[0].endswith("is lost: the server has closed it")
+    assert hub.errors[0].endswith("is lost: the server closed the connection")
 
 
 async def test_a_server_that_is_down_at_start_is_waited_for(nats_server: MistreatedServer) -> None:
-    """The first sentence says what to look at; it is not repeated with every try."""
+    """The first error names the setting to check; it is not repeated with each attempt."""
     await nats_server.stop()
     source, hub = make_source(nats_server)
     async with kept_running(source):
@@ -260,11 +229,11 @@ async def test_a_server_that_is_down_at_start_is_waited_for(nats_server: Mistrea
         await nats_server.start()
         await is_up(source, within=2.5)
         await flows(nats_server, hub, "here")
-    assert hub.gaps == []  # it was never connected, so nothing is missing in between
+    assert hub.gaps == []  # it was never connected, so no lines are missing
 
 
-async def test_a_lame_duck_is_left_at_once(nats_server: MistreatedServer) -> None:
-    """A server that is about to shut down says so, and would close us only much later."""
+async def test_a_server_in_lame_duck_mode_is_left_at_once(nats_server: MistreatedServer) -> None:
+    """The source leaves a server that announces its end, which closes connections much later."""
     source, hub = make_source(nats_server)
     async with kept_running(source):
         await is_up(source)
@@ -277,39 +246,39 @@ async def test_a_lame_duck_is_left_at_once(nats_server: MistreatedServer) -> Non
 
 
 async def test_a_server_that_falls_silent_is_given_up(nats_server: MistreatedServer) -> None:
-    """Its machine hangs: nothing closes the connection, and new ones are accepted but mute."""
+    """A hanging machine closes no connection, and accepts new ones without ever answering."""
     source, hub = make_source(nats_server, ping_interval=0.1)
     async with kept_running(source):
         await is_up(source)
         nats_server.pause()
         await is_in(source, SourceState.LOST)
-        assert hub.errors[0].endswith("is lost: it does not answer")
-        await until(lambda: "cannot be reached: it does not answer" in hub.errors[-1])
+        assert hub.errors[0].endswith("is lost: the server does not answer")
+        await until(lambda: "cannot be reached: the server does not answer" in hub.errors[-1])
         nats_server.resume()
         await is_up(source, within=2.5)
         await flows(nats_server, hub, "again")
 
 
 async def test_a_busy_server_is_not_silent() -> None:
-    """The answer to a PING queues behind the lines: they show as well that it is alive."""
+    """Lines show that a server is alive, since its answer to a PING waits behind them."""
 
-    async def talk(session: Session) -> None:
+    async def talk(session: FakeNatsSession) -> None:
         await session.greet()
         for _ in range(100):
             await session.stream.send_all(b"MSG logs.x 1 2\r\nhi\r\n")
             await trio.sleep(0.01)
         await trio.sleep_forever()
 
-    async with fake_server(talk) as url:
+    async with open_fake_nats(talk) as url:
         source, hub = make_source(url, ping_interval=0.05)
         async with kept_running(source):
             await until(lambda: len(hub.entries) == 100)
             assert source.status.connects == 1
-            await is_in(source, SourceState.LOST)  # now it is silent
+            await is_in(source, SourceState.LOST)  # now the server is silent
 
 
 async def test_several_servers_are_tried(nats_server: MistreatedServer) -> None:
-    """One that is down does not keep us from the other."""
+    """The source connects to the second server while the first is down."""
     source, hub = make_source(nats_server)
     servers = ["nats://127.0.0.1:1", nats_server.url]
     source.login = attrs.evolve(source.login, servers=servers)
@@ -324,12 +293,12 @@ async def test_several_servers_are_tried(nats_server: MistreatedServer) -> None:
     [
         ("nats://127.0.0.1:1", "NATS at 127.0.0.1:1 cannot be reached: Connection refused"),
         ("tls://localhost:1", "NATS at localhost:1 cannot be reached: Connection refused"),
-        ("nats://a..b", "NATS at a..b:4222 cannot be reached: its name is not valid"),
+        ("nats://a..b", "NATS at a..b:4222 cannot be reached: the server's name is not valid"),
         ("nats://[::1]:1", "NATS at [::1]:1 cannot be reached: "),
     ],
 )
-async def test_the_reason_is_said_in_few_words(url: str, reason: str) -> None:
-    """Not in those of the libraries, which show their insides."""
+async def test_the_reason_is_a_short_sentence(url: str, reason: str) -> None:
+    """The error has our own words, because those of the libraries show their internals."""
     source, _ = make_source(url)
     with pytest.raises(SourceUnavailable) as caught:
         await source.run()
@@ -341,7 +310,7 @@ async def test_the_reason_is_said_in_few_words(url: str, reason: str) -> None:
 
 
 async def test_a_wrong_password_is_told_apart(nats_server: MistreatedServer) -> None:
-    """Not as unreachable: the sentence names both variables, and never what they hold."""
+    """A refused login is not an unreachable server. The error names both variables, no value."""
     source, hub = make_source(nats_server, password=SECRET)
     async with kept_running(source):
         await is_in(source, SourceState.DENIED)
@@ -356,7 +325,7 @@ async def test_a_wrong_password_is_told_apart(nats_server: MistreatedServer) -> 
 
 
 async def test_revoked_credentials_are_seen_live(nats_server: MistreatedServer) -> None:
-    """nats-py would close for good; here it is a state that somebody can end."""
+    """The source reports revoked credentials, and continues when they are valid again."""
     source, hub = make_source(nats_server)
     async with kept_running(source):
         await is_up(source)
@@ -369,7 +338,7 @@ async def test_revoked_credentials_are_seen_live(nats_server: MistreatedServer) 
 
 
 async def test_a_denied_subject_is_never_up(nats_server: MistreatedServer) -> None:
-    """The server objects while the connection stays open; nobody is told that lines will come."""
+    """The connection is not announced as up if the server refuses one of its subscriptions."""
     nats_server.deny("logs.db.>")
     await nats_server.restart()
     source, hub = make_source(nats_server, ["logs.web.>", "logs.db.>"])
@@ -384,7 +353,7 @@ async def test_a_denied_subject_is_never_up(nats_server: MistreatedServer) -> No
 
 
 async def test_a_subject_denied_later_is_seen_live(nats_server: MistreatedServer) -> None:
-    """The subscription ends without a closed connection: only an error callback tells."""
+    """The server ends a subscription and keeps the connection, but the source notices it."""
     source, hub = make_source(nats_server, ["logs.web.>", "logs.db.>"])
     async with kept_running(source):
         await is_up(source)
@@ -399,60 +368,11 @@ async def test_a_subject_denied_later_is_seen_live(nats_server: MistreatedServer
 # --- strange servers -------------------------------------------------------------------------
 
 
-@attrs.define
-class Session:
-    """A fake server's side of one connection."""
-
-    stream: trio.SocketStream
-    received: bytearray
-
-    async def say(self, text: str) -> None:
-        await self.stream.send_all(text.encode() + b"\r\n")
-
-    async def hear(self, word: bytes) -> None:
-        """Wait for a word of the client's."""
-        while word not in self.received:
-            chunk = await self.stream.receive_some()
-            if not chunk:
-                raise trio.BrokenResourceError
-            self.received += chunk
-        del self.received[: self.received.index(word) + len(word)]
-
-    async def greet(self, **info: object) -> None:
-        """The whole conversation up to a subscription."""
-        await self.inform(**info)
-        await self.hear(b"CONNECT")
-        await self.hear(b"PING\r\n")
-        await self.say("PONG")
-        await self.hear(b"SUB ")
-        await self.hear(b"PING\r\n")
-        await self.say("PONG")
-
-    async def inform(self, **info: object) -> None:
-        await self.say("INFO " + json.dumps({"server_id": "x", "max_payload": 2**20, **info}))
-
-
-@asynccontextmanager
-async def fake_server(talk: Callable[[Session], Awaitable[None]]) -> AsyncIterator[str]:
-    """A server on loopback that says to each client what `talk` says, then closes."""
-
-    async def serve(stream: trio.SocketStream) -> None:
-        async with stream:
-            with suppress(trio.BrokenResourceError):
-                await talk(Session(stream, bytearray()))
-
-    async with trio.open_nursery() as nursery:
-        listeners = await nursery.start(trio.serve_tcp, serve, 0)
-        port = listeners[0].socket.getsockname()[1]
-        yield f"nats://127.0.0.1:{port}"
-        nursery.cancel_scope.cancel()
-
-
 STAGES = ["accepted", "greeted", "connected", "subscribed", "up"]
 
 
-async def mute_from(session: Session, stage: str) -> None:
-    """A conversation that goes no further than `stage`."""
+async def mute_from(session: FakeNatsSession, stage: str) -> None:
+    """Talk to the client up to `stage`, then say nothing more."""
     number = STAGES.index(stage)
     if number >= 1:
         await session.inform()
@@ -469,10 +389,12 @@ async def mute_from(session: Session, stage: str) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES[:-1])
-async def test_a_mute_server_is_given_up(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At whatever step of connecting it stops to answer."""
+async def test_a_mute_server_is_given_up_while_connecting(
+    stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The attempt ends at its deadline, at whichever step the server stops answering."""
     monkeypatch.setattr("natstream.nats.connection.CONNECT_DEADLINE", 0.2)
-    async with fake_server(lambda session: mute_from(session, stage)) as url:
+    async with open_fake_nats(lambda session: mute_from(session, stage)) as url:
         source, _ = make_source(url)
         with trio.fail_after(10), pytest.raises(SourceUnavailable, match="does not answer"):
             await source.run()
@@ -480,17 +402,17 @@ async def test_a_mute_server_is_given_up(stage: str, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("stage", STAGES)
-async def test_it_can_be_cancelled_at_every_await(stage: str) -> None:
-    """It leaves at once, and nothing of it stays behind."""
+async def test_the_source_can_be_cancelled_at_every_await(stage: str) -> None:
+    """A cancelled source ends at once, even if the server does not answer."""
     reached = trio.Event()
 
-    async def talk(session: Session) -> None:
+    async def talk(session: FakeNatsSession) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(mute_from, session, stage)
             await trio.sleep(0.05)
             reached.set()
 
-    async with fake_server(talk) as url:
+    async with open_fake_nats(talk) as url:
         source, _ = make_source(url)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(source.run)
@@ -502,13 +424,17 @@ async def test_it_can_be_cancelled_at_every_await(stage: str) -> None:
 
 
 @pytest.mark.parametrize("milliseconds", range(0, 20, 2))
-async def test_it_can_be_cancelled_at_any_time(
+async def test_the_source_can_be_cancelled_at_any_time(
     nats_server: MistreatedServer, milliseconds: int
 ) -> None:
-    """A deadline in the middle of whatever it does then."""
+    """A cancelled source ends at once at every moment of its connection, and leaves no task."""
     source, _ = make_source(nats_server)
-    with trio.fail_after(5), trio.move_on_after(milliseconds / 1000):
+    tasks = trio.lowlevel.current_statistics().tasks_living
+    with trio.move_on_after(milliseconds / 1000) as scope:
         await source.run()
+    assert scope.cancelled_caught
+    assert trio.current_time() - scope.deadline < 2  # both of its own deadlines are shorter
+    assert trio.lowlevel.current_statistics().tasks_living == tasks
 
 
 @pytest.mark.parametrize(
@@ -522,29 +448,29 @@ async def test_it_can_be_cancelled_at_any_time(
         "MSG a b c",
     ],
 )
-async def test_a_server_that_talks_nonsense_is_left(words: str) -> None:
-    """What it says ends the connection, not the process; nor does it wait for ever."""
+async def test_a_server_that_sends_nonsense_is_left(words: str) -> None:
+    """Nonsense ends the connection, and neither the process nor the source hangs."""
 
-    async def talk(session: Session) -> None:
+    async def talk(session: FakeNatsSession) -> None:
         await session.greet()
         await session.say(words)
         await trio.sleep_forever()
 
-    async with fake_server(talk) as url:
+    async with open_fake_nats(talk) as url:
         source, _ = make_source(url, ping_interval=0.1)
         with trio.fail_after(10), pytest.raises(SourceUnavailable):
             await source.run()
 
 
-async def test_the_password_is_in_no_sentence() -> None:
-    """A server could repeat it, and nats-py would pass that on."""
+async def test_the_password_is_in_no_message() -> None:
+    """A password that the server repeats is removed, since nats-py passes its words on."""
 
-    async def talk(session: Session) -> None:
+    async def talk(session: FakeNatsSession) -> None:
         await session.inform(auth_required=True)
         await session.hear(b"PING\r\n")
         await session.say(f"-ERR 'I do not like \x1b[1m {SECRET.lower()}'")
 
-    async with fake_server(talk) as url:
+    async with open_fake_nats(talk) as url:
         address = url.removeprefix("nats://")
         source, hub = make_source(f"nats://user:{SECRET}@{address}")
         with pytest.raises(SourceUnavailable) as caught:
@@ -555,56 +481,27 @@ async def test_the_password_is_in_no_sentence() -> None:
     assert "\x1b" not in said
 
 
-async def test_a_tls_address_never_sends_the_password_in_the_clear() -> None:
-    """The server says, unencrypted, whether it wants TLS; somebody between may say that."""
+async def test_the_password_is_never_sent_unencrypted_to_a_tls_address() -> None:
+    """An attacker may change the server's first line, which is unencrypted, and deny TLS."""
     heard = bytearray()
 
-    async def talk(session: Session) -> None:
+    async def talk(session: FakeNatsSession) -> None:
         await session.inform(auth_required=True)
         async for chunk in session.stream:
             heard.extend(chunk)
 
-    async with fake_server(talk) as url:
+    async with open_fake_nats(talk) as url:
         source, _ = make_source(url.replace("nats://", "tls://"))
         with pytest.raises(SourceUnavailable, match="offers no TLS"):
             await source.run()
     assert SECRET.encode() not in heard
 
 
-async def test_nats_py_still_sends_the_password_in_the_clear() -> None:
-    """Once this fails, `_connect_command` need not be overridden any more."""
-    # Here, since the source's import of it has kept its warnings quiet.
-    import trio_asyncio  # type: ignore[import-untyped] # it has no types
-
-    heard = bytearray()
-
-    async def talk(session: Session) -> None:
-        await session.inform(auth_required=True)
-        await session.hear(b'"pass": "')
-        heard.extend(session.received)
-
-    async with fake_server(talk) as url, trio_asyncio.open_loop():
-        client = Client()
-        with trio.move_on_after(5):
-            await trio_asyncio.aio_as_trio(client.connect)(
-                url.replace("nats://", "tls://"),
-                user="acme",
-                password=SECRET,
-                allow_reconnect=False,
-                error_cb=ignore,
-            )
-    assert heard.startswith(SECRET.encode())
-
-
-async def ignore(error: Exception) -> None:
-    pass
-
-
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that nobody vouches for, and its key."""
+    """A self-signed certificate for 127.0.0.1, and its key."""
     if not shutil.which("openssl"):
-        pytest.skip("there is no openssl to make a certificate with")
+        pytest.skip("openssl, which makes the certificate, is not installed")
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
     subprocess.run(
@@ -628,7 +525,7 @@ async def test_tls_works_and_its_errors_are_explained(
     certificate: tuple[Path, Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A certificate that nobody vouches for is refused; one that somebody does is fine."""
+    """An untrusted certificate is refused; a trusted one is accepted."""
     cert_file, key_file = map(str, certificate)
     nats_server.settings["tls"] = {"cert_file": cert_file, "key_file": key_file}
     await nats_server.restart()
@@ -646,23 +543,23 @@ async def test_tls_works_and_its_errors_are_explained(
 
 
 class CountedInbox(Inbox):
-    """Shows when everything has arrived."""
+    """An inbox that counts the messages that have arrived."""
 
     arrived = 0
 
-    def put(self, subject: bytes, reply: bytes, payload: bytes, headers: bytes) -> None:
-        super().put(subject, reply, payload, headers)
+    def append(self, subject: bytes, reply: bytes, payload: bytes, headers: bytes) -> None:
+        super().append(subject, reply, payload, headers)
         self.arrived += 1
 
 
 class StuckHub(Recorder):
-    """Takes the first lines, and then no more until it is told to."""
+    """A sink whose first `publish` waits until `go_on` is set."""
 
     def __init__(self) -> None:
         super().__init__()
         self.go_on = trio.Event()
 
-    async def publish(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
+    async def publish(self, entries: Sequence[LogEntry]) -> None:
         await super().publish(entries)
         await self.go_on.wait()
 
@@ -679,27 +576,27 @@ class StuckHub(Recorder):
             self.entries.append(LogEntry("", "the gap", "system"))
 
 
-async def test_what_had_arrived_is_fed_when_it_is_cancelled(
+async def test_a_cancelled_source_publishes_the_lines_that_had_arrived(
     nats_server: MistreatedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sources stop first; the readers still get what was queued."""
+    """Sources are cancelled first at the end of the service, and readers lose no queued line."""
     inbox = CountedInbox()
     monkeypatch.setattr("natstream.nats.source.Inbox", lambda: inbox)
     hub = StuckHub()
     source, _ = make_source(nats_server, hub=hub)
     async with trio.open_nursery() as nursery:
         await nursery.start(source.run)
-        await nats_server.publish(SUBJECT, payloads(range(5_000)))
+        await nats_server.publish(SUBJECT, payloads(0, 5_000))
         await until(lambda: inbox.arrived == 5_000)
         nursery.cancel_scope.cancel()
         hub.go_on.set()
     assert hub.messages == [str(number) for number in range(5_000)]
 
 
-async def test_what_is_not_fed_in_time_is_counted_as_lost(
+async def test_lines_that_are_not_published_in_time_count_as_lost(
     nats_server: MistreatedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Closing must end; what it gives up is told like every loss."""
+    """The grace ends, and the lines that remain are announced as a gap with their number."""
     inbox = CountedInbox()
     monkeypatch.setattr("natstream.nats.source.Inbox", lambda: inbox)
     hub = StuckHub()
@@ -707,7 +604,7 @@ async def test_what_is_not_fed_in_time_is_counted_as_lost(
     source.grace = 0
     async with trio.open_nursery() as nursery:
         await nursery.start(source.run)
-        await nats_server.publish(SUBJECT, payloads(range(5_000)))
+        await nats_server.publish(SUBJECT, payloads(0, 5_000))
         await until(lambda: inbox.arrived == 5_000)
         nursery.cancel_scope.cancel()
         hub.go_on.set()
@@ -715,10 +612,10 @@ async def test_what_is_not_fed_in_time_is_counted_as_lost(
     assert [gap.missed for gap in hub.gaps] == [source.status.lost]
 
 
-async def test_what_does_not_fit_is_counted_and_announced_in_its_place(
+async def test_lines_that_do_not_fit_are_announced_where_they_are_missing(
     nats_server: MistreatedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One notice with the exact number, where the lines are missing."""
+    """Readers get one notice with the exact number, at the place of the missing lines."""
     inbox = CountedInbox(max_messages=700)
     monkeypatch.setattr("natstream.nats.source.Inbox", lambda: inbox)
     hub = StuckHub()
@@ -727,7 +624,7 @@ async def test_what_does_not_fit_is_counted_and_announced_in_its_place(
         await is_up(source)
         await nats_server.publish(SUBJECT, [payload("first")])
         await until(lambda: hub.entries)
-        await nats_server.publish(SUBJECT, payloads(range(1_000)))
+        await nats_server.publish(SUBJECT, payloads(0, 1_000))
         await until(lambda: inbox.arrived == 1_001)
         hub.go_on.set()
         await until(lambda: hub.gaps)
@@ -737,10 +634,10 @@ async def test_what_does_not_fit_is_counted_and_announced_in_its_place(
     assert hub.messages == ["first", *map(str, range(700)), "the gap", "last"]
 
 
-async def test_a_bug_of_ours_costs_one_run_and_is_told_in_its_place(
+async def test_a_bug_in_parsing_loses_one_run_and_is_announced_there(
     nats_server: MistreatedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What waited behind it is still fed, and then come the lines of the next connection."""
+    """Lines that waited behind the lost run are published, then those of the next connection."""
 
     def parse(subject: str, payload: bytes) -> LogEntry:
         entry = parse_nats(subject, payload)
@@ -757,7 +654,7 @@ async def test_a_bug_of_ours_costs_one_run_and_is_told_in_its_place(
         await is_up(source)
         await nats_server.publish(SUBJECT, [payload("first")])
         await until(lambda: hub.entries)
-        await nats_server.publish(SUBJECT, payloads(range(1_600)))
+        await nats_server.publish(SUBJECT, payloads(0, 1_600))
         await until(lambda: inbox.arrived == 1_601)
         hub.go_on.set()
         await until(lambda: source.status.restarts)
@@ -773,50 +670,8 @@ async def test_a_bug_of_ours_costs_one_run_and_is_told_in_its_place(
     ]
 
 
-# --- the inbox -------------------------------------------------------------------------------
-
-
-def test_the_inbox_gives_runs_of_a_bounded_size() -> None:
-    """So that nobody waits for the parsing of one."""
-    inbox = Inbox()
-    for number in range(1_200):
-        inbox.put(b"s", b"", b"%d" % number, b"")
-    assert [len(inbox.take()) for _ in range(4)] == [500, 500, 200, 0]
-    for _ in range(3):
-        inbox.put(b"s", b"", bytes(512 * 1024), b"")
-    assert [len(inbox.take()) for _ in range(4)] == [1, 1, 1, 0]
-
-
-def test_the_inbox_is_bounded_in_bytes_too() -> None:
-    """A few large messages fill it as well as many small ones."""
-    inbox = Inbox(max_bytes=1_000)
-    for _ in range(20):
-        inbox.put(b"s", b"", bytes(100), b"")
-    assert len(inbox.take()) == 10
-    gap = inbox.take_hole()
-    assert gap is not None
-    assert gap.missed == 10
-    inbox.put(b"s", b"", b"there is room again", b"")
-    assert len(inbox.take()) == 1
-    assert inbox.take_hole() is None
-
-
-def test_a_hole_stays_open_until_it_is_reached() -> None:
-    """One hole of many lines rather than many small ones; nothing passes it."""
-    inbox = Inbox(max_messages=1_000)
-    for number in range(1_001):
-        inbox.put(b"s", b"", b"%d" % number, b"")
-    assert len(inbox.take()) == 500
-    inbox.put(b"s", b"", b"there would be room for this", b"")
-    assert inbox.take_hole() is None
-    assert len(inbox.take()) == 500
-    gap = inbox.take_hole()
-    assert gap is not None
-    assert gap.missed == 2
-
-
-def test_importing_it_warns_of_nothing() -> None:
-    """trio-asyncio does, on Python 3.12 and 3.13."""
+def test_importing_the_source_warns_of_nothing() -> None:
+    """Users see no warning of trio-asyncio, whose import warns on Python 3.12 and 3.13."""
     subprocess.run(
         [sys.executable, "-W", "error", "-c", "import natstream.nats.source"], check=True
     )

@@ -1,4 +1,4 @@
-"""What clients may use: at each limit an answer, and others are served."""
+"""The limits of what clients may use: each has an answer, and other clients are served."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from unittest.mock import Mock
 
 import httpx
@@ -17,12 +18,14 @@ import pytest
 import trio
 import trio.testing
 from tests.support.closed import bearer, closed_service, grant_text
-from tests.support.processes import free_port
-from tests.support.service import PATIENCE, RunningService, open_service
-from tests.support.web_server import open_server, receive_all, receive_until, until
+from tests.support.loopback import free_port
+from tests.support.service import RunningService, open_service
+from tests.support.waiting import PATIENCE, until
+from tests.support.web_server import open_server, receive_all, receive_until
 
 from natstream.config.process import share_files, tune_process
 from natstream.config.settings import Settings
+from natstream.drain.server import DrainLimits
 from natstream.errors import TooManyReaders
 from natstream.server.connection import Limits
 from natstream.web.auth import COOKIE
@@ -32,8 +35,8 @@ from natstream.web.reader_quota import ReaderQuota
 # --- connections ------------------------------------------------------------------------------
 
 
-async def test_past_the_limit_the_connection_goes_that_was_idle_for_longest() -> None:
-    """Those that are asked something stay, and the newcomer is answered."""
+async def test_past_the_limit_the_connection_is_closed_that_was_idle_for_longest() -> None:
+    """The connection that was idle for longest is closed, and the new client is served."""
     async with open_server(limits=Limits(max_connections=3)) as server:
         reader = await server.get("/stream")
         await receive_until(reader, b"hello")
@@ -52,8 +55,8 @@ async def test_past_the_limit_the_connection_goes_that_was_idle_for_longest() ->
         await receive_until(reader, b"goodbye")
 
 
-async def test_where_none_is_idle_the_newest_is_told_to_come_again() -> None:
-    """503 with `Retry-After`; once somebody has gone there is room."""
+async def test_where_none_is_idle_the_new_client_is_told_to_come_again() -> None:
+    """The new client gets a 503 with `Retry-After`, and is served once a reader has gone."""
     async with open_server(limits=Limits(max_connections=2)) as server:
         readers = [await server.get("/stream") for _ in range(2)]
         for reader in readers:
@@ -67,7 +70,7 @@ async def test_where_none_is_idle_the_newest_is_told_to_come_again() -> None:
 
 
 async def test_idle_connections_and_garbage_leave_nothing_behind() -> None:
-    """Whoever comes in after many others have come and gone is served."""
+    """A client is served after many idle clients and clients that sent garbage."""
     async with open_server(limits=Limits(max_connections=5)) as server:
         for _ in range(100):
             await server.connect()
@@ -76,46 +79,47 @@ async def test_idle_connections_and_garbage_leave_nothing_behind() -> None:
 
 
 @pytest.mark.parametrize("files", [150, 1_024, 6_500, 10**6, resource.RLIM_INFINITY])
-@pytest.mark.parametrize("variables", [{}, {"NATSTREAM_MAX_CONNECTIONS": "100000"}])
+@pytest.mark.parametrize("variables", [{}, {"NATSTREAM_MAX_READERS": "100000"}])
 def test_listeners_together_leave_files_for_the_rest(
     files: int, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A tenth of them, and a hundred where there are enough, for sources, journal and files."""
+    """The listeners leave a tenth of the open files, or 200, for sources, journal and files."""
     settings = Settings.from_environ({"NATSTREAM_SOURCES": "drain", **variables})
     monkeypatch.setattr(resource, "getrlimit", lambda which: (files, files))
     shares = share_files(settings)
     assert min(shares.page, shares.drain, shares.metrics) > 0
     if files > 10**5 * 2 or files == resource.RLIM_INFINITY:
-        assert shares.page == (100_000 if variables else settings.max_readers + 300)
+        assert shares.page == settings.max_readers + 300
     else:
         assert shares.page + shares.drain + shares.metrics <= files - min(200, files // 10)
 
 
 @pytest.mark.parametrize(
-    ("connections", "hard", "named"),
+    ("readers", "hard", "named"),
     [
-        (None, 6_500, ""),
-        (None, 6_499, "NATSTREAM_MAX_READERS is 5,000"),
-        (20_000, 21_200, ""),
-        (20_000, 21_199, "NATSTREAM_MAX_CONNECTIONS is 20,000"),
+        (5_000, 6_500, ""),
+        (5_000, 6_499, "NATSTREAM_MAX_READERS is 5,000"),
+        (20_000, 21_500, ""),
+        (20_000, 21_499, "NATSTREAM_MAX_READERS is 20,000"),
     ],
 )
 def test_the_limit_of_open_files_is_raised_or_there_is_a_warning(
-    connections: int | None, hard: int, named: str, monkeypatch: pytest.MonkeyPatch
+    readers: int, hard: int, named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For as many connections as are wanted; the warning names the setting that is too large."""
+    """The limit is raised for all readers, or a warning names the setting that is too large."""
     raised: list[tuple[int, int]] = []
-    monkeypatch.setattr("natstream.config.process.gc", Mock())  # this process's own stays as it is
+    # So that the collector of this process stays as it is.
+    monkeypatch.setattr("natstream.config.process.gc", Mock())
     monkeypatch.setattr(resource, "getrlimit", lambda which: (256, hard))
     monkeypatch.setattr(resource, "setrlimit", lambda which, limits: raised.append(limits))
-    warning = tune_process(5_000, connections)
+    warning = tune_process(readers)
     assert raised == [(hard, hard)]
     assert (warning is None) if not named else (warning and named in warning)
 
 
 @contextmanager
 def few_files(files: int) -> Iterator[tuple[int, int]]:
-    """A service that may open so few files; the ports of its page and its drain."""
+    """Run a service that may open `files` files, and return the ports of its page and drain."""
     page, drain = free_port(), free_port()
     environ = {
         name: value
@@ -138,7 +142,7 @@ def few_files(files: int) -> Iterator[tuple[int, int]]:
 
 
 async def test_a_process_with_few_files_still_answers_when_connections_fill_it() -> None:
-    """Idle ones at the page's port and the drain's, more than the process may have files."""
+    """Both ports answer although more idle clients connect than the process may have files."""
     with few_files(150) as ports:
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(httpx.AsyncClient(timeout=PATIENCE))
@@ -173,7 +177,7 @@ async def connect(service: RunningService) -> trio.SocketStream:
 
 
 async def drain_of(service: RunningService) -> str:
-    """Where its drain listens, as it says."""
+    """Return the address on which the drain of the service listens."""
     await service.state("drain", "up")
     found = re.search(
         r"http://127\.0\.0\.1:\d+", service.service.core.health.sources["drain"].detail
@@ -182,26 +186,30 @@ async def drain_of(service: RunningService) -> str:
     return found[0]
 
 
-async def test_the_number_of_connections_is_a_setting() -> None:
-    """One more than ten readers is told 503."""
-    async with open_service(NATSTREAM_MAX_CONNECTIONS="10") as service, AsyncExitStack() as stack:
+async def test_the_number_of_connections_follows_from_the_number_of_readers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A service for ten readers, without any spare connection, refuses the eleventh connection."""
+    monkeypatch.setattr("natstream.config.process.SPARE_CONNECTIONS", 0)
+    async with open_service(NATSTREAM_MAX_READERS="10") as service, AsyncExitStack() as stack:
         for _ in range(10):
             await stack.enter_async_context(service.stream())
         assert (await service.get("/healthz")).status_code == 503
 
 
-async def test_the_size_of_a_head_is_a_setting() -> None:
-    """Whether larger than usual, or smaller; also in HTTP/2's own words."""
-    for limit, status in (("8192", 431), ("65536", 200)):
-        async with open_service(NATSTREAM_MAX_HEADER=limit) as service:
-            answer = await service.get("/healthz", headers={"X": "a" * 30_000})
+async def test_a_head_may_have_16_kib() -> None:
+    """The service answers a larger head with 431."""
+    async with open_service() as service:
+        for size, status in ((15_000, 200), (17_000, 431)):
+            answer = await service.get("/healthz", headers={"X": "a" * size})
             assert answer.status_code == status
 
 
-async def test_the_time_for_a_head_is_a_setting() -> None:
-    """Who sends nothing is let go."""
+async def test_a_client_that_sends_no_head_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service uses the server's time limit for a head, which is shortened here."""
+    monkeypatch.setattr("natstream.supervisor.Limits", partial(Limits, header_timeout=0.2))
     async with (
-        open_service(NATSTREAM_HEADER_TIMEOUT="0.2") as service,
+        open_service() as service,
         await connect(service) as stream,
     ):
         with trio.fail_after(5):
@@ -209,7 +217,7 @@ async def test_the_time_for_a_head_is_a_setting() -> None:
 
 
 async def test_the_size_of_a_drains_body_is_a_setting() -> None:
-    """413 past it."""
+    """A body that is larger than `NATSTREAM_DRAIN_MAX_BODY` gets a 413."""
     async with open_service(NATSTREAM_DRAIN_MAX_BODY="2_000") as service:
         drain = await drain_of(service)
         for size, status in ((1_000, 200), (3_000, 413)):
@@ -217,9 +225,11 @@ async def test_the_size_of_a_drains_body_is_a_setting() -> None:
             assert answer.status_code == status
 
 
-async def test_the_number_of_a_drains_requests_is_a_setting() -> None:
-    """503 past it, while others are in the making."""
-    async with open_service(NATSTREAM_DRAIN_MAX_REQUESTS="2") as service:
+async def test_the_number_of_a_drains_requests_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drain that reads as many bodies as it may answers the next request with 503."""
+    limits = partial(DrainLimits, max_requests=2)
+    monkeypatch.setattr("natstream.drain.server.DrainLimits", limits)
+    async with open_service() as service:
         drain = await drain_of(service)
         statistics = service.service.core.metrics.drain
         assert statistics is not None
@@ -233,11 +243,14 @@ async def test_the_number_of_a_drains_requests_is_a_setting() -> None:
             assert (await service.client.post(drain, content=b"x")).status_code == 503
 
 
-# --- readers' places --------------------------------------------------------------------------
+# --- the quota of a link and of an address ----------------------------------------------------
 
 
-async def test_one_link_cannot_take_every_place() -> None:
-    """Half of them; the owner gets in, another link does, and a place that is left is free."""
+async def test_one_link_cannot_hold_the_whole_quota() -> None:
+    """A link may hold half of the quota; the owner and another link are still let in.
+
+    When a reader of the link leaves, the link may have another reader.
+    """
     link, other = grant_text(("app", "web")), grant_text(("app", "api"))
     async with closed_service(NATSTREAM_MAX_READERS="5") as service, AsyncExitStack() as stack:
         first = await stack.enter_async_context(AsyncExitStack())
@@ -259,8 +272,8 @@ async def test_one_link_cannot_take_every_place() -> None:
         await stack.enter_async_context(service.stream(headers=bearer(link)))
 
 
-async def test_one_address_cannot_take_every_place_where_it_is_known() -> None:
-    """Of IPv6, with all of its /64; where no header is trusted, nobody is told apart."""
+async def test_one_known_address_cannot_hold_the_whole_quota() -> None:
+    """An address of IPv6 counts with its /64; without a trusted header, no address counts."""
     for variables, status in (({"NATSTREAM_CLIENT_HEADER": "Fly-Client-IP"}, 503), ({}, 200)):
         async with (
             open_service(NATSTREAM_MAX_READERS="4", **variables) as service,
@@ -277,19 +290,19 @@ async def test_one_address_cannot_take_every_place_where_it_is_known() -> None:
                 assert "address" in answer.text if expected == 503 else True
 
 
-def test_places_that_are_left_take_no_memory() -> None:
-    """Links and addresses come without an end."""
-    places = ReaderQuota(10)
+def test_a_quota_that_is_no_longer_used_takes_no_memory() -> None:
+    """The quota forgets links and addresses without readers, since there is no end of new ones."""
+    quota = ReaderQuota(10)
     grant = Grant(time.time() + 60, (("app", "web"),))
-    with places.take(grant, "192.0.2.1"), places.take(grant, "192.0.2.2"):
-        assert len(places._taken) == 3
-    assert not places._taken
+    with quota.reserve(grant, "192.0.2.1"), quota.reserve(grant, "192.0.2.2"):
+        assert len(quota._readers) == 3
+    assert not quota._readers
 
 
-def test_the_last_place_of_a_link_is_given_once() -> None:
-    """Also to those who were let through together, before one of them took it."""
-    places = ReaderQuota(2)
+def test_the_last_reader_of_a_quota_is_reserved_once() -> None:
+    """A second reader is refused even if both passed the check before either reserved."""
+    quota = ReaderQuota(2)
     grant = Grant(time.time() + 60, (("app", "web"),))
-    places.check(grant, "")
-    with places.take(grant, ""), pytest.raises(TooManyReaders), places.take(grant, ""):
+    quota.check(grant, "")
+    with quota.reserve(grant, ""), pytest.raises(TooManyReaders), quota.reserve(grant, ""):
         pass

@@ -13,28 +13,29 @@ import attrs
 import httpx
 import trio
 from tests.support.closed import TOKEN, bearer, cookie_of, grant_text
-from tests.support.journal_server import JournalServer, until
-from tests.support.processes import free_port
-from tests.support.service import PATIENCE, Stream
+from tests.support.journal_server import JournalServer
+from tests.support.loopback import free_port
+from tests.support.service import Stream
+from tests.support.waiting import PATIENCE, until
 
 from natstream.config.listening import listen
 from natstream.config.settings import Bind
 
-# Of so many connections, the kernel gives all to one process in one of 2^40 cases.
+# The kernel gives all of so many connections to one process in one of 2^40 cases.
 MANY = 40
 
 
 @attrs.define
 class Process:
-    """One of those that share a port."""
+    """One of the processes that share a port."""
 
     process: subprocess.Popen[bytes]
     metrics: str
-    """Its own address."""
+    """The address of this process's own metrics."""
     client: httpx.AsyncClient
 
     async def figure(self, name: str) -> float:
-        """One of its metrics."""
+        """Return one of the metrics of this process."""
         text = (await self.client.get(f"http://{self.metrics}/metrics")).text
         found = re.search(rf"^natstream_{re.escape(name)} (\S+)$", text, re.MULTILINE)
         assert found, name
@@ -72,11 +73,11 @@ class Shared:
     processes: list[Process]
     client: httpx.AsyncClient
     environ: dict[str, str]
-    """Of the first."""
+    """The environment of the first process."""
 
     @asynccontextmanager
     async def streams(self, headers: Mapping[str, str]) -> AsyncIterator[list[Stream]]:
-        """Many readers, each over a connection of its own."""
+        """Open many readers, each over a connection of its own."""
         async with AsyncExitStack() as stack:
             streams = []
             for _ in range(MANY):
@@ -84,14 +85,14 @@ class Shared:
                     self.client.stream("GET", f"{self.url}/api/logs", headers=dict(headers))
                 )
                 assert response.status_code == 200
-                streams.append(Stream(response, response.aiter_lines()))
+                streams.append(Stream(response))
             yield streams
 
     async def figures(self, name: str) -> list[float]:
         return [await process.figure(name) for process in self.processes]
 
     async def readers(self, count: int) -> list[float]:
-        """Wait until they have so many together; how many each has."""
+        """Wait until the processes have `count` readers together. Return how many each has."""
 
         async def are_so_many() -> bool:
             return sum(await self.figures("readers")) == count
@@ -124,7 +125,7 @@ async def open_shared(journal: JournalServer) -> AsyncIterator[Shared]:
 
 
 async def test_two_processes_share_the_ports_of_the_page_and_of_the_drain() -> None:
-    """Both get readers and senders; who reads at one gets what was sent to the other, once."""
+    """Both processes get readers and senders, and each reader gets the lines of both, once."""
     async with (
         JournalServer.run() as journal,
         open_shared(journal) as shared,
@@ -136,15 +137,15 @@ async def test_two_processes_share_the_ports_of_the_page_and_of_the_drain() -> N
             body = {"instance": "m1", "message": message}
             answer = await shared.client.post(shared.drain, json=body)
             assert answer.json()["accepted"] == 1
-        taken = await shared.figures('source_lines_total{source="drain"}')
-        assert sum(taken) == MANY
-        assert min(taken) > 0
+        accepted = await shared.figures('source_lines_total{source="drain"}')
+        assert sum(accepted) == MANY
+        assert min(accepted) > 0
         for stream in streams:
             assert [event.message for event in await stream.lines(MANY)] == sent
 
 
-async def test_what_one_process_has_signed_is_good_at_the_other() -> None:
-    """The cookie of a login, and a link."""
+async def test_a_signature_of_one_process_is_good_at_the_other() -> None:
+    """A login's cookie and a link that one process has signed let a reader in at both."""
     async with JournalServer.run() as journal, open_shared(journal) as shared:
         response = await shared.client.post(f"{shared.url}/api/login", json={"token": TOKEN})
         shared.client.cookies.clear()
@@ -156,7 +157,7 @@ async def test_what_one_process_has_signed_is_good_at_the_other() -> None:
 
 
 async def test_readers_come_to_the_process_that_is_left() -> None:
-    """The kernel gives nothing to one that has been killed."""
+    """The kernel gives no connection to a process that was killed."""
     async with JournalServer.run() as journal, open_shared(journal) as shared:
         killed, _ = shared.processes
         killed.process.kill()
@@ -167,7 +168,7 @@ async def test_readers_come_to_the_process_that_is_left() -> None:
 
 
 async def refused(environ: Mapping[str, str]) -> str:
-    """What `natstream serve` says that ends at once."""
+    """Run a `natstream serve` that ends at once, and return what it says."""
     with trio.fail_after(PATIENCE):
         done = await trio.run_process(
             SERVE, env=dict(environ), check=False, capture_stderr=True, capture_stdout=True
@@ -176,8 +177,8 @@ async def refused(environ: Mapping[str, str]) -> str:
     return done.stderr.decode().strip()
 
 
-async def test_who_cannot_share_is_told_in_one_sentence() -> None:
-    """A process that was not told to; and one with the metrics' address of another."""
+async def test_a_process_that_cannot_share_says_so_in_one_sentence() -> None:
+    """A process that may not share ends, and so does one with another's address for metrics."""
     async with JournalServer.run() as journal, open_shared(journal) as shared:
         own = {"NATSTREAM_METRICS_BIND": "127.0.0.1:0"}
         page, metrics = (shared.environ[f"NATSTREAM_{name}BIND"] for name in ("", "METRICS_"))
@@ -193,8 +194,8 @@ async def test_who_cannot_share_is_told_in_one_sentence() -> None:
         )
 
 
-async def test_one_that_shares_cannot_join_one_that_does_not() -> None:
-    """It says what the other one lacks; before that, what it lacks itself."""
+async def test_a_process_that_shares_cannot_join_one_that_does_not() -> None:
+    """The process says what it lacks itself, and then what the other process lacks."""
     alone = {
         "PATH": os.environ.get("PATH", os.defpath),
         "NATSTREAM_SOURCES": "drain",

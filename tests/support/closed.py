@@ -1,4 +1,8 @@
-"""A service that wants a token, and what its readers show."""
+"""A service that requires a token, and the credentials of its readers.
+
+`closed_service()` runs it and fails the test if it logs an error, because no request may cause one.
+The other functions make what a request shows: a token, a signed grant, or a cookie.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +23,18 @@ TOKEN = "a-token-for-the-tests"
 
 
 def bearer(text: str = TOKEN) -> dict[str, str]:
-    """The header that shows a token, or a signed grant."""
+    """Return the header for a token or a signed grant."""
     return {"Authorization": f"Bearer {text}"}
 
 
 def grant_text(*query: tuple[str, str], seconds: float = 60, token: str = TOKEN) -> str:
-    """A grant as `natstream link` signs it."""
+    """Return a grant as `natstream link` signs it."""
     return keyring(token).sign(Grant(time.time() + seconds, query), token)
 
 
 @cache
 def keyring(token: str = TOKEN) -> Keyring:
-    """The keys of one token: they are made slowly on purpose."""
+    """Return the keys of one token; they are kept because making them is slow on purpose."""
     return Keyring([token])
 
 
@@ -38,7 +42,7 @@ def keyring(token: str = TOKEN) -> Keyring:
 async def closed_service(
     *, may_fail: bool = False, **environ: Any
 ) -> AsyncIterator[RunningService]:
-    """A service of drains that wants a token, and logs no error whatever is asked of it."""
+    """Run a service with a drain that requires a token and, unless it `may_fail`, logs no error."""
     errors = _Errors(logging.ERROR)
     logging.getLogger().addHandler(errors)
     try:
@@ -60,13 +64,13 @@ class _Errors(logging.Handler):
 
 
 async def log_in(service: RunningService, **options: Any) -> httpx.Response:
-    """`POST /api/login` with the token, or with what `options` say."""
+    """Send `POST /api/login` with the token; `options` of httpx replace it."""
     options = {"json": {"token": TOKEN}} | options
     return await service.client.post(f"{service.url}/api/login", **options)
 
 
 def cookie_of(response: httpx.Response) -> dict[str, str]:
-    """The header that shows a response's cookie; httpx keeps secure ones from plain HTTP."""
+    """Return the header for a response's cookie, since httpx sends no secure one over HTTP."""
     name, _, value = response.headers["Set-Cookie"].partition(";")[0].partition("=")
     assert name == COOKIE
     return {"Cookie": f"{name}={value}"}

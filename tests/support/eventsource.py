@@ -1,4 +1,8 @@
-"""Readers that come back with the id they saw last, as a browser's EventSource does."""
+"""Readers that reconnect and resume after the last event id, as a browser's EventSource does.
+
+`open_readers()` lets them read until the end of a block. Each keeps every line, notice and gap that
+it got, so that a test can tell whether a line was lost or came twice.
+"""
 
 from __future__ import annotations
 
@@ -9,37 +13,38 @@ from typing import Any
 
 import attrs
 import trio
-from benchmarks.soak.lines import Event, EventStream
-from tests.support.journal_server import until
+from tests.support.event_stream import Event, EventStream
+from tests.support.waiting import until
 
 __all__ = ["Reader", "open_readers"]
 
-# An EventSource waits a second or more, since it is seldom the only one.
+# An EventSource waits for a second or more, but a test should not.
 RETRY = 0.02
 
 
 @attrs.define
 class Reader:
-    """What somebody has on the screen who never closes the page."""
+    """One reader, over all its connections."""
 
     ports: Sequence[int]
-    """Of the processes that it may reach, on loopback; it comes to any of them."""
+    """Ports of the processes among which each connection chooses at random."""
     query: str = ""
-    """What it asks for, beside its place."""
+    """Parameters of the request."""
     id: str = ""
+    """The last event id, from which it resumes."""
     lines: list[str] = attrs.field(factory=list)
-    """The messages of the lines that it has got."""
+    """Messages of the lines, in the order of their arrival."""
     ids: list[str] = attrs.field(factory=list)
-    """Theirs."""
+    """Event ids of the lines."""
     persistent: list[bool] = attrs.field(factory=list)
-    """Whether each was said to be stored."""
+    """Whether each line was marked as stored."""
     notices: list[str] = attrs.field(factory=list)
     gaps: list[dict[str, Any]] = attrs.field(factory=list)
     connections: int = 0
     _connection: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
     async def run(self) -> None:
-        """Read for ever."""
+        """Read until cancelled, and reconnect whenever the response ends."""
         while True:
             port = random.choice(self.ports)
             with (
@@ -55,12 +60,12 @@ class Reader:
         self.connections += 1
         while True:
             for event in received:
-                self._take(event)
-            # Of an id alone, too.
+                self._keep(event)
+            # An id may also come without an event.
             self.id = events.id
             received = await events.receive()
 
-    def _take(self, event: Event) -> None:
+    def _keep(self, event: Event) -> None:
         if "app" in event.data:
             self.lines.append(event.data["message"])
             self.ids.append(event.id)
@@ -72,15 +77,15 @@ class Reader:
 
     @property
     def numbers(self) -> list[int]:
-        """The lines' numbers, from their ids."""
+        """The numbers of the lines, from their event ids."""
         return [int(id.split("-")[2]) for id in self.ids]
 
     def hop(self) -> None:
-        """Be cut, wherever it is just now."""
+        """Cut the connection at whatever point it is, so that the reader reconnects."""
         self._connection.cancel()
 
     async def has(self, *lines: str) -> None:
-        """Wait until it has got these."""
+        """Wait until it has these lines."""
         wanted = set(lines)
         seen = 0
 
@@ -98,7 +103,7 @@ class Reader:
 
 @asynccontextmanager
 async def open_readers(*readers: Reader) -> AsyncIterator[None]:
-    """Let them read until the end of the block; it begins once each is connected."""
+    """Let the readers read until the end of the block, which starts when all are connected."""
     async with trio.open_nursery() as nursery:
         for reader in readers:
             nursery.start_soon(reader.run)

@@ -1,4 +1,8 @@
-"""A service that misbehaves on demand: it speaks real HTTP with h11, and follows a script."""
+"""A log service that misbehaves on demand: it speaks real HTTP with h11, and follows a script.
+
+`open_fake_service()` answers each request with the next `Answer` of a script, and keeps the
+requests. `line()` and `notice()` make what the real service would send.
+"""
 
 from __future__ import annotations
 
@@ -22,35 +26,37 @@ ENTRY = LogEntry(
 
 
 def event_id(number: int) -> str:
-    """The event id of the entry `number`."""
+    """Return the event id of the entry with this number."""
     return f"1664310877252-abc-{number}"
 
 
 def line(number: int, message: str | None = None, **changes: Any) -> bytes:
-    """The entry `number` as the service sends it."""
+    """Return the entry with this number as the service sends it."""
     changes |= {"message": f"line {number}" if message is None else message}
     entry = attrs.evolve(ENTRY, unix_ns=1_664_310_877_252_000_000, **changes)
     return NDJSON.entry(entry, event_id(number))
 
 
 def notice(message: str = "Connected to log stream", *, place: str = "", **fields: Any) -> bytes:
-    """A notice as the service sends it."""
+    """Return a notice as the service sends it."""
     return NDJSON.notice(Notice(message, **fields), place)
 
 
 @attrs.frozen
 class Answer:
-    """What a request gets: whole lines, and then one of three ends."""
+    """The answer to one request: whole lines, and then one of three ends."""
 
     body: Sequence[bytes] = ()
     end: str = "stay"
-    """`stay` until the client goes, `end` the response as it should be, `cut` the connection."""
+    """`stay` until the client disconnects, `end` the response in order, or `cut` the connection."""
     status: int = 200
     headers: dict[str, str] = attrs.field(factory=dict)
 
 
 @attrs.frozen
 class Request:
+    """A request that the service has received."""
+
     path: str
     query: list[tuple[str, str]]
     headers: dict[str, str]
@@ -58,19 +64,20 @@ class Request:
 
 @attrs.define
 class FakeService:
-    """Gives each request the next answer of `script`; once that is over, 503."""
+    """Gives each request the next answer of `script`, and a 503 after the last."""
 
     script: list[Answer]
     requests: list[Request] = attrs.field(factory=list)
     port: int = 0
     gone: trio.Event = attrs.field(factory=trio.Event)
-    """Set once a client has closed a connection that was to `stay`."""
+    """Set when a client has closed a connection that was to `stay`."""
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     async def serve(self, stream: trio.SocketStream) -> None:
+        """Read one request and answer it."""
         connection = h11.Connection(h11.SERVER)
         try:
             while not isinstance(event := connection.next_event(), h11.Request):
@@ -82,11 +89,11 @@ class FakeService:
             headers = {name.decode(): value.decode() for name, value in event.headers}
             self.requests.append(Request(target.path, parse_qsl(target.query), headers))
             answer = self.script.pop(0) if self.script else Answer(status=503, end="end")
-            await self.answer(stream, connection, answer)
+            await self._answer(stream, connection, answer)
         except (trio.BrokenResourceError, h11.RemoteProtocolError):
             self.gone.set()
 
-    async def answer(
+    async def _answer(
         self, stream: trio.SocketStream, connection: h11.Connection, answer: Answer
     ) -> None:
         headers = {"Content-Type": "application/x-ndjson", "Connection": "close"} | answer.headers
@@ -104,7 +111,7 @@ class FakeService:
 
 @asynccontextmanager
 async def open_fake_service(*script: Answer) -> AsyncIterator[FakeService]:
-    """Run a service with this script on a free port of the loopback; no test takes 20 s with it."""
+    """Run a service with this script until the end of the block, for 20 s at the most."""
     service = FakeService([*script])
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:

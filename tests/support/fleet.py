@@ -1,4 +1,8 @@
-"""Several natstream processes over one journal, and numbered lines for them."""
+"""Several natstream processes over one journal, and numbered lines for them.
+
+`open_fleet()` runs the processes and fails the test if one of them logs an error. `Flow` publishes
+lines at a steady rate and remembers which, so that a test can compare them with what readers got.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,9 @@ from typing import Any
 
 import attrs
 import trio
-from benchmarks.soak.service import Service
 from tests.support.mistreated import MistreatedServer
-from tests.web.test_stream import payload
+from tests.support.payloads import payload
+from tests.support.service_process import ServiceProcess
 
 __all__ = ["Flow", "numbered", "numbers_by_machine", "open_fleet", "publish"]
 
@@ -18,12 +22,12 @@ MACHINES = 5
 
 
 def numbered(first: int, count: int) -> list[str]:
-    """Messages of some machines in turn: `<machine> <number>`."""
+    """Return messages `<machine> <number>`, of several machines in turn."""
     return [f"m{number % MACHINES} {number}" for number in range(first, first + count)]
 
 
 def numbers_by_machine(messages: Iterable[str]) -> dict[str, list[int]]:
-    """The numbers of such messages, in order."""
+    """Return the numbers of such messages in their order, by machine."""
     numbers: dict[str, list[int]] = {}
     for message in messages:
         machine, number = message.split()
@@ -32,7 +36,7 @@ def numbers_by_machine(messages: Iterable[str]) -> dict[str, list[int]]:
 
 
 async def publish(server: MistreatedServer, messages: Sequence[str]) -> None:
-    """Publish them, each on its machine's subject; returns when the server has them all."""
+    """Publish each message on its machine's subject; return when the server has them all."""
     async with server.publisher() as publisher:
         await publisher.publish(
             (f"logs.web.iad.{message.split()[0]}", payload(message)) for message in messages
@@ -41,7 +45,7 @@ async def publish(server: MistreatedServer, messages: Sequence[str]) -> None:
 
 @attrs.define
 class Flow:
-    """Lines that are published one after the other, at a steady rate."""
+    """Publishes numbered lines at a steady rate."""
 
     server: MistreatedServer
     rate: int = 1_000
@@ -49,14 +53,14 @@ class Flow:
     published: list[str] = attrs.field(factory=list)
 
     async def run(self) -> None:
-        """For ever. Cancelled, it has published all that it says."""
+        """Publish until cancelled; `published` is true also then."""
         while True:
             await trio.sleep(0.1)
             with trio.CancelScope(shield=True):
                 await self.publish(self.rate // 10)
 
     async def publish(self, count: int) -> None:
-        """So many more, at once."""
+        """Publish so many further lines at once."""
         self.published += (more := numbered(len(self.published), count))
         await publish(self.server, more)
 
@@ -64,14 +68,16 @@ class Flow:
 @asynccontextmanager
 async def open_fleet(
     journal: Any, *sources: MistreatedServer | None, **environ: str
-) -> AsyncIterator[list[Service]]:
-    """`natstream serve` for each of the sources, a NATS server or none; all ready.
+) -> AsyncIterator[list[ServiceProcess]]:
+    """Run one process for each source, a NATS server or None, until the end of the block.
 
-    None of them may complain of a bug.
+    The block starts when all are ready. The test fails if one of them has logged an error.
     """
     async with AsyncExitStack() as stack:
         fleet = [
-            await stack.enter_async_context(Service.open(source, **journal.environ, **environ))
+            await stack.enter_async_context(
+                ServiceProcess.open(source, **journal.environ, **environ)
+            )
             for source in sources
         ]
         for service in fleet:

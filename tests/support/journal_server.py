@@ -1,4 +1,7 @@
-"""Real nats-servers that keep streams, for tests: one, or a cluster of three on loopback."""
+"""Real nats-servers with JetStream, for journals: a single one, or a cluster of three on loopback.
+
+Both can be asked over JetStream's own API, so that a test sees the stored lines without natstream.
+"""
 
 from __future__ import annotations
 
@@ -8,41 +11,26 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any
 
 import attrs
-import trio
+from tests.support.loopback import free_port
 from tests.support.mistreated import MistreatedServer, authorization
-from tests.support.processes import free_port
+from tests.support.waiting import until
 
 from natstream.errors import SourceError
 from natstream.journal.jetstream import JetStream
 from natstream.nats.connection import Login, NatsConnection
 
-__all__ = ["PATIENCE", "USER", "Cluster", "JournalServer", "open_cluster", "run_node", "until"]
-
-PATIENCE = 30.0
-"""Seconds to wait for what should come in far less: a cluster elects leaders on a busy machine."""
+__all__ = ["USER", "Cluster", "JournalServer", "open_cluster", "run_node"]
 
 USER = {"user": "journal", "password": "of-the-journal"}
 
 
-async def until(state: Any, patience: float = PATIENCE) -> None:
-    """Wait until `state()` is true; it may be a coroutine function."""
-    with trio.fail_after(patience):
-        while True:
-            answer = state()
-            if hasattr(answer, "__await__"):
-                answer = await answer
-            if answer:
-                return
-            await trio.sleep(0.01)
-
-
 class JournalServer(MistreatedServer):
-    """A nats-server with JetStream, and a way to ask it."""
+    """A nats-server with JetStream."""
 
     @classmethod
     @asynccontextmanager
     async def run(cls, **settings: Any) -> AsyncIterator[JournalServer]:
-        """Run one until the end of the block; what it stores outlives its restarts."""
+        """Run one until the end of the block; its store outlives its restarts."""
         with tempfile.TemporaryDirectory(prefix="journal-") as store:
             settings = {
                 "authorization": authorization(USER),
@@ -57,23 +45,24 @@ class JournalServer(MistreatedServer):
 
     @property
     def environ(self) -> dict[str, str]:
-        """What natstream has to know of it."""
+        """The settings with which natstream uses it."""
         return journal_environ(self.url)
 
     async def ask(self, api: str, body: object = None) -> dict[str, Any]:
-        """What JetStream answers."""
+        """Return JetStream's answer."""
         return await ask([self.url], api, body)
 
     async def stream(self, name: str = "natstream") -> dict[str, Any]:
-        """The stream as the server describes it."""
+        """Return the stream as the server describes it."""
         return await self.ask(f"STREAM.INFO.{name}")
 
     async def stored(self, name: str = "natstream") -> int:
-        """How many messages the stream holds; 0 if there is none."""
+        """Return the number of messages in the stream; 0 if there is no stream."""
         return int((await self.stream(name)).get("state", {}).get("messages", 0))
 
 
 def journal_environ(url: str) -> dict[str, str]:
+    """Return the settings with which natstream uses the servers at these addresses."""
     return {
         "NATSTREAM_JOURNAL_URL": url,
         "NATSTREAM_JOURNAL_USER": USER["user"],
@@ -82,7 +71,7 @@ def journal_environ(url: str) -> dict[str, str]:
 
 
 async def ask(urls: Sequence[str], api: str, body: object = None) -> dict[str, Any]:
-    """What JetStream's API answers at one of these servers; an error where nobody does."""
+    """Return the answer of JetStream's API; an error if none of these servers answers."""
     connection = NatsConnection(
         Login(urls, USER["user"], USER["password"]), lambda: jetstream.end()
     )
@@ -96,39 +85,42 @@ async def ask(urls: Sequence[str], api: str, body: object = None) -> dict[str, A
 
 @attrs.define
 class Cluster:
-    """Three servers that keep a stream together; any one of them may be missing."""
+    """Three servers that keep a stream together, of which one may be missing."""
 
     nodes: Sequence[JournalServer]
 
     @property
     def environ(self) -> dict[str, str]:
+        """The settings with which natstream uses it."""
         urls = ",".join(node.url for node in self.nodes)
         return journal_environ(urls) | {"NATSTREAM_JOURNAL_REPLICAS": "3"}
 
     async def ask(self, api: str, body: object = None) -> dict[str, Any]:
-        """What JetStream answers, whichever node is asked."""
+        """Return JetStream's answer, from any node that runs."""
         return await ask([node.url for node in self.nodes if node.is_running], api, body)
 
     async def stream(self) -> dict[str, Any]:
+        """Return the stream as the servers describe it."""
         return await self.ask("STREAM.INFO.natstream")
 
     async def stored(self) -> int:
+        """Return the number of messages in the stream; 0 if there is no stream."""
         return int((await self.stream()).get("state", {}).get("messages", 0))
 
     async def leader(self) -> JournalServer:
-        """The node that leads the stream."""
+        """Return the node that leads the stream."""
         info = await self.stream()
         return next(n for n in self.nodes if n.settings["server_name"] == info["cluster"]["leader"])
 
     async def is_whole(self) -> bool:
-        """Whether every node has all of the stream."""
+        """Return whether every node has all of the stream."""
         info = await self.stream()
         replicas = info.get("cluster", {}).get("replicas", ())
         return len(replicas) == 2 and all(replica.get("current") for replica in replicas)
 
 
 def run_node(number: int, ports: Sequence[int]) -> AbstractAsyncContextManager[JournalServer]:
-    """One server of a cluster that has these ports for its own talk, until the end of a block."""
+    """Run a cluster's node until the end of a block; the nodes talk to each other at `ports`."""
     others = [port for port in ports if port != ports[number]]
     return JournalServer.run(
         server_name=f"n{number}",
@@ -142,7 +134,7 @@ def run_node(number: int, ports: Sequence[int]) -> AbstractAsyncContextManager[J
 
 @asynccontextmanager
 async def open_cluster() -> AsyncIterator[Cluster]:
-    """Run three servers until the end of the block, with a leader."""
+    """Run three servers until the end of the block, which starts when they have a leader."""
     ports = [free_port() for _ in range(3)]
     async with AsyncExitStack() as stack:
         nodes = [await stack.enter_async_context(run_node(number, ports)) for number in range(3)]

@@ -1,4 +1,8 @@
-"""A nats-server that can be mistreated, with all that happens to one in the field."""
+"""A real nats-server that can be mistreated in every way that happens to one in the field.
+
+`MistreatedServer.run()` runs it until the end of a block. It has one user for natstream and one
+that publishes, so that mistreating the first does not touch the second.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +20,7 @@ PUBLISHER = {"user": "publisher", "password": "of-the-test"}
 
 
 class MistreatedServer(NatsServer):
-    """A nats-server on loopback, which takes whatever is done to it.
-
-    `user` and `password` are the reader's; a user of its own publishes, so that what is done
-    to the reader does not touch it.
-    """
+    """A nats-server on loopback; `user` and `password` are those of natstream, the reader."""
 
     @classmethod
     @asynccontextmanager
@@ -33,44 +33,45 @@ class MistreatedServer(NatsServer):
                 server.resume()
 
     async def publish(self, subject: str, payloads: Iterable[bytes]) -> None:
-        """Publish over a connection of its own; returns when the server has taken them all."""
+        """Publish over a new connection; return when the server has received everything."""
         async with self.publisher() as publisher:
             await publisher.publish((subject, payload) for payload in payloads)
 
     def publisher(self) -> AbstractAsyncContextManager[Publisher]:
-        """A connection that publishes, for the length of a block."""
+        """Open a connection that publishes, until the end of a block."""
         return open_publisher(self.port, PUBLISHER["user"], PUBLISHER["password"])
 
     async def kill(self) -> None:
-        """End it without a word to its clients."""
+        """End the server with SIGKILL, so that it cannot tell its clients."""
         await self.stop(signal.SIGKILL)
 
     async def restart(self) -> None:
-        """End it if it runs; start it on the same port."""
+        """End the server if it runs, and start it on the same port."""
         await self.stop()
         await self.start()
 
     def pause(self) -> None:
-        """It accepts connections (the kernel does) but says nothing any more."""
+        """Stop the process: the kernel still accepts connections, but nothing is answered."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
+        """Let a paused process go on."""
         self._signal(signal.SIGCONT)
 
     def lame_duck(self) -> None:
-        """It tells its clients to go, and closes their connections after a while."""
+        """Let the server tell its clients to leave; it closes their connections after a while."""
         self._signal(signal.SIGUSR2)
 
     def revoke(self) -> None:
-        """The reader's password is no longer valid: it is told so, and its connections end."""
+        """Make the reader's password invalid: the server tells the reader and disconnects it."""
         self._reload(authorization({**READER, "password": "a new one"}))
 
     def deny(self, *subjects: str) -> None:
-        """The reader may not subscribe to these: its subscriptions end, its connection stays."""
+        """Forbid the reader these subjects: its subscriptions end, its connection stays."""
         self._reload(authorization({**READER, "permissions": {"subscribe": {"deny": subjects}}}))
 
     def allow(self) -> None:
-        """The reader may do everything again, with its first password."""
+        """Allow the reader everything again, with its first password."""
         self._reload(authorization(READER))
 
     def _reload(self, authorization: dict[str, Any]) -> None:
@@ -79,11 +80,11 @@ class MistreatedServer(NatsServer):
         self._signal(signal.SIGHUP)
 
     def _signal(self, signum: signal.Signals) -> None:
-        """Nothing happens to one that is not running; it reads its settings when it starts."""
+        """Send a signal, unless the server is not running; it reads its settings when it starts."""
         if self.process is not None:
             self.process.send_signal(signum)
 
 
 def authorization(reader: dict[str, Any]) -> dict[str, Any]:
-    """The server's settings of who may do what, with this as the reader."""
+    """Return the server's setting `authorization` for this reader and the publisher."""
     return {"users": [reader, PUBLISHER]}

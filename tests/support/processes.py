@@ -1,7 +1,12 @@
 """Starting, asking, measuring and ending the processes of a measurement.
 
-The server that is measured gets a core of its own; everything else, this process included, shares
-the others. On a machine with one core nothing is pinned, and the figures are worth little.
+`isolate()` leaves the first core to the server that is measured, so that the harness, this process
+included, does not compete with it. Without that call, as in the tests, every process runs on every
+core. On a machine with one core nothing is pinned, and the figures mean little.
+
+`Server.open` runs any server until it answers, `open_worker` runs a part of the harness that
+answers in JSON, and `Usage` says what processes have used. A process that does not start or that
+ends too early raises `BenchmarkError`.
 """
 
 from __future__ import annotations
@@ -9,7 +14,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,23 +24,24 @@ from typing import Any
 
 import attrs
 import trio
+from tests.support.loopback import HOST
 
 __all__ = [
+    "CPUS",
     "BenchmarkError",
     "Server",
     "Usage",
     "Worker",
-    "free_port",
     "isolate",
     "open_worker",
     "others_idle",
+    "server_cores",
 ]
 
-HOST = "127.0.0.1"
-# A server that is not ready by then is broken; a thousand readers have connected long before.
+# A server that is not ready by then is broken, since each of them starts in a few seconds.
 READY_DEADLINE = 60.0
 POLL = 0.005
-# Servers are allowed to end in order.
+# A server may finish its work when it is told to end.
 STOP_DEADLINE = 10.0
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -44,34 +49,32 @@ CPUS = sorted(os.sched_getaffinity(0))
 
 
 class BenchmarkError(Exception):
-    """A measurement could not be made; says why."""
+    """A measurement could not be made; the message says why."""
 
 
 def isolate() -> None:
-    """Leave the first core to the server, and allow as many open files as the system does."""
+    """Leave the first core to the server, and raise the limit of open files to the system's."""
     if len(CPUS) > 1:
         os.sched_setaffinity(0, CPUS[1:])
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def server_cores() -> list[int]:
+    """The cores that this process has left to the server; all of them if it has left none."""
+    return sorted({*CPUS} - os.sched_getaffinity(0)) or CPUS
 
 
 @attrs.frozen
 class Usage:
-    """What processes and their children have used so far."""
+    """The resources that processes and their children have used so far."""
 
     cpu: float
     """Seconds, in user and system mode."""
     resident: int
     """Bytes."""
     waited: float
-    """Seconds that it could have run but had no core: somebody else was on it."""
+    """Seconds for which they could have run but had no core, because others were on it."""
 
     def __sub__(self, earlier: Usage) -> Usage:
         return Usage(
@@ -96,7 +99,7 @@ def _family(pid: int) -> Iterator[int]:
 
 
 def others_idle() -> float:
-    """Seconds for which the cores that are not the first server's have had nothing to do."""
+    """Seconds for which all cores but the first have been idle."""
     lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
     idle = {words[0]: int(words[4]) + int(words[5]) for words in lines if "cpu" in words[0]}
     return sum(idle[f"cpu{cpu}"] for cpu in CPUS[1:]) / TICKS
@@ -109,9 +112,9 @@ class Server:
     pid: int
     port: int
     startup: float
-    """Seconds from the start of its process until it said that it is ready."""
+    """Seconds from the start of its process until it answered that it is ready."""
     others: Sequence[int] = ()
-    """More processes that share the port."""
+    """The pids of further processes that share the port."""
 
     @property
     def pids(self) -> Sequence[int]:
@@ -123,7 +126,7 @@ class Server:
 
     @property
     def connections(self) -> int:
-        """How many connections from readers it holds open."""
+        """The number of connections that are open to its port."""
         rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         local = f":{self.port:04X}"
         return sum(row[1].endswith(local) and row[3] == "01" for row in rows)
@@ -139,10 +142,10 @@ class Server:
         *,
         cpus: Sequence[int] = CPUS[:1],
     ) -> AsyncIterator[Server]:
-        """Run it on the server's core; it is ready once it answers GET `ready` with 200.
+        """Run a server until the end of the block, which starts when GET `ready` gets a 200.
 
         Raises:
-            BenchmarkError: it ends, or is not ready in time; with the last it said.
+            BenchmarkError: it ends, or is not ready in time; the message has its last output.
         """
         with tempfile.TemporaryFile() as log, _process(command, environ, log, cpus) as process:
             started = trio.current_time()
@@ -167,7 +170,7 @@ async def _answers(port: int, path: str) -> bool:
 
 @attrs.define
 class Worker:
-    """A process of this harness that answers in lines of JSON."""
+    """A process of the harness that answers in lines of JSON."""
 
     pid: int
     _stdin: trio.lowlevel.FdStream
@@ -175,14 +178,19 @@ class Worker:
     _received: bytes = b""
 
     async def ask(self, question: str) -> Any:
+        """Send a line and return the answer.
+
+        Raises:
+            BenchmarkError: the process has ended.
+        """
         await self._stdin.send_all(question.encode() + b"\n")
         return await self.hear()
 
     async def hear(self) -> Any:
-        """The next thing it has to say.
+        """Return the next answer.
 
         Raises:
-            BenchmarkError: it has ended.
+            BenchmarkError: the process has ended.
         """
         while b"\n" not in self._received:
             received = await self._stdout.receive_some()
@@ -195,7 +203,7 @@ class Worker:
 
 @asynccontextmanager
 async def open_worker(module: str, *arguments: object) -> AsyncIterator[Worker]:
-    """Run `python -m benchmarks.<module>` beside this process."""
+    """Run `python -m benchmarks.<module>` until the end of the block."""
     command = [sys.executable, "-m", f"benchmarks.{module}", *map(str, arguments)]
     with _process(command, os.environ, None, CPUS[1:], subprocess.PIPE) as process:
         assert process.stdin
@@ -214,7 +222,7 @@ def _process(
     cpus: Sequence[int],
     pipe: int | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process on these cores; it is ended on the way out, and killed if it does not end."""
+    """Run a process on these cores until the end of the block; kill it if it does not end."""
     ours = os.sched_getaffinity(0)
     # A child inherits the cores of the thread that starts it.
     os.sched_setaffinity(0, cpus or ours)
@@ -225,7 +233,7 @@ def _process(
             stdin=pipe or subprocess.DEVNULL,
             stdout=pipe or log,
             stderr=log,
-            start_new_session=True,  # a Ctrl-C is for this process, which then ends the others
+            start_new_session=True,  # a Ctrl-C ends this process, which then ends the others
         )
     finally:
         os.sched_setaffinity(0, ours)

@@ -1,8 +1,12 @@
-"""The real service for tests: in this process, on a free port, and clients that read from it."""
+"""The real service in the test's own process, on free ports, and a client that reads from it.
+
+`open_service()` runs it until the end of a block and waits for its end, so that an exception in the
+service fails the test. For a service in a process of its own see `service_process.py`.
+"""
 
 from __future__ import annotations
 
-import json
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -11,57 +15,43 @@ from typing import Any
 import attrs
 import httpx
 import trio
+from tests.support.event_stream import Event, EventParser
+from tests.support.waiting import PATIENCE, until
 
 from natstream.config.settings import Settings
 from natstream.supervisor import Service, run_service
 
-PATIENCE = 20.0
-"""Seconds to wait for what should come in far less: the machine may be busy."""
-
-
-@attrs.frozen
-class Event:
-    """One event of a stream: its data, and the id in force when it came."""
-
-    data: dict[str, Any]
-    id: str
-
-    @property
-    def message(self) -> str:
-        return str(self.data["message"])
-
-    @property
-    def is_line(self) -> bool:
-        return "app" in self.data
-
 
 @attrs.define
 class Stream:
-    """An SSE response, read the way an EventSource does."""
+    """A response of `/api/logs` as server-sent events."""
 
     response: httpx.Response
-    _lines: AsyncIterator[str]
-    id: str = ""
-    retry: int = 0
+    _pieces: AsyncIterator[bytes] = attrs.field(init=False)
+    _parser: EventParser = attrs.field(factory=EventParser)
+    _events: deque[Event] = attrs.field(factory=deque)
+
+    def __attrs_post_init__(self) -> None:
+        self._pieces = self.response.aiter_bytes()
+
+    @property
+    def id(self) -> str:
+        """The last event id."""
+        return self._parser.id
+
+    @property
+    def retry(self) -> int:
+        """Milliseconds that an EventSource waits before it reconnects."""
+        return self._parser.retry
 
     async def next(self) -> Event:
-        """The next event; raises StopAsyncIteration at the end of the response."""
-        data = ""
-        async for line in self._lines:
-            field, _, value = line.partition(": ")
-            match field:
-                case "id":
-                    self.id = value
-                case "retry":
-                    self.retry = int(value)
-                case "data":
-                    data = value
-                case "" if data and not line:
-                    return Event(json.loads(data), self.id)
-        raise StopAsyncIteration
+        """Return the next event. Raise StopAsyncIteration at the end of the response."""
+        while not self._events:
+            self._events += self._parser.parse(await anext(self._pieces))
+        return self._events.popleft()
 
     async def until(self, message: str) -> list[Event]:
-        """All events up to the first whose message holds this text, and that one."""
+        """Return the events up to and with the first whose message contains this text."""
         got: list[Event] = []
         with trio.fail_after(PATIENCE):
             while not got or message not in got[-1].message:
@@ -69,7 +59,7 @@ class Stream:
         return got
 
     async def lines(self, count: int) -> list[Event]:
-        """The next log lines, passing over notices."""
+        """Return the next log lines, without the notices between them."""
         got: list[Event] = []
         with trio.fail_after(PATIENCE):
             while len(got) < count:
@@ -80,7 +70,7 @@ class Stream:
 
 @attrs.define
 class RunningService:
-    """A service that runs, and a client for it."""
+    """A service that runs, and an HTTP client for it."""
 
     service: Service
     client: httpx.AsyncClient
@@ -88,40 +78,40 @@ class RunningService:
 
     @property
     def url(self) -> str:
+        """The base of its addresses."""
         return f"http://{self.service.bind}"
 
     @asynccontextmanager
     async def stream(
         self, query: str = "", headers: Mapping[str, str] | None = None
     ) -> AsyncIterator[Stream]:
-        """`GET /api/logs`, past its connection notice."""
+        """Open `/api/logs`, and read past the notice that it is connected."""
         async with self.client.stream(
             "GET", f"{self.url}/api/logs{query}", headers=dict(headers or {})
         ) as response:
             assert response.status_code == 200, await response.aread()
-            stream = Stream(response, response.aiter_lines())
+            stream = Stream(response)
             with trio.fail_after(PATIENCE):
                 assert (await stream.next()).message == "Connected to log stream"
             yield stream
 
     async def get(self, path: str, **options: Any) -> httpx.Response:
+        """Send a GET request and return the response."""
         return await self.client.get(f"{self.url}{path}", **options)
 
     async def state(self, source: str, state: str) -> None:
-        """Wait until a source is in this state."""
-        with trio.fail_after(PATIENCE):
-            while str(self.service.core.health.sources[source].state) != state:
-                await trio.sleep(0.01)
+        """Wait until the source is in this state."""
+        sources = self.service.core.health.sources
+        await until(lambda: str(sources[source].state) == state)
 
     async def readers(self, count: int) -> None:
-        """Wait until the hub has so many readers."""
-        with trio.fail_after(PATIENCE):
-            while self.service.core.hub.statistics().readers != count:
-                await trio.sleep(0.01)
+        """Wait until the hub has exactly `count` readers."""
+        hub = self.service.core.hub
+        await until(lambda: hub.statistics().readers == count)
 
 
 def environ(nats_server: Any = None, **more: str) -> dict[str, str]:
-    """An environment for a service on free ports: of this NATS server, or of none."""
+    """Return the settings of a service on free ports, which reads this NATS server if given."""
     base = {"NATSTREAM_BIND": "127.0.0.1:0", "NATSTREAM_DRAIN_BIND": "127.0.0.1:0"}
     if nats_server is None:
         base["NATSTREAM_SOURCES"] = "drain"
@@ -141,7 +131,7 @@ async def open_service(
 ) -> AsyncIterator[RunningService]:
     """Run the service in this process until the end of the block, and wait for its end.
 
-    The block starts once the NATS source, where there is one, is in the state `until`.
+    The block starts when the NATS source, if there is one, is in the state `until`.
     """
     stop = trio.Event()
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)

@@ -1,53 +1,48 @@
-"""An application that keeps account, served by natstream and by bare hypercorn; and raw clients."""
+"""An application that keeps account, served by natstream's server and by unmended hypercorn.
+
+`open_server()` and `open_hypercorn()` run it, so that a test can show that a fault is mended and
+that hypercorn still has it. The other functions are clients over bare connections.
+"""
 
 from __future__ import annotations
 
 import socket
-import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import attrs
-import h2.config
-import h2.connection
-import h2.events
 import hypercorn.trio
 import trio
 from hypercorn.config import Config
 from quart import Response, request
 from quart.wrappers.response import ResponseBody
 from quart_trio import QuartTrio
+from tests.support.loopback import reset
+from tests.support.waiting import PATIENCE
 
 from natstream.config.listening import listen
 from natstream.config.settings import Bind
 from natstream.server.connection import Limits
 from natstream.server.server import serve
 
-PATIENCE = 20.0
-"""Seconds to wait for what should come in far less: the machine may be busy."""
-
 PIECE = b"x" * 65_536
 
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for a state, with patience."""
-    with trio.fail_after(PATIENCE):
-        while not condition():
-            await trio.sleep(0.005)
+SOON = 1.0
+"""Seconds in which the server must notice that a client has gone."""
 
 
 @attrs.define
 class Account:
-    """What the application has seen."""
+    """What the application has counted."""
 
     requests: int = 0
     living: int = 0
-    """Streams that run."""
+    """Streams whose responses have not ended."""
     sent: int = 0
-    """Pieces that the server has taken from /flood."""
+    """Pieces of /flood that the server has accepted."""
     end: trio.Event = attrs.field(factory=trio.Event)
-    """Ends each /stream, as the application does when it closes."""
+    """Ends each /stream when it is set, as the application does when it closes."""
 
 
 @attrs.define
@@ -65,6 +60,7 @@ class _Stream(ResponseBody):
 
 
 def make_app() -> tuple[QuartTrio, Account]:
+    """Return an application of every kind of response, and its account."""
     app = QuartTrio(__name__)
     app.config["MAX_CONTENT_LENGTH"] = 65_536
     account = Account()
@@ -127,12 +123,20 @@ def make_app() -> tuple[QuartTrio, Account]:
     return app, account
 
 
+async def silent_app(scope: Any, receive: Any, send: Any) -> None:
+    """An application that starts and ends as it should, and answers no request."""
+    if scope["type"] == "lifespan":
+        for end in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{end}.complete"})
+
+
 SIZES = b"".join(b"%d" % (size % 10) * size for size in (1, 15, 16, 4_095, 70_000, 300_000, 2))
 
 
 @attrs.define
 class Server:
-    """A server that runs."""
+    """A server that runs, and the clients that a test has connected to it."""
 
     port: int
     account: Account
@@ -140,9 +144,10 @@ class Server:
     cancel: Callable[[], None]
     ended: trio.Event = attrs.field(factory=trio.Event)
     clients: list[trio.SocketStream] = attrs.field(factory=list)
-    """Reset in the end."""
+    """Connections, which are reset in the end."""
 
     async def connect(self, *, receive_buffer: int | None = None) -> trio.SocketStream:
+        """Connect to the server; a small `receive_buffer` is soon full."""
         sock = trio.socket.socket()
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -152,16 +157,10 @@ class Server:
         return stream
 
     async def get(self, path: str, **options: Any) -> trio.SocketStream:
-        """A connection over which `path` has been asked for."""
+        """Connect and send a GET request for `path`."""
         stream = await self.connect(**options)
         await stream.send_all(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         return stream
-
-    async def connect_h2(self, **options: Any) -> H2Client:
-        client = H2Client(await self.connect(), **options)
-        client.h2.initiate_connection()
-        await client.flush()
-        return client
 
 
 @asynccontextmanager
@@ -188,7 +187,7 @@ async def _open(run: Callable[[Server], Awaitable[None]], account: Account, port
 async def open_server(
     app: Any = None, *, grace: float = 2.0, stall: float = 20.0, limits: Limits | None = None
 ) -> AsyncIterator[Server]:
-    """`natstream.server.server.serve` on a free port."""
+    """Run natstream's server on a free port until the end of the block."""
     made, account = make_app()
     sock = listen(Bind("127.0.0.1", 0))
 
@@ -208,23 +207,32 @@ async def open_server(
 
 
 @asynccontextmanager
-async def open_hypercorn(*, grace: float = 0.2) -> AsyncIterator[Server]:
-    """hypercorn's own server: what happens without our mends."""
-    app, account = make_app()
+async def open_hypercorn(
+    app: Any = None, *, grace: float = 0.2, **settings: Any
+) -> AsyncIterator[Server]:
+    """Run hypercorn's own server on a free port, to show what happens without our mends.
+
+    settings: of hypercorn's `Config`.
+    """
+    made, account = make_app()
     config = Config()
     config.bind = ["127.0.0.1:0"]
     config.errorlog = None
     config.graceful_timeout = grace
+    for name, value in settings.items():
+        setattr(config, name, value)
 
     async def run(server: Server, **status: Any) -> None:
-        await hypercorn.trio.serve(app, config, shutdown_trigger=server.closing.wait, **status)
+        await hypercorn.trio.serve(
+            app or made, config, shutdown_trigger=server.closing.wait, **status
+        )
 
     async with _open(run, account, 0) as server:
         yield server
 
 
 async def receive_until(stream: trio.SocketStream, text: bytes) -> bytes:
-    """Everything up to the arrival of `text`; fails if the stream ends before."""
+    """Receive until `text` has come, and return all of it; fail if the stream ends before."""
     got = b""
     with trio.fail_after(PATIENCE):
         while text not in got:
@@ -235,13 +243,13 @@ async def receive_until(stream: trio.SocketStream, text: bytes) -> bytes:
 
 
 async def receive_all(stream: trio.SocketStream) -> bytes:
-    """Everything until the server closes."""
+    """Receive until the server closes the connection, and return all of it."""
     with trio.fail_after(PATIENCE):
         return b"".join([data async for data in stream])
 
 
 async def is_reset(stream: trio.SocketStream) -> bool:
-    """Read on to the end, and say whether that was a reset."""
+    """Read to the end of the connection, and return whether that was a reset."""
     try:
         await receive_all(stream)
     except trio.BrokenResourceError:
@@ -249,69 +257,9 @@ async def is_reset(stream: trio.SocketStream) -> bool:
     return False
 
 
-def reset(stream: trio.SocketStream) -> None:
-    """Leave as a client does whose process is killed with data unread."""
-    if stream.socket.fileno() != -1:
-        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        stream.socket.close()
-
-
-@attrs.define
-class H2Client:
-    """A cleartext HTTP/2 client with prior knowledge.
-
-    It opens its windows again for what it reads, unless `credit` is false.
-    """
-
-    stream: trio.SocketStream
-    credit: bool = True
-    h2: h2.connection.H2Connection = attrs.field(
-        factory=lambda: h2.connection.H2Connection(
-            h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
-        )
-    )
-    bodies: dict[int, bytes] = attrs.field(factory=dict)
-    statuses: dict[int, str] = attrs.field(factory=dict)
-    headers: dict[int, dict[str, str]] = attrs.field(factory=dict)
-    ended: set[int] = attrs.field(factory=set)
-    resets: dict[int, int] = attrs.field(factory=dict)
-
-    async def flush(self) -> None:
-        await self.stream.send_all(self.h2.data_to_send())
-
-    @staticmethod
-    def address(path: str) -> list[tuple[str, str]]:
-        return [(":path", path), (":authority", "x"), (":scheme", "http")]
-
-    async def get(
-        self, path: str, *, method: str = "GET", body: bool = False, headers: Any = ()
-    ) -> int:
-        return await self.ask([(":method", method), *self.address(path), *headers], body=body)
-
-    async def ask(self, headers: list[tuple[str, str]], *, body: bool = False) -> int:
-        stream_id = self.h2.get_next_available_stream_id()
-        self.h2.send_headers(stream_id, headers, end_stream=not body)
-        await self.flush()
-        return stream_id
-
-    async def read_until(self, condition: Callable[[], bool]) -> None:
-        with trio.fail_after(PATIENCE):
-            while not condition():
-                data = await self.stream.receive_some()
-                assert data, "the server has closed the connection"
-                for event in self.h2.receive_data(data):
-                    self._take(event)
-                await self.flush()
-
-    def _take(self, event: object) -> None:
-        if isinstance(event, h2.events.ResponseReceived):
-            self.headers[event.stream_id] = dict(event.headers)  # type: ignore[arg-type] # text
-            self.statuses[event.stream_id] = self.headers[event.stream_id][":status"]
-        elif isinstance(event, h2.events.DataReceived):
-            self.bodies[event.stream_id] = self.bodies.get(event.stream_id, b"") + event.data
-            if self.credit:
-                self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-        elif isinstance(event, h2.events.StreamEnded):
-            self.ended.add(event.stream_id)
-        elif isinstance(event, h2.events.StreamReset):
-            self.resets[event.stream_id] = int(event.error_code)
+async def elapsed(wait: Callable[[], Awaitable[object]]) -> float:
+    """Return the seconds that `wait` takes."""
+    start = trio.current_time()
+    with trio.fail_after(PATIENCE):
+        await wait()
+    return trio.current_time() - start

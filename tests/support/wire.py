@@ -1,4 +1,7 @@
-"""The network between one natstream process and the journal, to be cut, or to lose messages."""
+"""The network between one natstream process and the journal, which can be cut or lose messages.
+
+`Wire.open()` forwards connections from a port of its own to the server's until the end of a block.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 
 import attrs
 import trio
-from tests.support.processes import free_port
+from tests.support.loopback import free_port
 
 __all__ = ["Wire"]
 
@@ -18,24 +21,24 @@ PUBLICATION = re.compile(rb"HPUB \S+ _INBOX\.\w+\.a\.\d+ \d+ (\d+)\r\n")
 
 @attrs.define
 class Wire:
-    """Connections to a server on loopback, through a port of its own."""
+    """A port of loopback whose connections are forwarded to a server."""
 
     server_port: int
     port: int = attrs.field(factory=free_port)
     is_cut: bool = False
-    """Nobody gets through, nor stays connected."""
+    """Whether every connection is refused."""
     is_slow: bool = False
-    """What the server sends waits on its way."""
+    """Whether data from the server is held back."""
     acks_to_lose: int = 0
-    """So many of the next acknowledgements do not arrive."""
+    """How many of the next acknowledgements are lost."""
     lines_to_lose: int = 0
-    """So many of the next lines do not arrive at the journal."""
+    """How many of the next lines are lost on their way to the journal."""
     _connections: set[trio.CancelScope] = attrs.field(factory=set)
 
     @classmethod
     @asynccontextmanager
     async def open(cls, server_port: int) -> AsyncIterator[Wire]:
-        """Let connections through until the end of the block."""
+        """Forward connections until the end of the block."""
         wire = cls(server_port)
         async with trio.open_nursery() as nursery:
             await nursery.start(trio.serve_tcp, wire._connect, wire.port)
@@ -44,14 +47,17 @@ class Wire:
 
     @property
     def url(self) -> str:
+        """The address of the server by way of this wire."""
         return f"nats://127.0.0.1:{self.port}"
 
     def cut(self) -> None:
+        """End every connection, and refuse new ones until `mend`."""
         self.is_cut = True
         for scope in self._connections:
             scope.cancel()
 
     def mend(self) -> None:
+        """Forward connections again."""
         self.is_cut = False
 
     async def _connect(self, client: trio.SocketStream) -> None:
@@ -89,7 +95,7 @@ class Wire:
 
 
 def without(what: re.Pattern[bytes], data: bytes, most: int) -> tuple[bytes, int]:
-    """What is left of some commands without those that begin so, and how many were left out."""
+    """Remove up to `most` commands that begin so; return the others and the number removed."""
     lost = 0
     while lost < most and (match := what.search(data)):
         data = data[: match.start()] + data[match.end() + int(match[1]) + 2 :]

@@ -1,4 +1,4 @@
-"""Who may read: tokens, guessing them, logging in, what is signed."""
+"""Authentication: tokens, guessing, logging in, and signed grants."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from tests.support.closed import (
     keyring,
     log_in,
 )
-from tests.support.service import PATIENCE, RunningService, open_service
+from tests.support.service import RunningService, open_service
+from tests.support.waiting import PATIENCE
 
 from natstream.errors import TooManyAttempts
-from natstream.web import login_throttle as attempts_module
+from natstream.web import login_throttle
 from natstream.web.auth import COOKIE, OPEN
 from natstream.web.grants import Grant, Keyring
 from natstream.web.login_throttle import LoginThrottle
@@ -34,7 +35,7 @@ from natstream.web.login_throttle import LoginThrottle
 
 
 async def test_without_a_token_nothing_is_readable_but_the_pages() -> None:
-    """401 says how to show one, on every route that is not named as open, and on none at all."""
+    """A request without a token gets a 401 on every route that is not named as open."""
     async with closed_service() as service:
         app = service.service.core.app
         for rule in app.url_map.iter_rules():
@@ -50,7 +51,7 @@ async def test_without_a_token_nothing_is_readable_but_the_pages() -> None:
 
 
 async def test_any_of_several_tokens_opens_everything() -> None:
-    """So that one can be rotated out."""
+    """Each of several tokens opens everything, so that the operator can replace them in turn."""
     async with closed_service(NATSTREAM_TOKEN="new-one, old-one") as service:
         for token in ("new-one", "old-one"):
             for path in ("/api/status", "/api/facets", "/readyz", "/metrics"):
@@ -62,7 +63,7 @@ async def test_any_of_several_tokens_opens_everything() -> None:
 
 
 @pytest.mark.parametrize(
-    "shown",
+    "secret",
     [
         "",
         "a-token-for-the-test",
@@ -73,20 +74,22 @@ async def test_any_of_several_tokens_opens_everything() -> None:
         "eyJlIjoxfQ.x",
     ],
 )
-async def test_what_is_not_a_token_is_refused(shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever it resembles."""
-    monkeypatch.setattr(attempts_module, "DELAY", 0)
+async def test_a_text_that_is_not_a_token_is_refused(
+    secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A text that is not a token is refused, even if it resembles one."""
+    monkeypatch.setattr(login_throttle, "DELAY", 0)
     async with closed_service() as service:
-        headers = {"Authorization": f"Bearer {shown}".strip().encode()}
+        headers = {"Authorization": f"Bearer {secret}".strip().encode()}
         assert (await service.get("/api/status", headers=headers)).status_code == 401
-        response = await log_in(service, json={"token": shown})
+        response = await log_in(service, json={"token": secret})
         assert response.status_code in (400, 401)
         assert "Set-Cookie" not in response.headers
 
 
-@pytest.mark.parametrize("shown", ["first-one", "second-one", "wrong", "first-on", ""])
-def test_tokens_are_compared_in_constant_time(shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of them, also after the right one; and nothing else says which is right."""
+@pytest.mark.parametrize("secret", ["first-one", "second-one", "wrong", "first-on", ""])
+def test_tokens_are_compared_in_constant_time(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each token is compared in constant time, also after a match, and by no other comparison."""
     tokens = ("first-one", "second-one")
     ring = Keyring(tokens)
     compared: list[tuple[bytes, bytes]] = []
@@ -97,15 +100,15 @@ def test_tokens_are_compared_in_constant_time(shown: str, monkeypatch: pytest.Mo
 
     compare_digest = hmac.compare_digest
     monkeypatch.setattr("natstream.web.grants.hmac.compare_digest", compare)
-    assert ring.find(shown) == (shown if shown in tokens else None)
-    assert compared == [(shown.encode(), token.encode()) for token in tokens]
+    assert ring.find(secret) == (secret if secret in tokens else None)
+    assert compared == [(secret.encode(), token.encode()) for token in tokens]
     monkeypatch.setattr("natstream.web.grants.hmac.compare_digest", lambda one, other: False)
-    assert ring.find(shown) is None
-    assert ring.grant(shown) is None
+    assert ring.find(secret) is None
+    assert ring.grant(secret) is None
 
 
-async def test_another_scheme_is_somebody_elses() -> None:
-    """A proxy's own crimson, which browsers send along, does not hide the cookie."""
+async def test_another_scheme_does_not_hide_the_cookie() -> None:
+    """The cookie counts even if the browser sends Basic credentials that belong to a proxy."""
     async with closed_service() as service:
         cookie = cookie_of(await log_in(service))
         response = await service.get(
@@ -114,8 +117,8 @@ async def test_another_scheme_is_somebody_elses() -> None:
         assert response.status_code == 200
 
 
-async def test_a_token_in_the_address_is_not_taken() -> None:
-    """Addresses are logged."""
+async def test_a_token_in_the_address_is_not_accepted() -> None:
+    """The service accepts no token in an address, because addresses are logged."""
     async with closed_service() as service:
         assert (await service.get(f"/api/logs?token={TOKEN}")).status_code == 401
         response = await service.get(f"/api/logs?token={TOKEN}", headers=bearer())
@@ -125,7 +128,7 @@ async def test_a_token_in_the_address_is_not_taken() -> None:
 
 
 async def test_without_tokens_everything_is_open() -> None:
-    """Logging in is answered, since there is nothing to be let in to; links end in the viewer."""
+    """A service without tokens is open, and a login succeeds so that links lead to the page."""
     async with open_service() as service:
         assert (await service.get("/api/status")).json()["authentication"] is False
         response = await log_in(service, json={"link": "of another service"})
@@ -136,73 +139,74 @@ async def test_without_tokens_everything_is_open() -> None:
 
 
 async def test_a_wrong_token_is_answered_late(autojump_clock: trio.abc.Clock) -> None:
-    """Only so many a second: none sooner than that, however many there are."""
-    attempts = LoginThrottle()
+    """Wrong tokens get their answers late, and only a limited number of them each second."""
+    throttle = LoginThrottle()
     ends: list[float] = []
 
     async def guess() -> None:
-        await attempts.fail("")
+        await throttle.fail("")
         ends.append(trio.current_time() - start)
 
     start = trio.current_time()
     async with trio.open_nursery() as nursery:
         for _ in range(500):
             nursery.start_soon(guess)
-    turns = 500 // attempts_module.AT_ONCE
+    turns = 500 // login_throttle.AT_ONCE
     assert ends == pytest.approx(
-        [turn * attempts_module.DELAY for turn in range(1, turns + 1)
-         for _ in range(attempts_module.AT_ONCE)]
+        [turn * login_throttle.DELAY for turn in range(1, turns + 1)
+         for _ in range(login_throttle.AT_ONCE)]
     )  # fmt: skip
 
 
-async def test_who_does_not_wait_for_the_answer_takes_nobodys_turn(
+async def test_a_client_that_leaves_does_not_use_up_a_turn(
     autojump_clock: trio.abc.Clock,
 ) -> None:
-    """A client that has gone is not answered."""
-    attempts = LoginThrottle()
+    """A client that leaves gives up its turn, so that it does not delay the answer to another."""
+    throttle = LoginThrottle()
     async with trio.open_nursery() as nursery:
         for _ in range(500):
-            nursery.start_soon(attempts.fail, "")
-        await trio.sleep(attempts_module.DELAY / 2)
+            nursery.start_soon(throttle.fail, "")
+        await trio.sleep(login_throttle.DELAY / 2)
         nursery.cancel_scope.cancel()
     start = trio.current_time()
-    await attempts.fail("")
-    assert trio.current_time() - start == attempts_module.DELAY
+    await throttle.fail("")
+    assert trio.current_time() - start == login_throttle.DELAY
 
 
-async def test_an_address_that_goes_on_guessing_is_refused_for_a_while(
+async def test_an_address_that_keeps_guessing_is_refused_for_a_while(
     autojump_clock: trio.abc.Clock,
 ) -> None:
-    """With all of its /64; nobody else is, nor anybody whose address is not known."""
-    attempts = LoginThrottle()
-    for number in range(attempts_module.MAX_FAILURES):
-        attempts.check("2001:db8::1")
-        await attempts.fail(f"2001:db8::{number}")
-        await attempts.fail("")
+    """An address that keeps guessing is refused with all of its /64, but no other address is."""
+    throttle = LoginThrottle()
+    for number in range(login_throttle.MAX_FAILURES):
+        throttle.check("2001:db8::1")
+        await throttle.fail(f"2001:db8::{number}")
+        await throttle.fail("")
     with pytest.raises(TooManyAttempts) as caught:
-        attempts.check("2001:db8::ffff")
-    assert 0 < caught.value.retry_after <= attempts_module.WINDOW
+        throttle.check("2001:db8::ffff")
+    assert 0 < caught.value.retry_after <= login_throttle.WINDOW
     for other in ("2001:db8:1::1", "192.0.2.1", "no address", ""):
-        attempts.check(other)
+        throttle.check(other)
     await trio.sleep(caught.value.retry_after)
-    attempts.check("2001:db8::1")
+    throttle.check("2001:db8::1")
 
 
 async def test_addresses_take_bounded_memory(
     autojump_clock: trio.abc.Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that began first are forgotten."""
-    monkeypatch.setattr(attempts_module, "MAX_ADDRESSES", 10)
-    attempts = LoginThrottle()
+    """The table of addresses is bounded, because the oldest address is removed for a new one."""
+    monkeypatch.setattr(login_throttle, "MAX_ADDRESSES", 10)
+    throttle = LoginThrottle()
     for number in range(100):
-        await attempts.fail(f"192.0.2.{number}")
-    assert len(attempts._addresses) == 10
+        await throttle.fail(f"192.0.2.{number}")
+    assert len(throttle._addresses) == 10
 
 
-async def test_nobody_is_locked_out_by_those_who_guess() -> None:
-    """A right token is answered at once while hundreds of wrong ones wait for their turn.
+async def test_guessing_clients_lock_out_no_other_client() -> None:
+    """A right token gets its answer at once while hundreds of wrong tokens wait for theirs.
 
-    And none of these is told anything before, neither that it is wrong nor that it is too many.
+    A waiting client gets no answer early, neither that the token is wrong nor that there are too
+    many.
     """
     answers: list[int] = []
     async with closed_service() as service, trio.open_nursery() as nursery:
@@ -220,23 +224,23 @@ async def test_nobody_is_locked_out_by_those_who_guess() -> None:
         with trio.fail_after(PATIENCE):
             assert (await service.get("/api/status", headers=bearer())).status_code == 200
             assert (await log_in(service)).status_code == 204
-        await trio.sleep(2 * attempts_module.DELAY)
-        turns = (trio.current_time() - start) / attempts_module.DELAY
-        assert 0 < len(answers) <= turns * attempts_module.AT_ONCE
+        await trio.sleep(2 * login_throttle.DELAY)
+        turns = (trio.current_time() - start) / login_throttle.DELAY
+        assert 0 < len(answers) <= turns * login_throttle.AT_ONCE
         assert set(answers) == {401}
         nursery.cancel_scope.cancel()
 
 
 async def test_limits_by_address_need_a_trusted_header(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is the last of several: what stands before it, the client may have written itself."""
-    monkeypatch.setattr(attempts_module, "DELAY", 0)
+    """Only a trusted header names the client's address, and only the last one in it counts."""
+    monkeypatch.setattr(login_throttle, "DELAY", 0)
 
     async def guess(service: RunningService, address: str, token: str) -> httpx.Response:
         headers = [("Fly-Client-IP", "203.0.113.9"), ("Fly-Client-IP", address)]
         return await service.get("/api/status", headers=[*headers, *bearer(token).items()])
 
     async with closed_service(NATSTREAM_CLIENT_HEADER="Fly-Client-IP") as service:
-        for _ in range(attempts_module.MAX_FAILURES):
+        for _ in range(login_throttle.MAX_FAILURES):
             assert (await guess(service, "198.51.100.7", "wrong")).status_code == 401
         response = await guess(service, "198.51.100.7", TOKEN)
         assert response.status_code == 429
@@ -246,7 +250,7 @@ async def test_limits_by_address_need_a_trusted_header(monkeypatch: pytest.Monke
         headers = {**cookie, "Fly-Client-IP": "198.51.100.7"}
         assert (await service.get("/api/status", headers=headers)).status_code == 200
     async with closed_service() as service:
-        for _ in range(attempts_module.MAX_FAILURES + 1):
+        for _ in range(login_throttle.MAX_FAILURES + 1):
             assert (await guess(service, "198.51.100.7", "wrong")).status_code == 401
         assert (await guess(service, "198.51.100.7", TOKEN)).status_code == 200
 
@@ -256,7 +260,7 @@ async def test_limits_by_address_need_a_trusted_header(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("body", [{"json": {"token": TOKEN}}, {"data": {"token": f" {TOKEN} "}}])
 async def test_a_login_gives_a_cookie_that_reads(body: Mapping[str, Any]) -> None:
-    """Out of reach of scripts and of other sites; it ends, and it is not the token."""
+    """The cookie of a login can read, expires, is closed to scripts, and is not the token."""
     async with closed_service() as service:
         response = await log_in(service, **body)
         assert response.status_code == 204
@@ -290,14 +294,14 @@ async def test_a_login_gives_a_cookie_that_reads(body: Mapping[str, Any]) -> Non
 async def test_the_cookie_is_secure_behind_tls(
     environ: dict[str, Any], headers: dict[str, str], secure: bool
 ) -> None:
-    """As the browser itself says, or a proxy that is configured to be trusted."""
+    """The cookie is marked Secure if the browser or a trusted proxy says that TLS is used."""
     async with closed_service(**environ) as service:
         response = await log_in(service, headers=headers)
         assert ("Secure" in response.headers["Set-Cookie"].split("; ")) is secure
 
 
 async def test_a_cookie_outlives_a_restart_and_ends_with_its_token() -> None:
-    """The keys are made of the tokens: all machines agree, and rotation needs nothing else."""
+    """A cookie is valid after a restart, and becomes invalid when its token is removed."""
     async with closed_service(NATSTREAM_TOKEN="old-one") as service:
         cookie = cookie_of(await log_in(service, json={"token": "old-one"}))
     async with closed_service(NATSTREAM_TOKEN="new-one,old-one") as service:
@@ -308,8 +312,8 @@ async def test_a_cookie_outlives_a_restart_and_ends_with_its_token() -> None:
         assert (await service.get("/api/status", headers=newer)).status_code == 200
 
 
-async def test_a_cookie_that_is_not_ours_is_none_and_no_guess() -> None:
-    """Cut, changed, expired or another service's: 401, at once."""
+async def test_an_invalid_cookie_is_refused_and_does_not_count_as_a_guess() -> None:
+    """A cookie that is cut, changed, expired or another service's gets a 401 without a delay."""
     text = grant_text()
     spoiled = [
         text[:-1],
@@ -345,8 +349,8 @@ async def test_a_cookie_that_is_not_ours_is_none_and_no_guess() -> None:
         ({"content": b"x" * 70_000, "headers": {"Content-Type": "application/json"}}, 413),
     ],
 )
-async def test_what_is_no_login_is_refused(options: dict[str, Any], status: int) -> None:
-    """With one sentence, and no cookie."""
+async def test_a_malformed_login_is_refused(options: dict[str, Any], status: int) -> None:
+    """A malformed login gets one sentence and no cookie."""
     async with closed_service() as service:
         response = await log_in(service, **({"json": None} | options))
         assert response.status_code == status
@@ -372,7 +376,7 @@ async def test_what_is_no_login_is_refused(options: dict[str, Any], status: int)
 async def test_other_sites_can_neither_log_in_nor_out(
     path: str, headers: dict[str, str], status: int
 ) -> None:
-    """Not even one that may read the API."""
+    """A page of another site can neither log in nor log out, even if it may read the API."""
     async with closed_service(NATSTREAM_CORS_ORIGINS="https://evil.example") as service:
         response = await service.client.post(
             f"{service.url}/api/{path}", json={"token": TOKEN}, headers=headers
@@ -381,7 +385,7 @@ async def test_other_sites_can_neither_log_in_nor_out(
 
 
 async def test_a_proxy_that_changes_the_host_needs_the_names() -> None:
-    """`NATSTREAM_HOSTS` says which origins are this service's own."""
+    """Behind a proxy that changes the host, a login needs the names in `NATSTREAM_HOSTS`."""
     headers = {"Origin": "https://logs.example", "Host": "127.0.0.1:8080"}
     async with closed_service() as service:
         assert (await log_in(service, headers=headers)).status_code == 403
@@ -394,7 +398,7 @@ async def test_a_proxy_that_changes_the_host_needs_the_names() -> None:
 
 @given(st.text())
 def test_no_text_is_a_grant_by_chance(text: str) -> None:
-    """Nor does any make it fail."""
+    """A random text is neither a token nor a grant, and raises no error."""
     assert keyring().grant(text) is None
     assert keyring().find(text) is None
 
@@ -407,7 +411,7 @@ PAIRS = st.tuples(
 
 @given(st.lists(PAIRS, max_size=5))
 def test_a_grant_comes_back_as_it_was_signed(pairs: list[tuple[str, str]]) -> None:
-    """With every character of its query."""
+    """A signed grant is read back with every character of its query."""
     try:
         grant = Grant(math.floor(time.time()) + 60, tuple(pairs))
     except Exception:  # noqa: BLE001 - an expression that is none; the query's tests have these
@@ -422,7 +426,7 @@ def test_a_grant_comes_back_as_it_was_signed(pairs: list[tuple[str, str]]) -> No
 
 
 def test_a_grant_of_another_release_never_widens() -> None:
-    """A parameter that this one does not know makes it worthless."""
+    """A grant with an unknown parameter is refused, since ignoring it would show more lines."""
     signer = keyring()._signers[TOKEN]
     later = time.time() + 60
     assert keyring().grant(str(signer.dumps({"e": later, "q": [["app", "web"]]}))) is not None

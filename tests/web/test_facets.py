@@ -1,4 +1,4 @@
-"""What `GET /api/facets` counts, for whom, and that its memory is bounded."""
+"""`GET /api/facets`: its counts, its scopes and its bounded memory."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def test_a_field_ignores_its_own_filter(counts: Facets) -> None:
     assert lines_of(counts.read(query("app=api"))["app"]) == {"web": 1, "api": 2}
 
 
-def test_texts_are_passed_over(counts: Facets) -> None:
-    """Counts are by combination: a reader's `q` and `not` do not change them."""
+def test_texts_are_ignored(counts: Facets) -> None:
+    """The texts `q` and `not` of a reader do not change the counts, which are by combination."""
     counts.count([line()])
     assert counts.read(query("q=nothing like it&not=x"))["app"] == counts.read()["app"]
 
@@ -89,10 +89,7 @@ def test_a_scope_always_holds(counts: Facets) -> None:
 
 @pytest.mark.parametrize("scope", ["q=x", "q=/.*/", "not=x", "app=web&not=x"])
 def test_a_scope_with_texts_gets_no_counts(scope: str, counts: Facets) -> None:
-    """What cannot be counted within a scope is not counted at all, nor as other.
-
-    Whether the scope lets a line without a word through or not.
-    """
+    """A scope with a text filter gets no counts, since lines are counted without their texts."""
     counts.count([line()])
     answer = counts.read(scope=query(scope))
     assert all(answer[name] == {} for name in facets.FACETS)
@@ -100,7 +97,7 @@ def test_a_scope_with_texts_gets_no_counts(scope: str, counts: Facets) -> None:
 
 
 def test_rates_are_of_the_last_half_minute(counts: Facets, clock: Clock) -> None:
-    """A steady 5 lines a second is a rate of 5, from the first seconds on; silence ends it."""
+    """A steady 5 lines a second give a rate of about 5 at once, and a silence gives 0."""
     for second in range(60):
         clock.now += 1
         counts.count([line()] * 5)
@@ -111,15 +108,15 @@ def test_rates_are_of_the_last_half_minute(counts: Facets, clock: Clock) -> None
 
 
 def test_one_line_is_no_burst(counts: Facets, clock: Clock) -> None:
-    """The first line of a process is not an enormous rate."""
+    """The first line of a process does not give an enormous rate."""
     clock.now += 0.001
     counts.count([line()])
     assert counts.read()["app"]["web"]["rate"] == 1
 
 
 @pytest.mark.parametrize("silence", [1_800, 100_000])
-def test_what_fell_silent_is_forgotten(counts: Facets, clock: Clock, silence: float) -> None:
-    """After half an hour without a line a value is gone, and `since` has moved on."""
+def test_a_silent_value_is_forgotten(counts: Facets, clock: Clock, silence: float) -> None:
+    """A value without a line for half an hour is removed, and `since` moves on."""
     counts.count([line("old")])
     clock.now += 1_669
     counts.count([line()])
@@ -133,7 +130,7 @@ def test_what_fell_silent_is_forgotten(counts: Facets, clock: Clock, silence: fl
 
 
 def test_too_many_combinations_are_counted_together(counts: Facets) -> None:
-    """A flood of machine names takes no more memory; its lines are still counted."""
+    """A flood of machine names takes bounded memory, and its lines are still counted."""
     flood = [line(machine=f"m{number}") for number in range(facets.MAX_COMBINATIONS + 100)]
     counts.count(flood)
     answer = counts.read()
@@ -147,7 +144,7 @@ def test_too_many_combinations_are_counted_together(counts: Facets) -> None:
 
 
 def test_overlong_names_are_not_kept(counts: Facets) -> None:
-    """A megabyte in a level's place is counted, and is in nobody's answer."""
+    """A line with a level of a megabyte is counted, but the level is in no answer."""
     counts.count([line(level="x" * 1_000_000)])
     answer = counts.read()
     assert answer["level"] == {}

@@ -1,4 +1,4 @@
-"""`/metrics`: what it counts, and that the documentation and the alerts speak of the same."""
+"""`/metrics`: its counts; and documentation and alerts use the same names."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse
 from tests.support.closed import TOKEN, bearer, closed_service, grant_text
-from tests.support.journal_server import USER, JournalServer, until
+from tests.support.journal_server import USER, JournalServer
 from tests.support.mistreated import authorization
-from tests.support.service import PATIENCE, RunningService, open_service
+from tests.support.service import RunningService, open_service
+from tests.support.waiting import PATIENCE, until
 
 from natstream.entries.entry import LogEntry
 from natstream.errors import JournalReason
@@ -46,7 +47,7 @@ Figure = Callable[..., float]
 
 
 def figures(text: str) -> Figure:
-    """Ask for one sample's value: its name, and its labels."""
+    """Return a function that gives the value of a sample, by its name and labels."""
     samples = {
         (sample.name, *sorted(sample.labels.items())): sample.value
         for family in parse(text)
@@ -60,7 +61,7 @@ def figures(text: str) -> Figure:
 
 
 def names(text: str) -> set[str]:
-    """Of all metrics, as queries write them."""
+    """Return the names of all metrics, as queries write them."""
     return {family.name + ("_total" if family.type == "counter" else "") for family in parse(text)}
 
 
@@ -75,7 +76,7 @@ def entry(message: str = "x") -> LogEntry:
 
 
 async def test_every_metric_is_documented_and_no_other() -> None:
-    """In docs/operations.md, with what to do; whatever the alerts name exists, too."""
+    """docs/operations.md describes exactly the metrics that exist, and alerts use no others."""
     async with JournalServer.run() as journal, open_service(**journal.environ) as service:
         await service.state("drain", "up")
         exported = names(await scrape(service))
@@ -94,7 +95,7 @@ def _expressions() -> str:
 
 
 def test_the_alert_rules_are_as_prometheus_takes_them() -> None:
-    """Names, severities, a summary and a description each; labels that exist; brackets in pairs."""
+    """Each rule has a name, severity, summary and description, and names states that exist."""
     document = yaml.safe_load(ALERTS)
     assert list(document) == ["groups"]
     rules = [rule for group in document["groups"] for rule in group["rules"]]
@@ -115,7 +116,7 @@ def test_the_alert_rules_are_as_prometheus_takes_them() -> None:
 
 
 async def test_the_exposition_is_valid_in_both_forms() -> None:
-    """Prometheus' text and OpenMetrics, each with its content type; names by the conventions."""
+    """Both Prometheus' text and OpenMetrics are valid, and names follow the conventions."""
     async with open_service() as service:
         await service.state("drain", "up")
         service.service.core.hub.publish_nowait([entry()])
@@ -132,7 +133,7 @@ async def test_the_exposition_is_valid_in_both_forms() -> None:
 
 
 async def test_lines_are_counted_on_their_way(nats_server: Any) -> None:
-    """In by source, out by reader, failures to parse, and what is remembered."""
+    """Lines are counted when they arrive, fail to parse, are sent and are remembered."""
     async with (
         open_service(nats_server, NATSTREAM_BACKLOG_LINES="4") as service,
         service.stream() as one,
@@ -171,7 +172,7 @@ async def test_lines_are_counted_on_their_way(nats_server: Any) -> None:
 
 
 async def test_gaps_and_lag_are_counted() -> None:
-    """As readers are told of them; a reader that reads nothing lags by what it has not got."""
+    """Gaps are counted as they are announced, and a reader that reads nothing lags."""
     async with open_service(NATSTREAM_BACKLOG_LINES="10") as service:
         hub = service.service.core.hub
         hub.publish_nowait([entry("first")])
@@ -190,7 +191,7 @@ async def test_gaps_and_lag_are_counted() -> None:
 
 
 async def test_the_drains_answers_are_counted() -> None:
-    """By status; and what was left out, by reason."""
+    """The drain's answers are counted by status, and its dropped lines by reason."""
     async with open_service(
         NATSTREAM_DRAIN_TOKEN="t", NATSTREAM_DRAIN_BIND="127.0.0.1:0"
     ) as service:
@@ -215,7 +216,7 @@ async def test_the_drains_answers_are_counted() -> None:
 
 
 def troubles(text: str) -> dict[str, float]:
-    """What is said to be wrong with the journal."""
+    """Return the samples that say what is wrong with the journal."""
     return {
         sample.labels["reason"]: sample.value
         for family in parse(text)
@@ -228,7 +229,7 @@ WELL = dict.fromkeys(get_args(JournalReason), 0.0)
 
 
 async def test_the_journals_lines_are_counted(nats_server: Any) -> None:
-    """Two processes that read the same store each line once, and each knows its part."""
+    """Two processes with the same source store each line once, and each counts its part."""
     async with (
         JournalServer.run() as journal,
         open_service(nats_server, **journal.environ) as one,
@@ -262,7 +263,7 @@ async def test_the_journals_lines_are_counted(nats_server: Any) -> None:
         assert stored - duplicates == await journal.stored() == 50
 
 
-# A stream that refuses what it has no room for, as natstream's own does not.
+# A stream that refuses lines when it is full. natstream's own stream would drop the oldest ones.
 FULL = {
     "name": "natstream",
     "subjects": ["natstream.>"],
@@ -288,9 +289,9 @@ async def make_away(journal: JournalServer, nats: Any, reason: str) -> None:
 
 @pytest.mark.parametrize("reason", ["unreachable", "denied", "unfit", "full"])
 async def test_what_keeps_the_journal_away_is_told_apart(reason: str, nats_server: Any) -> None:
-    """By one word, on /readyz, in the status and as a metric; lines wait and are shown meanwhile.
+    """/readyz, the status and a metric give one word for the trouble, while lines wait.
 
-    The holder of a link is not told the word.
+    The status does not give that word to the holder of a link.
     """
     scoped = bearer(grant_text(("app", "web")))
     async with AsyncExitStack() as stack:
@@ -329,7 +330,7 @@ async def test_what_keeps_the_journal_away_is_told_apart(reason: str, nats_serve
 
 
 async def test_without_figures_there_is_no_sample(nats_server: Any) -> None:
-    """No time of an oldest line that is not there; no drain or journal where none is."""
+    """Without a line, a drain or a journal, the metrics about them have no sample."""
     async with open_service(nats_server) as service:
         text = await scrape(service)
         assert "natstream_journal" not in text
@@ -341,7 +342,7 @@ async def test_without_figures_there_is_no_sample(nats_server: Any) -> None:
 
 
 async def test_a_crash_shows() -> None:
-    """Of the hub's task: the restart is counted, and it is not ready until it is back."""
+    """A crash of the hub's task is counted, and the service is ready again after the restart."""
     async with open_service() as service:
         await service.state("drain", "up")
         hub = service.service.core.hub
@@ -365,7 +366,7 @@ async def test_a_crash_shows() -> None:
 
 
 async def test_the_loops_delay_is_measured(autojump_clock: trio.testing.MockClock) -> None:
-    """A task that holds the loop is seen, in the bucket of its length."""
+    """A task that blocks the event loop is counted in the bucket of its duration."""
     delay = LoopDelay()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(delay.run)
@@ -383,7 +384,7 @@ async def test_the_loops_delay_is_measured(autojump_clock: trio.testing.MockCloc
 
 
 async def test_the_service_measures_its_delay() -> None:
-    """While it runs."""
+    """A running service measures the delay of its event loop."""
     async with open_service() as service:
         with trio.fail_after(PATIENCE):
             while not figures(await scrape(service))("natstream_event_loop_delay_seconds_count"):
@@ -394,7 +395,7 @@ async def test_the_service_measures_its_delay() -> None:
 
 
 async def test_at_the_pages_port_they_are_for_readers_of_everything() -> None:
-    """With a token; a link for a part is refused."""
+    """The page's port asks for a token, and a scoped link is refused."""
     async with closed_service() as service:
         for path in ("/metrics", "/readyz"):
             assert (await service.get(path)).status_code == 401
@@ -404,7 +405,7 @@ async def test_at_the_pages_port_they_are_for_readers_of_everything() -> None:
 
 
 async def test_they_can_have_a_port_of_their_own() -> None:
-    """Without a token, which scrapers do not have; the page's port then has them no more."""
+    """A port of their own needs no token, and the page's port no longer has the endpoints."""
     environ: dict[str, Any] = {
         "NATSTREAM_METRICS_BIND": "127.0.0.1:0",
         "NATSTREAM_HOSTS": "logs.example,127.0.0.1",
@@ -428,7 +429,7 @@ async def test_they_can_have_a_port_of_their_own() -> None:
 
 
 async def test_two_services_in_one_process_count_for_themselves() -> None:
-    """Each has its own registry."""
+    """Each service has a registry of its own."""
     one, two = (Metrics(Hub(), Health(lambda message, type: None)) for _ in range(2))
     one.counters.sent_lines = 7
     assert figures(one.exposition()[0].decode())("natstream_sent_lines_total") == 7

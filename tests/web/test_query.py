@@ -1,4 +1,4 @@
-"""What a reader of `/api/logs` may ask for, and how it is told what it may not."""
+"""The parameters of `/api/logs`, and the errors for wrong ones."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from natstream.web.query import (
 
 
 def ask(*pairs: tuple[str, str], **headers: Any) -> StreamRequest:
-    """The request of a query string."""
+    """Return the request that a query describes."""
     return parse_stream_request(pairs, **headers)
 
 
 def refusal(*pairs: tuple[str, str]) -> BadQuery:
-    """What such a query is refused with."""
+    """Return the error that a query raises."""
     with pytest.raises(BadQuery) as caught:
         ask(*pairs)
     return caught.value
 
 
 def test_without_parameters_it_is_the_live_stream_of_everything() -> None:
-    """As server-sent events."""
+    """A request without parameters asks for new lines of everything as server-sent events."""
     assert ask() == StreamRequest(EVERYTHING, None, None, True, None, SSE)
     assert ask().is_live_only
 
 
 def test_the_filter_is_read_from_the_same_query() -> None:
-    """With its parameters repeated."""
+    """The filter is read from the same query, and a parameter of it may be repeated."""
     pairs = [("app", "web"), ("app", "api"), ("q", "x"), ("tail", "5"), ("min_level", "warn")]
     request = parse_stream_request(iter(pairs))
     assert request.filter == Filter.from_query(pairs)
@@ -50,7 +50,7 @@ def test_the_filter_is_read_from_the_same_query() -> None:
 
 @pytest.mark.parametrize("name", ["App", "apps", "", "retry", "tail ", "\x00", "x" * 10_000])
 def test_unknown_parameters_are_refused(name: str) -> None:
-    """A typing error must not widen what is shown; the answer is short."""
+    """An unknown parameter gives a short error, because ignoring it would show more lines."""
     error = refusal((name, "1"))
     assert error.parameter == name[:100]
     assert "min_level" in str(error)
@@ -70,7 +70,7 @@ def test_unknown_parameters_are_refused(name: str) -> None:
     ],
 )  # fmt: skip
 def test_wrong_values_are_refused(name: str, value: str) -> None:
-    """Naming the parameter."""
+    """The error for a wrong value starts with the name of the parameter."""
     error = refusal((name, value))
     assert error.parameter == name
     assert str(error).startswith(name)
@@ -78,13 +78,13 @@ def test_wrong_values_are_refused(name: str, value: str) -> None:
 
 @pytest.mark.parametrize("name", ["tail", "since", "follow", "last_event_id", "format"])
 def test_a_parameter_with_one_value_is_given_once(name: str) -> None:
-    """Which of two is meant, nobody knows."""
+    """A parameter of the stream that is repeated is refused, because the two values may differ."""
     value = {"follow": "true", "format": "sse"}.get(name, "5")
     assert refusal((name, value), (name, value)).parameter == name
 
 
 def test_tail() -> None:
-    """A number of lines, none included."""
+    """`tail` is a number of lines, which may be 0."""
     assert [ask(("tail", text)).tail for text in ("0", "1", "007", "999999999")] == [
         0, 1, 7, 999_999_999,
     ]  # fmt: skip
@@ -104,7 +104,7 @@ def test_tail() -> None:
     ],
 )
 def test_since_a_while_ago(text: str, ago_ms: int) -> None:
-    """By this machine's clock."""
+    """A duration in `since` is counted back from the time of this machine."""
     before = time.time_ns() // 1_000_000
     since = ask(("since", text)).since
     after = time.time_ns() // 1_000_000
@@ -113,8 +113,8 @@ def test_since_a_while_ago(text: str, ago_ms: int) -> None:
     assert parse_duration(text) == ago_ms
 
 
-def test_what_is_no_duration() -> None:
-    """Numbers alone are times."""
+def test_wrong_durations() -> None:
+    """A number without a unit is not a duration, and neither is other text."""
     for text in ("", "10", "m", "10m ", "1h 30m", "10M", "-1h", "1.5h", "9" * 10 + "d", "٣m"):
         assert parse_duration(text) is None
 
@@ -126,25 +126,25 @@ def test_what_is_no_duration() -> None:
      "2022-09-27T22:34:37 02", "2022-09-27 22:34:37 02:00", "1664310877000", "1664310877000000000"],
 )  # fmt: skip
 def test_since_a_time(text: str) -> None:
-    """ISO 8601 or epoch; a plus that was not escaped comes as a space."""
+    """`since` may be an ISO 8601 time or epoch seconds, and its plus may have become a space."""
     assert ask(("since", text)).since == 1_664_310_877_000
 
 
 def test_since_a_minute_or_a_day() -> None:
-    """What a person types."""
+    """`since` may be a minute or a day, as a person types it."""
     assert ask(("since", "2022-09-27 20:34")).since == 1_664_310_840_000
     assert ask(("since", "2022-09-27")).since == 1_664_236_800_000
 
 
 def test_follow() -> None:
-    """Unless it is said otherwise."""
+    """A reader follows unless `follow` says no."""
     assert [ask(("follow", text)).follow for text in ("false", "False", "0", "no")] == [False] * 4
     assert [ask(("follow", text)).follow for text in ("true", "1", "yes")] == [True] * 3
     assert not ask(("follow", "false")).is_live_only
 
 
 def test_the_header_wins_over_the_parameter() -> None:
-    """An empty one is none; what an EventSource says is never an error."""
+    """The header Last-Event-ID wins over the parameter, and no id in it is an error."""
     pair = ("last_event_id", "1-a-1")
     assert ask(pair).last_event_id == "1-a-1"
     assert ask(pair, last_event_id="1-a-2").last_event_id == "1-a-2"
@@ -157,13 +157,13 @@ def test_the_header_wins_over_the_parameter() -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_format_parameter_wins_over_the_header(name: str) -> None:
-    """It is what a person can type into an address."""
+    """The `format` parameter wins over the Accept header, since a person can type it."""
     for header in ("text/plain", "application/x-ndjson", "text/event-stream"):
         assert ask(("format", name), accept=accept(header)).format is FORMATS[name]
 
 
 def accept(header: str) -> MIMEAccept:
-    """What Quart makes of the header."""
+    """Return the header in the form in which Quart gives it."""
     return parse_accept_header(header, MIMEAccept)
 
 
@@ -191,13 +191,13 @@ def accept(header: str) -> MIMEAccept:
         ("nonsense", SSE),
     ],
 )
-def test_the_best_accepted_type_is_taken(header: str, format: Any) -> None:
-    """Server-sent events on a tie, and where none of ours is accepted."""
+def test_the_best_accepted_type_is_chosen(header: str, format: Any) -> None:
+    """The format that the client prefers is chosen, or SSE if there is no single best one."""
     assert ask(accept=accept(header)).format is format
 
 
-def test_a_filter_alone_takes_nothing_else() -> None:
-    """For endpoints that do not stream."""
+def test_parse_filter_accepts_only_filter_parameters() -> None:
+    """`parse_filter` refuses the parameters of a stream, for endpoints that do not stream."""
     assert parse_filter([("app", "web")]) == Filter.from_query([("app", "web")])
     with pytest.raises(BadQuery) as caught:
         parse_filter([("tail", "5")])
@@ -207,7 +207,7 @@ def test_a_filter_alone_takes_nothing_else() -> None:
 @pytest.mark.parametrize("name", ["since", "tail", "last_event_id", "app", "level", "format"])
 @pytest.mark.parametrize("part", ["T00", " 00", "9", "1m", "1", "-", ",", "a,", "2022-09-27T"])
 def test_a_long_value_costs_no_more_than_its_length(name: str, part: str) -> None:
-    """Quadratic, these would take seconds."""
+    """The time to parse a long value is not quadratic in its length."""
     started = time.process_time()
     for end in ("", " 02:00", "x"):
         try:
@@ -224,7 +224,7 @@ names = st.sampled_from(["tail", "since", "follow", "last_event_id", "format", "
 def test_any_query_is_a_request_or_refused(
     pairs: list[tuple[str, str]], header: str | None
 ) -> None:
-    """Never another error."""
+    """Any query gives a request or a BadQuery, and never another error."""
     try:
         request = parse_stream_request(pairs, last_event_id=header)
     except BadQuery as error:

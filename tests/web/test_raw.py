@@ -1,4 +1,4 @@
-"""`GET /api/raw`: what was sent to the service for one line."""
+"""`GET /api/raw`: the payload of one line as the service received it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAYLOAD = {
 
 
 def publish(service: Any, *payloads: bytes) -> list[str]:
-    """Publish lines; gives their ids."""
+    """Publish lines, and return their event ids."""
     hub = service.service.core.hub
     hub.publish_nowait([parse_nats("logs.web.iad.m1", payload) for payload in payloads])
     end = hub.backlog.end.entry
@@ -32,7 +32,7 @@ def publish(service: Any, *payloads: bytes) -> list[str]:
 
 
 async def test_a_line_is_given_as_it_was_sent() -> None:
-    """With what the stream leaves out; what was no object is an empty one."""
+    """The payload of a line is returned whole, or as {} if it is not a JSON object."""
     async with open_service() as service:
         sent, text = publish(service, json.dumps(PAYLOAD).encode(), b"not json")
         assert (await service.get(f"/api/raw?id={sent}")).json() == PAYLOAD
@@ -40,8 +40,8 @@ async def test_a_line_is_given_as_it_was_sent() -> None:
 
 
 @pytest.mark.parametrize("id", ["", "x", "1-other-1", "{ms}-{epoch}-0", "{ms}-{epoch}-99"])
-async def test_what_is_not_remembered_is_not_found(id: str) -> None:
-    """Another process's line, one before the first and one after the last."""
+async def test_an_unknown_id_is_not_found(id: str) -> None:
+    """An id of another process, before the first line or after the last one gets a 404."""
     async with open_service() as service:
         (known,) = publish(service, b"{}")
         ms, epoch, _ = known.split("-")
@@ -50,8 +50,8 @@ async def test_what_is_not_remembered_is_not_found(id: str) -> None:
         assert list(response.json()) == ["error"]
 
 
-async def test_what_is_forgotten_is_not_found() -> None:
-    """Once newer lines have taken its place."""
+async def test_an_evicted_line_is_not_found() -> None:
+    """A line that newer lines have evicted from the backlog gets a 404."""
     async with open_service(NATSTREAM_BACKLOG_LINES="2") as service:
         first, *rest = publish(service, b"{}") + publish(service, b"{}") + publish(service, b"{}")
         assert (await service.get(f"/api/raw?id={first}")).status_code == 404
@@ -59,19 +59,19 @@ async def test_what_is_forgotten_is_not_found() -> None:
             assert (await service.get(f"/api/raw?id={known}")).status_code == 200
 
 
-async def test_a_link_does_not_give_it() -> None:
-    """It may hold anything: whoever has a link to a part gets the lines only."""
+async def test_a_scoped_link_gets_no_payload() -> None:
+    """The holder of a scoped link gets no payloads, because a payload may contain anything."""
     async with closed_service() as service:
         (known,) = publish(service, b"{}")
-        shown = bearer(grant_text(("app", "web")))
-        assert (await service.get(f"/api/raw?id={known}", headers=shown)).status_code == 403
+        scoped = bearer(grant_text(("app", "web")))
+        assert (await service.get(f"/api/raw?id={known}", headers=scoped)).status_code == 403
         assert (await service.get(f"/api/raw?id={known}", headers=bearer())).status_code == 200
 
 
-async def test_what_is_stored_is_found_by_every_process(
+async def test_a_stored_line_is_found_by_every_process(
     nats_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However long ago it came; while the journal is away it may be, which is said with a 503."""
+    """Every process finds a line in the journal, and answers 503 while the journal is away."""
     monkeypatch.setattr("natstream.journal.archive.DEADLINE", 0.1)
     async with (
         JournalServer.run() as journal,

@@ -1,4 +1,4 @@
-"""What holders of a scoped link see, and that it is nothing else."""
+"""Holders of a scoped link see all lines of their scope, and nothing else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.closed import bearer, closed_service, grant_text
 from tests.support.journal_server import JournalServer
-from tests.support.service import PATIENCE, RunningService
+from tests.support.service import RunningService
+from tests.support.waiting import PATIENCE
 
 from natstream.entries.entry import Gap, LogEntry, Notice
 from natstream.entries.filters import FILTER_PARAMETERS, Filter
@@ -32,14 +33,14 @@ MARK = "zebra"
 VISIBLE = LogEntry(
     "m-web", "shown", "stdout", app_name="web", region="iad", level="error", source="nats"
 )
-HIDDEN = [
+OUTSIDE = [
     attrs.evolve(VISIBLE, app_name="zebra-app", message="zebra by its app", machine_id="m-zebra"),
     attrs.evolve(VISIBLE, level="info", message="zebra by its level", region="zebra-region"),
     attrs.evolve(VISIBLE, message="a crimson zebra"),
     LogEntry("m-zebra", "zebra system line", "system", app_name="zebra-too", provider="zebra"),
 ]
 
-# For each parameter of /api/logs, values that somebody curious would try.
+# For each parameter of /api/logs, values that a curious reader would try.
 CURIOUS: dict[str, list[str]] = {
     "app": ["zebra-app", "web,zebra-app", "web"],
     "region": ["zebra-region", "iad,zebra-region"],
@@ -60,7 +61,7 @@ CURIOUS: dict[str, list[str]] = {
 
 
 def publish(service: RunningService) -> None:
-    """Lines in the scope and outside of it, in turns, and what the service says of itself."""
+    """Publish lines inside and outside of the scope in turns, and announce notices."""
     core = service.service.core
     for lines in runs():
         core.hub.publish_nowait(lines)
@@ -68,21 +69,21 @@ def publish(service: RunningService) -> None:
 
 
 async def store(service: RunningService) -> None:
-    """The same, by way of the journal."""
+    """Publish the same through the journal."""
     await service.state("journal", "up")
     core = service.service.core
     assert core.journal is not None
     for lines in runs():
         await core.journal.publish(lines)
     with trio.fail_after(PATIENCE):
-        while core.hub.statistics().published < LINES * (1 + len(HIDDEN)):
+        while core.hub.statistics().published < LINES * (1 + len(OUTSIDE)):
             await trio.sleep(0.01)
     announce(service)
 
 
 def runs() -> Iterator[list[LogEntry]]:
     for number in range(LINES):
-        yield [attrs.evolve(VISIBLE, message=f"shown {number}"), *HIDDEN]
+        yield [attrs.evolve(VISIBLE, message=f"shown {number}"), *OUTSIDE]
 
 
 def announce(service: RunningService) -> None:
@@ -94,13 +95,13 @@ def announce(service: RunningService) -> None:
 
 
 async def all_of(service: RunningService, path: str, headers: dict[str, str]) -> str:
-    """What a request is told, headers and body, but for ids."""
+    """Return the status, the headers and the body of the answer to a request."""
     response = await service.get(path, headers=headers)
     assert response.status_code < 500, path
     return f"{response.status_code} {dict(response.headers)} {response.text}"
 
 
-def assert_nothing_hidden(text: str, where: str) -> None:
+def assert_nothing_outside(text: str, where: str) -> None:
     assert MARK not in text.lower(), where
     assert "12,345" not in text, where
     assert "12345" not in text.replace("1664310877", ""), where
@@ -108,26 +109,26 @@ def assert_nothing_hidden(text: str, where: str) -> None:
 
 @pytest.mark.parametrize("shown", ["bearer", "cookie"])
 async def test_nothing_outside_a_scope_leaks(shown: str) -> None:
-    """Every route with every method, and every parameter of the two that take any."""
+    """No route, method or parameter shows a scoped reader anything from outside of its scope."""
     async with closed_service() as service:
         publish(service)
         await walk(service, shown)
 
 
-async def test_nothing_outside_a_scope_leaks_of_what_is_stored(journal: JournalServer) -> None:
-    """The same where most of it is read from the journal: memory holds a tenth."""
+async def test_nothing_outside_a_scope_leaks_from_the_journal(journal: JournalServer) -> None:
+    """Nothing from outside of the scope leaks either if most lines are read from the journal."""
     environ: dict[str, Any] = {**journal.environ, "NATSTREAM_BACKLOG_LINES": "10"}
     async with closed_service(**environ) as service:
         await store(service)
         assert service.service.core.hub.statistics().backlog_lines <= 10
         headers = bearer(grant_text(*SCOPE))
         response = await service.get("/api/logs?follow=false&format=text", headers=headers)
-        assert response.text.count("shown") == LINES, "what is asked for is in the journal"
+        assert response.text.count("shown") == LINES, "the lines must come from the journal"
         await walk(service, "bearer")
 
 
 async def walk(service: RunningService, shown: str) -> None:
-    """Ask for everything, in every way."""
+    """Request every route with every method and parameter, and check each answer."""
     text = grant_text(*SCOPE)
     scoped = bearer(text) if shown == "bearer" else {"Cookie": f"{COOKIE}={text}"}
     epoch = f"{service.service.core.hub.backlog.oldest_ms}-{service.service.core.hub.epoch}"
@@ -138,14 +139,14 @@ async def walk(service: RunningService, shown: str) -> None:
         for method in ("HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH"):
             response = await service.client.request(method, f"{service.url}{path}", headers=scoped)
             assert response.status_code < 500, (method, path)
-            assert_nothing_hidden(f"{dict(response.headers)} {response.text}", path)
+            assert_nothing_outside(f"{dict(response.headers)} {response.text}", path)
         if rule.endpoint not in READABLE | OPEN:
             assert (await service.get(path, headers=scoped)).status_code == 403, path
             continue
         end = "?follow=false" if rule.endpoint == "logs" else ""
         whole = await all_of(service, f"{path}{end}", bearer())
         assert (MARK in whole) is (rule.endpoint in READABLE), "the test itself must see it"
-        assert_nothing_hidden(await all_of(service, f"{path}{end}", scoped), path)
+        assert_nothing_outside(await all_of(service, f"{path}{end}", scoped), path)
         for name, values in CURIOUS.items():
             for value in values:
                 for format in CURIOUS["format"] if rule.endpoint == "logs" else [""]:
@@ -155,14 +156,14 @@ async def walk(service: RunningService, shown: str) -> None:
                             "format", value if name == "format" else format
                         )
                     got = await all_of(service, f"{path}?{query}", scoped)
-                    # An error may repeat what was asked, as a page's address does.
+                    # An error may repeat a value from the request, which the client knows anyway.
                     if not got.startswith("400"):
-                        assert_nothing_hidden(got, f"{path}?{query}")
+                        assert_nothing_outside(got, f"{path}?{query}")
                     asked += 1
     assert asked > 200
 
 
-WISHES = st.lists(
+QUERIES = st.lists(
     st.sampled_from(
         [(name, value) for name in sorted(FILTER_PARAMETERS) for value in CURIOUS[name] if value]
     ),
@@ -170,23 +171,23 @@ WISHES = st.lists(
 )
 
 
-@given(WISHES)
-def test_a_wish_can_only_narrow(wishes: list[tuple[str, str]]) -> None:
-    """Whatever it says, what it lets through the scope alone lets through, too."""
+@given(QUERIES)
+def test_a_filter_can_only_narrow_a_scope(query: list[tuple[str, str]]) -> None:
+    """A scoped reader's filter lets an entry through only if the scope lets it through, too."""
     try:
-        wish = Filter.from_query(wishes)
+        wanted = Filter.from_query(query)
     except BadQuery:
         return
     grant = Grant(query=SCOPE)
     assert grant.scope is not None
-    narrowed = grant.narrow(wish)
+    narrowed = grant.narrow(wanted)
     assert narrowed.scoped
-    for entry in (VISIBLE, *HIDDEN):
-        assert narrowed.matches(entry) is (grant.scope.matches(entry) and wish.matches(entry))
+    for entry in (VISIBLE, *OUTSIDE):
+        assert narrowed.matches(entry) is (grant.scope.matches(entry) and wanted.matches(entry))
 
 
 async def test_a_scoped_reader_sees_all_of_its_part() -> None:
-    """Remembered and live, in each format; and its wishes narrow it further."""
+    """A scoped reader gets all past and live lines of its scope, and its filter narrows them."""
     async with closed_service() as service:
         publish(service)
         headers = bearer(grant_text(*SCOPE))
@@ -210,24 +211,24 @@ async def test_a_scoped_reader_sees_all_of_its_part() -> None:
                 "shown 19",
             ]
             service.service.core.hub.publish_nowait(
-                [*HIDDEN, attrs.evolve(VISIBLE, message="shown live")]
+                [*OUTSIDE, attrs.evolve(VISIBLE, message="shown live")]
             )
             assert (await stream.lines(1))[0].message == "shown live"
         resumed = {**headers, "Last-Event-ID": stream.id}
         service.service.core.hub.publish_nowait(
-            [attrs.evolve(VISIBLE, message="shown later"), *HIDDEN]
+            [attrs.evolve(VISIBLE, message="shown later"), *OUTSIDE]
         )
         async with service.stream(headers=resumed) as stream:
             assert (await stream.lines(1))[0].message == "shown later"
 
 
 async def test_counts_are_those_of_the_scope() -> None:
-    """By every field, with and without a filter; what there was no room for is not told."""
+    """The counts for a scoped reader are those of its scope, by every field and with any filter."""
     scope = (("app", "web"), ("min_level", "warn"))
     async with closed_service() as service:
         hub = service.service.core.hub
         hub.publish_nowait(
-            [VISIBLE] * 3 + [entry for entry in HIDDEN if "crimson" not in entry.message] * 50
+            [VISIBLE] * 3 + [entry for entry in OUTSIDE if "crimson" not in entry.message] * 50
         )
         for query in ("", "?app=zebra-app", "?level=info", "?q=zebra"):
             counted = (
@@ -241,21 +242,21 @@ async def test_counts_are_those_of_the_scope() -> None:
 
 
 async def test_gaps_and_notices_are_reduced_for_scoped_readers() -> None:
-    """`"missed": null` where others get a count; a state without names; the end as it is."""
+    """A scoped reader gets gaps without counts and notices without names."""
     async with closed_service(NATSTREAM_BACKLOG_LINES="10") as service:
         core = service.service.core
         scoped = bearer(grant_text(*SCOPE))
         core.hub.publish_nowait([VISIBLE])
         async with service.stream("?tail=1", headers=scoped) as stream:
-            place = (await stream.lines(1))[0].id
+            resume_id = (await stream.lines(1))[0].id
         for _ in range(10):
-            core.hub.publish_nowait([VISIBLE, *HIDDEN])
-        async with service.stream(headers={**scoped, "Last-Event-ID": place}) as stream:
+            core.hub.publish_nowait([VISIBLE, *OUTSIDE])
+        async with service.stream(headers={**scoped, "Last-Event-ID": resume_id}) as stream:
             gap = await stream.next()
             assert gap.data["gap"]["missed"] is None
             assert "at_most" not in gap.data["gap"]
             await stream.lines(2)
-        async with service.stream(headers={**bearer(), "Last-Event-ID": place}) as stream:
+        async with service.stream(headers={**bearer(), "Last-Event-ID": resume_id}) as stream:
             assert (await stream.next()).data["gap"]["missed"] == 40
         async with (
             service.stream(headers=scoped) as one,
@@ -264,7 +265,7 @@ async def test_gaps_and_notices_are_reduced_for_scoped_readers() -> None:
             core.hub.announce("12,345 zebra lines came too fast", gap=Gap(12_345, 1))
             core.hub.announce("zebra-app fails", "error")
             got = [await one.next(), await one.next()]
-            assert_nothing_hidden(str(got), "a live notice")
+            assert_nothing_outside(str(got), "a live notice")
             assert got[0].data["gap"] == {"missed": None, "since": 1}
             assert got[1].data["type"] == "error"
             assert (await other.next()).data["gap"]["missed"] == 12_345
@@ -272,8 +273,8 @@ async def test_gaps_and_notices_are_reduced_for_scoped_readers() -> None:
             assert (await one.next()).message == "natstream is closing"
 
 
-async def test_the_state_of_a_source_is_told_without_names() -> None:
-    """On connecting and in the status, which also says what the scope is and when it ends."""
+async def test_the_state_of_a_source_is_shown_without_names() -> None:
+    """A scoped reader sees the state of a source without names, and when its own scope expires."""
     async with closed_service() as service:
         core = service.service.core
         core.health.sources["drain"].change(SourceState.LOST, "zebra-app is lost")
@@ -281,7 +282,7 @@ async def test_the_state_of_a_source_is_told_without_names() -> None:
         async with service.stream(headers=scoped) as stream:
             event = await stream.next()
             assert event.data["type"] == "error"
-            assert_nothing_hidden(event.message, "a standing notice")
+            assert_nothing_outside(event.message, "a standing notice")
         status = (await service.get("/api/status", headers=scoped)).json()
         assert status["sources"]["drain"]["state"] == "lost"
         assert status["scope"] == "app=web&min_level=warn&not=crimson"
@@ -292,7 +293,7 @@ async def test_the_state_of_a_source_is_told_without_names() -> None:
 
 
 async def test_a_link_for_everything_hides_nothing() -> None:
-    """It is a login that ends sooner."""
+    """A link without a scope shows everything, as a login does."""
     async with closed_service() as service:
         publish(service)
         headers = bearer(grant_text())
@@ -302,8 +303,8 @@ async def test_a_link_for_everything_hides_nothing() -> None:
 
 
 @pytest.mark.parametrize("busy", [False, True])
-async def test_a_stream_ends_when_the_right_to_read_it_does(busy: bool) -> None:
-    """With a word why, whether lines come or not; and the link opens nothing any more."""
+async def test_a_stream_ends_when_its_grant_expires(busy: bool) -> None:
+    """A stream ends with an error notice when its grant expires, whether lines come or not."""
     async with closed_service() as service, trio.open_nursery() as nursery:
         text = grant_text(("app", "web"), seconds=2)
 
@@ -324,7 +325,7 @@ async def test_a_stream_ends_when_the_right_to_read_it_does(busy: bool) -> None:
 
 
 def test_reducing_a_notice_keeps_no_words_of_it() -> None:
-    """But for those that are public; a gap keeps its place."""
+    """A reduced notice keeps no words of the original, unless the notice is public."""
     gap = Notice("7 zebra lines", gap=Gap(7, 5, at_most=True, doubles=True)).reduced()
     assert gap.gap == Gap(None, 5, doubles=True)
     for notice in (gap, Notice("zebra", "error").reduced(), Notice("zebra").reduced()):

@@ -1,8 +1,8 @@
-"""No secret comes out, and nothing that others write forges a line of the log.
+"""No secret leaks, and no text of others forges a line of the log.
 
-Marked secrets are planted in every setting that takes one, and shown, right and wrong, in every
-way that a client can; then all that comes out is searched: answers, both logs, the metrics, the
-help, the errors.
+The tests put marked secrets into every setting that holds one, and send right and wrong secrets in
+every way that a client can. Then they search all output for them: answers, both logs, the metrics,
+the help and the errors.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ import pytest
 import structlog
 import trio
 from tests.support.journal_server import JournalServer
-from tests.support.service import PATIENCE
+from tests.support.waiting import PATIENCE
 
 from natstream.config.service_log import configure_logging
 from natstream.config.settings import Settings
+from natstream.core import make_core
 from natstream.errors import ConfigurationError
 from natstream.hub.health import Health, SourceState
 from natstream.hub.hub import Hub
 from natstream.nats.connection import Login, NatsConnection
 from natstream.nats.source import NatsSource
-from natstream.supervisor import keep_running, make_core
+from natstream.supervisor import keep_running
 from natstream.web.grants import Grant, Keyring
 
 MARK = "MARKED"
@@ -67,8 +68,8 @@ class Process:
         async for chunk in self.process.stderr:
             self.output += chunk
 
-    async def said(self, pattern: bytes) -> str:
-        """Wait for a text that matches; the first group of it."""
+    async def wait_for(self, pattern: bytes) -> str:
+        """Wait for a text that matches, and return its first group."""
         with trio.fail_after(PATIENCE):
             while (match := re.search(pattern, self.output)) is None:
                 await trio.sleep(0.02)
@@ -81,7 +82,7 @@ class Process:
 
 
 def environ(**more: str) -> dict[str, str]:
-    """This process' environment, with secrets in place of all that natstream reads."""
+    """Return the environment of this process, with marked secrets for natstream."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -103,8 +104,8 @@ async def open_process(**more: str) -> AsyncIterator[Process]:
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(running.read)
-            running.url = "http://" + await running.said(rb"listens on (127\.0\.0\.1:[0-9]+)")
-            running.drain = await running.said(rb"Taking logs on (http://127\.0\.0\.1:[0-9]+)")
+            running.url = "http://" + await running.wait_for(rb"listens on (127\.0\.0\.1:[0-9]+)")
+            running.drain = await running.wait_for(rb"Taking logs on (http://127\.0\.0\.1:[0-9]+)")
             yield running
             await running.end()
     finally:
@@ -112,7 +113,7 @@ async def open_process(**more: str) -> AsyncIterator[Process]:
 
 
 def ways_to_show(secret: str) -> Iterator[dict[str, Any]]:
-    """Requests that show it as tokens are shown, and as people do by mistake."""
+    """Yield requests that send a secret correctly, or as people send it by mistake."""
     yield {"headers": {"Authorization": f"Bearer {secret}"}}
     yield {"headers": {"Authorization": secret}}
     yield {"headers": {"Authorization": f"Basic {secret}"}}
@@ -123,8 +124,8 @@ def ways_to_show(secret: str) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("journal_secret", JOURNAL_SECRETS)
-async def test_no_secret_comes_out(nats_server: Any, journal_secret: str) -> None:
-    """Of a service whose NATS password is refused, and what it shows its journal, too."""
+async def test_no_secret_leaks(nats_server: Any, journal_secret: str) -> None:
+    """A service whose NATS password is refused shows no secret in its answers and its log."""
     answers: list[str] = []
     async with (
         JournalServer.run() as journal,
@@ -142,8 +143,8 @@ async def test_no_secret_comes_out(nats_server: Any, journal_secret: str) -> Non
             client.cookies.clear()
             return response
 
-        await service.said(rb"(NATS at [0-9.:]+ refuses the credentials: FLY_ORG)")
-        await service.said(rb"(journal's NATS at [0-9.:]+ refuses the credentials: NATSTREAM)")
+        await service.wait_for(rb"(NATS at [0-9.:]+ refuses the credentials: FLY_ORG)")
+        await service.wait_for(rb"(journal's NATS at [0-9.:]+ refuses the credentials: NATSTREAM)")
         paths = ["/", "/link", "/healthz", "/readyz", "/metrics", "/api/status", "/api/facets",
                  "/api/logs?follow=false", "/api/login", "/nowhere"]  # fmt: skip
         grant = Keyring([READER]).sign(Grant(2e9, (("app", "web"),)), READER)
@@ -169,7 +170,7 @@ async def test_no_secret_comes_out(nats_server: Any, journal_secret: str) -> Non
     assert len(answers) > 400
     shown_back = re.compile(rf"^[A-Z]+ \S*{MARK}\S* ")
     for answer in answers:
-        # The request's own address stands before what came back.
+        # Each text starts with the address of the request, which may contain the secret.
         assert MARK not in shown_back.sub("", answer)
     assert MARK.encode() not in service.output
     assert grant.encode() not in service.output
@@ -182,7 +183,7 @@ NO_JOURNAL = {
 
 
 async def test_no_secret_is_in_the_errors_and_the_help() -> None:
-    """Of any command, with right and with wrong settings."""
+    """No command shows a secret in its errors or its help, with right or with wrong settings."""
     runs: list[tuple[list[str], Mapping[str, str]]] = [
         (["serve", "--help"], {}),
         (["check", "--help"], {}),
@@ -213,15 +214,15 @@ async def test_no_secret_is_in_the_errors_and_the_help() -> None:
             capture_stdout=True,
             capture_stderr=True,
         )
-        said = result.stdout + result.stderr
-        assert said, arguments
-        assert MARK.encode() not in said, (arguments, said)
-        assert b"Traceback" not in said, (arguments, said)
+        output = result.stdout + result.stderr
+        assert output, arguments
+        assert MARK.encode() not in output, (arguments, output)
+        assert b"Traceback" not in output, (arguments, output)
 
 
 @pytest.mark.parametrize("journal_secret", JOURNAL_SECRETS)
 def test_no_secret_is_in_a_repr(journal_secret: str) -> None:
-    """Of the settings, of whatever is made with them, and of the error about a wrong one."""
+    """No secret is in the repr of the settings, of objects made from them, or of their errors."""
     settings = Settings.from_environ(environ(**NO_JOURNAL | JOURNAL_SECRETS[journal_secret]))
     assert settings.tokens == (READER, OLD_READER)
     assert JOURNAL in (settings.journal_password, settings.journal_token)
@@ -239,8 +240,8 @@ def test_no_secret_is_in_a_repr(journal_secret: str) -> None:
         settings.journal_servers, "keeper", settings.journal_password, settings.journal_token
     )
     journal = (core, core.journal, core.health, login, NatsConnection(login, lambda: None))
-    for shown in (settings, source, Keyring(settings.tokens), health, hub, *journal):
-        assert MARK not in f"{shown!r} {shown}"
+    for object_ in (settings, source, Keyring(settings.tokens), health, hub, *journal):
+        assert MARK not in f"{object_!r} {object_}"
     with pytest.raises(ConfigurationError) as caught:
         Settings.from_environ(environ(NATSTREAM_TOKEN=f"{MARK} {MARK}"))
     assert MARK not in repr(caught.value)
@@ -258,7 +259,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(params=[io.StringIO, Terminal], ids=["elsewhere", "terminal"])
 def log(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    """What the service's logging writes, to a terminal and elsewhere."""
+    """Give the output of the service's log, once for a terminal and once for a file."""
     stderr: io.StringIO = request.param()
     monkeypatch.setattr(sys, "stderr", stderr)
     root = logging.getLogger()
@@ -274,7 +275,7 @@ FORGED = 'x\n{"event": "forged"}\r\n\x1b[2J\x1b]0;title\x07\x9b2J\u2028\x00forge
 
 
 def test_a_text_of_others_is_one_line(log: io.StringIO) -> None:
-    """In the message and in a field, whichever logger writes it; without control sequences."""
+    """A text of others is one line without control sequences, in the message and in a field."""
     structlog.stdlib.get_logger("natstream").warning(FORGED, header=FORGED)
     logging.getLogger("hypercorn.error").error("Exception on request GET /%s", FORGED)
     text = log.getvalue()
@@ -288,7 +289,7 @@ def test_a_text_of_others_is_one_line(log: io.StringIO) -> None:
 
 
 async def test_a_crash_is_logged_without_secrets_or_forged_lines(log: io.StringIO) -> None:
-    """The traceback shows no variables; what the exception holds starts no line of its own."""
+    """A logged traceback shows no variables, and its message starts no line of its own."""
     status = Health(lambda message, type: None).add_task("hub")
 
     async def crash() -> None:
@@ -313,7 +314,7 @@ async def test_a_crash_is_logged_without_secrets_or_forged_lines(log: io.StringI
 
 
 async def test_a_path_forges_no_line() -> None:
-    """Percent-encoded line breaks in what a client asks for, with the real service's own log."""
+    """Line breaks in the path of a request start no line in the log of the real service."""
     async with open_process(NATSTREAM_SOURCES="drain") as service:
         stream = await trio.open_tcp_stream("127.0.0.1", int(service.url.rpartition(":")[2]))
         async with stream:

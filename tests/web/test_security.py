@@ -1,17 +1,18 @@
-"""What browsers are told, and which requests of other sites are heard."""
+"""Security headers, host names, and requests from other sites."""
 
 from __future__ import annotations
 
 import pytest
 import trio
 from tests.support.closed import bearer, closed_service
-from tests.support.service import PATIENCE, open_service
+from tests.support.service import open_service
+from tests.support.waiting import PATIENCE
 
 from natstream.server.request_checks import SECURITY_HEADERS
 
 
 async def test_every_answer_carries_the_security_headers() -> None:
-    """Errors, files and streams included."""
+    """Every answer has the security headers, also errors, files and streams."""
     async with closed_service() as service:
         paths = ["/", "/link", "/static/js/link.js", "/healthz", "/nowhere", "/api/status",
                  "/api/facets?x=1", "/metrics", "/readyz", "/static/nothing"]  # fmt: skip
@@ -28,8 +29,8 @@ async def test_every_answer_carries_the_security_headers() -> None:
         assert "Content-Security-Policy" in response.headers
 
 
-async def test_a_crash_is_answered_and_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """500 in JSON with all headers; what was wrong is in the log alone."""
+async def test_a_crash_is_answered_without_details(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash gives a 500 in JSON with all headers, and only the log has the reason."""
 
     def fail(*_: object) -> None:
         raise RuntimeError("zebra reason")
@@ -44,7 +45,7 @@ async def test_a_crash_is_answered_and_tells_nothing(monkeypatch: pytest.MonkeyP
 
 
 async def test_no_other_origin_reads_by_default() -> None:
-    """No CORS header at all, and a preflight is refused."""
+    """By default there is no CORS header, and a preflight request is refused."""
     async with closed_service() as service:
         headers = {"Origin": "https://other.example"}
         response = await service.get("/api/status", headers={**headers, **bearer()})
@@ -57,7 +58,7 @@ async def test_no_other_origin_reads_by_default() -> None:
 
 
 async def test_configured_origins_read() -> None:
-    """Exactly these, with credentials; errors too, so that a page can tell what is wrong."""
+    """The configured origins may read with credentials, and they may read errors as well."""
     async with closed_service(NATSTREAM_CORS_ORIGINS="https://one.example") as service:
         for headers, status in (({}, 401), (bearer(), 200)):
             for origin, allowed in (
@@ -93,7 +94,7 @@ async def test_configured_origins_read() -> None:
 
 
 async def test_a_star_never_comes_with_credentials() -> None:
-    """Any page may read what needs none, or with a token of its own."""
+    """With `*`, any page may read without credentials, or with a token of its own."""
     async with closed_service(NATSTREAM_CORS_ORIGINS="*") as service:
         response = await service.get(
             "/api/status", headers={"Origin": "https://x.example", **bearer()}
@@ -103,7 +104,7 @@ async def test_a_star_never_comes_with_credentials() -> None:
 
 
 async def test_only_configured_names_are_served() -> None:
-    """421 for another one, which a site may let resolve to this address; checks come by address."""
+    """A name that is not configured gets a 421, except for a health check."""
     async with open_service(NATSTREAM_HOSTS="logs.example,[::1]") as service:
         for host, status in (
             ("logs.example", 200),
@@ -124,8 +125,8 @@ async def test_only_configured_names_are_served() -> None:
             assert b" 421 " in await stream.receive_some()
 
 
-async def test_a_websocket_gets_nothing() -> None:
-    """There is none here; asking for one opens no way around."""
+async def test_a_websocket_is_refused() -> None:
+    """A request for a WebSocket is refused, so that it cannot avoid the checks."""
     async with closed_service() as service:
         stream = await trio.open_tcp_stream(service.service.bind.host, service.service.bind.port)
         async with stream:

@@ -1,4 +1,4 @@
-"""End to end: a real nats-server, the real service, real sockets."""
+"""End to end, with a real nats-server, the real service and real sockets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import httpx
 import httpx_sse
 import pytest
 import trio
-from tests.support.service import PATIENCE, RunningService, open_service
+from tests.support.payloads import payload, payloads
+from tests.support.service import RunningService, open_service
+from tests.support.waiting import PATIENCE
 
 PAYLOADS = [
     json.loads(row)
@@ -21,28 +23,8 @@ PAYLOADS = [
 SUBJECT = "logs.web.sjc.0e286551c30586"
 
 
-def payload(message: str, **more: Any) -> bytes:
-    """A line as Fly publishes it."""
-    return json.dumps(
-        {
-            "event": {"provider": "app"},
-            "fly": {"app": {"instance": "0e286551c30586", "name": "web"}, "region": "sjc"},
-            "host": "0ad1",
-            "log": {"level": "info"},
-            "message": message,
-            "timestamp": "2022-09-27T20:34:37.252022967Z",
-            **more,
-        }
-    ).encode()
-
-
-def payloads(first: int, count: int) -> list[bytes]:
-    """Lines that say their number."""
-    return [payload(str(number)) for number in range(first, first + count)]
-
-
 async def test_every_fixture_arrives_as_it_should(nats_server: Any) -> None:
-    """Each row that comes by NATS, published on its subject, through a real SSE response."""
+    """Each NATS fixture, published on its subject, arrives as expected in a real SSE response."""
     rows = [row for row in PAYLOADS if row["via"] == "nats"]
     names = {"machine_id": "machine", "app_name": "app"}
     async with open_service(nats_server) as service, service.stream() as stream:
@@ -57,8 +39,8 @@ async def test_every_fixture_arrives_as_it_should(nats_server: Any) -> None:
                 assert event.data[names.get(field, field)] == value, row["name"]
 
 
-async def test_curl_gets_what_is_published_in_order_once(nats_server: Any) -> None:
-    """A real `curl -N`, a thousand lines."""
+async def test_curl_gets_every_line_once_and_in_order(nats_server: Any) -> None:
+    """A real `curl -N` gets a thousand lines in order, each once."""
     async with open_service(nats_server) as service:
         process = await trio.lowlevel.open_process(
             ["curl", "-sN", f"{service.url}/api/logs"], stdout=-1
@@ -99,8 +81,8 @@ async def test_curl_gets_what_is_published_in_order_once(nats_server: Any) -> No
     }
 
 
-async def test_an_sse_library_reads_it(nats_server: Any) -> None:
-    """httpx-sse, which people use, sees the same events with their ids."""
+async def test_an_sse_library_reads_the_stream(nats_server: Any) -> None:
+    """A common SSE library, httpx-sse, reads the same events with their ids."""
     async with (
         open_service(nats_server) as service,
         httpx_sse.aconnect_sse(service.client, "GET", f"{service.url}/api/logs") as source,
@@ -122,7 +104,7 @@ async def test_an_sse_library_reads_it(nats_server: Any) -> None:
 
 
 async def test_two_readers_both_get_every_line(nats_server: Any) -> None:
-    """Clones of one receive end would compete."""
+    """Two readers both get every line, since each has a channel of its own."""
     async with (
         open_service(nats_server) as service,
         service.stream() as one,
@@ -134,32 +116,12 @@ async def test_two_readers_both_get_every_line(nats_server: Any) -> None:
         assert [(e.id, e.data) for e in first] == [(e.id, e.data) for e in second]
 
 
-@pytest.mark.parametrize("http2", [False, True])
-async def test_a_reader_that_leaves_is_gone_within_a_second(http2: bool) -> None:
-    """While nothing is being published: nobody writes, so only reading can tell."""
-    if http2:
-        import h2.connection
-        import h2.events
-
+async def test_a_reader_that_leaves_is_gone_within_a_second() -> None:
+    """A reader that leaves is noticed within a second, even if no lines are written to it."""
     async with open_service() as service:
         bind = service.service.bind
         stream = await trio.open_tcp_stream(bind.host, bind.port)
-        if http2:
-            connection = h2.connection.H2Connection()
-            connection.initiate_connection()
-            connection.send_headers(
-                1,
-                [
-                    (":method", "GET"),
-                    (":path", "/api/logs"),
-                    (":scheme", "http"),
-                    (":authority", str(bind)),
-                ],
-                end_stream=True,
-            )
-            await stream.send_all(connection.data_to_send())
-        else:
-            await stream.send_all(b"GET /api/logs HTTP/1.1\r\nHost: x\r\n\r\n")
+        await stream.send_all(b"GET /api/logs HTTP/1.1\r\nHost: x\r\n\r\n")
         await service.readers(1)
         await stream.aclose()
         with trio.fail_after(1):
@@ -167,7 +129,7 @@ async def test_a_reader_that_leaves_is_gone_within_a_second(http2: bool) -> None
 
 
 async def test_two_hundred_readers_leave_nothing_behind() -> None:
-    """No task, channel or file descriptor; however they leave."""
+    """Two hundred readers leave no task, channel or file descriptor behind, however they leave."""
     async with open_service() as service:
 
         async def visit(number: int) -> None:
@@ -201,8 +163,8 @@ async def test_two_hundred_readers_leave_nothing_behind() -> None:
                 await trio.sleep(0.01)
 
 
-async def test_filters_replay_and_forms(nats_server: Any) -> None:
-    """What a reader can ask for, through the wire."""
+async def test_filters_replay_and_formats(nats_server: Any) -> None:
+    """The filters, the replay and the formats work over the wire."""
     async with open_service(nats_server) as service, service.stream() as live:
         for app in ("web", "api"):
             for number in range(10):
@@ -253,7 +215,7 @@ async def test_filters_replay_and_forms(nats_server: Any) -> None:
     ],
 )
 async def test_a_wrong_parameter_is_a_json_error(query: str, parameter: str) -> None:
-    """400, which parameter, and what it takes."""
+    """A wrong parameter gets a 400 in JSON that names the parameter."""
     async with open_service() as service:
         response = await service.get(f"/api/logs?{query}")
         assert response.status_code == 400
@@ -262,7 +224,7 @@ async def test_a_wrong_parameter_is_a_json_error(query: str, parameter: str) -> 
 
 
 async def test_errors_are_json() -> None:
-    """Not found, wrong method, too many readers: an answer, never a half-open stream."""
+    """A wrong path, a wrong method and too many readers get errors in JSON instead of a stream."""
     async with open_service(NATSTREAM_MAX_READERS="1") as service:
         assert "error" in (await service.get("/nowhere")).json()
         wrong = await service.client.post(f"{service.url}/api/logs")
@@ -277,12 +239,12 @@ async def test_errors_are_json() -> None:
         await service.readers(0)
 
 
-async def test_readers_show_a_token_where_one_is_set() -> None:
-    """401 with WWW-Authenticate without it; the page and /healthz stay reachable."""
+async def test_readers_need_a_token_if_one_is_set() -> None:
+    """A request without a token gets a 401 with WWW-Authenticate, but /healthz stays reachable."""
     async with open_service(NATSTREAM_TOKEN="old-secret, new-secret") as service:
         for path in ("/api/logs", "/api/status", "/readyz"):
-            for shown in (None, "Bearer wrong", "Basic new-secret"):
-                headers = {} if shown is None else {"Authorization": shown}
+            for credentials in (None, "Bearer wrong", "Basic new-secret"):
+                headers = {} if credentials is None else {"Authorization": credentials}
                 refused = await service.get(path, headers=headers)
                 assert refused.status_code == 401
                 assert refused.headers["WWW-Authenticate"].startswith("Bearer")
@@ -296,7 +258,7 @@ async def test_readers_show_a_token_where_one_is_set() -> None:
 
 
 async def test_a_quiet_stream_says_that_it_is_alive_and_where_it_is(nats_server: Any) -> None:
-    """A comment; with an id where the filter let nothing through, so that no gap is reported."""
+    """A quiet stream gets keep-alives, with an id once the filter has left out lines."""
     async with open_service(nats_server, NATSTREAM_KEEPALIVE="0.2") as service:
         async with service.client.stream("GET", f"{service.url}/api/logs?app=other") as response:
             rows = response.aiter_lines()
@@ -315,14 +277,14 @@ async def test_a_quiet_stream_says_that_it_is_alive_and_where_it_is(nats_server:
             await until("id: ")
             ours = service.service.core.hub
             assert (await until(": keep-alive"))[-1] == ": keep-alive"
-        place = f"{ours.backlog.newest_ms}-{ours.epoch}-3"
-        async with service.stream(headers={"Last-Event-ID": place}) as stream:
+        resume_id = f"{ours.backlog.newest_ms}-{ours.epoch}-3"
+        async with service.stream(headers={"Last-Event-ID": resume_id}) as stream:
             await nats_server.publish(SUBJECT, payloads(3, 1))
             assert (await stream.next()).message == "3"
 
 
-async def test_resuming_has_no_hole_and_no_double(nats_server: Any) -> None:
-    """For cuts anywhere, what a reader has after resuming is what was published."""
+async def test_a_reader_that_resumes_gets_every_line_once(nats_server: Any) -> None:
+    """A reader that is cut anywhere and resumes gets every line once."""
     total = 3_000
     async with open_service(nats_server) as service, trio.open_nursery() as nursery:
 
@@ -348,7 +310,7 @@ async def test_resuming_has_no_hole_and_no_double(nats_server: Any) -> None:
 
 @pytest.mark.parametrize("last_event_id", ["garbage", "1664310877252-00ff00ff-12", "é" * 300])
 async def test_an_unknown_id_is_a_gap_not_an_error(last_event_id: str, nats_server: Any) -> None:
-    """An EventSource would give up on an error."""
+    """An unknown id gives a gap, because an EventSource would give up after an error."""
     async with open_service(nats_server) as service:
         async with service.stream() as stream:
             await nats_server.publish(SUBJECT, payloads(0, 3))
@@ -362,7 +324,7 @@ async def test_an_unknown_id_is_a_gap_not_an_error(last_event_id: str, nats_serv
 
 
 async def test_a_gap_is_counted_and_not_announced_twice(nats_server: Any) -> None:
-    """After it comes an id-only block: a cut right then does not announce the gap again."""
+    """A gap has its exact count, and a reader that is cut right after it does not get it again."""
     async with open_service(nats_server, NATSTREAM_BACKLOG_LINES="10") as service:
         async with service.stream() as stream:
             await nats_server.publish(SUBJECT, payloads(0, 5))
@@ -379,15 +341,15 @@ async def test_a_gap_is_counted_and_not_announced_twice(nats_server: Any) -> Non
             line = await stream.next()
             assert line.message == "95"
             number = int(line.id.rpartition("-")[2])
-        place = line.id.rpartition("-")[0] + f"-{number - 1}"
-        async with service.stream(headers={"Last-Event-ID": place}) as stream:
+        resume_id = line.id.rpartition("-")[0] + f"-{number - 1}"
+        async with service.stream(headers={"Last-Event-ID": resume_id}) as stream:
             assert (await stream.next()).message == "95"
 
 
 async def test_an_expression_that_is_too_slow_ends_its_stream(
     nats_server: Any,
 ) -> None:
-    """With a word for why, live and in what is remembered; the others get their lines."""
+    """An expression that is too slow ends only its own stream, with an error."""
     draw = random.Random(2)
     lines = ["".join(draw.choices("aei ", k=2_000)) for _ in range(400)]
     async with open_service(nats_server) as service:
@@ -395,17 +357,17 @@ async def test_an_expression_that_is_too_slow_ends_its_stream(
         async with service.stream() as other, service.stream("?q=/e.{120}zq/") as slow:
             await nats_server.publish(SUBJECT, [payload(line) for line in lines])
             assert len(await other.lines(len(lines))) == len(lines)
-            said = await slow.next()
-            assert said.data["type"] == "error"
-            assert said.message.startswith("q is too slow a regular expression")
+            error = await slow.next()
+            assert error.data["type"] == "error"
+            assert error.message.startswith("q is too slow a regular expression")
             with pytest.raises(StopAsyncIteration):
                 await slow.next()
         async with service.stream("?q=/e.{120}zq/&tail=5") as slow:
-            assert (await slow.next()).message == said.message
+            assert (await slow.next()).message == error.message
 
 
-async def test_hostile_payloads_cost_nobody_a_line(nats_server: Any) -> None:
-    """Each is one event, and the next line comes after it."""
+async def test_hostile_payloads_cost_no_line(nats_server: Any) -> None:
+    """A hostile payload becomes one event, and the next line follows it."""
     hostile = [
         b"",
         b"\xff\xfe\x00",
@@ -424,8 +386,8 @@ async def test_hostile_payloads_cost_nobody_a_line(nats_server: Any) -> None:
         assert events[-3].message == "two\n\nlines\r\ndata: x\u2028"
 
 
-async def test_a_reader_that_stops_reading_delays_nobody(nats_server: Any) -> None:
-    """The other one gets all of 20,000 lines; the stalled one is cut."""
+async def test_a_reader_that_stops_reading_delays_no_other(nats_server: Any) -> None:
+    """A reader that stops reading is cut, and another reader gets all of 20,000 lines meanwhile."""
     async with open_service(nats_server, NATSTREAM_STALL="1") as service:
         bind = service.service.bind
         stalled = await trio.open_tcp_stream(bind.host, bind.port)
@@ -454,7 +416,7 @@ async def ready(service: RunningService, status: int) -> httpx.Response:
 
 
 async def test_a_server_that_is_killed_and_comes_back(nats_server: Any) -> None:
-    """Seen by the reader and by /readyz; lines flow again; /healthz never minds."""
+    """Readers and /readyz see that a server is lost, and lines flow again once it is back."""
     async with open_service(nats_server) as service, service.stream() as stream:
         await ready(service, 200)
         await nats_server.publish(SUBJECT, payloads(0, 2))
@@ -473,7 +435,7 @@ async def test_a_server_that_is_killed_and_comes_back(nats_server: Any) -> None:
 
 
 async def test_a_server_that_is_down_at_start(nats_server: Any) -> None:
-    """The page is reachable, the state is told, and lines flow once it is there."""
+    """A service whose server is down at the start shows the state, and lines flow once it is up."""
     await nats_server.kill()
     async with open_service(nats_server, until="lost") as service, service.stream() as stream:
         await ready(service, 503)
@@ -484,7 +446,7 @@ async def test_a_server_that_is_down_at_start(nats_server: Any) -> None:
 
 
 async def test_a_refused_password_names_the_variable(nats_server: Any) -> None:
-    """An error event that says what to mend, and nothing of the password."""
+    """The error event for a refused password names the variable, but does not show the password."""
     async with open_service(nats_server, until="denied", ACCESS_TOKEN="wrong-s3cret") as service:
         response = await ready(service, 503)
         assert "ACCESS_TOKEN" in response.json()["sources"]["nats"]["detail"]
@@ -498,7 +460,7 @@ async def test_a_refused_password_names_the_variable(nats_server: Any) -> None:
 async def test_a_password_that_is_revoked_live_and_given_back(
     nats_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Denied while it lasts; lines flow again once it is mended."""
+    """A source whose password is revoked is denied, and lines flow again once it is restored."""
     monkeypatch.setattr("natstream.errors.SourceDenied.retry_after", 0.5)
     async with open_service(nats_server) as service, service.stream() as stream:
         nats_server.revoke()
@@ -512,7 +474,7 @@ async def test_a_password_that_is_revoked_live_and_given_back(
 
 
 async def test_a_subject_that_is_denied(nats_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A permissions violation is not "unreachable": it names what to mend."""
+    """A source whose subject is denied gives an error, and lines flow again once it is allowed."""
     monkeypatch.setattr("natstream.errors.SourceDenied.retry_after", 0.5)
     nats_server.deny("logs.>")
     await nats_server.restart()
@@ -525,7 +487,7 @@ async def test_a_subject_that_is_denied(nats_server: Any, monkeypatch: pytest.Mo
 
 
 async def test_only_the_named_apps_are_read(nats_server: Any) -> None:
-    """One subscription for each; nothing of another app is ever seen."""
+    """The service reads only the named apps, with one subscription for each."""
     async with (
         open_service(nats_server, FLY_APP="web,api") as service,
         service.stream() as stream,
@@ -535,8 +497,8 @@ async def test_only_the_named_apps_are_read(nats_server: Any) -> None:
         assert [event.message for event in await stream.lines(2)] == ["web", "api"]
 
 
-async def test_closing_tells_the_readers(nats_server: Any) -> None:
-    """They get what NATS had sent and a closing notice, then the response ends as it should."""
+async def test_readers_get_a_closing_notice(nats_server: Any) -> None:
+    """When the service closes, readers first get the remaining lines and a closing notice."""
     async with open_service(nats_server) as service, service.stream() as stream:
         await nats_server.publish(SUBJECT, payloads(0, 5_000))
         await stream.lines(1)

@@ -1,8 +1,8 @@
-"""`natstream check`: what would go wrong, found before it does.
+"""`natstream check`: find problems before `natstream serve` has them.
 
 In: the environment that `natstream serve` would read. Out: findings, one a line: `ok`,
-`warning` or `failure`, with what to do. It tries what the service would do, with the service's
-own code: it reads the settings, listens on the addresses, connects to NATS and subscribes, and
+`warning` or `failure`, with what to do. The check does what the service would do, with the
+service's own code: it reads the settings, binds the addresses, connects to NATS and subscribes, and
 asks the journal's servers for the stream. It leaves nothing behind, and never shows a token.
 """
 
@@ -10,37 +10,35 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 import click
 import httpx
 import trio
 
+from natstream.background import running_beside
+from natstream.cli.check_journal import check_journal
 from natstream.config.diagnostics import Finding, check_sharing, check_sources, check_tokens
-from natstream.config.listening import bound
+from natstream.config.listening import bound, naming_setting
 from natstream.config.process import tune_process
 from natstream.config.settings import Bind, Settings
-from natstream.entries.entry import Gap, LogEntry
+from natstream.config.unused import unused_variables
+from natstream.entries.entry import LogEntry
 from natstream.entries.escapes import one_line
 from natstream.errors import ConfigurationError, ListenError, SourceError, SourceUnavailable
+from natstream.hub.backlog import Selection
 from natstream.hub.health import SourceState, SourceStatus
-from natstream.journal.jetstream import JetStream
-from natstream.nats.connection import Login, NatsConnection
+from natstream.hub.hub import Hub, open_hub
+from natstream.nats.connection import Login
 from natstream.nats.source import NatsSource
 
-__all__ = [
-    "check",
-    "check_addresses",
-    "check_journal",
-    "check_nats",
-    "read_settings",
-]
+__all__ = ["check", "check_addresses", "check_nats", "read_settings"]
 
-# An app that is in use logs every second; nobody waits longer who has not asked for it.
+# An app that is in use logs every second. A person who runs the check should not have to wait for
+# longer, except with --wait.
 DEFAULT_WAIT = 5.0
-# A service that runs answers at once; whatever else listens there need not.
+# Seconds. A running natstream answers immediately; another program at its port may never answer.
 ANSWER_DEADLINE = 3.0
 
 
@@ -54,19 +52,21 @@ ANSWER_DEADLINE = 3.0
     help="How long to wait for a log line.",
 )
 def check(wait: float) -> None:
-    """Find what would go wrong, before it does.
+    """Find problems before `natstream serve` has them.
 
-    Reads the same environment as `natstream serve`, and tries what that would do: the settings,
-    the addresses to listen on, every NATS server with the credentials and permissions for it,
-    whether a log line arrives, and whether the journal can keep it. Where natstream runs already,
-    it is asked how it is. Nothing is created or altered.
+    Reads the same environment as `natstream serve`, and checks the settings, the addresses to
+    listen on, every NATS server with its credentials and permissions, whether a log line arrives,
+    and whether the journal can keep lines. If natstream is already running at these addresses, the
+    check asks it for its state. Nothing is created or altered.
 
     \b
     Exit status:
-      0  nothing has failed, though there may be warnings
-      1  something has failed
+      0  nothing failed, but there may be warnings
+      1  a check failed
       2  a setting is wrong or missing
     """
+    for sentence in unused_variables(os.environ):
+        click.echo(Finding("warning", sentence))
     try:
         settings = read_settings(os.environ)
     except ExceptionGroup as group:
@@ -86,10 +86,9 @@ async def _report(settings: Settings, wait: float) -> int:
             if finding.state == "failure":
                 status = 1
 
-    show(Finding("warning", sentence.rstrip(".")) for sentence in Settings.misspelt(os.environ))
     show([check_sources(settings)])
     show(check_tokens(settings))
-    if problem := tune_process(settings.max_readers, settings.max_connections):
+    if problem := tune_process(settings.max_readers):
         show([Finding("warning", problem)])
     show(check_sharing(settings))
     show(await check_addresses(settings))
@@ -102,16 +101,16 @@ async def _report(settings: Settings, wait: float) -> int:
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """The settings.
+    """Return the settings of an environment.
 
     Raises:
-        ExceptionGroup: of a `ConfigurationError` for each variable that is wrong, not only the
-            first; or, where none is, of the one that says what is missing.
+        ExceptionGroup: of one `ConfigurationError` for each wrong variable. If no variable is wrong
+            by itself, the group holds the one error about the combination.
     """
     problems: list[ConfigurationError] = []
     for field in attrs.fields(Settings):
         variable = field.metadata["variable"]
-        # Beside what the NATS source cannot do without, this one variable is judged alone.
+        # This variable is checked alone, except for the two that the NATS source needs.
         alone = {"FLY_ORG": "x", "ACCESS_TOKEN": "x"}
         if environ.get(variable):
             alone[variable] = environ[variable]
@@ -128,7 +127,10 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
 
 async def check_addresses(settings: Settings) -> Sequence[Finding]:
-    """Whether natstream can listen where it is to listen; or else, how the one there is."""
+    """Report whether natstream can listen on its addresses.
+
+    If a natstream listens there already, report its state instead.
+    """
     shared = settings.share_port
     page = _check_address("NATSTREAM_BIND", settings.bind, shared=shared)
     if page.state == "failure" and (running := await _ask_running(settings)):
@@ -143,217 +145,56 @@ async def check_addresses(settings: Settings) -> Sequence[Finding]:
 
 
 async def check_nats(server: str, settings: Settings, wait: float) -> Sequence[Finding]:
-    """Whether `server` lets us read, and whether a line comes within `wait` seconds."""
-    patience = trio.CancelScope()
-
-    def on_change(detail: str, type: str) -> None:
-        if status.state is SourceState.UP:
-            patience.deadline = trio.current_time() + wait
-
-    status = SourceStatus("nats", on_change)
-    witness = _Witness(patience)
-    source = NatsSource(
-        Login([server], settings.org, settings.access_token), settings.subjects, witness, status
-    )
+    """Report whether `server` lets us read, and whether a line comes within `wait` seconds."""
+    login = Login([server], settings.org, settings.access_token)
+    status = SourceStatus("nats", lambda message, type: None)
     try:
-        with patience:
-            await source.run()
+        async with open_hub() as hub:
+            source = NatsSource(login, settings.subjects, hub, status)
+            first = await _first_entry(source, hub, wait)
     except SourceError as error:
         is_flys = server in Settings().nats_servers and isinstance(error, SourceUnavailable)
-        hint = "; Fly's own answers only inside its private network" if is_flys else ""
+        hint = "; Fly's own server answers only inside Fly's private network" if is_flys else ""
         return [Finding("failure", f"{error}{hint}")]
     access = f"{server} takes the credentials and lets us read {', '.join(settings.subjects)}"
-    if first := witness.first:
+    if first is not None:
         origin = one_line(f"{first.app_name}[{first.machine_id}] {first.region}")
         lines = Finding("ok", f"Log lines arrive, the first of {origin}")
     else:
         lines = Finding(
             "warning",
             f"No log line has come in {wait:g} s: is FLY_APP the name of an app, and does it run? "
-            "A quiet one takes more patience: natstream check --wait 60",
+            "For an app that logs rarely, wait longer: natstream check --wait 60",
         )
     return [Finding("ok", access), lines]
 
 
-async def check_journal(settings: Settings) -> Sequence[Finding]:
-    """Whether each server of the journal lets us keep lines there, and in which stream.
-
-    Nothing is created or altered: what needs a permission is asked for in words that the server
-    cannot take.
-    """
-    findings: list[Finding] = []
-    streams: set[str] = set()
-    for server in settings.journal_servers:
-        found, stream = await _check_journal_server(server, settings)
-        findings += found
-        streams |= {stream} if stream is not None else set()
-    if len(streams) > 1:
-        text = (
-            "The servers of NATSTREAM_JOURNAL_URL do not hold the same stream: "
-            "they have to be of one cluster"
-        )
-        findings.append(Finding("failure", text))
-    return findings
-
-
-async def _check_journal_server(
-    server: str, settings: Settings
-) -> tuple[Sequence[Finding], str | None]:
-    """What there is to say, and which stream it is, if that is known; empty if there is none."""
-    login = Login(
-        [server], settings.journal_user, settings.journal_password, settings.journal_token
-    )
-    name = settings.journal_stream
-    connection = NatsConnection(login, lambda: jetstream.end())  # it is made of the connection
-    jetstream = JetStream(connection, login.address, name, lambda number, payload, headers: None)
-    access = Finding("ok", f"{server} takes the credentials, and lets us keep lines in {name}.>")
-    async with connection.connected(jetstream.subjects):
-        try:
-            if connection.end is None:
-                config, stream = await _find_stream(jetstream)
-                if config is None:
-                    return [access, await _check_creation(jetstream, settings)], stream
-                return [access, *_check_stream(jetstream, config, settings)], stream
-        except SourceError as error:
-            if connection.end is None:
-                return [Finding("failure", str(error))], None
-        lost = jetstream.connection_error(was_up=False)
-    return [Finding("failure", str(lost))], None
-
-
-async def _find_stream(jetstream: JetStream) -> tuple[dict[str, Any] | None, str]:
-    """The stream's configuration and identity, if there is one.
-
-    Raises:
-        SourceError: there is no JetStream or no answer, or a permission is missing.
-    """
-    name = jetstream.name.encode()
-    headers = b"NATS/1.0\r\nNats-Expected-Stream: of-nobody\r\n\r\n"
-    commands = [b"HPUB %b.check %d %d\r\n%b\r\n" % (name, len(headers), len(headers), headers)]
-    commands += [
-        b"PUB $JS.API.%b 1\r\n{\r\n" % (api % name)
-        for api in (
-            b"CONSUMER.CREATE.%b.check",
-            b"CONSUMER.MSG.NEXT.%b.check",
-            b"CONSUMER.DELETE.%b.check",
-            b"STREAM.MSG.GET.%b",
-        )
-    ]
-    jetstream.connection.send(b"".join(commands))
-    # What the server objects to in them, it says before it answers this.
-    answer = await jetstream.request(f"STREAM.INFO.{jetstream.name}")
-    if "error" not in answer:
-        return answer["config"], answer["created"]
-    trouble = jetstream.trouble(answer["error"])
-    if trouble.reason != "deleted":
-        raise trouble
-    await jetstream.request(f"STREAM.CREATE.{jetstream.name}", "no stream's configuration")
-    return None, ""
-
-
-async def _check_creation(jetstream: JetStream, settings: Settings) -> Finding:
-    """Whether nothing stands in the way of a stream that is to be created."""
-    try:
-        answer = await jetstream.request("STREAM.NAMES", {"subject": f"{jetstream.name}.>"})
-    except SourceError:
-        answer = {}  # the service does without this
-    if others := answer.get("streams"):
-        text = (
-            f"The journal's stream {jetstream.name} cannot be created: "
-            f"{one_line(', '.join(others))} takes {jetstream.name}.> already; "
-            "NATSTREAM_JOURNAL_STREAM may name another"
-        )
-        return Finding("failure", text)
-    text = (
-        f"There is no stream {jetstream.name} yet: natstream will create it, "
-        f"for {_age(settings.journal_max_age)} and {settings.journal_max_bytes:,} bytes, "
-        f"on {settings.journal_replicas}; whether there is room for that shows then"
-    )
-    return Finding("ok", text)
-
-
-def _check_stream(
-    jetstream: JetStream, config: dict[str, Any], settings: Settings
-) -> Iterator[Finding]:
-    """Whether a stream that exists can serve, and keeps what is asked for."""
-    try:
-        jetstream.check(config)
-    except SourceError as error:
-        yield Finding("failure", str(error))
-        return
-    age, size, copies = config["max_age"] / 10**9, config["max_bytes"], config["num_replicas"]
-    kept = f"{_age(age)} and {f'{size:,}' if size > 0 else 'any number of'} bytes, on {copies}"
-    yield Finding(
-        "ok", f"The journal's stream {jetstream.name} can serve: it keeps lines for {kept}"
-    )
-    default = Settings()
-    different = [
-        variable
-        for variable, asked, usual, has in (
-            ("MAX_AGE", settings.journal_max_age, default.journal_max_age, age),
-            ("MAX_BYTES", settings.journal_max_bytes, default.journal_max_bytes, size),
-            ("REPLICAS", settings.journal_replicas, default.journal_replicas, copies),
-        )
-        if asked not in (usual, has)
-    ]
-    if different:
-        text = (
-            f"NATSTREAM_JOURNAL_{', _'.join(different)} will not change it, since it exists: "
-            f"`nats stream edit {jetstream.name}` does"
-        )
-        yield Finding("warning", text)
-
-
-def _age(seconds: float) -> str:
-    """As the settings have it."""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if seconds and seconds % size == 0:
-            return f"{seconds / size:.0f}{unit}"
-    return f"{seconds:g}s" if seconds else "ever"
-
-
-@attrs.define
-class _Witness:
-    """In the hub's place: sees the first line, and then has seen enough."""
-
-    patience: trio.CancelScope
-    first: LogEntry | None = None
-
-    def publish_nowait(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
-        """No source of messages does that."""
-
-    async def publish(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
-        self.first = self.first or entries[0]
-        self.patience.cancel()
-        await trio.lowlevel.checkpoint()
-
-    def open_receipt(self, key: str) -> None:
-        """Nothing is stored."""
-
-    def announce(
-        self,
-        message: str,
-        type: Literal["system", "error"] = "system",
-        *,
-        gap: Gap | None = None,
-        public: bool = False,
-    ) -> None:
-        """Nobody is there to be told."""
+async def _first_entry(source: NatsSource, hub: Hub, wait: float) -> LogEntry | None:
+    """Return the first entry that comes within `wait` seconds after the source has subscribed."""
+    with hub.subscribe() as reader:
+        async with running_beside(source.run):
+            with trio.move_on_after(wait):
+                async for item in reader:
+                    if isinstance(item, Selection) and item.entries:
+                        return item.entries[0]
+    return None
 
 
 def _check_address(variable: str, bind: Bind, *, shared: bool = False) -> Finding:
     try:
-        # Listening there would be worse: where the address is shared, readers would come to us.
-        bound(bind, shared=shared).close()
+        # The check binds the address and does not listen, because on a shared address the kernel
+        # would send it some of the readers of the running service.
+        with naming_setting(variable):
+            bound(bind, shared=shared).close()
     except ListenError as error:
-        return Finding("failure", f"{variable}: {error}")
+        return Finding("failure", str(error))
     return Finding("ok", f"{variable}: natstream can listen on {bind}")
 
 
 async def _ask_running(settings: Settings) -> Finding | None:
-    """How the natstream is that listens where ours would; `None` if it is something else."""
+    """Return the state of the natstream that listens at our address; `None` for another program."""
     bind = settings.metrics_bind or settings.bind  # where /readyz is
-    if bind.host in ("::", "0.0.0.0"):  # noqa: S104 - those who listen everywhere listen here
+    if bind.host in ("::", "0.0.0.0"):  # noqa: S104 - only compared
         bind = Bind("127.0.0.1", bind.port)
     headers = {"Authorization": f"Bearer {settings.tokens[0]}"} if settings.tokens else {}
     try:
@@ -367,6 +208,6 @@ async def _ask_running(settings: Settings) -> Finding | None:
     except (httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError):
         return None
     if problems:
-        text = f"natstream runs already at {bind}, and is not ready: {'; '.join(problems)}"
+        text = f"natstream runs already at {bind}, but is not ready: {'; '.join(problems)}"
         return Finding("failure", text)
     return Finding("ok", f"natstream runs already at {bind}, and is ready")

@@ -1,4 +1,4 @@
-"""The options that choose lines, the same for every command that has them."""
+"""The command line options that choose lines. All commands with such options share these."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ __all__ = ["filter_options"]
 
 
 def _filter(*names: str, help: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """An option that the service's filters take: repeatable, and checked there."""
+    """Return a repeatable option for a filter parameter. The service checks its value."""
     return click.option(*names, help=help, multiple=True, metavar="TEXT")
 
 
 _OPTIONS = (
-    _filter("-a", "--app", help="App; several: repeated, or separated by commas."),
-    _filter("-r", "--region", help="Region, likewise."),
-    _filter("-m", "--machine", help="Machine ID, likewise."),
-    _filter("--level", help="Level, likewise: exactly these."),
+    _filter("-a", "--app", help="App. For several, repeat the option or use commas."),
+    _filter("-r", "--region", help="Region, or several."),
+    _filter("-m", "--machine", help="Machine ID, or several."),
+    _filter("--level", help="Exactly this level, or several."),
     click.option("--min-level", metavar="LEVEL", help="This level or worse: debug … fatal."),
-    _filter("--stream", help="stdout, stderr or system, likewise."),
+    _filter("--stream", help="stdout, stderr or system, or several."),
     _filter("--grep", help="Only messages with this text or /regular expression/."),
-    _filter("--not", "not_", help="Only messages without it."),
+    _filter("--not", "not_", help="Only messages without this text or /regular expression/."),
 )
 
 
 def filter_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command these options; `--grep` and `--not` arrive as `grep` and `not_`."""
+    """Add these options to a command. It gets `--grep` and `--not` as `grep` and `not_`."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command

@@ -1,7 +1,7 @@
-"""`natstream link`: a link that shows a part of the logs, to somebody without the token.
+"""`natstream link`: make a link that shows a part of the logs to a reader without a token.
 
-In: what it shows, for how long, and `NATSTREAM_TOKEN`. Out: an address on stdout. Nothing is
-asked of the service: whatever has the same token can make links for it.
+In: options that choose the lines and the time, and `NATSTREAM_TOKEN`. Out: the link on stdout.
+The command does not contact the service, because the token alone is enough to sign a link.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from natstream.web.query import parse_duration
 
 __all__ = ["link"]
 
-# A link cannot be taken back but by changing the token: it should end before it is forgotten.
+# The only way to revoke a link is to change the token. So a link must expire by itself before its
+# maker forgets about it.
 LONGEST_DAYS = 30
 
 
 def _own_url() -> str:
-    """On a Fly machine, the name that Fly gives to every app; else this machine's."""
+    """Return the address that Fly gives to this app, or this machine's if it is not on Fly."""
     app = os.environ.get("FLY_APP_NAME")
     on_fly = app and "FLY_MACHINE_ID" in os.environ
     return f"https://{app}.fly.dev" if on_fly else "http://127.0.0.1:8080"
@@ -40,33 +41,34 @@ def _own_url() -> str:
     default="1h",
     show_default=True,
     metavar="WHEN",
-    help=f"How long it holds: 30m, 2h, 7d; at most {LONGEST_DAYS}d.",
+    help=f"Time until the link expires: 30m, 2h, 7d; at most {LONGEST_DAYS}d.",
 )
 @click.option(
     "--url",
     envvar="NATSTREAM_URL",
     default=_own_url,
-    help="The service's address, as the reader reaches it.  [default: NATSTREAM_URL]",
+    help="Address at which the reader reaches the service.  [default: NATSTREAM_URL]",
 )
 def link(expires: str, url: str, grep: tuple[str, ...], **filters: Any) -> None:
-    """Make a link that shows a part of the logs, to somebody without the token.
+    """Make a link that shows a part of the logs to a reader without a token.
 
-    Whoever has the link sees this part, live and remembered, until it expires, and never a line
-    outside of it. Options of one kind widen it (--app web --app api shows both), different kinds
-    narrow it; without any, it shows everything. It is signed with the first token of
-    NATSTREAM_TOKEN, which has to be the service's: taking that token out ends the link.
+    Until the link expires, its holder sees the past and live lines of this part, and no other
+    lines. Options of the same kind show more (--app web --app api shows both apps), and options
+    of different kinds show less. Without options, the link shows everything. The link is signed
+    with the first token in NATSTREAM_TOKEN, which must be a token of the service. To revoke the
+    link early, remove this token from the service.
 
     \b
       natstream link --app web --min-level warn --expires 2h --url https://logs.example.com
       fly ssh console --app my-natstream -C "natstream link --app web"
 
-    What stands after the # is a bearer token, for curl and `natstream tail`, too.
+    The text after the # is a bearer token, which also works with curl and `natstream tail`.
     """
     token, *_ = (*_tokens(), "")
     if not token:
         raise click.UsageError(
-            "NATSTREAM_TOKEN is not set: a link is signed with it. "
-            "Where the service has none, everybody sees everything without a link."
+            "NATSTREAM_TOKEN is not set, so the link cannot be signed. Set it to a token of the "
+            "service. If the service has no token, its logs can be read without a link."
         )
     query = _query({**filters, "q": grep})
     try:
@@ -75,12 +77,15 @@ def link(expires: str, url: str, grep: tuple[str, ...], **filters: Any) -> None:
         raise click.UsageError(str(error)) from None
     shows = ", ".join(f"{name} {value}" for name, value in query) or "everything"
     until = datetime.fromtimestamp(grant.expires, UTC)
-    click.echo(one_line(f"It shows {shows}, until {until:%Y-%m-%d %H:%M} UTC."), err=True)
+    click.echo(one_line(f"This link shows {shows}, until {until:%Y-%m-%d %H:%M} UTC."), err=True)
     click.echo(f"{_page(url)}/link#{Keyring([token]).sign(grant, token)}")
 
 
 def _tokens() -> tuple[str, ...]:
-    """The tokens of the environment, with the settings' rules for them and for nothing else."""
+    """Return the tokens in NATSTREAM_TOKEN, checked by the rules of the settings.
+
+    The other settings do not matter here, so they are not read.
+    """
     environ = {
         "NATSTREAM_SOURCES": "drain",
         "NATSTREAM_TOKEN": os.environ.get("NATSTREAM_TOKEN", ""),
@@ -100,18 +105,25 @@ def _seconds(text: str) -> float:
     milliseconds = parse_duration(text)
     if not milliseconds or milliseconds > LONGEST_DAYS * 86_400_000:
         raise click.BadParameter(
-            f"takes 30m, 2h, 7d; at most {LONGEST_DAYS}d", param_hint="--expires"
+            f"must be a time such as 30m, 2h or 7d, and at most {LONGEST_DAYS}d",
+            param_hint="--expires",
         )
     return milliseconds / 1000
 
 
 def _page(url: str) -> str:
-    """The address of the page."""
+    """Return the address of the page without a slash at its end.
+
+    Raises:
+        click.BadParameter: `url` is not an http or https address.
+    """
     address = url if "://" in url else f"https://{url}"
     if (
         not address.isprintable()
         or " " in address
         or not address.startswith(("https://", "http://"))
     ):
-        raise click.BadParameter("takes http://host:port, or https://…", param_hint="--url")
+        raise click.BadParameter(
+            "must be an address such as http://host:port or https://host", param_hint="--url"
+        )
     return address.partition("#")[0].partition("?")[0].rstrip("/")

@@ -1,4 +1,4 @@
-"""The `natstream` command. Each subcommand imports what it needs when it runs."""
+"""The `natstream` command. Each subcommand imports its modules when it runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["main"]
 
 @contextmanager
 def _errors_as_one_sentence() -> Iterator[None]:
-    """What is the operator's to mend ends the process with one sentence and a status."""
+    """End the process with one sentence and a status for an error that the operator can mend."""
     try:
         yield
     except* NatstreamError as group:
@@ -40,7 +40,7 @@ class _Commands(click.Group):
         try:
             with _errors_as_one_sentence():
                 return super().invoke(ctx)
-        except KeyboardInterrupt:  # before a command has its own way to end
+        except KeyboardInterrupt:  # Ctrl-C before the command handles signals itself
             sys.exit(130)
 
 
@@ -52,11 +52,11 @@ class _Commands(click.Group):
 def main() -> None:
     """Live logs of your Fly.io applications.
 
-    Try it at once, with traffic of its own:
+    Try it with invented traffic, without an account:
 
         natstream demo
 
-    On Fly, or anywhere that reaches Fly's NATS:
+    On Fly, or on any machine that can reach Fly's NATS:
 
         FLY_ORG=my-org ACCESS_TOKEN=$(fly tokens create readonly my-org) natstream serve
     """
@@ -64,7 +64,7 @@ def main() -> None:
 
 @main.command()
 def serve() -> None:
-    """Serve the page and the API, reading what the environment says.
+    """Serve the page and the API. Environment variables are the settings.
 
     \b
     FLY_ORG               organisation slug, the NATS user
@@ -74,17 +74,18 @@ def serve() -> None:
     NATSTREAM_BIND        where the page and the API listen, [::]:8080
     NATSTREAM_TOKEN       token(s) that readers must show
 
-    docs/settings.md has them all. SIGTERM and Ctrl-C end it in order, exit status 0.
-    Exit status 2: a setting is wrong. 1: an address cannot be listened on.
+    docs/settings.md has all of them. SIGTERM and Ctrl-C end it in order, with exit status 0.
+    Exit status 2: a setting is wrong. 1: natstream cannot listen on an address.
     """
     import trio
 
     from natstream.config.process import prepare_process
     from natstream.config.service_log import configure_logging
+    from natstream.config.unused import unused_variables
 
     settings = Settings.from_environ()
     configure_logging()
-    for warning in [*Settings.misspelt(os.environ), *prepare_process(settings)]:
+    for warning in [*unused_variables(os.environ), *prepare_process(settings)]:
         click.echo(f"natstream: {warning}", err=True)
     trio.run(_serve, settings)
 
@@ -93,7 +94,8 @@ class _Lazy(click.Command):
     """A command whose module is imported when the command is called.
 
     Args:
-        module: where the command is; its name there is the name of the command.
+        module: holds the command. The last part of its name is the command's name, both on the
+            command line and in the module.
         short_help: one line for `natstream --help`.
     """
 
@@ -113,23 +115,24 @@ class _Lazy(click.Command):
 
 
 main.add_command(
-    _Lazy("natstream.demo.demo", short_help="Try it: the whole service with traffic of its own.")
+    _Lazy("natstream.demo.demo", short_help="Try it: the whole service with invented traffic.")
 )
 main.add_command(
     _Lazy("natstream.cli.tail", short_help="Show the live logs of a natstream service.")
 )
 main.add_command(
-    _Lazy("natstream.cli.link", short_help="Share a part of the logs with somebody, for a while.")
+    _Lazy("natstream.cli.link", short_help="Make a link that shows a part of the logs.")
 )
 main.add_command(
-    _Lazy("natstream.cli.check", short_help="Find what would go wrong, before it does.")
+    _Lazy("natstream.cli.check", short_help="Find problems before `natstream serve` has them.")
 )
 
 
 async def _serve(settings: Settings) -> None:
     import trio
 
-    # First: what follows takes half a second to import, and a signal may come in that.
+    # Signals are received first, because one may come while the service is being imported, which
+    # takes half a second.
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         from natstream.supervisor import run_service
 

@@ -1,8 +1,8 @@
 """`natstream tail`: the live logs of a natstream service, in a terminal or a pipe.
 
-In: an address and what to show of its logs. Out: lines on stdout, and on stderr whatever else
-there is to say: what was missed, that the connection is lost. What can go wrong ends in one
-sentence and an exit status that scripts can tell apart.
+In: the address of a service, and options that choose its lines. Out: lines on stdout; notices on
+stderr, for example about missing lines or a lost connection. An error becomes one sentence on
+stderr and an exit status, so that scripts can tell errors apart.
 """
 
 from __future__ import annotations
@@ -20,13 +20,9 @@ import click
 import trio
 
 from natstream.cli.filter_options import filter_options
-from natstream.client.client import (
-    DEFAULT_URL,
-    EntryReceiver,
-    is_private,
-    open_log_stream,
-    parse_url,
-)
+from natstream.client.address import DEFAULT_URL, is_private, parse_url
+from natstream.client.client import open_log_stream
+from natstream.client.receiver import EntryReceiver
 from natstream.entries.entry import LogEntry, Notice
 from natstream.entries.escapes import json_line, one_line, text_line
 from natstream.errors import (
@@ -40,51 +36,60 @@ from natstream.errors import (
 
 __all__ = ["tail"]
 
-# What `tail` shows of the past too: enough to see that it works.
+# Lines from the past that `tail` shows first: enough to show that it works.
 DEFAULT_TAIL = 10
-# With --no-follow somebody waits for the end: a dead connection shows after 45 s, and a service
-# that restarts gets the time to come back.
+# With --no-follow, `tail` gives up after so many seconds without a line. The client needs 45 s to
+# notice a dead connection, and a service that restarts needs some time to come back.
 PATIENCE = 60.0
-# How often to see, while nothing comes, whether anybody still reads: `| grep -m1` ends by it.
-GLANCE = 1.0
+# While no line comes, `tail` checks this often whether the output is still open. Otherwise
+# `| grep -m1` would not end before the next line.
+OUTPUT_CHECK_INTERVAL = 1.0
 
+# Exit statuses.
 LOST = 1
 USAGE = 2
 DENIED = 3
 INTERRUPTED = 130
 
+Format = Callable[[LogEntry], str]
+Show = Callable[[Notice], None]
+
 
 @click.command(
     epilog="""\b
 Exit status:
-  0    all of --no-follow was shown, or nobody reads the output any more (| head)
-  1    the service cannot be reached, or was lost half-way through --no-follow,
+  0    all lines of --no-follow were shown, or the output was closed (| head)
+  1    the service cannot be reached, or was lost before --no-follow had ended,
        or the output cannot be written
-  2    a wrong option, value or address
-  3    it wants a token, or another one
+  2    an option, a value or the address is wrong
+  3    the service needs a token, or refuses this one
   130  Ctrl-C
 """,
 )
 @click.argument("url", envvar="NATSTREAM_URL", default=DEFAULT_URL)
 @filter_options
-@click.option("--since", metavar="WHEN", help="First what came since: 10m, 2h, or a time.")
+@click.option(
+    "--since",
+    metavar="WHEN",
+    help="First show the lines since then: 10m or 2h ago, or a time.",
+)
 @click.option(
     *("--tail", "lines"),
     type=click.IntRange(min=0),
     metavar="N",
-    help=f"First the last N lines.  [default: {DEFAULT_TAIL}; with --since or -n: all]",
+    help=f"First show the last N lines.  [default: {DEFAULT_TAIL}; with --since or -n: all]",
 )
 @click.option(
     *("-n", "--no-follow", "--no-tail", "no_follow"),
     is_flag=True,
-    help="End after what is there already; do not wait for more.",
+    help="Show the lines that the service has now, then end.",
 )
-@click.option(*("-j", "--json", "as_json"), is_flag=True, help="One JSON object a line.")
+@click.option(*("-j", "--json", "as_json"), is_flag=True, help="Print one JSON object per line.")
 @click.option(
     "--color",
     type=click.Choice(["auto", "always", "never"]),
     default="auto",
-    help="auto: on a terminal, unless NO_COLOR is set.",
+    help="Colour the output. auto: only on a terminal, and not if NO_COLOR is set.",
 )
 def tail(
     url: str,
@@ -98,9 +103,10 @@ def tail(
 ) -> None:
     """Show the live logs of the natstream service at URL.
 
-    URL may be as short as logs.example.com or localhost:8080, and defaults to NATSTREAM_URL,
-    then to this machine. If the service wants a token, it is taken from NATSTREAM_TOKEN, or
-    asked for. A lost connection is taken up where it ended; what was missed is told on stderr.
+    URL may be as short as logs.example.com or localhost:8080. Without it, NATSTREAM_URL is used,
+    and otherwise a service on this machine. If the service needs a token, set NATSTREAM_TOKEN;
+    otherwise tail asks for the token if it runs on a terminal. After a lost connection, tail
+    connects again and resumes where it stopped. If lines are missing, stderr says so.
 
     \b
       natstream tail --app web --min-level warn
@@ -108,12 +114,16 @@ def tail(
       natstream tail --no-follow --json | jq .message
     """
     if sys.stdout is None:
-        raise NatstreamError("Standard output is closed: there is nowhere to show lines.")
+        raise NatstreamError(
+            "Standard output is closed, so no lines can be shown. Run tail without `>&-`."
+        )
     if url.isdecimal():
-        raise click.UsageError(f"{url} is not an address. For the last {url} lines: --tail {url}")
+        raise click.UsageError(
+            f"{url} is not an address. To show the last {url} lines, use --tail {url}"
+        )
     if lines is None and since is None and not no_follow:
         lines = DEFAULT_TAIL
-    wishes = {
+    parameters = {
         **filters,
         "q": grep,
         "since": since,
@@ -123,29 +133,27 @@ def tail(
     if as_json:
         format: Format = json_line
     else:
-        paint = _wants_colour(color, sys.stdout)
+        paint = _use_colour(color, sys.stdout)
         format = partial(text_line, paint=paint, keep_colours=paint)
-    show = _show_notice(paint=_wants_colour(color, sys.stderr), follow=not no_follow)
+    show = _notice_printer(paint=_use_colour(color, sys.stderr), follow=not no_follow)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # the reader's encoding may not have it all
-    sys.exit(_run(url, wishes, format, show))
+        # The encoding of the output may lack some characters of a line.
+        sys.stdout.reconfigure(errors="replace")
+    sys.exit(_run(url, parameters, format, show))
 
 
-Format = Callable[[LogEntry], str]
-Show = Callable[[Notice], None]
-
-
-def _run(url: str, wishes: dict[str, Any], format: Format, show: Show) -> int:
-    """Show what is wished for, and say what went wrong; the exit status."""
-    # The service takes several tokens, and both may read them from the same variable.
+def _run(url: str, parameters: dict[str, Any], format: Format, show: Show) -> int:
+    """Print the lines, report an error in one sentence, and return the exit status."""
+    # The variable may hold several tokens, because the service accepts several. Any of them will
+    # do, so this takes the first.
     token = os.environ.get("NATSTREAM_TOKEN", "").partition(",")[0].strip()
     try:
         while True:
             try:
-                trio.run(_print_entries, url, token, wishes, format, show)
+                trio.run(_print_entries, url, token, parameters, format, show)
             except SourceDenied as error:
                 if token or not (sys.stdin.isatty() and sys.stderr.isatty()):
-                    _say(f"{error}: set NATSTREAM_TOKEN")
+                    _say(f"{error}, so no lines can be shown. Set NATSTREAM_TOKEN to a valid token")
                     return DENIED
                 token = click.prompt("Token", hide_input=True, err=True)
             else:
@@ -158,30 +166,38 @@ def _run(url: str, wishes: dict[str, Any], format: Format, show: Show) -> int:
         _say(str(error))
         return USAGE
     except NatstreamError as error:
-        _say(f"{error}; natstream tail URL says where it is" if url == DEFAULT_URL else str(error))
+        hint = ". If the service runs elsewhere, give its address: natstream tail URL"
+        _say(f"{error}{hint if url == DEFAULT_URL else ''}")
         return LOST
     except OSError as error:
-        # What is still buffered can go nowhere: Python must not try again at the exit.
+        # Buffered output cannot be written any more. Without this, Python would try again at the
+        # exit and fail with a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             return 0
-        _say(f"the output cannot be written: {network_reason(error)}")
+        _say(f"the output cannot be written: {network_reason(error)}. No more lines are shown")
         return LOST
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
 
 
 async def _print_entries(
-    url: str, token: str, wishes: dict[str, Any], format: Format, show: Show
+    url: str, token: str, parameters: dict[str, Any], format: Format, show: Show
 ) -> None:
-    """Print until the end of the stream, or of everybody's interest in it."""
+    """Print lines until the stream ends or the output is closed.
+
+    If the service is full, wait as long as it says, and try again.
+    """
     address = parse_url(url)
     if token and address.scheme == "http" and not is_private(address.host):
-        _say(f"the token goes to {address.host} unencrypted; https:// would protect it")
+        _say(
+            f"the token is sent to {address.host} unencrypted, so others on the way can read it. "
+            "Use an https:// address to protect it"
+        )
     while True:
         try:
-            async with open_log_stream(url, token=token, on_notice=show, **wishes) as entries:
-                await _copy(entries, format, follow=wishes["follow"] is not False)
+            async with open_log_stream(url, token=token, on_notice=show, **parameters) as entries:
+                await _copy(entries, format, follow=parameters["follow"] is not False)
                 return
         except SourceUnavailable as error:
             if not error.retry_after:
@@ -191,27 +207,37 @@ async def _print_entries(
 
 
 async def _copy(entries: EntryReceiver, format: Format, *, follow: bool) -> None:
-    """Print what is received. It blocks while the output does: so the service is held back too."""
+    """Print the entries as they are received.
+
+    While the output blocks, this blocks too, so that the service sends no faster than the output
+    accepts lines.
+    """
     patience = PATIENCE
     while follow or patience > 0:
         try:
-            with trio.fail_after(GLANCE):
+            with trio.fail_after(OUTPUT_CHECK_INTERVAL):
                 batch = await entries.receive_some()
         except trio.TooSlowError:
-            if _nobody_reads():
+            if _is_output_closed():
                 return
-            patience -= GLANCE
+            patience -= OUTPUT_CHECK_INTERVAL
         except trio.EndOfChannel:
             return
         else:
             patience = PATIENCE
             sys.stdout.write("".join([f"{format(entry)}\n" for entry in batch]))
             sys.stdout.flush()
-    raise SourceUnavailable(f"Nothing has come for {PATIENCE:.0f} s, and not all has been shown")
+    raise SourceUnavailable(
+        f"The service has sent nothing for {PATIENCE:.0f} s, so some lines have not been shown. "
+        "Try again later"
+    )
 
 
-def _nobody_reads() -> bool:
-    """Whether the output is a pipe that has been closed: writing is not the only way to know."""
+def _is_output_closed() -> bool:
+    """Whether the output is a pipe whose other end has been closed.
+
+    Asking the system shows this at once. A write would show it too, but only with the next line.
+    """
     if not hasattr(select, "poll"):  # Windows
         return False
     poll = select.poll()
@@ -219,14 +245,17 @@ def _nobody_reads() -> bool:
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
-def _show_notice(*, paint: bool, follow: bool) -> Show:
-    """Print notices to stderr; without following, only those that tell of something wrong."""
+def _notice_printer(*, paint: bool, follow: bool) -> Show:
+    """Return a function that prints notices to stderr.
+
+    Without `follow` it prints only errors and gaps.
+    """
 
     def show(notice: Notice) -> None:
-        wrong = notice.type == "error" or notice.gap is not None
-        if wrong or follow:
+        bad = notice.type == "error" or notice.gap is not None
+        if bad or follow:
             text = f"# {one_line(notice.message)}"
-            click.secho(text, err=True, fg="red" if wrong else None, dim=not wrong, color=paint)
+            click.secho(text, err=True, fg="red" if bad else None, dim=not bad, color=paint)
 
     return show
 
@@ -235,7 +264,7 @@ def _say(sentence: str) -> None:
     click.echo(f"natstream: {one_line(sentence)}", err=True)
 
 
-def _wants_colour(choice: str, stream: TextIO) -> bool:
+def _use_colour(choice: str, stream: TextIO) -> bool:
     if choice != "auto":
         return choice == "always"
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -1,5 +1,5 @@
-"""A running natstream service, read by a program.
+"""A client that reads a running natstream service.
 
-In: its address and a token or link. Out: its entries, notices and gaps as values, resumed after
-each disconnect without losing or repeating a line.
+In: the address of the service, and a token or link. Out: its entries, notices and gaps as values.
+After each disconnect the client resumes, without losing or repeating a line.
 """

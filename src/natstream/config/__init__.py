@@ -1,5 +1,5 @@
-"""The operator's side: settings, and how the process is prepared for them.
+"""The operator's side: the settings, and a process that is prepared for them.
 
 In: environment variables, read once. Out: one frozen `Settings` object, warnings about settings
-that hold each other up, listening sockets, and the service's own log.
+that have no effect or are dangerous, listening sockets, and the service's own log.
 """

@@ -1,43 +1,52 @@
-"""A bound, listening socket, or one sentence about why there is none."""
+"""An address → a bound, listening socket, or one sentence that says why there is none.
+
+In: a `Bind`. Out: a socket that the caller owns and closes. `ListenError` says whether the address
+is in use, forbidden or not of this machine, and what to do.
+"""
 
 from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from natstream.config.settings import Bind
 from natstream.errors import ListenError
 
-__all__ = ["bound", "listen"]
+__all__ = ["bound", "listen", "naming_setting"]
 
-# Connections the kernel keeps for us: many clients come back at once after a deploy.
+# Connections that the kernel keeps until they are accepted. After a deployment all clients
+# reconnect in the same second, and the usual limit of 128 would refuse most of them.
 BACKLOG = 2_048
 
 
 def listen(bind: Bind, *, shared: bool = False) -> socket.socket:
-    """A socket that is bound to `bind` and listens; `::` takes IPv4 too, or alone without IPv6.
+    """Return a socket that listens on an address.
+
+    A socket on `::` accepts IPv4 too. On a machine without IPv6 it accepts IPv4 alone.
 
     Args:
-        bind: where.
-        shared: other processes of this user that say so too may listen there as well.
+        bind: the address.
+        shared: other processes of this user may listen there too, if they also set `shared`.
 
     Raises:
-        ListenError: the address is taken, not allowed or not of this machine.
+        ListenError: the address is in use, forbidden or not of this machine.
     """
     sock = bound(bind, shared=shared)
     try:
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
-        raise ListenError(_why_not(bind, error, shared)) from error
+        raise ListenError(_explain(bind, error, shared)) from error
     return sock
 
 
 def bound(bind: Bind, *, shared: bool = False) -> socket.socket:
-    """The same, but nobody can connect to it yet.
+    """Return a socket that is bound to an address, but does not yet accept connections.
 
     Raises:
-        ListenError: the address is taken, not allowed or not of this machine.
+        ListenError: the address is in use, forbidden or not of this machine.
     """
     try:
         found = socket.getaddrinfo(
@@ -45,9 +54,10 @@ def bound(bind: Bind, *, shared: bool = False) -> socket.socket:
         )
     except OSError as error:  # gaierror, or a name that cannot be encoded
         raise ListenError(
-            f"{bind.host} is no address of this machine: {error.strerror}."
+            f"{bind.host} is not an address of this machine: {error.strerror}."
         ) from error
-    # A name of both families (localhost) gets IPv4, which clients of both of them try.
+    # For a name with addresses of both families (localhost), IPv4 is chosen, because clients of
+    # both families try it.
     family, kind, protocol, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
     try:
         sock = socket.socket(family, kind, protocol)
@@ -64,11 +74,20 @@ def bound(bind: Bind, *, shared: bool = False) -> socket.socket:
     except OSError as error:
         if bind.host == "::" and error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
             return bound(Bind("0.0.0.0", bind.port), shared=shared)  # noqa: S104 - what "::" asks for
-        raise ListenError(_why_not(bind, error, shared)) from error
+        raise ListenError(_explain(bind, error, shared)) from error
     return sock
 
 
-def _why_not(bind: Bind, error: OSError, shared: bool) -> str:
+@contextmanager
+def naming_setting(variable: str) -> Iterator[None]:
+    """Name the setting that holds the address in every `ListenError` of the block."""
+    try:
+        yield
+    except ListenError as error:
+        raise ListenError(f"{variable}: {error}") from error
+
+
+def _explain(bind: Bind, error: OSError, shared: bool) -> str:
     match error.errno:
         case errno.EADDRINUSE if shared:
             return (
@@ -80,6 +99,6 @@ def _why_not(bind: Bind, error: OSError, shared: bool) -> str:
         case errno.EACCES:
             return f"{bind} needs privileges that this process lacks: choose a port above 1023."
         case errno.EADDRNOTAVAIL | errno.EAFNOSUPPORT:
-            return f"{bind.host} is no address of this machine: {error.strerror}."
+            return f"{bind.host} is not an address of this machine: {error.strerror}."
         case _:
-            return f"{bind} cannot be listened on: {error.strerror}."
+            return f"natstream cannot listen on {bind}: {error.strerror}."

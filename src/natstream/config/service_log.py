@@ -1,7 +1,8 @@
 """natstream's own log, on stderr, through structlog.
 
-By default the service streams its own app's logs: each line written here comes back to it as an
-entry. So nothing is ever logged per entry, and a repeated line is written once a minute.
+In: the records of every logger in the process. Out: one line each, but a repeated line only once a
+minute. By default the service streams its own app's logs, so each line that is written here comes
+back as an entry. For the same reason nothing is ever logged per entry.
 """
 
 from __future__ import annotations
@@ -18,20 +19,22 @@ from natstream.entries.escapes import one_line, sanitize
 __all__ = ["configure_logging"]
 
 REPEAT_SECONDS = 60.0
-# Distinct lines that are remembered; past it the memory starts anew.
+# Distinct lines that are remembered. When there are more, the filter forgets all of them. That
+# bounds the memory, and costs at most one more repetition of each line.
 MAX_REMEMBERED = 1_000
 
 
 class _Repeats(logging.Filter):
-    """Lets a line through once a minute, and says how often it would have come."""
+    """Lets a line through once a minute, and says how often it was repeated meanwhile."""
 
     def __init__(self) -> None:
         super().__init__()
         self._seen: dict[tuple[str, str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        # The parts, not the message made of them: a foreign logger's may not fit together, and
-        # what is raised here is raised where it was logged. structlog's comes as a dict.
+        # The key has the parts of the message and does not format them: a library's parts may not
+        # fit together, and an exception here would be raised in the code that logged the line.
+        # The message of structlog is a dict.
         key = (record.name, str(record.msg), str(record.args))
         now = time.monotonic()
         last, dropped = self._seen.get(key, (-REPEAT_SECONDS, 0))
@@ -53,7 +56,7 @@ class _Repeats(logging.Filter):
 def _make_plain(
     logger: object, method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """A terminal's line is one line, and a traceback's are indented: parts may be a stranger's."""
+    """Keep each record on one line and indent tracebacks, since a record may quote a sender."""
     event["event"] = one_line(str(event["event"]))
     if "exception" in event:
         event["exception"] = indent(sanitize(event["exception"], keep_colours=False), "  ")
@@ -61,8 +64,8 @@ def _make_plain(
 
 
 def configure_logging(level: int = logging.INFO) -> None:
-    """Send every logger's lines of this process to stderr: readable there, JSON elsewhere."""
-    # JSON escapes whatever could end a line or drive a terminal by itself.
+    """Send the records of every logger to stderr: as text on a terminal, otherwise as JSON."""
+    # Only text has to be made safe, because JSON escapes line breaks and control characters.
     renderers: list[structlog.typing.Processor] = (
         [
             _make_plain,
@@ -82,7 +85,7 @@ def configure_logging(level: int = logging.INFO) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                # Here, not before the filter: the time would make every line a new one.
+                # The time is added after the filter, because it would make every line different.
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
                 structlog.processors.format_exc_info,
                 *renderers,

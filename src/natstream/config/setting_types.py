@@ -1,7 +1,7 @@
-"""The text of an environment variable → its value, one function for each kind. Pure.
+"""The text of an environment variable → its value, one function for each kind of value. Pure.
 
-Out of each: the value; or a `ValueError` with what the variable takes, in a few words that go on
-from "it takes …".
+Each function returns the value, or raises `ValueError` with the values that the variable takes, in
+a few words that continue the sentence "it takes …".
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ APP_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 SOURCES = ("nats", "drain")
 
 _NATS_URL = re.compile(
-    # No user or password in the address: it would be shown in logs and notices.
+    # An address holds no user or password, because logs and notices show it.
     r"(?:nats|tls)://(?:\[[0-9a-fA-F:.]+\]|[^\s/@:\[\]]+)(?::(\d{1,5}))?/?",
     re.ASCII,
 )
@@ -53,10 +53,10 @@ class Bind(NamedTuple):
 
 
 def parse_bind(text: str) -> Bind:
-    """`host:port`, `[ipv6]:port` or `:port` (every address).
+    """Parse `host:port`, `[ipv6]:port` or `:port` (every address of the machine).
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: the text has another form.
     """
     host, colon, port = text.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
@@ -73,32 +73,32 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def apps(text: str) -> tuple[str, ...]:
-    """Names of apps; none of them for `*`: every app."""
+    """Parse names of apps; return an empty tuple for `*`, which means every app."""
     names = _words(text)
     if names == ("*",):
         return ()
-    # A comma alone names no app; every app would be more than was asked for.
+    # A comma alone is an error: it names no app, so reading every app would be too much.
     if not names or not all(map(APP_NAME.fullmatch, names)):
         raise ValueError("app names of a-z, 0-9 and -, separated by commas, or * alone")
     return tuple(dict.fromkeys(names))
 
 
 def one_app(text: str) -> tuple[str, ...]:
-    """One name of an app."""
+    """Parse one name of an app."""
     if not APP_NAME.fullmatch(text):
         raise ValueError("one app name of a-z, 0-9 and -")
     return (text,)
 
 
 def slug(text: str) -> str:
-    """The short name of an organisation."""
+    """Parse the short name of an organisation."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", text):
         raise ValueError("an organisation's slug, as `fly orgs list` shows it")
     return text
 
 
 def servers(text: str) -> tuple[str, ...]:
-    """Addresses of NATS servers."""
+    """Parse addresses of NATS servers."""
     urls = _words(text)
     matches = [_NATS_URL.fullmatch(url) for url in urls]
     if not urls or any(match is None or int(match[1] or 4222) > 65535 for match in matches):
@@ -107,21 +107,21 @@ def servers(text: str) -> tuple[str, ...]:
 
 
 def bind_or_off(text: str) -> Bind | None:
-    """An address to listen on, or `off`."""
+    """Parse an address to listen on, or `off`."""
     return None if text.lower() == "off" else parse_bind(text)
 
 
 def tokens(text: str) -> tuple[str, ...]:
-    """Bearer tokens."""
+    """Parse bearer tokens."""
     tokens = _words(text)
-    # A comma alone is no token: without one, the door would be open.
+    # A comma alone is an error: it holds no token, so every client would be let in.
     if not tokens or any(not re.fullmatch(r"[!-~]+", token) for token in tokens):
         raise ValueError("printable ASCII without spaces, several tokens separated by commas")
     return tokens
 
 
 def sources(text: str) -> tuple[str, ...]:
-    """Some of `SOURCES`."""
+    """Parse some of `SOURCES`."""
     names = _words(text.lower())
     if not names or any(name not in SOURCES for name in names):
         raise ValueError("nats, drain, or nats,drain")
@@ -129,7 +129,7 @@ def sources(text: str) -> tuple[str, ...]:
 
 
 def hosts(text: str) -> tuple[str, ...]:
-    """Names under which the page is reached."""
+    """Parse host names of the page."""
     hosts = _words(text.lower())
     if not hosts or any(not re.fullmatch(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]", host) for host in hosts):
         raise ValueError("host names or addresses without ports, separated by commas")
@@ -137,7 +137,7 @@ def hosts(text: str) -> tuple[str, ...]:
 
 
 def origins(text: str) -> tuple[str, ...]:
-    """Origins of other pages, or `*`."""
+    """Parse origins of other pages, or `*`."""
     origins = _words(text.lower())
     one = r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
     if origins != ("*",) and (
@@ -148,14 +148,14 @@ def origins(text: str) -> tuple[str, ...]:
 
 
 def header(text: str) -> str:
-    """The name of a header."""
+    """Parse the name of a header."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,63}", text):
-        raise ValueError("the name of one header, as Fly-Client-IP")
+        raise ValueError("the name of one header, such as Fly-Client-IP")
     return text
 
 
 def count(least: int, most: int) -> Callable[[str], int]:
-    """A whole number between limits."""
+    """Return a parser of whole numbers between two limits."""
 
     def parse(text: str) -> int:
         digits = text.replace("_", "")
@@ -170,7 +170,7 @@ def count(least: int, most: int) -> Callable[[str], int]:
 
 
 def seconds(least: float, most: float) -> Callable[[str], float]:
-    """A number of seconds between limits."""
+    """Return a parser of seconds between two limits."""
 
     def parse(text: str) -> float:
         if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) or not least <= float(text) <= most:
@@ -181,26 +181,27 @@ def seconds(least: float, most: float) -> Callable[[str], float]:
 
 
 def duration(text: str) -> float:
-    """A number and its unit → seconds."""
+    """Parse a number with a unit; return seconds."""
     match = re.fullmatch(r"([0-9]{1,9})([smhd])", text.lower())
     seconds = int(match[1]) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[match[2]] if match else 0
-    # JetStream counts in nanoseconds, which end after 292 years.
+    # JetStream counts in nanoseconds, and a 64-bit number of them ends after 292 years.
     if not 1 <= seconds <= 3_650 * 86_400:
-        raise ValueError("a duration from 1s to 3650d, as 90m, 24h or 7d")
+        raise ValueError("a duration from 1s to 3650d, such as 90m, 24h or 7d")
     return float(seconds)
 
 
 def stream_name(text: str) -> str:
-    """The name of the journal's stream."""
-    # The stream takes all subjects that begin with its name. Where the journal's server is the one
-    # that lines come from, those of Fly must not be among them, nor those of answers.
+    """Parse the name of the journal's stream."""
+    # The stream stores all subjects that begin with its name. If the journal's server is also the
+    # server that lines come from, Fly's subjects (`logs.`) and those of answers (`_INBOX.`) must
+    # not be among them.
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", text) or text == "logs":
         raise ValueError("a stream's name of A-Z, a-z, 0-9, _ and -, other than logs")
     return text
 
 
 def switch(text: str) -> bool:
-    """`on` or `off`."""
+    """Parse `on` or `off`."""
     if text.lower() not in ("on", "off"):
         raise ValueError("on or off")
     return text.lower() == "on"

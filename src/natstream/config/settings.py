@@ -1,400 +1,311 @@
 """Environment variables → one frozen `Settings`, read once at start.
 
-Each field carries the name of its variable, how its text is read (see `values`), and one line of
-help; the table in the documentation is made from them. A wrong value raises `ConfigurationError`
-with one sentence: which variable, what it held, what it takes. Secrets are never in it.
+Each field carries the name of its variable, the function that reads its text (see
+`setting_types`), its help, and the person who changes it; the table in the documentation is made
+from them. A wrong value raises `ConfigurationError` with one sentence: the variable, the value that
+it held and the values that it takes. The sentence never holds a secret.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
 from natstream.config import setting_types as values
+from natstream.config.combinations import check_combinations
 from natstream.config.setting_types import Bind
-from natstream.errors import ConfigurationError
+from natstream.config.variables import read_variable, setting
 
 __all__ = ["Bind", "Settings", "markdown_table"]
 
 
-def _setting(
-    variable: str,
-    parse: Callable[[str], Any],
-    default: Any,
-    help: str,
-    *,
-    shown: str = "",
-    secret: bool = False,
-) -> Any:
-    """A field of `Settings` read from `variable`; `shown` is its default in the documentation."""
-    metadata = {
-        "variable": variable,
-        "parse": parse,
-        "help": help,
-        "shown": shown,
-        "secret": secret,
-    }
-    return attrs.field(default=default, repr=not secret, metadata=metadata)
-
-
 @attrs.frozen(kw_only=True)
 class Settings:
-    """Everything that can be set, with each default's reason in its help."""
+    """All settings of the service."""
 
-    org: str = _setting(
+    org: str = setting(
         "FLY_ORG",
         values.slug,
         "",
-        "organisation slug, the NATS user; required for the NATS source",
+        "organisation's slug, the NATS user; required for the NATS source",
+        who="Operators of the NATS source: once, to name their organisation",
         shown="–",
     )
-    access_token: str = _setting(
+    access_token: str = setting(
         "ACCESS_TOKEN",
         str,
         "",
         "Fly token, the NATS password; required for the NATS source",
+        who="Operators of the NATS source: once, and whenever the token is rotated",
         shown="–",
         secret=True,
     )
-    apps: tuple[str, ...] = _setting(
+    apps: tuple[str, ...] = setting(
         "FLY_APP",
         values.apps,
         (),
         "app to read; several separated by commas; `*`: every app of the organisation",
+        who="Operators on Fly: to read other apps than natstream's own",
         shown="`FLY_APP_NAME`, which Fly sets on every machine; else `*`",
     )
-    nats_servers: tuple[str, ...] = _setting(
+    nats_servers: tuple[str, ...] = setting(
         "NATSTREAM_NATS_URL",
         values.servers,
         ("nats://[fdaa::3]:4223",),
         "NATS servers, separated by commas; the default is Fly's own, inside every machine",
+        who="Operators outside Fly: to reach NATS through a tunnel, or to use another server",
         shown="`nats://[fdaa::3]:4223`",
     )
-    bind: Bind = _setting(
+    bind: Bind = setting(
         "NATSTREAM_BIND",
         values.parse_bind,
         Bind("::", 8080),
         "where the page and the API listen",
+        who="Operators whose port 8080 is in use, or who want to listen on one address only",
         shown="`[::]:8080`",
     )
-    drain_bind: Bind | None = _setting(
+    drain_bind: Bind | None = setting(
         "NATSTREAM_DRAIN_BIND",
         values.bind_or_off,
         Bind("127.0.0.1", 8081),
         "where the drain listener listens; `off` disables it",
+        who="Operators whose port 8081 is in use, or who have no senders (`off`)",
         shown="`127.0.0.1:8081`, or `[::]:8081` once a drain token is set",
     )
-    tokens: tuple[str, ...] = _setting(
+    tokens: tuple[str, ...] = setting(
         "NATSTREAM_TOKEN",
         values.tokens,
         (),
-        "bearer token(s) a reader must show; several, so that one can be rotated out",
-        shown="none: open to whoever can reach it, with a warning at start",
+        "bearer tokens, separated by commas; a reader must show one of them. There may be "
+        "several, so that one can be rotated out",
+        who="Operators of every service that others can reach; again when a token is rotated",
+        shown="none: every client that reaches the address can read, and the start warns of it",
         secret=True,
     )
-    drain_tokens: tuple[str, ...] = _setting(
+    drain_tokens: tuple[str, ...] = setting(
         "NATSTREAM_DRAIN_TOKEN",
         values.tokens,
         (),
-        "bearer token(s) a drain sender must show",
+        "bearer tokens, separated by commas; a drain sender must show one of them",
+        who="Operators whose senders run on other machines; again when a token is rotated",
         shown="none",
         secret=True,
     )
-    metrics_bind: Bind | None = _setting(
+    metrics_bind: Bind | None = setting(
         "NATSTREAM_METRICS_BIND",
         values.bind_or_off,
         None,
-        "where `/metrics` and `/readyz` listen, without a token: a port for the private network; "
-        "the page's port then has them no more",
+        "where `/metrics` and `/readyz` listen, without a token: a port for the private network. "
+        "The page's port then no longer has them",
+        who="Operators with a Prometheus that cannot show a token, such as Fly's",
         shown="off: they are at the page's port, for readers of everything",
     )
-    hosts: tuple[str, ...] = _setting(
+    hosts: tuple[str, ...] = setting(
         "NATSTREAM_HOSTS",
         values.hosts,
         (),
-        "names under which the page is reached, separated by commas; a request for another one is "
-        "told 421 (against DNS rebinding)",
+        "host names of the page, separated by commas; a request for another name gets a 421, "
+        "which protects against DNS rebinding",
+        who="Operators of a page without a token, once it has a host name",
         shown="any",
     )
-    cors_origins: tuple[str, ...] = _setting(
+    cors_origins: tuple[str, ...] = setting(
         "NATSTREAM_CORS_ORIGINS",
         values.origins,
         (),
         "origins whose pages may read the API, separated by commas; `*`: any, without cookies",
+        who="Developers whose own page, such as a dashboard, reads the API",
         shown="none",
     )
-    client_header: str = _setting(
+    client_header: str = setting(
         "NATSTREAM_CLIENT_HEADER",
         values.header,
         "",
-        "header in which the proxy in front names the client's address (on Fly `Fly-Client-IP`): "
-        "limits then hold for each address, and `Fly-Forwarded-Proto` and `X-Forwarded-Proto` are "
-        "believed; only where nobody gets past the proxy",
+        "header in which a proxy names the client's address (on Fly `Fly-Client-IP`). Limits then "
+        "hold for each address, and `Fly-Forwarded-Proto` and `X-Forwarded-Proto` are believed",
+        who="Operators behind a proxy, if no client can reach natstream without passing it",
         shown="none: no such header is believed",
     )
-    sources: tuple[str, ...] = _setting(
+    sources: tuple[str, ...] = setting(
         "NATSTREAM_SOURCES",
         values.sources,
         values.SOURCES,
         "which sources run",
+        who="Operators with drains only (`drain`), who then need no Fly token",
         shown="`nats,drain`",
     )
-    journal_servers: tuple[str, ...] = _setting(
+    journal_servers: tuple[str, ...] = setting(
         "NATSTREAM_JOURNAL_URL",
         values.servers,
         (),
-        "NATS servers with JetStream, separated by commas: lines are kept there, durably, and all "
-        "processes that name the same serve the same stream (see docs/scaling.md)",
-        shown="none: lines are kept in memory alone",
+        "NATS servers with JetStream, separated by commas. Lines are kept there, durably, and all "
+        "processes that name the same servers serve the same stream (see docs/scaling.md)",
+        who="Operators who run several processes, or whose lines must survive a restart",
+        shown="none: lines are kept only in memory",
     )
-    journal_user: str = _setting(
-        "NATSTREAM_JOURNAL_USER", str, "", "the journal's user", shown="none"
-    )
-    journal_password: str = _setting(
-        "NATSTREAM_JOURNAL_PASSWORD", str, "", "its password", shown="none", secret=True
-    )
-    journal_token: str = _setting(
-        "NATSTREAM_JOURNAL_TOKEN",
+    journal_user: str = setting(
+        "NATSTREAM_JOURNAL_USER",
         str,
         "",
-        "the journal's token, in place of a user",
+        "the journal's user",
+        who="Operators of a journal whose servers ask for a user",
+        shown="none",
+    )
+    journal_password: str = setting(
+        "NATSTREAM_JOURNAL_PASSWORD",
+        str,
+        "",
+        "the password of the journal's user",
+        who="Operators of a journal whose servers ask for a user; again when it is rotated",
         shown="none",
         secret=True,
     )
-    journal_stream: str = _setting(
+    journal_token: str = setting(
+        "NATSTREAM_JOURNAL_TOKEN",
+        str,
+        "",
+        "the journal's token, instead of a user",
+        who="Operators of a journal whose servers ask for a token; again when it is rotated",
+        shown="none",
+        secret=True,
+    )
+    journal_stream: str = setting(
         "NATSTREAM_JOURNAL_STREAM",
         values.stream_name,
         "natstream",
-        "the stream's name; it is created if it is missing, and never altered",
+        "the stream's name; a missing stream is created, and an existing one is never altered",
+        who="Operators with two services, such as staging and production, on the same servers",
     )
-    journal_max_age: float = _setting(
+    journal_max_age: float = setting(
         "NATSTREAM_JOURNAL_MAX_AGE",
         values.duration,
         86_400.0,
-        "how long a stream that is created keeps lines",
+        "how long a newly created stream keeps lines",
+        who="Operators of a journal, before its first start: to look back for longer than a day",
         shown="`24h`",
     )
-    journal_max_bytes: int = _setting(
+    journal_max_bytes: int = setting(
         "NATSTREAM_JOURNAL_MAX_BYTES",
         values.count(1 << 20, 1 << 50),
         1 << 30,
-        "how many bytes of them; the first limit reached counts",
+        "how many bytes of lines it keeps; the first limit reached counts",
+        who="Operators of a journal, before its first start: to fit the servers' disks",
         shown="`1073741824` (1 GiB)",
     )
-    journal_replicas: int = _setting(
+    journal_replicas: int = setting(
         "NATSTREAM_JOURNAL_REPLICAS",
         values.count(1, 5),
         1,
         "how many servers of a cluster keep a copy: 3 survive the loss of one",
+        who="Operators of a journal on a cluster, before its first start",
     )
-    share_port: bool = _setting(
+    share_port: bool = setting(
         "NATSTREAM_SHARE_PORT",
         values.switch,
         False,
         "`on`: other processes on this machine may listen on the same ports, and the kernel "
         "spreads readers over them; each uses one core",
-        shown="`off`: a taken port is an error",
+        who="Operators with more readers than one core can serve",
+        shown="`off`: a port that is in use is an error",
     )
-    backlog_lines: int = _setting(
+    backlog_lines: int = setting(
         "NATSTREAM_BACKLOG_LINES",
         values.count(1, 10_000_000),
         50_000,
         "lines the hub remembers, for `tail`, `since` and resuming",
+        who="Operators whose readers want to look back further",
     )
-    backlog_bytes: int = _setting(
+    backlog_bytes: int = setting(
         "NATSTREAM_BACKLOG_BYTES",
         values.count(65_536, 2**40),
         64 * 2**20,
-        "bytes of memory it may take for them; the first limit reached counts",
+        "bytes of memory that these lines may use; the first limit reached counts",
+        who="Operators whose readers want to look back further, or with little memory",
         shown="`67108864` (64 MiB)",
     )
-    max_readers: int = _setting(
+    max_readers: int = setting(
         "NATSTREAM_MAX_READERS",
         values.count(1, 1_000_000),
         5_000,
-        "readers at once; one more is told 503 and when to come back. One link, and one address "
-        "where they are known, may have half of the places: nobody takes all of them",
+        "readers at once; one more gets a 503 that says when to come back. One link may have half "
+        "of them at most, and so may one address where addresses are known, so that others can "
+        "always read too",
+        who="Operators of a small machine, or of more readers",
     )
-    max_connections: int | None = _setting(
-        "NATSTREAM_MAX_CONNECTIONS",
-        values.count(10, 1_000_000),
-        None,
-        "connections to the page and the API at once; for one more, the one that has been idle for "
-        "longest is closed, or it is told 503. Never more than open files allow: drain, NATS and "
-        "journal need some",
-        shown="300 above `NATSTREAM_MAX_READERS`, for pages, checks and polls",
-    )
-    max_header: int = _setting(
-        "NATSTREAM_MAX_HEADER",
-        values.count(4_096, 1 << 20),
-        16_384,
-        "bytes of a request's line and headers; more than the 8 KiB that most proxies pass. One "
-        "with more is told 431",
-        shown="`16384` (16 KiB)",
-    )
-    header_timeout: float = _setting(
-        "NATSTREAM_HEADER_TIMEOUT",
-        values.seconds(0.1, 300),
-        10.0,
-        "seconds in which they have to come; who is slower only holds a connection",
-    )
-    drain_max_body: int = _setting(
+    drain_max_body: int = setting(
         "NATSTREAM_DRAIN_MAX_BODY",
         values.count(1_024, 1 << 30),
         16 * 2**20,
-        "bytes of a drain's body, as sent and as unpacked; senders make batches of 1 to 10 MB. A "
-        "larger one is told 413",
+        "bytes of a drain's body, as sent and as decompressed; a larger body gets a 413",
+        who="Operators whose senders make larger batches (1 to 10 MB are usual), or with "
+        "little memory",
         shown="`16777216` (16 MiB)",
     )
-    drain_max_requests: int = _setting(
-        "NATSTREAM_DRAIN_MAX_REQUESTS",
-        values.count(1, 10_000),
-        64,
-        "bodies that a drain takes at once, each of which may take twice that memory; one more is "
-        "told 503 and when to come back",
-    )
-    max_lag: float = _setting(
+    max_lag: float = setting(
         "NATSTREAM_MAX_LAG",
         values.seconds(0.1, 86_400),
         30.0,
         "seconds a reader may stay behind before it is moved to the newest line",
+        who="Operators whose readers need every line more than they need the newest one",
     )
-    stall: float = _setting(
+    stall: float = setting(
         "NATSTREAM_STALL",
         values.seconds(0.1, 86_400),
         20.0,
-        "seconds after which a reader that accepts nothing at all is cut",
+        "seconds after which a reader that accepts nothing at all is disconnected",
+        who="Operators whose readers are on networks with longer pauses",
     )
-    keepalive: float = _setting(
+    keepalive: float = setting(
         "NATSTREAM_KEEPALIVE",
         values.seconds(0.1, 3_600),
         15.0,
-        "seconds without data after which a stream says that it is alive",
+        "seconds without data after which a stream sends a keep-alive",
+        who="Operators behind a proxy that closes idle connections sooner",
     )
-    grace: float = _setting(
+    grace: float = setting(
         "NATSTREAM_GRACE",
         values.seconds(0.1, 300),
         5.0,
-        "seconds a SIGTERM takes at the most; keep the platform's kill timeout above it",
+        "seconds that a shutdown after SIGTERM takes at most",
+        who="Operators whose platform kills a process sooner, or gives it more time",
     )
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """Read and check every variable; an empty one counts as unset.
+        """Read and check every variable; an empty variable counts as unset.
 
         Raises:
-            ConfigurationError: names the first variable that is wrong or missing.
+            ConfigurationError: a variable is wrong or missing; the sentence names the first one.
         """
         given: dict[str, Any] = {}
         for field in attrs.fields(cls):
             variable = field.metadata["variable"]
             if text := environ.get(variable, "").strip():
-                given[field.name] = _read(
+                given[field.name] = read_variable(
                     variable, text, field.metadata["parse"], secret=field.metadata["secret"]
                 )
         if "apps" not in given and (text := environ.get("FLY_APP_NAME", "").strip()):
-            given["apps"] = _read("FLY_APP_NAME", text, values.one_app)
+            given["apps"] = read_variable("FLY_APP_NAME", text, values.one_app)
         if given.get("drain_tokens") and "drain_bind" not in given:
             given["drain_bind"] = Bind("::", 8081)
         settings = cls(**given)
-        settings._check_sources()
-        settings._check_nats()
-        settings._check_journal()
+        check_combinations(settings)
         return settings
-
-    @classmethod
-    def misspelt(cls, environ: Mapping[str, str]) -> list[str]:
-        """A sentence for each variable that is none of ours, and looks as if it were meant to be.
-
-        What a misspelt one was to set, a token for example, is silently not set.
-        """
-        known = {field.metadata["variable"] for field in attrs.fields(cls)} | {"NATSTREAM_URL"}
-        sentences: list[str] = []
-        for name in sorted(environ):
-            if name.startswith("NATSTREAM_") and name not in known:
-                sentences += [
-                    f"{name} is no setting, and is passed over: {meant} may be meant."
-                    for meant in get_close_matches(name, sorted(known), 1, cutoff=0.85)
-                ]
-        return sentences
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        """The NATS subjects to subscribe to: one for each app, or one for all of them."""
+        """The NATS subjects to subscribe to: one for each app, or a single one for all apps."""
         return tuple(f"logs.{app}.>" for app in self.apps) or ("logs.>",)
-
-    def _check_sources(self) -> None:
-        if self.sources == ("drain",) and self.drain_bind is None and not self.journal_servers:
-            raise ConfigurationError(
-                "Nothing would be read: NATSTREAM_SOURCES is drain, and the drain is off; "
-                "NATSTREAM_DRAIN_BIND says where it listens."
-            )
-        binds = [("NATSTREAM_DRAIN_BIND", self.drain_bind)] if "drain" in self.sources else []
-        binds.append(("NATSTREAM_METRICS_BIND", self.metrics_bind))
-        for variable, bind in binds:
-            if bind == self.bind and bind.port:
-                raise ConfigurationError(
-                    f"NATSTREAM_BIND and {variable} are both {bind}: each needs a port of its own."
-                )
-
-    def _check_nats(self) -> None:
-        if "nats" not in self.sources:
-            return
-        missing = [
-            variable
-            for variable, value in (("FLY_ORG", self.org), ("ACCESS_TOKEN", self.access_token))
-            if not value
-        ]
-        if missing:
-            verb = "is" if len(missing) == 1 else "are"
-            raise ConfigurationError(
-                f"{' and '.join(missing)} {verb} not set, and the NATS source needs both: "
-                "set them, or NATSTREAM_SOURCES=drain to read drains only, "
-                "or try `natstream demo`, which needs neither."
-            )
-
-    def _check_journal(self) -> None:
-        if not self.journal_servers:  # nobody is shown any of it
-            return
-        if self.journal_token and (self.journal_user or self.journal_password):
-            raise ConfigurationError(
-                "NATSTREAM_JOURNAL_TOKEN is set, and so is a user or a password: the journal takes "
-                "either the token, or NATSTREAM_JOURNAL_USER and NATSTREAM_JOURNAL_PASSWORD."
-            )
-        if bool(self.journal_user) is not bool(self.journal_password):
-            there, missing = "NATSTREAM_JOURNAL_USER", "NATSTREAM_JOURNAL_PASSWORD"
-            if self.journal_password:
-                there, missing = missing, there
-            raise ConfigurationError(
-                f"{there} is set and {missing} is not: the journal takes both, or neither."
-            )
 
 
 def markdown_table() -> str:
-    """Every variable, what it means and its default: the table in `docs/settings.md`."""
-    rows = ["| variable | meaning | default |", "|---|---|---|"]
+    """Return the table of `docs/settings.md`: each variable with its meaning, default and who."""
+    rows = ["| variable | meaning | default | who changes it, and when |", "|---|---|---|---|"]
     for field in attrs.fields(Settings):
-        default = field.metadata["shown"] or f"`{str(field.default).removesuffix('.0')}`"
-        rows.append(f"| `{field.metadata['variable']}` | {field.metadata['help']} | {default} |")
+        about = field.metadata
+        default = about["shown"] or f"`{str(field.default).removesuffix('.0')}`"
+        rows.append(f"| `{about['variable']}` | {about['help']} | {default} | {about['who']} |")
     return "\n".join(rows)
-
-
-def _read(variable: str, text: str, parse: Callable[[str], Any], *, secret: bool = False) -> Any:
-    try:
-        return parse(text)
-    except ValueError as error:
-        held = "a value that it cannot take" if secret else _shown(text)
-        raise ConfigurationError(f"{variable} is {held}; it takes {error}.") from None
-
-
-def _shown(text: str) -> str:
-    """A wrong value as an error may show it, on one line and without what may be a secret."""
-    # Credentials in an address; a Fly token in the wrong variable.
-    text = re.sub(r".*@", "***@", text, flags=re.DOTALL)
-    text = re.sub(r"(FlyV1 |f[mo][0-9][a-z]?_).*", "***", text, flags=re.DOTALL)
-    return repr(text if len(text) <= 200 else f"{text[:200]}…")

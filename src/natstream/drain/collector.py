@@ -1,11 +1,12 @@
-"""Log lines by machine: in with `LogCollector.push`, out of a receive end for each reader.
+"""Log lines by machine, for the library: from `LogCollector.push` to the readers of a machine.
 
-Every reader of a machine gets every line pushed while it subscribes. Pushing never waits: a
-reader that falls `max_lines` behind loses its oldest lines, and `LineReceiver.dropped` says
-how many. `finish` lets queued lines be read and then ends the iteration.
+In: lines, each with its machine. Out: a receive end for each reader, with every line that is pushed
+while the reader subscribes. Pushing never waits: a reader that falls `max_lines` behind loses its
+oldest lines, and `LineReceiver.dropped` counts them. `finish` ends the iteration after the queued
+lines.
 
-`LogStream` reads a receive end line by line under timeouts; `drain_channel` to its end. Both
-take trio's own memory channels too. On trio, without sockets; call it from trio's thread.
+`LogStream` reads a receive end line by line, with timeouts, and `drain_channel` reads all of it.
+Both accept trio's own memory channels too. Call everything from trio's thread.
 """
 
 from __future__ import annotations
@@ -26,41 +27,41 @@ __all__ = [
     "drain_channel",
 ]
 
-# About 2 MB of ordinary lines: minutes of a busy machine, should its reader pause.
+# About 2 MB of ordinary lines, or minutes of a busy machine whose reader pauses.
 MAX_LINES = 10_000
 
 
 class LineReceiver(trio.abc.ReceiveChannel[str]):
     """A reader's receive end: the lines of one machine, oldest first.
 
-    `async for line in …` ends when the machine is finished and its lines are read. Cancelling
-    `receive` takes nothing.
+    `async for line in …` ends when the machine is finished and its lines are read. A cancelled
+    `receive` loses no line.
     """
 
     def __init__(self, max_lines: int) -> None:
         self._send, self._receive = trio.open_memory_channel[str](max_lines)
         self.dropped = 0
-        """Lines lost because this reader was too far behind."""
+        """How many lines were lost because this reader was too far behind."""
 
     async def receive(self) -> str:
-        """The next line.
+        """Return the next line.
 
         Raises:
             trio.EndOfChannel: the machine is finished.
-            trio.ClosedResourceError: the subscription was left.
+            trio.ClosedResourceError: the subscription has ended.
         """
         return await self._receive.receive()
 
     def receive_nowait(self) -> str:
-        """The next line without waiting; raises `trio.WouldBlock` if none is there."""
+        """Return the next line without waiting. Raise `trio.WouldBlock` if there is none."""
         return self._receive.receive_nowait()
 
     async def aclose(self) -> None:
-        """Stop reading; lines not read yet are gone."""
+        """Stop reading. Unread lines are lost."""
         await self._receive.aclose()
 
     def statistics(self) -> trio.MemoryChannelStatistics:
-        """The state of the buffer."""
+        """Return the state of the buffer."""
         return self._receive.statistics()
 
     def _put(self, line: str) -> None:
@@ -71,24 +72,24 @@ class LineReceiver(trio.abc.ReceiveChannel[str]):
             self.dropped += 1
             self._send.send_nowait(line)
         except trio.BrokenResourceError:
-            pass  # it has closed its end and has yet to leave its `with`
+            pass  # the reader has closed its end inside its `with` block
 
 
 @attrs.frozen
 class CollectorStatistics:
-    """What a collector holds now, and has dropped since its start."""
+    """The figures of a collector, now and since its start."""
 
     machines: int
     readers: int
     dropped: int
-    """Lines lost by readers that were too far behind, those that have left included."""
+    """Lines lost by readers that were too far behind, including readers that have left."""
 
 
 class LogCollector:
-    """Which readers want the lines of which machine.
+    """Hands each line to the readers of its machine.
 
     Args:
-        max_lines: how many unread lines a reader may have; then its oldest go.
+        max_lines: how many unread lines a reader may have. Further lines replace its oldest ones.
     """
 
     def __init__(self, *, max_lines: int = MAX_LINES) -> None:
@@ -100,14 +101,14 @@ class LogCollector:
 
     @contextmanager
     def subscribe(self, machine_id: str) -> Iterator[LineReceiver]:
-        """Get every line pushed for `machine_id` from now until the block is left."""
+        """Yield a receive end that gets every line pushed for `machine_id` during the block."""
         reader = LineReceiver(self.max_lines)
         self._readers.setdefault(machine_id, []).append(reader)
         try:
             yield reader
         finally:
             readers = self._readers.get(machine_id, [])
-            # Not there if the machine was finished, be it known again by now.
+            # The reader is not in the list if its machine was finished, even if it has new readers.
             if reader in readers:
                 readers.remove(reader)
                 if not readers:
@@ -116,12 +117,12 @@ class LogCollector:
             reader._receive.close()
 
     def push(self, machine_id: str, line: str) -> None:
-        """Hand `line` to every reader of `machine_id`; to nobody if there is none."""
+        """Hand `line` to every reader of `machine_id`, if there are any."""
         for reader in self._readers.get(machine_id, ()):
             reader._put(line)
 
     def finish(self, machine_id: str) -> None:
-        """End the machine's streams, after the lines that they have yet to read."""
+        """End the streams of a machine after their unread lines."""
         for reader in self._readers.pop(machine_id, ()):
             reader._send.close()
 
@@ -136,7 +137,7 @@ class LogCollector:
         return list(self._readers)
 
     def statistics(self) -> CollectorStatistics:
-        """What it holds and has dropped."""
+        """Return the present figures."""
         readers = [reader for readers in self._readers.values() for reader in readers]
         return CollectorStatistics(
             machines=len(self._readers),
@@ -154,16 +155,16 @@ class LineChannel(Protocol):
 
 
 class LogStream:
-    """An async iterator over a receive end that timeouts end, quietly.
+    """An async iterator over a receive end. A timeout ends the iteration without an exception.
 
     Args:
         lines: the receive end; its owner closes it.
-        item_timeout: seconds to wait for each line; one that is already there is delivered
+        item_timeout: seconds to wait for each line. A line that is already there is delivered
             even with 0. `None`: no limit.
-        total_timeout: seconds for the whole iteration, from the first line asked for; it ends
-            a stream that never pauses too. `None`: no limit.
+        total_timeout: seconds for the whole iteration, from the first request for a line. It also
+            ends a stream that never pauses. `None`: no limit.
 
-    Cancelling the iteration takes nothing and leaves `done` false: it can go on later.
+    A cancelled iteration loses no line and leaves `done` false, so that it can continue later.
     """
 
     def __init__(
@@ -183,24 +184,24 @@ class LogStream:
 
     @property
     def done(self) -> bool:
-        """Whether it has ended: finished or timed out."""
+        """Whether the iteration has ended, because the machine is finished or a timeout expired."""
         return self._done
 
     @property
     def timed_out(self) -> bool:
-        """Whether a timeout ended it."""
+        """Whether a timeout ended the iteration."""
         return self._timed_out
 
     @property
     def lines_yielded(self) -> int:
-        """How many lines it has delivered."""
+        """How many lines the iteration has delivered."""
         return self._lines_yielded
 
     def __aiter__(self) -> LogStream:
         return self
 
     async def __anext__(self) -> str:
-        # Before a line is taken, so that a cancel loses none.
+        # The checkpoint comes before a line is received, so that a cancellation loses no line.
         await trio.lowlevel.checkpoint()
         if self._done:
             raise StopAsyncIteration
@@ -228,15 +229,16 @@ class LogStream:
                 return await self._lines.receive()
 
     async def collect(self) -> list[str]:
-        """All lines from here to the end."""
+        """Return all lines up to the end."""
         return [line async for line in self]
 
 
 async def drain_channel(lines: LineChannel, *, timeout: float | None = None) -> list[str]:
-    """All lines of a receive end, once it has ended.
+    """Return all lines of a receive end when it has ended.
 
     Raises:
-        trio.TooSlowError: `timeout` seconds have passed before that; the lines are gone.
+        trio.TooSlowError: it has not ended within `timeout` seconds. The lines received until then
+            are lost.
     """
     with trio.fail_after(_seconds(timeout)):
         return await LogStream(lines).collect()

@@ -1,7 +1,8 @@
-"""Bodies that drain senders POST, collected and unpacked: bytes in, bytes out. Pure.
+"""The content encodings of a drain's bodies: compressed pieces → one decompressed body. Pure.
 
-`BodyBuffer` collects a body, unpacked as its Content-Encoding says and bounded while it is being
-unpacked. What it refuses is a `BadBody`.
+In: the pieces of a body as they arrive. Out: the whole body. Its size is limited while it is being
+decompressed, so that a small body cannot fill the memory. A body that is too large, or that cannot
+be decompressed, raises `BadBody`.
 """
 
 from __future__ import annotations
@@ -18,29 +19,29 @@ ENCODINGS = ("gzip", "deflate", "identity")
 
 _WBITS_GZIP, _WBITS_ZLIB, _WBITS_RAW = 31, 15, -15  # as zlib.decompressobj takes them
 
-# Kinds of content that senders can be set to, and that no line could be read from.
+# Content types that some senders can be set to use, and from which no line could be read.
 _BINARY_CONTENT = re.compile(r"multipart/|image/|audio/|video/|.*(?:msgpack|protobuf|cbor|avro)")
 
 
 class BodyTooLarge(BadBody):
-    """The sender's: more bytes than the limit, as sent or as unpacked; or more lines."""
+    """The sender's fault: the body has too many bytes, as sent or decompressed, or lines."""
 
 
 class UnknownFormat(BadBody):
-    """The sender's: an encoding or a kind of content that cannot be read here."""
+    """The sender's fault: the body has a content encoding or content type that cannot be read."""
 
 
 class BodyBuffer:
-    """Collects a body piece by piece and unpacks it, never holding more than `limit` bytes of it.
+    """Collects a body piece by piece and decompresses it, up to `limit` bytes.
 
     Args:
         encoding: the value of Content-Encoding.
-        limit: bytes, as sent and as unpacked.
+        limit: bytes, as sent and as decompressed.
         announced: the value of Content-Length, if there is one.
 
     Raises:
         UnknownFormat: `encoding` is none of `ENCODINGS`.
-        BodyTooLarge: it is announced to be.
+        BodyTooLarge: the announced size is larger than `limit`.
     """
 
     def __init__(self, encoding: str, limit: int, announced: int = 0) -> None:
@@ -60,11 +61,11 @@ class BodyBuffer:
         self._unpacker: zlib._Decompress | None = None
 
     def feed(self, data: bytes) -> None:
-        """Take the next piece.
+        """Add the next piece.
 
         Raises:
-            BodyTooLarge: the limit is passed.
-            BadBody: it cannot be unpacked.
+            BodyTooLarge: the body is larger than the limit.
+            BadBody: the piece cannot be decompressed.
         """
         self.received += len(data)
         self._check_size(self.received)
@@ -79,7 +80,7 @@ class BodyBuffer:
             ) from None
 
     def finish(self) -> bytes:
-        """The whole body, unpacked.
+        """Return the whole body, decompressed.
 
         Raises:
             BadBody: the compressed data ends early.
@@ -97,7 +98,7 @@ class BodyBuffer:
             self._unpacker = zlib.decompressobj(self._wbits(data))
         while data:
             if self._unpacker.eof:
-                # A gzip file may be several, one after the other.
+                # A gzip file may consist of several members, one after the other.
                 self._unpacker = zlib.decompressobj(self._wbits(data))
             unpacked = self._unpacker.decompress(data, self.limit + 1 - self._size)
             self._size += len(unpacked)
@@ -108,8 +109,8 @@ class BodyBuffer:
     def _wbits(self, data: bytes) -> int:
         if self._encoding == "gzip":
             return _WBITS_GZIP
-        # "deflate" means zlib's wrapping (RFC 9110, 8.4.1.2), but some senders leave it out. Its
-        # two bytes are a multiple of 31 and name the method 8 (RFC 1950, 2.2).
+        # "deflate" means zlib's wrapping (RFC 9110, 8.4.1.2), but some senders leave it out. The
+        # two bytes of a wrapping are a multiple of 31 and name the method 8 (RFC 1950, 2.2).
         wrapped = data[0] & 15 == 8 and int.from_bytes(data[:2]) % 31 == 0
         return _WBITS_ZLIB if wrapped else _WBITS_RAW
 
@@ -121,10 +122,10 @@ class BodyBuffer:
 
 
 def check_content_type(content_type: str) -> None:
-    """Refuse what cannot be lines; anything else is judged by its first byte, not by its name.
+    """Raise UnknownFormat for a binary content type.
 
-    Raises:
-        UnknownFormat: it is a binary format.
+    Other content types do not matter, since many senders use a default that says nothing about the
+    body. The body's first byte tells whether it is JSON.
     """
     if _BINARY_CONTENT.match(content_type.lower()):
         raise UnknownFormat(

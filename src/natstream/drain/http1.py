@@ -1,8 +1,8 @@
 """The server's end of one HTTP/1.1 connection: requests in, small answers out. h11 over trio.
 
-`next_request`, `read_body` if the request is to be taken, `answer`; again, as long as `answer`
-says so. Every wait has a deadline. What the client does wrong is a `BadRequest`; that it went
-away is trio's own `BrokenResourceError`.
+A caller repeats `next_request`, `read_body` if it wants the body, and `answer`, for as long as
+`answer` returns true. Every wait for the client has a deadline. A request that is not HTTP/1.1
+raises `Refused`; a client that has gone raises trio's own `BrokenResourceError`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,14 @@ import h11
 import trio
 
 from natstream.drain.content_encoding import BodyBuffer
+from natstream.server.deadlines import HEADER_TIMEOUT, LINGER, RECEIVE_BYTES, expire_in, linger
+from natstream.server.request_checks import Refused, check_version
 
-__all__ = ["Answer", "BadRequest", "Deadlines", "HttpConnection", "Request"]
+__all__ = ["Answer", "Deadlines", "HttpConnection", "Request"]
 
-# What a socket is read by: trio's own choice for its streams, and one step of unpacking.
-RECEIVE_BYTES = 65_536
-
-# Seconds. An answer fits into the socket's buffer, unless earlier ones have not been read.
+# Seconds to send an answer. An answer fits into the socket's buffer, unless the client has not read
+# earlier ones.
 ANSWER = 1.0
-# Seconds that are read on before closing: closing on unread bytes would destroy an answer that
-# came before the client had sent everything.
-LINGER = 1.0
 
 
 @attrs.frozen(kw_only=True)
@@ -34,16 +31,12 @@ class Deadlines:
     """How long a client may take, in seconds."""
 
     idle_within: float = 120.0
-    """To begin another request. Senders keep idle connections for 90 s at most (Vector), and one
-    that sends just as we close sends in vain."""
-    headers_within: float = 10.0
-    """To begin the first request; and to send a request's headers, from their first byte."""
+    """To begin another request. Senders keep idle connections for 90 s at most (Vector), and the
+    sender should close first, since a request that is sent just as we close is lost."""
+    headers_within: float = HEADER_TIMEOUT
+    """To begin the first request, and to send a request's headers, from their first byte."""
     body_within: float = 60.0
     """To send a body: 16 MiB at 2 Mbit/s."""
-
-
-class BadRequest(Exception):
-    """The client's: a request that is no HTTP."""
 
 
 @attrs.define
@@ -53,7 +46,7 @@ class Request:
     method: bytes
     target: bytes
     headers: dict[bytes, bytes]
-    """By lower-case name; the last one of several."""
+    """By lower-case name; of several with one name, the last."""
 
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -61,7 +54,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 @attrs.define
 class Answer:
-    """A status, a body, and headers besides those that describe it."""
+    """A status, a body, and headers besides those that describe the body."""
 
     status: int
     body: bytes
@@ -70,70 +63,70 @@ class Answer:
 
 
 class HttpConnection:
-    """One connection. Run it in its `scope`; `stream` is closed by whoever opened it.
+    """One connection. The caller runs it inside its `scope`, and closes `stream`.
 
-    The scope's deadline is moved along, since a scope for each wait would take a fifth of the
-    time that a small request takes. When the client was too late, the scope is cancelled, and
-    `late` is the sentence to tell it, if there is any.
+    If the client is too slow, then `scope` is cancelled, and `late` is the sentence that the client
+    should be told; it is empty if there is nothing to tell.
     """
 
     def __init__(self, stream: trio.SocketStream, deadlines: Deadlines) -> None:
-        # A cancel from outside comes as `give_up`.
+        # Shielded, because a cancellation from outside comes as `give_up`.
         self.scope = trio.CancelScope(shield=True)
         self.late = ""
-        # The stream's own methods would cost 5 % of a small request.
+        # The stream's own methods would take 5 % of a small request.
         self._socket = stream.socket
         self._deadlines = deadlines
         self._http = h11.Connection(h11.SERVER)
-        self._patience = deadlines.headers_within
+        self._next_request_within = deadlines.headers_within
         self._is_head = False
-        self._waiting = False
-        self._given_up = False
+        self._is_waiting = False
+        self._is_given_up = False
 
     def give_up(self) -> None:
-        """End it as soon as it waits for the client; an answer that is due is still given."""
-        self._given_up = True
-        if self._waiting:
+        """End the connection as soon as it waits for the client. An answer that is due is sent."""
+        self._is_given_up = True
+        if self._is_waiting:
             self.late = ""
             self.scope.cancel()
 
     async def next_request(self) -> Request | None:
-        """The next request's head, or `None` if the client has closed.
+        """Return the next request's head, or `None` if the client has closed.
 
         Raises:
-            BadRequest: it is malformed or too long.
+            Refused: the head is malformed, too long, or not HTTP/1.1.
         """
         received = began = self._is_head = False
-        self._wait(self._patience)
-        self._patience = self._deadlines.idle_within
+        self._wait_for_client(self._next_request_within)
+        self._next_request_within = self._deadlines.idle_within
         while True:
             event = self._next_event()
             if isinstance(event, h11.Request):
                 self._is_head = event.method == b"HEAD"
+                check_version(event.http_version)
                 return Request(event.method, event.target, dict(event.headers))
             if event is not h11.NEED_DATA:
                 return None
             if received and not began:
                 began = True
-                self._wait(self._deadlines.headers_within, "The headers")
+                self._wait_for_client(self._deadlines.headers_within, "The headers")
             received = await self._receive()
 
     async def read_body(self, buffer: BodyBuffer) -> bytes:
-        """The request's body, through `buffer`. After it, nothing is waited for.
+        """Read the request's body through `buffer`, and return what the buffer made of it.
 
         Raises:
-            BadRequest: it ends early or is malformed.
+            Refused: the body ends early or is malformed.
             BadBody: the buffer refuses it.
         """
-        waiting = False
+        is_waiting = False
         while True:
             event = self._next_event()
             if isinstance(event, h11.Data):
                 buffer.feed(event.data)
             elif event is h11.NEED_DATA:
-                if not waiting:
-                    waiting = True
-                    self._wait(self._deadlines.body_within, "The body")
+                if not is_waiting:
+                    is_waiting = True
+                    self._wait_for_client(self._deadlines.body_within, "The body")
                 if self._http.they_are_waiting_for_100_continue:
                     await self._send(h11.InformationalResponse(status_code=100, headers=[]))
                 await self._receive()
@@ -145,9 +138,9 @@ class HttpConnection:
         """Answer the request.
 
         Returns:
-            Whether the connection can go on. If not, all that is left is to close it.
+            Whether the client may send another request. If not, then the caller closes.
         """
-        whole = self._has_come_whole()
+        is_complete = self._skip_body()
         events: list[h11.Event] = [
             _response(
                 answer.status,
@@ -156,7 +149,7 @@ class HttpConnection:
                     (b"content-length", b"%d" % len(answer.body)),
                     *answer.headers,
                 ),
-                close or not whole,
+                close or not is_complete,
             )
         ]
         if not self._is_head:
@@ -166,30 +159,32 @@ class HttpConnection:
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
             return True
-        if not whole:
-            self._wait(LINGER)
-            await self._linger()
+        if not is_complete:
+            self._wait_for_client(LINGER)
+            await linger(self._socket)
         return False
 
-    def _wait(self, seconds: float, what: str = "") -> None:
-        self._waiting = True
-        self.scope.deadline = trio.current_time() + seconds
+    def _wait_for_client(self, seconds: float, what: str = "") -> None:
+        """Give the client `seconds`. `what` is the part of a request that it is late with then."""
+        self._is_waiting = True
+        expire_in(self.scope, seconds)
         self.late = f"{what} did not come within {seconds:g} s." if what else ""
-        if self._given_up:
+        if self._is_given_up:
             self.give_up()
 
     def _answer_within(self, seconds: float) -> None:
-        self._waiting = False
+        """Note that the client waits for us now, so that `give_up` does not cut the answer off."""
+        self._is_waiting = False
         self.late = ""
-        self.scope.deadline = trio.current_time() + seconds
+        expire_in(self.scope, seconds)
 
-    def _has_come_whole(self) -> bool:
-        """Whether a request has arrived to its end; passes over what has arrived of it."""
+    def _skip_body(self) -> bool:
+        """Pass over the arrived bytes of the body. Return whether the body is complete."""
         try:
             while self._http.their_state is h11.SEND_BODY:
                 if self._next_event() is h11.NEED_DATA:
                     return False
-        except BadRequest:
+        except Refused:
             return False
         return self._http.their_state not in (h11.IDLE, h11.ERROR)
 
@@ -197,9 +192,10 @@ class HttpConnection:
         try:
             return self._http.next_event()
         except h11.RemoteProtocolError as error:
-            raise BadRequest(f"This is not HTTP as it should be: {error}.") from None
+            raise Refused(400, f"This is not HTTP as it should be: {error}.") from None
 
     async def _receive(self) -> bool:
+        """Give h11 what the client sends next. Return whether the client has sent anything."""
         try:
             data = await self._socket.recv(RECEIVE_BYTES)
         except OSError as error:
@@ -215,21 +211,13 @@ class HttpConnection:
         except OSError as error:
             raise trio.BrokenResourceError from error
 
-    async def _linger(self) -> None:
-        try:
-            self._socket.shutdown(trio.socket.SHUT_WR)
-            while await self._socket.recv(RECEIVE_BYTES):
-                pass
-        except OSError as error:
-            raise trio.BrokenResourceError from error
-
 
 _END = h11.EndOfMessage()
 
 
 @lru_cache(maxsize=256)
 def _response(status: int, headers: Headers, close: bool) -> h11.Response:
-    """An answer's head. h11 takes a while to check one, and there are few."""
+    """Return an answer's head. h11 takes a while to check one, and there are few different ones."""
     return h11.Response(
         status_code=status,
         reason=HTTPStatus(status).phrase.encode(),

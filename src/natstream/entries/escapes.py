@@ -1,9 +1,11 @@
-"""Entries → lines that a terminal may be given: they can be seen, and cannot act.
+"""Entries → lines that are safe to print on a terminal. Pure.
 
-Whoever can write a log line can write escape sequences: they move the cursor over other
-lines, set the clipboard, or make the terminal type. `sanitize` lets colours through if asked,
-removes every other sequence, and shows stray control characters as their pictures (`␇`, `␛`).
-Pure, never raises, takes time linear in the text.
+In: an entry, or any text. Out: text without escape sequences, except colours where they are wanted.
+No text raises an exception, and the time is linear in the text's length.
+
+A log line may hold escape sequences. They could move the cursor over other lines, set the
+clipboard, or make the terminal type. `sanitize` removes every sequence except colours, and shows
+stray control characters as their pictures (`␇`, `␛`).
 
 The grammar is ECMA-48's (5th edition, 5.4 and 5.6), as xterm reads it.
 """
@@ -23,8 +25,8 @@ __all__ = ["json_line", "one_line", "sanitize", "text_line"]
 
 RESET = "\x1b[0m"
 FAINT = "\x1b[2m"
-# The basic colours follow the reader's own theme. Levels as `fly logs` has them; apps get what
-# is left, so that no app looks like a warning.
+# The basic colours follow the reader's own theme. Levels have the colours of `fly logs`. Apps get
+# the other colours, so that no app looks like a warning.
 LEVEL_COLOURS = {
     "debug": "\x1b[36m",
     "info": "\x1b[34m",
@@ -34,21 +36,22 @@ LEVEL_COLOURS = {
 }
 APP_COLOURS = [f"\x1b[{code}m" for code in (32, 35, 36, 94, 92, 95, 96, 34)]
 
-# What must not reach a terminal as it is. Most lines are printable, and `str.isprintable` is all
-# that they cost; of the others, most hold a tab or an unusual space, and none of these.
+# The characters that must not reach a terminal unchanged. Most lines are printable, so they cost
+# only a call of `str.isprintable`. Most other lines hold a tab or an unusual space, and none of
+# these characters.
 SUSPECT = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 _suspect = re.compile(SUSPECT).search
 _suspect_sub = re.compile(SUSPECT).sub
 
-# No sequence runs past the next one's introducer: that keeps the whole linear, and lets a string
-# without an end swallow nothing but its own start. The look-ahead only saves time (six times).
+# No sequence extends past the start of the next one. That keeps the time linear, and a string
+# without an end loses only its own start. The look-ahead makes the search six times as fast.
 _tokens = re.compile(
     rf"(?={SUSPECT})(?:"
     r"""
       (?P<colour> \x1b \[ [0-9;:]*+ m )                # SGR; not xterm's private CSI > … m
-    | (?P<gone>
+    | (?P<removed>
         (?: \x1b [\]PX^_k] | [\x90\x98\x9d-\x9f] )     # OSC, DCS, SOS, PM, APC, screen's title:
-          (?: [^\x00-\x1f\x80-\x9f]*+                  #   up to BEL or ST, where there is one
+          (?: [^\x00-\x1f\x80-\x9f]*+                  #   up to BEL or ST, if there is one
               (?: \x07 | \x1b \\ | \x9c ) )?
       | (?: \x1b \[ | \x9b ) [0-?]*+ [ -/]*+ [@-~]?    # CSI
       | \x1b [ -/]++ [0-~]?                            # character sets and the like
@@ -58,7 +61,7 @@ _tokens = re.compile(
       | [\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069] # bidi: they reorder what is shown
       )
     | (?P<control> [\x00-\x1f\x7f] )
-    | (?P<surrogate> [\ud800-\udfff] )                 # no encoding takes it
+    | (?P<surrogate> [\ud800-\udfff] )                 # no encoding has a form for it
     )""",
     re.VERBOSE,
 )
@@ -67,10 +70,10 @@ _is_reset = re.compile(r"\x1b\[0*m").fullmatch
 
 
 def sanitize(text: str, *, keep_colours: bool) -> str:
-    """`text` without anything that could drive a terminal. Line feeds and tabs stay.
+    """Return `text` without anything that could control a terminal. Line feeds and tabs stay.
 
-    With `keep_colours`, SGR sequences (colour, bold, …) stay too, and a text that leaves one
-    on is ended by a reset. Sanitizing twice changes nothing.
+    With `keep_colours`, SGR sequences (colour, bold, …) stay too, and a reset is appended to a
+    text that leaves one on. Sanitizing a result again changes nothing.
     """
     if text.isprintable() or not _suspect(text):
         return text
@@ -97,9 +100,9 @@ def sanitize(text: str, *, keep_colours: bool) -> str:
 
 
 def text_line(entry: LogEntry, *, paint: bool = False, keep_colours: bool = True) -> str:
-    """A readable line, as `fly logs` prints it; inner line breaks are indented.
+    """Return a readable line, as `fly logs` prints it. Lines after an inner break are indented.
 
-    `paint` colours what stands before the message, `keep_colours` keeps the message's own.
+    `paint` adds colours to the origin and level, and `keep_colours` keeps those in the message.
     """
     origin = _origin(entry.app_name or entry.provider, entry.machine_id, entry.region, paint)
     level = _level(entry.level, paint)
@@ -110,12 +113,12 @@ def text_line(entry: LogEntry, *, paint: bool = False, keep_colours: bool = True
 
 
 def json_line(entry: LogEntry) -> str:
-    """What the entry was made from, as one line of JSON; what a terminal must not get, escaped."""
+    """Return the entry's original object as one line of JSON, with unsafe characters escaped."""
     text = msgspec.json.encode(entry.raw).decode()
     return text if text.isprintable() else _suspect_sub(_escape, text)
 
 
-# Lines of the same second follow each other, and strftime would cost more than all the rest.
+# Lines of the same second follow each other, and strftime costs more than all other steps.
 @lru_cache(maxsize=1_000)
 def _moment(seconds: int, paint: bool) -> str:
     try:
@@ -126,11 +129,11 @@ def _moment(seconds: int, paint: bool) -> str:
 
 
 def _origin(app: str, machine: str, region: str, paint: bool) -> str:
-    place = one_line(f"{app}[{machine}]")
+    origin = one_line(f"{app}[{machine}]")
     if paint:
-        number = zlib.crc32(app.encode("utf-8", "replace"))  # the same colour every time
-        place = f"{APP_COLOURS[number % len(APP_COLOURS)]}{place}{RESET}"
-    return f"{place} {one_line(region)}".rstrip()
+        number = zlib.crc32(app.encode("utf-8", "replace"))  # an app always has the same colour
+        origin = f"{APP_COLOURS[number % len(APP_COLOURS)]}{origin}{RESET}"
+    return f"{origin} {one_line(region)}".rstrip()
 
 
 def _level(level: str, paint: bool) -> str:
@@ -141,7 +144,7 @@ def _level(level: str, paint: bool) -> str:
 
 
 def one_line(text: str) -> str:
-    """`text` made safe, without colours and line breaks."""
+    """Return `text` made safe, without colours and line breaks."""
     return sanitize(text, keep_colours=False).replace("\n", " ")
 
 

@@ -1,8 +1,9 @@
-"""Filter: what one reader wants to see, as a frozen value. Pure.
+"""Filter: the entries that one reader wants to see, as a frozen value. Pure.
 
-In: query parameters. Out: a predicate over entries. Filters compare and hash by what they
-hold, so that readers with the same filter can share the work of selecting and framing.
-Two filters joined with `&` let through what both do: a filter can be narrowed, never widened.
+In: query parameters. Out: a predicate over entries. `BadQuery` is raised for a value that its
+parameter cannot have. Two filters with equal values are equal and have the same hash, so that their
+readers share the work of selecting and framing. `a & b` selects the entries that both select, so
+that a reader can narrow the filter of its scope and never widen it.
 """
 
 from __future__ import annotations
@@ -36,44 +37,45 @@ EXACT = {
 }
 FILTER_PARAMETERS = frozenset({*EXACT, "type", "min_level", "q", "not"})
 
-# Each reader's filter runs on every line: these bound what one reader can make it cost.
+# Each reader's filter runs on every line, so these limits bound the cost of one reader.
 MAX_VALUES = 100
 MAX_TEXTS = 20
 MAX_TEXT_LENGTH = 1_000
 
-# RE2 is linear in the line, but each byte may cost as much as the whole expression: at the worst
-# 20 ns an instruction (measured with [ab]*a[ab]{900}x). \pL takes 1,200 instructions; a counted
-# repetition can take ten thousand, and seconds for one long line. All of a filter's together.
+# RE2's time is linear in the line, but each byte may cost as much as the whole expression: at worst
+# 20 ns for each instruction (measured with [ab]*a[ab]{900}x). \pL has 1,200 instructions. A counted
+# repetition can have ten thousand, and then one long line takes seconds. This is the limit for all
+# expressions of a filter together.
 MAX_INSTRUCTIONS = 1_500
-# So the dearer they are, the less of a very long line they search: 2.7 KB at the least, all
-# 256 KiB at 15 instructions. This is 80 ms at the worst.
+# Therefore a filter with more instructions searches less of a very long line: at least 2.7 KB, and
+# all 256 KiB if it has at most 15 instructions. That takes 80 ms at worst.
 MAX_INSTRUCTIONS_TIMES_BYTES = 4_000_000
 
-# Coloured messages of this length are remembered without their colours; a thousand of them.
+# Coloured messages up to this length are cached without their colours, at most a thousand of them.
 PLAIN_LENGTH = 1_000
 
-# And all together: one batch of lines may take so many seconds of this thread, asked each so many
-# bytes. Most expressions take a thousandth of it.
+# An expression may take this many seconds of the thread for one batch of lines. The clock is read
+# after each MEASURED_BYTES of messages. Most expressions take a thousandth of the limit.
 MAX_SECONDS = 0.1
 MEASURED_BYTES = 2_000
 
-_REGEX_MEMORY = 1 << 20  # bytes one compiled expression may take; re2 refuses what needs more
+_REGEX_MEMORY = 1 << 20  # bytes of one compiled expression; re2 refuses larger ones
 
 Check = Callable[[LogEntry], bool]
 
 
 @attrs.frozen
 class Filter:
-    """Which entries a reader sees; the default lets everything through."""
+    """Which entries a reader sees. The default selects every entry."""
 
     exact: frozenset[tuple[str, frozenset[str]]] = frozenset()
-    """(field of the entry or `type`, values it may have); several of one field must all hold."""
+    """Pairs of a field (or `type`) and the values that it may have; an entry meets each pair."""
     min_level: str = ""
     q: tuple[str, ...] = ()
-    """Texts or `/regular expressions/` that the message must hold as it is seen, in any case."""
+    """Texts or `/regular expressions/` that the visible message must contain, in any case."""
     not_: tuple[str, ...] = ()
     scoped: bool = attrs.field(default=False, kw_only=True)
-    """Its reader may see nothing else: notices are reduced, and gaps have no counts."""
+    """The filter limits the reader's scope, so notices are reduced and gaps have no counts."""
     _checks: tuple[Check, ...] = attrs.field(init=False, eq=False, repr=False)
     _searches: tuple[_Search, ...] = attrs.field(init=False, eq=False, repr=False)
 
@@ -88,10 +90,10 @@ class Filter:
 
     @classmethod
     def from_query(cls, query: Iterable[tuple[str, str]]) -> Filter:
-        """The filter that query parameters describe; other parameters are passed over.
+        """Return the filter that query parameters describe. Other parameters are ignored.
 
         Raises:
-            BadQuery: a value that its parameter cannot take.
+            BadQuery: a parameter cannot have its value.
         """
         values: dict[str, list[str]] = {}
         for name, value in query:
@@ -101,42 +103,42 @@ class Filter:
                 raise BadQuery(f"{name} is empty; leave it out or give it a value", name)
             values.setdefault(name, []).append(value)
         return cls(
-            frozenset(
+            exact=frozenset(
                 (EXACT.get(name, name), _exact_values(name, values[name]))
                 for name in (*EXACT, "type")
                 if name in values
             ),
-            _min_level(values.get("min_level", [])),
-            _texts("q", values),
-            _texts("not", values),
+            min_level=_min_level(values.get("min_level", [])),
+            q=_texts("q", values),
+            not_=_texts("not", values),
         )
 
     def __and__(self, other: Filter) -> Filter:
-        # Raises BadQuery where the regular expressions of both are too much for one reader.
+        # Raises BadQuery if the regular expressions of both together are too large for one reader.
         return Filter(
-            self.exact | other.exact,
-            max(self.min_level, other.min_level, key=lambda level: LEVELS.get(level, -1)),
-            tuple(dict.fromkeys(self.q + other.q)),
-            tuple(dict.fromkeys(self.not_ + other.not_)),
+            exact=self.exact | other.exact,
+            min_level=max(self.min_level, other.min_level, key=lambda text: LEVELS.get(text, -1)),
+            q=tuple(dict.fromkeys(self.q + other.q)),
+            not_=tuple(dict.fromkeys(self.not_ + other.not_)),
             scoped=self.scoped or other.scoped,
         )
 
     @property
     def is_everything(self) -> bool:
-        """Whether it lets every entry through."""
+        """Whether the filter selects every entry."""
         return not (self._checks or self._searches)
 
     def matches(self, entry: LogEntry) -> bool:
-        """Whether the reader sees this entry."""
+        """Return whether the reader sees this entry."""
         return all(check(entry) for check in self._checks) and all(
             search.matches(entry.message) for search in self._searches
         )
 
     def select(self, entries: Sequence[LogEntry]) -> Sequence[int]:
-        """The indices of the entries that it lets through, ascending.
+        """Return the indices of the entries that the filter selects, ascending.
 
         Raises:
-            ExpressionTooSlow: a regular expression takes too long on these.
+            ExpressionTooSlow: a regular expression takes too long on these entries.
         """
         indices: Sequence[int] = range(len(entries))
         for check in self._checks:
@@ -153,7 +155,7 @@ def _exact_check(field: str, values: frozenset[str]) -> Check:
 
 
 def _level_check(least: int) -> Check:
-    # A level that we do not know may be the worst of all: it passes.
+    # An unknown level passes, because it may be more severe than every known one.
     return lambda entry: LEVELS.get(entry.level, least) >= least
 
 
@@ -169,7 +171,7 @@ def _is_expression(text: str) -> bool:
 
 
 def _searches(q: Iterable[str], not_: Iterable[str], scoped: bool) -> tuple[_Search, ...]:
-    """In bounded time: a stranger's expressions run on every line and must not hang it."""
+    """Compile a filter's expressions. Their size is bounded, because they run on every line."""
     compiled: list[tuple[str, Any]] = []
     instructions = 0
     for parameter, texts in (("q", q), ("not", not_)):
@@ -193,9 +195,9 @@ class _Search:
     parameter: str
     match: Callable[[bytes], Any]
     reach: int
-    """Bytes of a message that it searches."""
+    """How many bytes of a message are searched."""
     strict: bool
-    """What it must not match and cannot search to its end, it does not let through."""
+    """Hide a message that is too long to prove that it does not match."""
 
     def matches(self, message: str) -> bool:
         if self.parameter == "q":
@@ -206,7 +208,7 @@ class _Search:
         return all(self.match(text[: self.reach]) is None for text in texts)
 
     def select(self, entries: Sequence[LogEntry], indices: Iterable[int]) -> Sequence[int]:
-        """Those of the indices whose entries it lets through."""
+        """Return the indices whose entries the search selects."""
         started = time.thread_time()
         size = 0
         found: list[int] = []
@@ -231,7 +233,7 @@ def _encode(text: str) -> bytes:
 
 
 def _seen(message: str) -> str:
-    """What people see of a message: its colours are not in the words that they look for."""
+    """Return a message without its colours, since the words that people look for have none."""
     if "\x1b" not in message:
         return message
     return (
@@ -240,18 +242,21 @@ def _seen(message: str) -> str:
 
 
 def _faces(message: str) -> tuple[str, ...]:
-    """A message as it is seen, and as it is: whoever must not see a text gets neither."""
+    """Return a message as it is, and without its colours if it has any.
+
+    An excluded text hides a message if either of these contains the text.
+    """
     return (message,) if "\x1b" not in message else (message, _seen(message))
 
 
-# Many filters look at the same lines, one after the other, a batch at a time.
+# Many filters look at the same lines, one filter after the other, a batch at a time.
 @lru_cache(maxsize=1_000)
 def _plain(message: str) -> str:
     return sanitize(message, keep_colours=False)
 
 
 def _compile(pattern: str, parameter: str) -> tuple[Any, int]:
-    """An RE2 set of this one expression, and how many instructions it has."""
+    """Return an RE2 set of this one expression, and its number of instructions."""
     options = re2.Options()
     options.case_sensitive = False
     options.log_errors = False
@@ -259,7 +264,7 @@ def _compile(pattern: str, parameter: str) -> tuple[Any, int]:
     encoded = pattern.encode("utf-8", "replace")
     try:
         instructions = re2.compile(encoded, options=options).programsize  # type: ignore[no-untyped-call]  # re2 has no types
-        # A set of one is asked whether it matches, not where: that takes a third of the time.
+        # A set answers only whether it matches, not where, which takes a third of the time.
         expression = re2.Set.SearchSet(options)  # type: ignore[no-untyped-call]  # the same
         expression.Add(encoded)
         expression.Compile()
@@ -306,5 +311,5 @@ def _texts(name: str, values: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(texts))
 
 
-# Here, since to make one takes all of the above.
+# It stands here because a filter can only be made after all of the above is defined.
 EVERYTHING = Filter()

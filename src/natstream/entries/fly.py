@@ -1,8 +1,12 @@
-"""Bytes and objects → `LogEntry`. Pure.
+"""Fly's JSON, and JSON that resembles it → `LogEntry`. Pure.
 
-In: a NATS subject and payload, or an object that a drain sender made. Out: one entry.
-Nothing that a log line holds raises: a field of the wrong shape counts as absent, and a
-payload that is not a JSON object is a line of raw text.
+In: a NATS subject and payload, or an object that a sender made. Out: one entry. No content of a log
+line raises an exception: a field of the wrong type counts as absent, and a payload that is not a
+JSON object becomes a line of raw text.
+
+Two decoders lead to one entry. `_Line` is the shape of nearly every payload, and msgspec decodes
+straight into it. `_tidied` brings any other object into the same shape, so that `_origin` and
+`_entry` are the only places that choose between fields.
 """
 
 from __future__ import annotations
@@ -11,14 +15,15 @@ import math
 import re
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from natstream.entries.entry import EntryFields, LogEntry, decode_json, freeze
+from natstream.entries.entry import LogEntry, decode_json, make_entry
+from natstream.entries.times import time_or_arrival
 
 __all__ = [
     "LEVEL_ALIASES",
@@ -29,42 +34,33 @@ __all__ = [
     "parse_ndjson",
     "parse_object",
     "parse_text",
-    "parse_time",
 ]
 
-# A line this long is a dump, not a log line; one such line in a batch would hold up every reader.
+# A longer message is a dump rather than a log line, and one such line would hold up every reader.
 MAX_MESSAGE_BYTES = 256 * 1024
+# A message of so many characters is never too long, since a character takes at most four bytes.
+SHORT_MESSAGE = MAX_MESSAGE_BYTES // 4
 
-# Who speaks for the platform rather than for the application.
+# Providers and sources that belong to the platform rather than to the application.
 INFRASTRUCTURE = frozenset({"fly", "proxy", "machine", "runner", "health"})
 
 LEVEL_ALIASES = {"warning": "warn", "err": "error", "critical": "fatal"}
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
-# What nearly every sender writes; the rest of ISO 8601 is left to the standard library.
-_ISO_8601 = re.compile(
-    r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:[.,](\d{1,9})\d*)?(Z|z|[+-]\d\d(?::?\d\d)?|)",
-    re.ASCII,
-)
-_OTHER_ISO_8601 = re.compile(
-    r"\d{4}(-?)\d\d\1\d\d(?:[T ]\d\d[\d:]{0,6}(?:[.,]\d{1,30})?(?:Z|[+-][\d:]{2,5})?)?", re.ASCII
-)
-_DIGITS = re.compile(r"-?\d{1,30}(?:\.\d{1,30})?", re.ASCII)
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Years 1 to 9999, as the framing and every client can show them.
-_FIRST_NS, _LAST_NS = -62_135_596_800 * 10**9, 253_402_300_800 * 10**9
-
 
 class NdjsonLines(list[dict[str, Any]]):
-    """The objects of an NDJSON body, in order; `skipped` counts the lines that were none."""
+    """The objects of an NDJSON body, in order."""
 
     skipped: int = 0
+    """How many lines were not JSON objects."""
 
 
 def parse_ndjson(body: bytes) -> NdjsonLines:
-    """One JSON object a line; CRLF and blank lines are fine, other lines skipped and counted."""
+    """Return the JSON objects of a body that holds one on each line.
+
+    Blank lines are ignored, and lines may end with CRLF. Other lines are skipped and counted.
+    """
     lines = NdjsonLines()
     for line in body.split(b"\n"):
         if not (line := line.strip()):
@@ -81,55 +77,13 @@ def parse_ndjson(body: bytes) -> NdjsonLines:
     return lines
 
 
-def parse_log_entry(
-    raw: Mapping[str, Any], *, payload: bytes | None = None, app_name: str = ""
-) -> LogEntry | None:
-    """The entry that a drain sender's object describes; `None` if it names no machine.
-
-    Args:
-        raw: the decoded object.
-        payload: the bytes it was decoded from, kept in its place: they take an eighth of it.
-        app_name: the app of an entry that names none.
-    """
-    fly = _object(raw.get("fly"))
-    machine = _machine(raw, fly)
-    if not machine:
-        return None
-    return _entry(raw, fly, payload, machine, app_name, "", "drain")
-
-
-def parse_object(payload: bytes, app_name: str = "") -> LogEntry | None:
-    """`parse_log_entry` of a JSON text, which the entry keeps in place of the object.
-
-    Raises:
-        ValueError: it is not a JSON object.
-    """
-    try:
-        line = _decode_drain_line(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        if not payload.lstrip().startswith(b"{"):
-            raise ValueError("not an object") from None
-    else:
-        fly = line.fly
-        machine = fly.app.instance or fly.machine.id or line.instance or line.machine_id
-        if not machine:
-            return None
-        if line.message is not msgspec.UNSET and line.timestamp:
-            app = fly.app.name or line.app_name or line.app or app_name
-            return _line_entry(line, app, fly.region or line.region, machine, payload, "drain")
-    raw = decode_json(payload)
-    if type(raw) is not dict:
-        raise ValueError("not an object")
-    return parse_log_entry(raw, payload=payload, app_name=app_name)
-
-
 def parse_nats(subject: str, payload: bytes) -> LogEntry:
-    """The entry of one NATS message.
+    """Return the entry of one NATS message.
 
-    The subject `logs.<app>.<region>.<machine>` is the authority for these three; the payload
-    fills what it lacks.
+    The subject `logs.<app>.<region>.<machine>` decides these three. The payload decides those that
+    the subject lacks.
     """
-    app, region, machine = _subject_parts(subject)
+    named = app, region, machine = _named_by(subject)
     if app and region and machine:
         try:
             line = _decode_line(payload)
@@ -137,15 +91,56 @@ def parse_nats(subject: str, payload: bytes) -> LogEntry:
             pass
         else:
             if line.timestamp:
-                return _line_entry(line, app, region, machine, payload, "nats")
+                return _entry(line, named, payload, "nats")
     try:
         raw = decode_json(payload)
     except ValueError:
         raw = None
     if type(raw) is not dict:
         return parse_text(payload, machine, app_name=app, region=region, source="nats")
-    fly = _object(raw.get("fly"))
-    return _entry(raw, fly, payload, machine or _machine(raw, fly), app, region, "nats")
+    sent = _tidied(raw)
+    return _entry(sent, _origin(sent, named, ""), payload, "nats")
+
+
+def parse_object(payload: bytes, app_name: str = "") -> LogEntry | None:
+    """Return `parse_log_entry` of a JSON text, whose bytes the entry keeps.
+
+    Raises:
+        ValueError: the text is not a JSON object.
+    """
+    try:
+        line = _decode_sent_line(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        if not payload.lstrip().startswith(b"{"):
+            raise ValueError("not an object") from None
+    else:
+        origin = _origin(line, _UNNAMED, app_name)
+        if not origin[2]:
+            return None
+        if line.message is not UNSET and line.timestamp:
+            return _entry(line, origin, payload, "drain")
+    raw = decode_json(payload)
+    if type(raw) is not dict:
+        raise ValueError("not an object")
+    return parse_log_entry(raw, payload=payload, app_name=app_name)
+
+
+def parse_log_entry(
+    raw: Mapping[str, Any], *, payload: bytes | None = None, app_name: str = ""
+) -> LogEntry | None:
+    """Return the entry that a sender's object describes, or None if it names no machine.
+
+    Args:
+        raw: the decoded object.
+        payload: the bytes from which it was decoded. The entry keeps these instead of the object,
+            because they take an eighth of the memory.
+        app_name: the app of an entry that names none.
+    """
+    line = _tidied(raw)
+    origin = _origin(line, _UNNAMED, app_name)
+    if not origin[2]:
+        return None
+    return _entry(line, origin, raw if payload is None else payload, "drain")
 
 
 def parse_text(
@@ -156,17 +151,24 @@ def parse_text(
     region: str = "",
     source: str = "drain",
 ) -> LogEntry:
-    """A line of raw text, of which nothing but its origin is known."""
-    return LogEntry(
-        machine_id,
-        cut(line.decode("utf-8", "replace")),
-        "stdout",
-        "",
-        app_name,
-        line,
+    """Return the entry of a line of raw text, of which at most the origin is known."""
+    return make_entry(
+        machine_id=machine_id,
+        message=cut(line.decode("utf-8", "replace")),
+        stream="stdout",
+        timestamp="",
+        app_name=app_name,
+        raw=line,
         region=region,
+        level="",
+        provider="",
+        host="",
+        unix_ns=time.time_ns(),
         source=source,
     )
+
+
+# --- the shape of a payload ----------------------------------------------------------------------
 
 
 class _Event(msgspec.Struct, frozen=True, gc=False):
@@ -178,10 +180,10 @@ class _Log(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Line(msgspec.Struct, frozen=True, gc=False):
-    """What Fly publishes, as far as it matters once the subject has named the machine.
+    """The fields of a payload that matter once the subject has named its origin.
 
-    Decoding into this takes 40 % off the cost of a line. A payload that does not fit takes the
-    way of all others; the two give equal entries.
+    Decoding into this shape takes 40 % off the cost of a line. `_tidied` reads the payloads that
+    do not fit; both ways give equal entries.
     """
 
     message: str
@@ -209,10 +211,10 @@ class _Fly(msgspec.Struct, frozen=True, gc=False):
     region: str = ""
 
 
-class _DrainLine(_Line, frozen=True, gc=False):
-    """The same with what no subject has said: where it comes from."""
+class _SentLine(_Line, frozen=True, gc=False):
+    """A `_Line` with the fields that name its origin, for payloads without a complete subject."""
 
-    message: str | msgspec.UnsetType = msgspec.UNSET  # type: ignore[assignment]  # looked at first
+    message: str | UnsetType = UNSET  # type: ignore[assignment]  # checked before use
     timestamp: str = ""
     fly: _Fly = _Fly()
     instance: str = ""
@@ -223,69 +225,88 @@ class _DrainLine(_Line, frozen=True, gc=False):
 
 
 _decode_line = msgspec.json.Decoder(_Line).decode
-_decode_drain_line = msgspec.json.Decoder(_DrainLine).decode
+_decode_sent_line = msgspec.json.Decoder(_SentLine).decode
 
 
-def _line_entry(
-    line: _Line, app: str, region: str, machine: str, payload: bytes, source: str
-) -> LogEntry:
-    provider = line.event.provider
-    return freeze(
-        EntryFields(
-            machine,
-            cut(line.message),
-            _stream(line.stream, provider, line.source),
-            line.timestamp,
-            app,
-            payload,
-            region,
-            _level(line.log.level or line.level),
-            provider,
-            line.host,
-            _unix_ns(line.timestamp),
-            source,
-        )
+def _tidied(raw: Mapping[str, Any]) -> _SentLine:
+    """Return an object's fields as texts. A field of the wrong type is empty."""
+    texts = {name: _text(value) for name, value in raw.items() if name in _TEXTS}
+    texts["message"] = _message(raw)
+    if not texts.get("timestamp"):
+        texts["timestamp"] = _text(raw.get("time")) or _text(raw.get("ts"))
+    event, log, fly = _object(raw.get("event")), _object(raw.get("log")), _object(raw.get("fly"))
+    return _SentLine(
+        event=_Event(_text(event.get("provider"))),
+        log=_Log(_text(log.get("level"))),
+        fly=_tidied_fly(fly) if fly else _Fly(),
+        **texts,
     )
 
 
-def _entry(
-    raw: Mapping[str, Any],
-    fly: Mapping[str, Any],
-    payload: bytes | None,
-    machine: str,
-    app: str,
-    region: str,
-    source: str,
-) -> LogEntry:
-    provider = _text(_object(raw.get("event")).get("provider"))
-    timestamp = _text(raw.get("timestamp")) or _text(raw.get("time")) or _text(raw.get("ts"))
-    return LogEntry(
-        machine,
-        _message(raw),
-        _stream(_text(raw.get("stream")), provider, _text(raw.get("source"))),
-        timestamp,
-        # An app's name from the subject or the payload comes before the drain's default for it.
-        (app if source == "nats" else "")
-        or _text(_object(fly.get("app")).get("name"))
-        or _text(raw.get("app_name"))
-        or _text(raw.get("app"))
-        or app,
-        raw if payload is None else payload,
-        region=region or _text(fly.get("region")) or _text(raw.get("region")),
-        level=_level(_text(_object(raw.get("log")).get("level")) or _text(raw.get("level"))),
-        provider=provider,
-        host=_text(raw.get("host")),
-        unix_ns=_unix_ns(timestamp),
-        source=source,
+def _tidied_fly(fly: Mapping[str, Any]) -> _Fly:
+    app, machine = _object(fly.get("app")), _object(fly.get("machine"))
+    return _Fly(
+        app=_App(_text(app.get("instance")), name=_text(app.get("name"))),
+        machine=_Machine(_text(machine.get("id"))),
+        region=_text(fly.get("region")),
     )
 
 
-def _machine(raw: Mapping[str, Any], fly: Mapping[str, Any]) -> str:
+# The fields of a payload that are texts at its top.
+_TEXTS = frozenset(field.name for field in msgspec.structs.fields(_SentLine) if field.type is str)
+
+
+# --- the entry -----------------------------------------------------------------------------------
+
+
+# App, region and machine of a line, as a subject orders them; unknown ones are empty.
+_Origin = tuple[str, str, str]
+_UNNAMED: _Origin = ("", "", "")
+
+
+@lru_cache(maxsize=4096)
+def _named_by(subject: str) -> _Origin:
+    """Return the app, region and machine that a NATS subject names, each empty if it does not."""
+    parts = subject.split(".", 3)[1:]
+    app, region, machine = parts + [""] * (3 - len(parts))
+    return app, region, machine
+
+
+def _origin(line: _SentLine, named: _Origin, default_app: str) -> _Origin:
+    """Return where a line comes from. Only this function decides which field wins.
+
+    Args:
+        line: the payload.
+        named: the names in the message's subject, which win over the payload's.
+        default_app: the drain's name for the app, for a payload that names none.
+    """
+    app, region, machine = named
+    fly = line.fly
+    in_fly = fly.app
     return (
-        _text(_object(fly.get("app")).get("instance"))
-        or _text(_object(fly.get("machine")).get("id"))
-        or _text(raw.get("instance"))
-        or _text(raw.get("machine_id"))
+        app or in_fly.name or line.app_name or line.app or default_app,
+        region or fly.region or line.region,
+        machine or in_fly.instance or fly.machine.id or line.instance or line.machine_id,
+    )
+
+
+def _entry(line: _Line, origin: _Origin, raw: Mapping[str, Any] | bytes, source: str) -> LogEntry:
+    app, region, machine = origin
+    message, provider = line.message, line.event.provider
+    return make_entry(
+        machine_id=machine,
+        # Few messages are long, and a call for each would take 3 % of the time of a line.
+        message=message if len(message) <= SHORT_MESSAGE else cut(message),
+        stream=_stream(line.stream, provider, line.source),
+        timestamp=line.timestamp,
+        app_name=app,
+        raw=raw,
+        region=region,
+        level=_level(line.log.level or line.level),
+        provider=provider,
+        host=line.host,
+        unix_ns=time_or_arrival(line.timestamp),
+        source=source,
     )
 
 
@@ -293,7 +314,7 @@ def _message(raw: Mapping[str, Any]) -> str:
     for key in ("message", "log", "msg"):
         value = raw.get(key)
         if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-            return cut(_text(value))
+            return _text(value)
     return ""
 
 
@@ -305,30 +326,14 @@ def _stream(stream: str, provider: str, source: str) -> str:
     return "stdout"
 
 
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: Any) -> str:
-    """Text as it is, a number as its decimal text, and everything else as the empty string."""
-    if isinstance(value, str):
-        if value.isascii():
-            return value
-        # Half a surrogate pair has no UTF-8 form: nothing that we send could hold it.
-        return _LONE_SURROGATE.sub("\ufffd", value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        try:
-            return str(value)
-        except ValueError:  # more digits than Python prints; nobody means them
-            return ""
-    if isinstance(value, float):
-        return format(Decimal(repr(value)), "f") if math.isfinite(value) else str(value)
-    return ""
+def _level(text: str) -> str:
+    folded = text.casefold()
+    return LEVEL_ALIASES.get(folded, folded)
 
 
 def cut(message: str, max_bytes: int = MAX_MESSAGE_BYTES) -> str:
-    """A message of at most so many bytes, and words at its end if it was longer."""
-    if len(message) <= max_bytes // 4:  # a character takes four bytes at the most
+    """Return at most `max_bytes` of a message; a note at the end of a cut one gives its length."""
+    if len(message) * 4 <= max_bytes:
         return message
     encoded = message.encode()
     if len(encoded) <= max_bytes:
@@ -337,69 +342,25 @@ def cut(message: str, max_bytes: int = MAX_MESSAGE_BYTES) -> str:
     return f"{kept}… [cut here: the line was {len(encoded):,} bytes long]"
 
 
-def _level(text: str) -> str:
-    folded = text.casefold()
-    return LEVEL_ALIASES.get(folded, folded)
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else _NO_FIELDS
 
 
-@lru_cache(maxsize=4096)
-def _subject_parts(subject: str) -> tuple[str, str, str]:
-    """App, region and machine that a subject names, each empty where it does not."""
-    parts = subject.split(".", 3)[1:]
-    app, region, machine = parts + [""] * (3 - len(parts))
-    return app, region, machine
+_NO_FIELDS: Mapping[str, Any] = {}
 
 
-def _unix_ns(timestamp: str) -> int:
-    # As Fly writes it, "….252022967Z": the second is known from the line before.
-    if timestamp[19:20] == "." and timestamp.endswith("Z") and timestamp.isascii():
-        fraction = timestamp[20:-1]
-        if len(fraction) <= 9 and fraction.isdigit():
-            second = _second_ns(timestamp[:19])
-            if second is not None:
-                return second + int(fraction.ljust(9, "0"))
-    unix_ns = parse_time(timestamp)
-    return time.time_ns() if unix_ns is None else unix_ns
-
-
-@lru_cache(maxsize=1024)
-def _second_ns(text: str) -> int | None:
-    return parse_time(text + "Z") if _ISO_8601.fullmatch(text) else None
-
-
-def parse_time(text: str) -> int | None:
-    """Nanoseconds since 1970 of an ISO 8601 or epoch time; `None` if it is neither.
-
-    A time without a zone is UTC. Epoch times are seconds, ms, µs or ns, told apart by their size.
-    """
-    if match := _ISO_8601.fullmatch(text):
-        whole, fraction, zone = match.groups()
-        seconds = _epoch_seconds(whole, zone)
-        if seconds is None:
-            return None
-        unix_ns = seconds * 10**9 + (int(fraction.ljust(9, "0")) if fraction else 0)
-    elif _DIGITS.fullmatch(text):
-        # Epoch seconds reach 1e11 in the year 5138.
-        number = Decimal(text)
-        size = abs(number)
-        scale = 9 if size < 10**11 else 6 if size < 10**14 else 3 if size < 10**17 else 0
-        unix_ns = int(number.scaleb(scale))
-    elif _OTHER_ISO_8601.fullmatch(text) and (moment := _moment(text)):
-        unix_ns = (moment - _EPOCH) // timedelta(microseconds=1) * 1_000
-    else:
-        return None
-    return unix_ns if _FIRST_NS <= unix_ns < _LAST_NS else None
-
-
-@lru_cache(maxsize=1024)  # lines of the same second share all but the fraction
-def _epoch_seconds(whole: str, zone: str) -> int | None:
-    moment = _moment(whole + zone.upper())
-    return None if moment is None else (moment - _EPOCH) // timedelta(seconds=1)
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _text(value: Any) -> str:
+    """Return a text as it is, a number as its decimal text, and "" for everything else."""
+    if isinstance(value, str):
+        if value.isascii():
+            return value
+        # Half a surrogate pair has no UTF-8 form, so no answer to a reader could hold it.
+        return _LONE_SURROGATE.sub("\ufffd", value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        try:
+            return str(value)
+        except ValueError:  # the number has more digits than Python prints
+            return ""
+    if isinstance(value, float):
+        return format(Decimal(repr(value)), "f") if math.isfinite(value) else str(value)
+    return ""

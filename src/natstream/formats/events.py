@@ -1,7 +1,8 @@
 """Entries and notices → bytes on the wire, in three forms; and event ids. Pure.
 
-Every event is one line of JSON (or one line of text with its inner breaks indented), so
-nothing that a log line holds can end an event early or start another.
+In: a `LogEntry` or a `Notice`. Out: one whole event. Every event is one line of JSON, or one line
+of text whose inner line breaks are indented, so that no log line can end an event early or start
+another one.
 """
 
 from __future__ import annotations
@@ -16,7 +17,16 @@ import msgspec
 from natstream.entries.entry import Gap, LogEntry, Notice
 from natstream.entries.escapes import one_line, text_line
 
-__all__ = ["FORMATS", "NDJSON", "SSE", "TEXT", "EventId", "Format", "gap_notice"]
+__all__ = [
+    "FORMATS",
+    "NDJSON",
+    "SSE",
+    "TEXT",
+    "EventId",
+    "Format",
+    "gap_notice",
+    "write_event_id",
+]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -25,44 +35,49 @@ _LINE_BREAKS = [(char.encode(), b"\\u%04x" % ord(char)) for char in "\x85\u2028\
 _EVENT_ID = re.compile(r"(\d{1,15})-([0-9a-z]{1,32})-(\d{1,18})", re.ASCII)
 
 
+def write_event_id(unix_ms: int, epoch: str, number: int) -> str:
+    """Return the text of an `EventId`, without making one, because every line needs this text."""
+    return f"{unix_ms}-{epoch}-{number}"
+
+
 @attrs.frozen
 class EventId:
-    """A reader's place: the entry `number` of the process `epoch`, which arrived at `unix_ms`."""
+    """The id of an entry: its `number` under `epoch`, and `unix_ms`, the time when it arrived."""
 
     unix_ms: int
     epoch: str
     number: int
 
     def __str__(self) -> str:
-        return f"{self.unix_ms}-{self.epoch}-{self.number}"
+        return write_event_id(self.unix_ms, self.epoch, self.number)
 
     @classmethod
     def parse(cls, text: str) -> EventId | None:
-        """The id that `text` spells, `None` if it is not one of ours."""
+        """Return the id that `text` spells, or None if natstream did not write that text."""
         match = _EVENT_ID.fullmatch(text.strip())
         return cls(int(match[1]), match[2], int(match[3])) if match else None
 
 
 class Format(Protocol):
-    """One form of the stream. All methods give whole events, ready to be joined."""
+    """One form of the stream. Each method returns whole events, so that they can be joined."""
 
     content_type: str
 
     def entry(self, entry: LogEntry, event_id: str, persistent: bool = False) -> bytes:
-        """A live or replayed log line; `persistent` if it is stored durably."""
+        """Return a live or replayed log line; `persistent` says that it is stored durably."""
 
-    def notice(self, notice: Notice, place: str = "") -> bytes:
-        """A word of this service; `place` is the event id to resume from after it."""
+    def notice(self, notice: Notice, resume_id: str = "") -> bytes:
+        """Return a notice. A reader that was cut after it resumes from `resume_id`."""
 
-    def keep_alive(self, place: str = "") -> bytes:
-        """What is sent when nothing else is; `place` as above."""
+    def keep_alive(self, resume_id: str = "") -> bytes:
+        """Return the sign that a silent stream is alive; `resume_id` as in `notice`."""
 
-    def opening(self, notice: Notice, retry_ms: int, place: str = "") -> bytes:
-        """What comes before anything else: `notice`, and when to come back after a cut."""
+    def opening(self, notice: Notice, retry_ms: int, resume_id: str = "") -> bytes:
+        """Return the start of a stream: a notice, and how long to wait before a reconnect."""
 
 
 def gap_notice(gap: Gap) -> Notice:
-    """The announcement of missing lines."""
+    """Return the notice that announces missing lines."""
     if gap.missed is None:
         message = "Lines may be missing here: how many cannot be known"
     else:
@@ -74,7 +89,7 @@ def gap_notice(gap: Gap) -> Notice:
 
 
 class _EntryEvent(msgspec.Struct, gc=False):
-    """An entry as clients see it, in this order. Made and encoded in half the time of a dict."""
+    """An entry as clients see it, in this order. It takes half the time of a dict."""
 
     message: str
     timestamp: int
@@ -90,19 +105,20 @@ class _EntryEvent(msgspec.Struct, gc=False):
 
 
 def _entry_json(entry: LogEntry, persistent: bool) -> bytes:
+    stream = entry.stream
     return _json(
         _EntryEvent(
-            entry.message,
-            entry.unix_ns // 1_000_000,
-            "system" if entry.is_system else "log",
-            persistent,
-            entry.app_name,
-            entry.region,
-            entry.machine_id,
-            entry.stream,
-            entry.level,
-            entry.provider,
-            entry.source,
+            message=entry.message,
+            timestamp=entry.unix_ns // 1_000_000,
+            type="system" if stream == "system" else "log",
+            persistent=persistent,
+            app=entry.app_name,
+            region=entry.region,
+            machine=entry.machine_id,
+            stream=stream,
+            level=entry.level,
+            provider=entry.provider,
+            source=entry.source,
         )
     )
 
@@ -126,19 +142,19 @@ def _json(event: _EntryEvent | dict[str, Any]) -> bytes:
     try:
         encoded = _encode(event)
     except UnicodeEncodeError:
-        # Parsing leaves no half surrogate pair in an entry; a library user's own may hold one.
+        # Parsing leaves no half of a surrogate pair in an entry, but a library's user may make one.
         fields = event if isinstance(event, dict) else msgspec.structs.asdict(event)
         encoded = _encode({name: _whole(value) for name, value in fields.items()})
     if not encoded.isascii():
-        # Line breaks to Unicode, and so to clients that read with `str.splitlines` (httpx's
-        # `iter_lines` does): outside a string, JSON has no place for them.
+        # Clients that split with `str.splitlines`, for example httpx's `iter_lines`, take these
+        # characters for line breaks. They occur only inside strings, where JSON can escape them.
         for line_break, escaped in _LINE_BREAKS:
             encoded = encoded.replace(line_break, escaped)
     return encoded
 
 
 def _whole(value: Any) -> Any:
-    """A text with U+FFFD for each half of a surrogate pair; anything else as it is."""
+    """Return a text with U+FFFD for each half of a surrogate pair, and any other value as it is."""
     if not isinstance(value, str):
         return value
     return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
@@ -150,17 +166,17 @@ class _Sse:
     def entry(self, entry: LogEntry, event_id: str, persistent: bool = False) -> bytes:
         return b"id: %b\ndata: %b\n\n" % (event_id.encode(), _entry_json(entry, persistent))
 
-    def notice(self, notice: Notice, place: str = "") -> bytes:
-        # A block of its own: an EventSource takes over the id without raising an event, so a
-        # cut right after it does not announce the same gap again.
-        block = b"id: %b\n\n" % place.encode() if place else b""
+    def notice(self, notice: Notice, resume_id: str = "") -> bytes:
+        # The id stands in a block of its own. An EventSource remembers it without raising an event,
+        # so a reader that is cut right after a gap is not told of the same gap again.
+        block = b"id: %b\n\n" % resume_id.encode() if resume_id else b""
         return b"data: %b\n\n%b" % (_notice_json(notice), block)
 
-    def keep_alive(self, place: str = "") -> bytes:
-        return b": keep-alive\n%b\n" % (b"id: %b\n" % place.encode() if place else b"")
+    def keep_alive(self, resume_id: str = "") -> bytes:
+        return b": keep-alive\n%b\n" % (b"id: %b\n" % resume_id.encode() if resume_id else b"")
 
-    def opening(self, notice: Notice, retry_ms: int, place: str = "") -> bytes:
-        return b"retry: %d\n%b" % (retry_ms, self.notice(notice, place))
+    def opening(self, notice: Notice, retry_ms: int, resume_id: str = "") -> bytes:
+        return b"retry: %d\n%b" % (retry_ms, self.notice(notice, resume_id))
 
 
 class _Ndjson:
@@ -169,15 +185,17 @@ class _Ndjson:
     def entry(self, entry: LogEntry, event_id: str, persistent: bool = False) -> bytes:
         return b'%b,"id":"%b"}\n' % (_entry_json(entry, persistent)[:-1], event_id.encode())
 
-    def notice(self, notice: Notice, place: str = "") -> bytes:
+    def notice(self, notice: Notice, resume_id: str = "") -> bytes:
         event = _notice_json(notice)
-        return b'%b,"id":"%b"}\n' % (event[:-1], place.encode()) if place else event + b"\n"
+        if not resume_id:
+            return event + b"\n"
+        return b'%b,"id":"%b"}\n' % (event[:-1], resume_id.encode())
 
-    def keep_alive(self, place: str = "") -> bytes:
-        return b'{"id":"%b"}\n\n' % place.encode() if place else b"\n"
+    def keep_alive(self, resume_id: str = "") -> bytes:
+        return b'{"id":"%b"}\n\n' % resume_id.encode() if resume_id else b"\n"
 
-    def opening(self, notice: Notice, retry_ms: int, place: str = "") -> bytes:
-        return self.notice(notice, place)
+    def opening(self, notice: Notice, retry_ms: int, resume_id: str = "") -> bytes:
+        return self.notice(notice, resume_id)
 
 
 class _Text:
@@ -186,19 +204,19 @@ class _Text:
     def entry(self, entry: LogEntry, event_id: str, persistent: bool = False) -> bytes:
         return text_line(entry).encode("utf-8", "replace") + b"\n"
 
-    def notice(self, notice: Notice, place: str = "") -> bytes:
+    def notice(self, notice: Notice, resume_id: str = "") -> bytes:
         return f"# {one_line(notice.message)}\n".encode("utf-8", "replace")
 
-    def keep_alive(self, place: str = "") -> bytes:
+    def keep_alive(self, resume_id: str = "") -> bytes:
         return b"# keep-alive\n"
 
-    def opening(self, notice: Notice, retry_ms: int, place: str = "") -> bytes:
-        return self.notice(notice, place)
+    def opening(self, notice: Notice, retry_ms: int, resume_id: str = "") -> bytes:
+        return self.notice(notice, resume_id)
 
 
 SSE: Format = _Sse()
 NDJSON: Format = _Ndjson()
 TEXT: Format = _Text()
 
-# The `format` parameter's words. The first is the choice on a tie.
+# By the value of the `format` parameter. A client that accepts several equally gets the first.
 FORMATS: Mapping[str, Format] = {"sse": SSE, "ndjson": NDJSON, "text": TEXT}

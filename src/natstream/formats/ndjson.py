@@ -1,7 +1,8 @@
-"""NDJSON bytes of a natstream service → entries and notices: `framing`, read from the other side.
+"""NDJSON bytes of a natstream service → entries and notices: the opposite of `events`. Pure.
 
-Bytes come in pieces as the network cuts them; entries go out, each decoded on its own line, so
-that one broken line costs no other. Pure; a bad line never raises: a notice tells of it.
+In: bytes, in pieces as the network cuts them. Out: entries and notices. Each line is decoded by
+itself, so that a broken line does not affect the others. A bad line raises no exception; a notice
+counts the bad lines.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from natstream.entries.entry import Gap, LogEntry, Notice
 __all__ = ["CONTENT_TYPE", "Batch", "Reading"]
 
 CONTENT_TYPE = "application/x-ndjson"
-# The longest message that the service lets through is 256 KiB; JSON may take six bytes for one.
+# The longest message of the service has 256 KiB, and JSON may take six bytes for one byte.
 LONGEST_LINE = 4 * 2**20
 
 Batch = list[LogEntry | Notice]
@@ -42,22 +43,22 @@ _decode = msgspec.json.Decoder(_Event).decode
 
 @attrs.define
 class Reading:
-    """How far a stream has been read, over all the connections that it took."""
+    """How far a stream has been read, over all its connections."""
 
-    place: str = ""
-    """The last id, to resume from; "" before the first."""
+    resume_id: str = ""
+    """The last event id, from which to resume; "" before the first."""
     opened: int = 0
-    """Unix ms on the service's clock of its first word; 0 before that."""
+    """Unix ms, on the service's clock, of its first notice; 0 before that."""
     idle: bool = False
-    """Whether the service once had nothing to send: what it had of the past is through."""
+    """Whether the service has had nothing to send at least once, so the replay is complete."""
     _rest: bytes = b""
 
     def begin(self) -> None:
-        """A new connection: the half line that the last one may have ended with is void."""
+        """Begin a new connection. Drop the half line with which the last one may have ended."""
         self._rest = b""
 
     def feed(self, data: bytes) -> Batch:
-        """What `data` completes, in order."""
+        """Return the entries and notices that `data` completes, in order."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         batch: Batch = []
         unreadable = 0
@@ -73,7 +74,7 @@ class Reading:
             except (msgspec.DecodeError, UnicodeDecodeError):
                 unreadable += 1
                 continue
-            self.place = event.id or self.place
+            self.resume_id = event.id or self.resume_id
             if event.stream is not None:
                 batch.append(_entry(event, event.stream, line))
             elif event.message:
@@ -86,12 +87,12 @@ class Reading:
 
 def _entry(event: _Event, stream: str, line: bytes) -> LogEntry:
     return LogEntry(
-        event.machine,
-        event.message,
-        stream,
-        str(event.timestamp),
-        event.app,
-        line,
+        machine_id=event.machine,
+        message=event.message,
+        stream=stream,
+        timestamp=str(event.timestamp),
+        app_name=event.app,
+        raw=line,
         region=event.region,
         level=event.level,
         provider=event.provider,
@@ -103,11 +104,11 @@ def _entry(event: _Event, stream: str, line: bytes) -> LogEntry:
 def _notice(event: _Event) -> Notice:
     type_: Literal["system", "error"] = "error" if event.type == "error" else "system"
     if event.gap is None:
-        return Notice(event.message, type_, event.timestamp)
+        return Notice(message=event.message, type=type_, unix_ms=event.timestamp)
     missed, since = event.gap.get("missed"), event.gap.get("since")
     gap = Gap(
-        missed if isinstance(missed, int) else None,
-        since if isinstance(since, int) else None,
+        missed=missed if isinstance(missed, int) else None,
+        since=since if isinstance(since, int) else None,
         at_most=event.gap.get("at_most") is True,
     )
-    return Notice(event.message, type_, event.timestamp, gap)
+    return Notice(message=event.message, type=type_, unix_ms=event.timestamp, gap=gap)

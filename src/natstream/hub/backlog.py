@@ -16,7 +16,7 @@ import attrs
 
 from natstream.entries.entry import LogEntry, Notice
 from natstream.entries.filters import Filter
-from natstream.formats.events import Format
+from natstream.formats.events import Format, write_event_id
 
 __all__ = ["PIECE_BYTES", "Backlog", "Batch", "Position", "Selection", "StoredBatch", "fitting"]
 
@@ -129,7 +129,7 @@ class Batch:
             frames = self._frames[format] = [None] * len(self.entries)
         frame = frames[index]
         if frame is None:
-            event_id = f"{self.arrivals[index]}-{self.epoch}-{self.number(index)}"
+            event_id = write_event_id(self.arrivals[index], self.epoch, self.number(index))
             frame = frames[index] = format.entry(self.entries[index], event_id, self.persistent)
         return frame
 

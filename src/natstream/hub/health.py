@@ -1,8 +1,8 @@
-"""What is known of each source, live: its state, since when, and what it has counted.
+"""The state of each source and task, since when it holds, and the counts of the source.
 
-A source tells its `SourceStatus` what happens to it; each change of state is announced to
-every reader through the hub. `/readyz`, `/api/status`, `/metrics` and the page read it here.
-Nothing in this module waits or does I/O.
+In: a source changes its `SourceStatus`. Out: each change of state is announced to every reader
+through the hub, and `/readyz`, `/api/status`, `/metrics` and the page read the status here. Nothing
+in this module waits or does I/O.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ __all__ = ["Health", "SourceState", "SourceStatus"]
 
 
 class SourceState(enum.StrEnum):
-    """Where a source is. Only `UP` is ready."""
+    """The state of a source. Only `UP` counts as ready."""
 
     STARTING = "starting"
     CONNECTING = "connecting"
     UP = "up"
     LOST = "lost"
-    """It was up, or could not be reached, and is being tried again."""
+    """The source was up, or could not be reached, and is being tried again."""
     DENIED = "denied"
-    """Credentials or permissions are refused: somebody has to act."""
+    """The server refuses credentials or permissions, so the operator has to act."""
     CRASHED = "crashed"
-    """A bug of ours; the supervisor restarts it."""
+    """The source's task failed because of a bug of ours; the supervisor restarts it."""
     CLOSED = "closed"
 
 
@@ -43,26 +43,26 @@ class SourceStatus:
     _announce: Announce = attrs.field(repr=False)
     state: SourceState = SourceState.STARTING
     detail: str = ""
-    """One sentence for a person; holds no secret."""
+    """One sentence for a person, which holds no secret."""
     since: float = attrs.field(factory=time.time)
     """Unix seconds of the last change of state."""
     lines: int = 0
     bytes: int = 0
     parse_failures: int = 0
-    """Payloads that were not what they should be and were delivered as raw text, or dropped."""
+    """Payloads that could not be parsed, and were delivered as raw text or dropped."""
     lost: int = 0
     """Lines known to be lost before they reached the hub."""
     connects: int = 0
     restarts: int = 0
-    """Times that the supervisor had to start its task anew, for whatever reason."""
+    """Times that the supervisor restarted its task, for any reason."""
 
     url: str = ""
-    """Where senders on this machine reach it, while it listens; empty for what listens nowhere."""
+    """The address where senders on this machine reach it; empty if the source does not listen."""
     reason: str = ""
-    """One word for what is wrong, where several things are told apart."""
+    """One word for the trouble, if the source distinguishes several kinds of it."""
 
     def change(self, state: SourceState, detail: str, reason: str = "") -> None:
-        """Enter `state`, and tell the readers unless it is only a repetition."""
+        """Enter `state`, and announce it unless state and detail are the same as before."""
         self.reason = reason
         if (state, detail) == (self.state, self.detail):
             return
@@ -77,19 +77,19 @@ class SourceStatus:
 
 @attrs.define
 class Health:
-    """The sources of this process, and the tasks that serve what they give."""
+    """The status of each source of this process, and of the tasks that serve its lines."""
 
     _announce: Announce = attrs.field(repr=False)
     sources: dict[str, SourceStatus] = attrs.field(factory=dict, init=False)
     tasks: dict[str, SourceStatus] = attrs.field(factory=dict, init=False)
 
     def add_source(self, name: str) -> SourceStatus:
-        """Keep the status of a source; readers are told of its changes."""
+        """Return the status of a new source; its changes are announced to the readers."""
         status = self.sources[name] = SourceStatus(name, self._announce)
         return status
 
     def add_task(self, name: str) -> SourceStatus:
-        """Keep the status of another supervised task, of which readers need not be told."""
+        """Return the status of another supervised task; its changes are not announced."""
         status = self.tasks[name] = SourceStatus(name, lambda message, type: None)
         return status
 

@@ -110,7 +110,7 @@ class Hub:
 
     # --- sources -------------------------------------------------------------------------
 
-    def publish_nowait(self, entries: Sequence[LogEntry], receipt: object = None) -> None:
+    def publish_nowait(self, entries: Sequence[LogEntry]) -> None:
         """Publish a few entries, at most a quarter of the backlog, without waiting.
 
         The caller has to give readers a turn between two calls; `publish` does that.
@@ -129,7 +129,6 @@ class Hub:
     async def publish(
         self,
         entries: Sequence[LogEntry],
-        receipt: object = None,
         *,
         arrivals: Sequence[int] | None = None,
     ) -> None:
@@ -140,7 +139,6 @@ class Hub:
 
         Args:
             entries: in order.
-            receipt: not used, because the hub stores nothing.
             arrivals: Unix ms of each entry, or now if it is not given. The journal gives them for
                 stored entries, and counts those that are new.
         """
@@ -167,9 +165,6 @@ class Hub:
         self._published += len(entries)
         if self._observe is not None:
             self._observe(entries)
-
-    def open_receipt(self, key: str) -> None:
-        """Return `None`, because the hub stores nothing, so there is nothing to wait for."""
 
     def announce(
         self,
@@ -267,17 +262,21 @@ class Hub:
         self.check_room()
         if last_event_id is None and tail is None and since is None and not follow:
             since = 0
-        segment = self.segment
-        request = StartRequest(
-            segment=segment,
-            joined=segment.backlog.end,
-            before=segment.before,
-            filter=filter,
-            tail=tail,
-            since=since,
-            last_event_id=last_event_id,
+        # The request is not kept in a variable, because its segment would keep all later segments
+        # in memory for as long as the reader stays.
+        subscription = Subscription(
+            self,
+            StartRequest(
+                segment=self.segment,
+                joined=self.backlog.end,
+                before=self.segment.before,
+                filter=filter,
+                tail=tail,
+                since=since,
+                last_event_id=last_event_id,
+            ),
+            follow=follow,
         )
-        subscription = Subscription(self, request, follow=follow)
         self._fan_out.subscriptions.add(subscription)
         try:
             if self._fan_out.is_closing:

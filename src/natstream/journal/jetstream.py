@@ -17,7 +17,8 @@ import trio
 
 from natstream.errors import JournalDenied, JournalUnavailable
 from natstream.journal.stream_config import StreamConfig, StreamInfo, creation, fault, stream_info
-from natstream.nats.connection import Handler, NatsConnection
+from natstream.nats.connection import NatsConnection
+from natstream.nats.parser import Handler
 
 __all__ = ["JetStream", "Stored"]
 

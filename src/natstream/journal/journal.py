@@ -26,7 +26,7 @@ from natstream.errors import JournalUnavailable, SourceError
 from natstream.hub.backlog import Backlog
 from natstream.hub.health import SourceState, SourceStatus
 from natstream.hub.hub import Hub
-from natstream.hub.sink import Receipt
+from natstream.hub.sink import JournalStatistics, Receipt
 from natstream.journal.archive import READERS_AT_ONCE, StreamArchive
 from natstream.journal.consumer import Consumer
 from natstream.journal.fallback import Fallback
@@ -38,31 +38,14 @@ from natstream.journal.stream_config import StreamConfig, StreamInfo
 from natstream.journal.writer import Writer
 from natstream.nats.connection import Login, NatsConnection
 
-__all__ = ["Journal", "JournalStatistics"]
+__all__ = ["Journal"]
 
 # The most lines that are accepted from a source at once, before other tasks get their turn.
 SLICE_LINES = 200
 
 
-@attrs.frozen
-class JournalStatistics:
-    """A snapshot; counts are since the start."""
-
-    waiting: int
-    """Lines that are not yet known to be stored."""
-    waiting_bytes: int
-    stored: int
-    """Lines that the server said are stored."""
-    duplicates: int
-    """Of the stored lines, those that another process had stored already."""
-    away: bool
-    """Whether readers get this process's own lines alone."""
-    reason: str
-    """One word for the trouble; empty while there is none."""
-
-
 class Journal:
-    """A `Sink` whose entries reach the hub by way of a stream that all processes share.
+    """A `Sink` and a `Storage` whose entries reach the hub through a stream, shared by processes.
 
     Args:
         login: the journal's servers, and the credentials.
@@ -121,7 +104,7 @@ class Journal:
             await trio.lowlevel.checkpoint()
 
     def open_receipt(self, key: str) -> StorageReceipt:
-        """Return a receipt (see `Sink`); the same lines under the same `key` are stored once.
+        """Return a receipt; the same lines under the same `key` are stored once (see `Storage`).
 
         Raises:
             JournalUnavailable: the journal is away.

@@ -152,8 +152,8 @@ class Writer:
                 jetstream.connection.send(b"".join(commands))
                 self.room.unpark_all()
                 self.progress.unpark_all()
-            while jetstream.connection.unsent > UNSENT_BYTES:  # noqa: ASYNC110 - nats-py has no event
-                await trio.sleep(0.002)
+            while jetstream.connection.unsent > UNSENT_BYTES:
+                await jetstream.connection.wait_sent()
 
     async def watch(self, jetstream: JetStream) -> NoReturn:
         """Check that the server acknowledges each line that is sent.

@@ -1,5 +1,5 @@
-"""Fly's log subjects as a source: one NATS connection, its messages parsed and published.
+"""Fly's log subjects as a source: one NATS connection, whose messages become entries.
 
-In: the server's addresses and credentials. Out: entries for a sink, and how the connection is.
-Only this package knows nats-py and trio-asyncio.
+In: the servers' addresses, and the credentials. Out: entries for a sink, and the state of the
+connection. No other package knows nats-py and trio-asyncio.
 """

@@ -1,8 +1,8 @@
-"""Where a source's messages wait between its connection and their parsing; no I/O.
+"""The buffer between a connection, which must not wait, and the task that parses its messages.
 
-It is bounded. Once full, everything that comes falls into one hole behind what waits, until all
-of that has been taken: so the hole has its exact place and size, and in a lasting flood there is
-a new one every second or so rather than many small ones.
+It is bounded. When it is full, it counts new messages instead of keeping them, until all that it
+holds has been popped. So the loss is one gap with an exact place and size. A lasting flood leaves
+one gap every second or so, instead of many small ones. There is no I/O here.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from natstream.entries.entry import Gap
 
 __all__ = ["Inbox", "Message"]
 
-# Over a second's worth at full speed, and the memory that it may take.
+# More than a second of messages at full speed, and the memory that they may use.
 MAX_MESSAGES = 100_000
 MAX_BYTES = 64 * 2**20
-# Parsed in one go, about 5 ms, while nobody else runs.
+# The messages that are parsed at once. That takes about 5 ms, in which no other task runs.
 RUN_MESSAGES = 500
 RUN_BYTES = 512 * 1024
 
@@ -28,61 +28,68 @@ Message = tuple[bytes, bytes]
 
 
 class Inbox:
-    """Messages in the order they came. One task takes them; `put` and `wake` may come from any."""
+    """Messages in the order of their arrival.
+
+    One task waits and pops; `append` and `wake` may be called by any task.
+    """
 
     def __init__(self, *, max_messages: int = MAX_MESSAGES, max_bytes: int = MAX_BYTES) -> None:
         self._max_messages, self._max_bytes = max_messages, max_bytes
-        self._waiting: deque[Message] = deque()
+        self._messages: deque[Message] = deque()
         self._bytes = 0
         self._missed = 0
         self._missed_since = 0
-        self._arrived = trio.Event()
+        self._awake = trio.Event()
 
-    def put(self, subject: bytes, reply: bytes, payload: bytes, headers: bytes) -> None:
-        """Add a message, or count it where there is no room. Never waits."""
-        full = len(self._waiting) >= self._max_messages or self._bytes >= self._max_bytes
+    def append(self, subject: bytes, reply: bytes, payload: bytes, headers: bytes) -> None:
+        """Add a message, or count it as missed if the inbox is full. This never waits."""
+        full = len(self._messages) >= self._max_messages or self._bytes >= self._max_bytes
         if full or self._missed:
             self._miss(1)
             return
-        if not self._waiting:
-            self._arrived.set()
-        self._waiting.append((subject, payload))
+        if not self._messages:
+            self._awake.set()
+        self._messages.append((subject, payload))
         self._bytes += len(payload)
 
     async def wait(self) -> None:
-        """Wait until there is something to take, or until `wake`."""
-        await self._arrived.wait()
+        """Wait until there is a message, or until `wake` is called."""
+        await self._awake.wait()
 
     def wake(self) -> None:
-        """End the wait of the task that takes: something else has happened."""
-        self._arrived.set()
+        """End the current `wait`, although no message has arrived."""
+        self._awake.set()
 
-    def take(self) -> list[Message]:
-        """The oldest messages, as many as are good to handle at once; none if none wait."""
+    def pop_run(self) -> list[Message]:
+        """Remove and return the oldest messages, up to `RUN_MESSAGES` or `RUN_BYTES`."""
         run: list[Message] = []
         size = 0
-        while self._waiting and len(run) < RUN_MESSAGES and size < RUN_BYTES:
-            run.append(self._waiting.popleft())
+        while self._messages and len(run) < RUN_MESSAGES and size < RUN_BYTES:
+            run.append(self._messages.popleft())
             size += len(run[-1][1])
         self._bytes -= size
-        if not self._waiting:
-            self._arrived = trio.Event()
+        if not self._messages:
+            self._awake = trio.Event()
         return run
 
-    def take_hole(self) -> Gap | None:
-        """What is missing after all that was taken; `None` if nothing is, or some still wait."""
-        if self._waiting or not self._missed:
+    def pop_gap(self) -> Gap | None:
+        """Return the gap of all messages missed so far, and start to count the next one.
+
+        Return `None` if no message was missed. Return it also while messages wait, because the
+        gap comes after them.
+        """
+        if self._messages or not self._missed:
             return None
         gap = Gap(self._missed, self._missed_since)
         self._missed = self._missed_since = 0
         return gap
 
-    def drop(self) -> Gap | None:
-        """Give up all that waits; it is part of the hole then."""
-        self._miss(len(self._waiting))
-        self._waiting.clear()
+    def clear(self) -> Gap | None:
+        """Remove all messages, and return the gap that they leave; they count as missed too."""
+        self._miss(len(self._messages))
+        self._messages.clear()
         self._bytes = 0
-        return self.take_hole()
+        return self.pop_gap()
 
     def _miss(self, count: int) -> None:
         self._missed_since = self._missed_since or time.time_ns() // 1_000_000

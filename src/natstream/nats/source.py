@@ -1,14 +1,13 @@
-"""The NATS source: one connection, its messages parsed and fed to the hub.
+"""The NATS source: it parses the messages of one connection, and publishes them to a sink.
 
-In: messages of the subjects asked for. Out: entries for its sink, in order; what happens to the
-connection, told to the source's `SourceStatus`. `NatsSource.run` is the scope of one connection
-and ends with a `SourceError` that says in a sentence why, and which setting to look at; the
-supervisor waits and calls it again.
+In: messages of the given subjects. Out: entries in their order, and the state of the connection in
+the source's `SourceStatus`. `NatsSource.run` is the life of one connection. It ends with a
+`SourceError`, which says why and which setting to look at; the supervisor calls it again later.
 
-Where messages wait: in the `Inbox`, which is bounded and counts what does not fit. Reading and
-parsing take turns, so in a flood most wait in the socket and, up to its limit of usually 64 MiB,
-at the server, which slows those who publish. Past that it cuts us off, and what is lost is as
-unknown as after any loss of the connection.
+Messages wait in the `Inbox`, which is bounded and counts the messages that it had to drop. The
+tasks that read and parse take turns. So in a flood most messages wait in the socket and at the
+server, which slows the publishers down. The server keeps usually up to 64 MiB for us, then closes
+the connection. After that, as after every lost connection, the number of lost messages is unknown.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ __all__ = ["NatsSource"]
 
 @attrs.define(eq=False)
 class NatsSource:
-    """Reads subjects from a NATS server, or from the first of several that answers."""
+    """Reads subjects from a NATS server: from the first of several that answers."""
 
     login: Login
     subjects: Sequence[str]
@@ -40,54 +39,55 @@ class NatsSource:
     status: SourceStatus
     ping_interval: float = PING_INTERVAL
     grace: float = 2.0
-    """Seconds for feeding what had arrived, when it is cancelled."""
+    """Seconds for publishing the messages that had arrived when the source was cancelled."""
     _missing_since: int | None = attrs.field(default=None, init=False)
-    """Unix ms of the last connection's end: what was published since then has passed us by."""
+    """Unix ms of the last connection's end. NATS keeps nothing, so later lines are missing."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Connect, and feed the sink until the connection ends; `started()` once subscribed.
+        """Connect, and publish until the connection ends; `started()` means subscribed.
 
-        Cancelled, it closes the connection and feeds what had arrived, as far as `grace` allows.
+        If it is cancelled, it closes the connection and publishes the messages that had arrived,
+        as far as `grace` allows.
 
         Raises:
             SourceUnavailable: there is no connection, or it has ended.
-            SourceDenied: credentials or permissions are refused.
+            SourceDenied: the server refuses the credentials or a subscription.
         """
         inbox = Inbox()
         connection = NatsConnection(self.login, inbox.wake, ping_interval=self.ping_interval)
         try:
             if self.status.state is SourceState.STARTING:
                 self.status.change(SourceState.CONNECTING, f"Connecting to {self.login.address}")
-            async with connection.connected(dict.fromkeys(self.subjects, inbox.put)):
+            async with connection.connected(dict.fromkeys(self.subjects, inbox.append)):
                 if not connection.end:
-                    self._say_up()
+                    self._announce_up()
                     task_status.started()
                 while not connection.end:
                     await inbox.wait()
-                    await self._deliver(inbox)
+                    await self._publish_all(inbox)
         finally:
             try:
                 with trio.move_on_after(self.grace, shield=True):
-                    await self._deliver(inbox)
+                    await self._publish_all(inbox)
             finally:
-                self._say_missing(inbox.drop())
+                self._announce_gap(inbox.clear())
                 if self.status.state is SourceState.UP:
                     self._missing_since = time.time_ns() // 1_000_000
         raise self._explain(connection) from connection.end
 
-    async def _deliver(self, inbox: Inbox) -> None:
-        """Feed all that waits. Cancelled, it has fed all that it took."""
-        while messages := inbox.take():
+    async def _publish_all(self, inbox: Inbox) -> None:
+        """Publish the messages that wait. Cancellation loses none of those that were popped."""
+        while messages := inbox.pop_run():
             try:
                 await self._publish(messages)
             except Exception:
-                # A bug of ours, which costs the readers some of these. They are told so here, in
-                # the lines' place: what waits behind them is still fed.
+                # This is a bug of ours, and the readers lose some of these lines. They are told
+                # here, at the place of the lines; the messages after these are still published.
                 lost = Gap(len(messages), time.time_ns() // 1_000_000, at_most=True)
                 self.status.lost += len(messages)
                 self.sink.announce(f"Up to {len(messages):,} lines from NATS are lost", gap=lost)
                 raise
-            self._say_missing(inbox.take_hole())
+            self._announce_gap(inbox.pop_gap())
             await trio.lowlevel.checkpoint_if_cancelled()
 
     async def _publish(self, messages: Sequence[Message]) -> None:
@@ -97,22 +97,24 @@ class NatsSource:
         ]
         status.lines += len(entries)
         status.bytes += sum(len(payload) for _, payload in messages)
-        # An object's time or provider shows that it is one; else it has to be decoded.
+        # An entry with a timestamp or a provider was parsed from an object. Without either, `raw`
+        # decodes the payload once more to find out.
         status.parse_failures += sum(
             not entry.timestamp and not entry.provider and not entry.raw for entry in entries
         )
-        with trio.CancelScope(shield=True):  # it waits for nothing but the readers' turns
+        # The shield may not last long, because `publish` waits only until the readers have run.
+        with trio.CancelScope(shield=True):
             await self.sink.publish(entries)
 
-    def _say_up(self) -> None:
+    def _announce_up(self) -> None:
         self.status.change(
             SourceState.UP, f"Connected to {self.login.address}, reading {', '.join(self.subjects)}"
         )
         if self._missing_since is not None:
-            self._say_missing(Gap(None, self._missing_since))
+            self._announce_gap(Gap(None, self._missing_since))
             self._missing_since = None
 
-    def _say_missing(self, gap: Gap | None) -> None:
+    def _announce_gap(self, gap: Gap | None) -> None:
         if gap is None:
             return
         if gap.missed is None:
@@ -123,20 +125,20 @@ class NatsSource:
         self.sink.announce(message, gap=gap)
 
     def _explain(self, connection: NatsConnection) -> SourceError:
-        """A sentence for a person: what has happened, and which setting to look at."""
-        failure, place = connection.failure(), self.login.address
+        """Return the error for the connection's end: what happened, and which setting to check."""
+        failure, address = connection.failure(), self.login.address
         if failure.kind == "denied":
             return SourceDenied(
-                f"{place} refuses the credentials: FLY_ORG must be the organisation's slug, "
-                "and ACCESS_TOKEN a token of it that is still valid"
+                f"{address} refuses the credentials: FLY_ORG must be the organisation's slug, "
+                "and ACCESS_TOKEN a valid token of that organisation"
             )
         if failure.kind == "forbidden":
             return SourceDenied(
-                f"{place} does not let us read {failure.words}: FLY_APP must name an "
-                "app of the organisation FLY_ORG, which ACCESS_TOKEN may read"
+                f"{address} does not let us read {failure.words}: FLY_APP must name an "
+                "app of the organisation FLY_ORG, and ACCESS_TOKEN must allow us to read it"
             )
         if self.status.state is SourceState.UP:
-            return SourceUnavailable(f"The connection to {place} is lost: {failure.words}")
+            return SourceUnavailable(f"The connection to {address} is lost: {failure.words}")
         return SourceUnavailable(
-            f"{place} cannot be reached: {failure.words}; NATSTREAM_NATS_URL says where it is"
+            f"{address} cannot be reached: {failure.words}; NATSTREAM_NATS_URL says where it is"
         )

@@ -1,5 +1,5 @@
-"""hypercorn, mended: it serves an ASGI application, and no client can hold it or end it.
+"""hypercorn, mended: it serves an ASGI application, and no client can hold it up or end it.
 
-In: listening sockets, an application and limits. Out: its answers over HTTP/1.1. Each fault of
+In: listening sockets, an application and limits. Out: its responses over HTTP/1.1. Each fault of
 hypercorn and h11 is mended in one named place, because a new release may not need it any more.
 """

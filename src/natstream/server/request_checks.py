@@ -1,7 +1,7 @@
-"""Requests that reach no application, and what they are told. Pure.
+"""Requests that must not reach an application, and their answers. Pure.
 
-In: a request's head, as HTTP/1.1 or HTTP/2 carried it. Out: nothing, or a `Refused`, which knows
-its own answer: JSON, `{"error": …}`, with the headers that all our answers carry.
+In: the head of a request over HTTP/1.1. Out: nothing, or a `Refused` that holds its own answer:
+JSON, `{"error": …}`, with the headers that all our answers carry.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["SECURITY_HEADERS", "Headers", "Refused", "check_head"]
+__all__ = ["SECURITY_HEADERS", "Headers", "Refused", "check_head", "check_version"]
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -24,7 +24,6 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-
 _PHRASES = {
     400: "Bad Request",
     404: "Not Found",
@@ -33,11 +32,21 @@ _PHRASES = {
     500: "Internal Server Error",
     501: "Not Implemented",
     503: "Service Unavailable",
+    505: "HTTP Version Not Supported",
 }
+
+# Bytes of a header beside its name and value: the colon, the space and the end of its line.
+_HEADER_OVERHEAD = 4
 
 
 class Refused(Exception):
-    """The client's, or nobody's: a request that gets this answer in place of the application's."""
+    """A request gets this answer in place of the application's.
+
+    Args:
+        sentence: for people; by default the status in words.
+        retry_after: seconds after which the client should try again, or 0.
+        bodiless: the request is a `HEAD`, so the answer has no body.
+    """
 
     def __init__(
         self, status: int, sentence: str = "", *, retry_after: int = 0, bodiless: bool = False
@@ -50,7 +59,7 @@ class Refused(Exception):
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """In lower case, as HTTP/2 wants them."""
+        """The answer's headers, in lower case, as ASGI has them."""
         headers = SECURITY_HEADERS | {
             "Cache-Control": "no-store",
             "Content-Type": "application/json",
@@ -62,40 +71,40 @@ class Refused(Exception):
 
     @property
     def message(self) -> bytes:
-        """All of an answer of HTTP/1.1, after which the connection is closed."""
+        """The whole answer over HTTP/1.1, after which the connection is closed."""
         lines = [b"%b: %b" % header for header in self.headers]
         status = f"HTTP/1.1 {self.status} {self._phrase}".encode()
         return b"\r\n".join([status, b"connection: close", *lines, b"", self.body])
 
 
 def check_head(
-    method: bytes, target: bytes, headers: Headers, *, limit: int, overhead: int = 4
+    method: bytes, target: bytes, headers: Headers, *, http_version: bytes, limit: int
 ) -> None:
-    """Whether a request can be given to the application.
+    """Raise Refused if a request must not be given to the application.
 
     Args:
         method: as sent.
-        target: what it asks for, path and query.
-        headers: names in lower case.
-        limit: bytes of all of it.
-        overhead: bytes that count for each header beside its name and value.
-
-    Raises:
-        Refused: it cannot.
+        target: the path and query, as sent.
+        headers: with names in lower case.
+        http_version: as sent, for example `1.1`.
+        limit: bytes that the whole head may have.
     """
+    check_version(http_version)
     headers = tuple(headers)
 
     def refused(status: int, sentence: str) -> Refused:
         return Refused(status, sentence, bodiless=method == b"HEAD")
 
-    size = len(method) + len(target) + sum(len(n) + len(v) + overhead for n, v in headers)
+    size = len(method) + len(target)
+    size += sum(len(name) + len(value) + _HEADER_OVERHEAD for name, value in headers)
     if size > limit:
         raise refused(431, f"The request line and the headers may have {limit:,} bytes.")
     names = {name for name, _ in headers}
     if b"content-length" in names and b"transfer-encoding" in names:
-        # A proxy in front may have believed the other one: then what follows is not its request.
+        # A proxy in front may have believed the other header. Then it takes what follows for a part
+        # of this body, and we would take it for a request that the proxy never checked.
         raise refused(400, "A body has Content-Length or Transfer-Encoding, not both.")
-    # hypercorn's own reading of that header.
+    # Read as hypercorn reads that header.
     upgrades = [v.decode("latin-1").strip().lower() for n, v in headers if n == b"upgrade"]
     if method.upper() == b"CONNECT" or "websocket" in upgrades:
         raise refused(400, "There are no WebSockets and no tunnels here.")
@@ -103,13 +112,27 @@ def check_head(
         raise refused(400, "This is not an address.")
 
 
+def check_version(http_version: bytes) -> None:
+    """Raise Refused if a request is not HTTP/1.
+
+    HTTP/2 in clear text begins with `PRI * HTTP/2.0`, which has the form of a request of HTTP/1.1,
+    so that a server that does not speak HTTP/2 refuses it.
+    """
+    if not http_version.startswith(b"1."):
+        raise Refused(
+            505,
+            "natstream speaks HTTP/1.1 only, and no HTTP/2 in clear text. "
+            "Set the proxy or the client that sent this request to HTTP/1.1.",
+        )
+
+
 def _is_target(target: bytes) -> bool:
-    """Whether a path can be made of it."""
+    """Return whether the application can make a path of `target`."""
     path = target.partition(b"?")[0]
     if not path or not path.isascii():
         return False
     try:
-        # As Quart does, which would fail.
+        # Quart 0.22 does the same, outside of its error handlers, and fails.
         return path.startswith(b"/") or bool(urlsplit(unquote(path.decode())).path)
     except ValueError:
         return False

@@ -1,45 +1,32 @@
-"""hypercorn in a nursery: limits, closing, and whom to cut.
+"""hypercorn in a nursery: an ASGI application over HTTP/1.1, until an event and a while longer.
 
-In: an ASGI application, listening sockets, an event that says when to close. Out: HTTP/1.1 and
-HTTP/2 (cleartext: prior knowledge, or `Upgrade: h2c`) until that event and a bounded while
-longer. Of what goes wrong, only the application's own start gets out; a connection that fails
-is logged to `hypercorn.error`, like an exception of the application.
+In: an application, listening sockets, limits, and an event that says when to close. Only an
+exception of the application's start gets out.
 """
 
 from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterable
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import Iterable
+from contextlib import ExitStack
 from functools import partial
 
-import attrs
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.trio.lifespan import Lifespan
 from hypercorn.typing import ASGIFramework
 
-from natstream.server.connection import LINGER, ClientConnection, Limits, Shared
-from natstream.server.request_checks import Refused
+from natstream.server.clients import Clients
+from natstream.server.connection import Limits, Shared
 
 __all__ = ["serve"]
 
 log = logging.getLogger("hypercorn.error")
 
-# The part of the grace that is kept for resetting those who have not ended by themselves.
+# The part of the grace that is kept for resetting the connections that have not ended.
 FORCED = 0.2
-
-# Streams of one HTTP/2 connection. A page needs a handful, and a proxy opens another connection;
-# but each may hold its headers, and hypercorn's 100 make a small packet into megabytes.
-H2_STREAMS = 32
-
-# Clients who are just being told that there are too many: each is a file descriptor a while
-# longer. As a part of those whom the limit lets in, and in all.
-REFUSED_SHARE, REFUSED_AT_ONCE = 0.05, 50
-
-FULL = Refused(503, "There are too many connections; come back in 2 s.", retry_after=2).message
 
 
 async def serve(
@@ -52,24 +39,30 @@ async def serve(
     limits: Limits | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve `app` on listening `sockets`, which are closed in the end, until `closing` is set.
+    """Serve `app` on listening `sockets` until `closing` is set. The sockets are closed in the end.
 
-    Then nobody new is let in, idle connections are closed, and responses have until shortly
-    before `grace` seconds are over to end by themselves: ending them is the application's part.
-    What is left is reset. A client that accepts nothing of what it is owed for `stall` seconds
-    is cut, be it a connection or one stream of HTTP/2; after 1.25 of that at the latest.
+    After `closing`, no client is let in, and idle connections are closed. Responses have until
+    shortly before the end of the grace period to end by themselves, since ending them is the
+    application's task. Then the connections that are left are reset.
 
-    Past `limits.max_connections` the connection goes that has been idle for longest; where none is
-    idle, the newest is told 503.
+    A client that closes its end has gone, even if it closed only its sending half. Its response is
+    cancelled.
 
-    A client that closes its end, were it only for sending, has gone: its response is cancelled.
+    `started()` is called when the application has started and clients are let in. Cancellation
+    resets every connection.
 
-    `started()` is called when the application has started and clients are let in. Cancelled, it
-    resets every connection and leaves. Raises what the application's start raises.
+    Args:
+        grace: seconds from `closing` to the end at the latest.
+        stall: seconds; a client that is owed bytes and accepts none for so long is reset, a quarter
+            of `stall` later at the latest.
+        limits: what clients may use, and how long they may take.
+
+    Raises:
+        Exception: the application's start raised it.
     """
     limits = limits or Limits()
     shared = Shared(ASGIWrapper(app), _config(limits), limits)
-    clients = _Clients(shared)
+    clients = Clients(shared)
     lifespan = Lifespan(shared.app, shared.config, shared.state)
     with ExitStack() as stack:
         listeners = [
@@ -79,8 +72,8 @@ async def serve(
         async with trio.open_nursery() as nursery:
             await nursery.start(lifespan.handle_lifespan)
             await lifespan.wait_for_startup()
-            nursery.start_soon(clients.cut_stalled, stall)
-            async with clients.nursery() as connections:
+            nursery.start_soon(clients.reset_stalled, stall)
+            async with clients.open_nursery() as connections:
                 async with trio.open_nursery() as accepting:
                     accept = partial(trio.serve_listeners, handler_nursery=connections)
                     await accepting.start(accept, clients.serve, listeners)
@@ -95,103 +88,12 @@ async def serve(
 
 
 def _config(limits: Limits) -> Config:
+    """hypercorn's settings, as far as hypercorn's parts that we use look at them."""
     config = Config()
     config.accesslog = None
     config.errorlog = log
     config.include_server_header = False
-    # hypercorn's 1,000 would disconnect a proxy that polls, now and then, in the midst of its work.
+    # hypercorn's 1,000 would now and then disconnect a proxy that polls, in the middle of its work.
     config.keep_alive_max_requests = 2**31
-    config.h11_max_incomplete_size = config.h2_max_header_list_size = limits.max_header
-    config.h2_max_concurrent_streams = H2_STREAMS
+    config.h11_max_incomplete_size = limits.max_header
     return config
-
-
-@attrs.define
-class _Clients:
-    """Everybody who is connected."""
-
-    shared: Shared
-    connections: set[ClientConnection] = attrs.field(factory=set)
-    deserted: trio.Event = attrs.field(factory=trio.Event)
-    """Set when the last one has gone."""
-    refused: int = 0
-    """Who is being told that there are too many."""
-
-    @asynccontextmanager
-    async def nursery(self) -> AsyncIterator[trio.Nursery]:
-        """For the tasks of the connections: who is still there when it ends is reset."""
-        async with trio.open_nursery() as nursery:
-            try:
-                yield nursery
-            finally:
-                # Cancelling alone would not do: a send is shielded from that.
-                for connection in tuple(self.connections):
-                    connection.abort()
-            nursery.cancel_scope.cancel()
-
-    async def serve(self, stream: trio.SocketStream) -> None:
-        """See one client through."""
-        if len(self.connections) >= self.shared.limits.max_connections and not self.make_room():
-            await self.refuse(stream)
-            return
-        try:
-            connection = ClientConnection(self.shared, stream.socket)
-        except OSError:
-            return  # It has gone before we looked.
-        self.connections.add(connection)
-        try:
-            await connection.run()
-        except* Exception:
-            # In hypercorn's own server, a KeyError over the frames of one client ends all of it.
-            log.exception("A connection failed")
-        finally:
-            connection.abort()
-            self.connections.discard(connection)
-            connection.forget()
-            if not self.connections:
-                self.deserted.set()
-
-    def make_room(self) -> bool:
-        """Close the connection that has been idle for longest, if there is one."""
-        for connection in self.shared.idle:
-            connection.close()
-            del self.shared.idle[connection]
-            return True
-        return False
-
-    async def refuse(self, stream: trio.SocketStream) -> None:
-        """Say that there are too many, and wait a moment, so that this arrives."""
-        most = 1 + int(self.shared.limits.max_connections * REFUSED_SHARE)
-        if self.refused >= min(most, REFUSED_AT_ONCE):
-            return
-        self.refused += 1
-        try:
-            with trio.move_on_after(LINGER), suppress(trio.BrokenResourceError):
-                await stream.send_all(FULL)
-                await stream.send_eof()
-                # Closing with a request unread would be a reset, which overtakes the answer.
-                while await stream.receive_some():
-                    pass
-        finally:
-            self.refused -= 1
-
-    async def close(self) -> None:
-        """Let no request begin, close who is idle, and wait until everybody has gone."""
-        await self.shared.context.terminated.set()
-        for connection in tuple(self.connections):
-            if connection.idle:
-                connection.close()
-        if self.connections:
-            self.deserted = trio.Event()
-            await self.deserted.wait()
-
-    async def cut_stalled(self, stall: float) -> None:
-        """Reset who accepts nothing for `stall` seconds; for ever.
-
-        One task that looks at all of them now and then takes nothing from the way of a send,
-        and sees a stalled reader even while its few lines still fit into the kernel's buffers.
-        """
-        while True:
-            await trio.sleep(stall / 8)
-            for connection in tuple(self.connections):
-                connection.cut_stalled(stall)

@@ -1,5 +1,5 @@
 """The page and the HTTP API, on quart-trio.
 
-In: requests. Out: the live page, streams from the hub, counts, and health for operators. Every
-answer obeys the reader's scope, and every failure under `/api` is a JSON object.
+In: HTTP requests. Out: the live page, streams from the hub, counts, and health for operators.
+Every answer stays within the reader's scope, and every failure under `/api` is a JSON object.
 """

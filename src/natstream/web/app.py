@@ -1,7 +1,8 @@
 """The web application: the page, the stream and the small JSON endpoints, on quart-trio.
 
-It reads the hub and the sources' health, and owns neither: the supervisor makes all three.
-Every answer that is not a stream or a file is JSON; errors are `{"error": …}`.
+The application reads the hub and the health of the sources, but owns neither, because the
+supervisor makes all three. Every answer except a stream or a file is JSON. An error is
+`{"error": …}`.
 """
 
 from __future__ import annotations
@@ -35,18 +36,18 @@ from natstream.web.stream import LogStreamBody
 
 __all__ = ["create_app"]
 
-# Nothing is ever posted to this application but a token.
+# Clients post only tokens and links to this application, and these are short.
 MAX_BODY_BYTES = 64 * 1024
-# Seconds to post it in.
+# Seconds within which the body of a request must arrive.
 BODY_TIMEOUT = 10
 
 
 def create_app(
     settings: Settings, hub: Hub, health: Health, facets: Facets, metrics: Metrics
 ) -> QuartTrio:
-    """The application over a hub, the health of its sources and the counts of what passed."""
+    """Create the application over a hub, the health of its sources, and the counts of its lines."""
     app = QuartTrio(__name__, static_folder=None)
-    places = ReaderQuota(settings.max_readers)
+    quota = ReaderQuota(settings.max_readers)
     files = Files(Path(__file__).parent / "static")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT
@@ -73,28 +74,28 @@ def create_app(
 
     @app.get("/api/logs")
     async def logs() -> Response:
-        wishes = parse_stream_request(
+        wanted = parse_stream_request(
             request.args.items(multi=True),
             last_event_id=request.headers.get("Last-Event-ID"),
             accept=request.accept_mimetypes,
         )
         grant, address = current_grant(), client_address(settings)
-        wishes = attrs.evolve(wishes, filter=grant.narrow(wishes.filter))
+        wanted = attrs.evolve(wanted, filter=grant.narrow(wanted.filter))
         await hub.wait_opened()
         hub.check_room()
-        places.check(grant, address)
-        body: LogStreamBody | bytes = b""  # HEAD must not start a stream
+        quota.check(grant, address)
+        body: LogStreamBody | bytes = b""  # A HEAD request must not start a stream.
         if request.method == "GET":
             body = LogStreamBody(
                 hub,
-                wishes,
+                wanted,
                 until=trio.current_time() + grant.expires - time.time(),
                 standing_notices=lambda: _standing_notices(health),
                 counters=metrics.counters,
-                quota=places.take(grant, address),
+                quota=quota.reserve(grant, address),
             )
-        response = Response(body, content_type=wishes.format.content_type)
-        response.timeout = None  # Quart would end the stream after a minute, in silence
+        response = Response(body, content_type=wanted.format.content_type)
+        response.timeout = None  # Otherwise Quart ends the stream silently after a minute.
         response.headers["Cache-Control"] = "no-cache"
         response.headers["X-Accel-Buffering"] = "no"
         return response
@@ -103,13 +104,17 @@ def create_app(
     async def raw() -> Response:
         entry = await hub.find(request.args.get("id", ""))
         if entry is None:
-            return refusal(404, "No line with this id is remembered.")
+            return refusal(
+                404,
+                "The service no longer has a line with this id, or never had one. "
+                "Use the id of a newer line.",
+            )
         return jsonify(entry.raw)
 
     @app.get("/api/facets")
     async def counts() -> Response:
-        wishes = parse_filter(request.args.items(multi=True))
-        return jsonify(facets.read(wishes, current_grant().scope))
+        filter = parse_filter(request.args.items(multi=True))
+        return jsonify(facets.read(filter, current_grant().scope))
 
     @app.get("/api/status")
     async def status() -> Response:
@@ -154,12 +159,18 @@ def _status(settings: Settings, hub: Hub, health: Health) -> dict[str, Any]:
 
 
 def _reduced(status: SourceStatus) -> dict[str, Any]:
-    """What somebody may know of a source who may see but a part of what it reads."""
+    """Return the state of a source for a reader that may see only a part of its lines.
+
+    The counts and the texts are left out, because they tell of the other lines.
+    """
     return {"state": status.state, "since": int(status.since * 1000)}
 
 
 def _standing_notices(health: Health) -> Iterator[Notice]:
-    """What somebody who connects now must know: a silent stream may be a dead source."""
+    """Yield a notice for each source that is not up.
+
+    A new reader needs these, because otherwise a dead source looks like a quiet one.
+    """
     for status in health.sources.values():
         if status.state is not SourceState.UP:
             bad = status.state in (SourceState.LOST, SourceState.DENIED, SourceState.CRASHED)

@@ -1,11 +1,13 @@
-"""Who may read, and what: each request gets a `Grant`, or is refused.
+"""Authentication: each request gets a `Grant`, or is refused.
 
-Readers show a token, or what was signed with one, as `Authorization: Bearer …`; browsers, whose
-EventSource cannot send that, exchange it for a cookie at `POST /api/login`. Neither is ever part
-of a URL, which proxies log. Without tokens in the settings everybody may read everything.
+A reader sends a token, or a text signed with a token, as `Authorization: Bearer …`. A browser's
+EventSource cannot send this header, so a browser exchanges the token for a cookie at
+`POST /api/login`. Tokens and cookies are never part of a URL, because proxies log URLs. If the
+settings have no tokens, every client may read everything.
 
-Whoever holds a scoped link reaches the endpoints in `READABLE` alone, each of which narrows what
-it answers to `current_grant()`. A new endpoint is closed to them until it is named there.
+The holder of a scoped link reaches only the endpoints in `READABLE`. Each of these endpoints
+limits its answer to `current_grant()`. A new endpoint is closed to such readers until `READABLE`
+names it.
 """
 
 from __future__ import annotations
@@ -27,20 +29,20 @@ from natstream.web.security import READABLE, is_cross_site
 
 __all__ = ["authenticate", "client_address", "current_grant"]
 
-# What may be seen without a token: the pages must be able to ask for one.
+# The endpoints that need no token, because the pages must load before they can ask for one.
 OPEN = frozenset({"page", "link", "static", "healthz", "login", "logout"})
 
 COOKIE = "natstream"
 
-# A week of log reading without typing a token. No list of logins is kept: a copied cookie is good
-# until then, or until the token is taken out of the settings.
+# A reader types the token once a week. The service keeps no list of logins, so a copied cookie is
+# valid until it expires, or until the operator removes the token from the settings.
 SESSION_SECONDS = 7 * 86_400
 
 
 def authenticate(app: Quart, settings: Settings, counters: Counters) -> None:
-    """Give each request of `app` its grant, or refuse it; and offer logging in and out."""
+    """Give each request of `app` its grant or refuse it, and add the login and logout endpoints."""
     keyring = Keyring(settings.tokens)
-    attempts = LoginThrottle()
+    throttle = LoginThrottle()
 
     @app.before_request
     async def check_grant() -> Response | None:
@@ -48,53 +50,78 @@ def authenticate(app: Quart, settings: Settings, counters: Counters) -> None:
             return None
         grant = await _find_grant()
         if grant is None:
-            return _wants_token("Show a token: Authorization: Bearer …")
+            return _unauthorized(
+                "The request has no valid token, so it was refused. "
+                "Send one: Authorization: Bearer …"
+            )
         if grant.scope is not None and request.endpoint not in READABLE:
-            return refusal(403, "This is not a part of what your link shows.")
+            return refusal(
+                403,
+                "Your link shows only a part of the logs, so this request was refused. "
+                "Ask the operator for a token.",
+            )
         g.grant = grant
         return None
 
     async def _find_grant() -> Grant | None:
         if not keyring:
             return Grant()
-        scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
+        scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return await _grant_shown(shown.strip())
-        # Nobody guesses a signature: a cookie that is not valid has only expired.
+            return await _grant_for(secret.strip())
+        # A wrong cookie is not counted as a guess: a signature cannot be guessed, so the cookie
+        # has only expired.
         return keyring.grant(request.cookies.get(COOKIE, ""))
 
-    async def _grant_shown(shown: str) -> Grant | None:
+    async def _grant_for(secret: str) -> Grant | None:
         address = client_address(settings)
-        attempts.check(address)
-        grant = keyring.grant(shown)
+        throttle.check(address)
+        grant = keyring.grant(secret)
         if grant is None:
             counters.wrong_tokens += 1
-            await attempts.fail(address)
+            await throttle.fail(address)
         return grant
 
     @app.post("/api/login")
     async def login() -> Response:
         if is_cross_site(settings):
-            return refusal(403, "Another site cannot log you in.")
-        shown = await _shown_secret()
-        if shown is None:
-            return refusal(400, 'Send {"token": "…"} or {"link": "…"}, as JSON or as a form.')
+            return refusal(
+                403,
+                "This login came from a page of another site, so it was refused. "
+                "Open the page of this service and log in there.",
+            )
+        secret = await _posted_secret()
+        if secret is None:
+            return refusal(
+                400,
+                "The request has neither a token nor a link, so you are not logged in. "
+                'Send {"token": "…"} or {"link": "…"}, as JSON or as a form.',
+            )
         if not keyring:
-            return nothing()  # there is nothing to be let in to
-        grant = await _grant_shown(shown)
+            return nothing()  # This service needs no login.
+        grant = await _grant_for(secret)
         if grant is None:
-            return _wants_token("This token or link is not valid, or not any more.")
-        if token := keyring.find(shown):
+            return _unauthorized(
+                "This token or link is wrong or has expired, so you are not logged in. "
+                "Ask the operator for a valid one."
+            )
+        if token := keyring.find(secret):
             grant = Grant(time.time() + SESSION_SECONDS)
-            shown = keyring.sign(grant, token)
+            cookie = keyring.sign(grant, token)
+        else:
+            cookie = secret
         response = nothing()
-        _set_cookie(response, shown, max(0, math.floor(grant.expires - time.time())))
+        _set_cookie(response, cookie, max(0, math.floor(grant.expires - time.time())))
         return response
 
     @app.post("/api/logout")
     async def logout() -> Response:
         if is_cross_site(settings):
-            return refusal(403, "Another site cannot log you out.")
+            return refusal(
+                403,
+                "This logout came from a page of another site, so it was refused. "
+                "Open the page of this service and log out there.",
+            )
         response = nothing()
         _set_cookie(response, "", 0)
         return response
@@ -111,19 +138,19 @@ def authenticate(app: Quart, settings: Settings, counters: Counters) -> None:
 
 
 def current_grant() -> Grant:
-    """What the request being answered may see."""
+    """Return the grant of the request that is being answered."""
     grant: Grant = g.grant
     return grant
 
 
-def _wants_token(message: str) -> Response:
+def _unauthorized(message: str) -> Response:
     response = refusal(401, message)
     response.headers["WWW-Authenticate"] = 'Bearer realm="natstream"'
     return response
 
 
-async def _shown_secret() -> str | None:
-    """The token or the link in the body of the request; `None` if there is neither."""
+async def _posted_secret() -> str | None:
+    """Return the token or the link in the body of the request, or `None` if it has neither."""
     fields: Any = await request.form
     if request.mimetype == "application/json":
         try:
@@ -132,12 +159,16 @@ async def _shown_secret() -> str | None:
             return None
     if not isinstance(fields, Mapping):
         return None
-    shown = fields.get("token") or fields.get("link")
-    return shown.strip() if isinstance(shown, str) else None
+    secret = fields.get("token") or fields.get("link")
+    return secret.strip() if isinstance(secret, str) else None
 
 
 def client_address(settings: Settings) -> str:
-    """The client's address where a trusted proxy names it, as the last of several."""
+    """Return the client's IP address, or "" if no trusted proxy names it.
+
+    The last address of the header counts, because the proxy appends it. The client may have
+    written the addresses before it.
+    """
     if not settings.client_header:
         return ""
     values = request.headers.getlist(settings.client_header)
@@ -145,7 +176,7 @@ def client_address(settings: Settings) -> str:
 
 
 def _is_encrypted(settings: Settings) -> bool:
-    """Whether the client came over TLS, as its browser says, or a trusted proxy."""
+    """Whether the client uses TLS, according to its browser or to a trusted proxy."""
     schemes = [request.scheme, request.headers.get("Origin", "").partition(":")[0]]
     if settings.client_header:
         schemes += [request.headers.get(f"{name}-Forwarded-Proto", "") for name in ("Fly", "X")]

@@ -1,4 +1,4 @@
-"""What a request that went wrong is told: JSON, `{"error": …}`, whatever went wrong."""
+"""Errors as HTTP answers: each error becomes JSON, `{"error": …}`."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ __all__ = ["answer_errors", "nothing", "refusal"]
 
 
 def nothing() -> Response:
-    """204. Without a body of its own, Quart's asks for asyncio."""
+    """Return an empty answer with status 204.
+
+    It has an explicit empty body, because Quart's default body needs asyncio.
+    """
     return Response(b"", status=204)
 
 
 def refusal(status: int, message: str, **more: Any) -> Response:
-    """An answer that says in one sentence what is wrong."""
+    """Return an answer with `message` as its `error`, and with the fields in `more`."""
     response = jsonify({"error": message, **more})
     response.status_code = status
     return response
 
 
 def answer_errors(app: Quart) -> None:
-    """Let `app` answer every error as `refusal` does."""
+    """Make `app` answer every error with a `refusal`."""
 
     @app.errorhandler(HTTPException)
     async def http_error(error: HTTPException) -> Response:
@@ -42,20 +45,21 @@ def answer_errors(app: Quart) -> None:
 
     @app.errorhandler(TooManyReaders)
     async def too_many_readers(error: TooManyReaders) -> Response:
-        return _later(503, error)
+        return _retry_later(503, error)
 
     @app.errorhandler(TooManyAttempts)
     async def too_many_attempts(error: TooManyAttempts) -> Response:
-        return _later(429, error)
+        return _retry_later(429, error)
 
     @app.errorhandler(SourceUnavailable)
-    async def away(error: SourceUnavailable) -> Response:
+    async def source_unavailable(error: SourceUnavailable) -> Response:
         response = refusal(503, str(error))
-        response.headers["Retry-After"] = "2"  # the journal is tried again as often
+        # Seconds. The service tries to reach the journal as often.
+        response.headers["Retry-After"] = "2"
         return response
 
 
-def _later(status: int, error: TooManyReaders | TooManyAttempts) -> Response:
+def _retry_later(status: int, error: TooManyReaders | TooManyAttempts) -> Response:
     response = refusal(status, str(error))
     response.headers["Retry-After"] = str(math.ceil(error.retry_after))
     return response

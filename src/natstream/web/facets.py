@@ -1,15 +1,17 @@
 """Counts and rates by app, region, machine, level, stream and type, for the page's chips. Pure.
 
-In: the entries, batch by batch, as they are published. Out: for each field the values seen in
-the last half hour, with their lines and their lines a second.
+In: batches of entries, as they are published. Out: for each field, the values of the last half
+hour, each with its number of lines and its lines per second.
 
-Lines are counted by combination (app, region, machine, level, stream, source), of which there
-are few however many lines there are. So a filter or a scope can be applied afterwards, to the
-combinations: a reader that may see only a part gets the counts of that part. Texts (`q`, `not`)
-cannot be answered that way: a reader's are passed over, and a scope that holds any gets nothing.
+Lines are counted by combination (app, region, machine, level, stream, source), because there are
+few combinations even if there are many lines. A filter or a scope is applied to the combinations
+later. So a reader that may see only a part of the logs gets the counts of that part. Text filters
+(`q`, `not`) cannot be applied to combinations. Therefore those of a reader are ignored, and a
+scope with a text filter gets no counts at all.
 
-Memory is bounded: what comes in too many combinations, or with overlong names, is counted
-together as "other". Counting takes about 0.4 µs a line in batches of a thousand.
+Memory is bounded: lines with overlong names, and lines of new combinations once there are too
+many, are counted together as "other". Counting takes about 0.4 µs per line in batches of a
+thousand.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from natstream.entries.filters import EVERYTHING, Filter
 
 __all__ = ["FACETS", "Facets"]
 
-# What is counted, by the names that readers use → the entry's field.
+# The name of each counted field in the API → the attribute of the entry.
 FACETS = {
     "app": "app_name",
     "region": "region",
@@ -37,20 +39,21 @@ FACETS = {
     "type": "type",
 }
 
-# Rates are over three slices of ten seconds: long enough to be calm, short enough to be live.
+# A rate covers three slices of ten seconds: long enough to be steady, short enough to be current.
 SLICE = 10.0
 RATE_SLICES = 3
 
-# Lines are counted over half an hour, forgotten in steps of two minutes: that a machine is gone
-# should show, and that a quiet app has said something a while ago as well.
+# Lines are counted over half an hour, and forgotten in chunks of two minutes. After half an hour
+# a machine that has stopped disappears, but an app that logs rarely still shows.
 SLICES_A_CHUNK = 12
 CHUNKS = 15
 
-# 500 machines with five levels and two streams. Each takes about 2 KB.
+# Enough for 500 machines with five levels and two streams. Each combination takes about 2 KB.
 MAX_COMBINATIONS = 5_000
-# Names of apps have 63 characters, machines 14; what is longer is a stranger's text.
+# The name of an app has at most 63 characters, that of a machine 14. A longer name is not Fly's,
+# so it is not kept.
 MAX_NAME = 128
-# Values of one field in an answer, the most frequent ones: about 10 KB.
+# An answer holds the most frequent values of each field, which takes about 10 KB.
 MAX_VALUES = 200
 
 _Key = tuple[str, str, str, str, str, str]
@@ -61,10 +64,10 @@ _key: Callable[[LogEntry], _Key] = attrgetter(
 
 @attrs.define
 class _Tally:
-    """The lines of one combination: by slice and by chunk, the newest last."""
+    """The lines of one combination, by slice and by chunk, the newest last."""
 
-    probe: LogEntry
-    """An entry of this combination, to ask filters about."""
+    sample: LogEntry
+    """An entry of this combination, which filters are tested against."""
     slices: deque[int] = attrs.field(factory=lambda: deque([0], RATE_SLICES))
     chunks: deque[int] = attrs.field(factory=lambda: deque([0], CHUNKS))
 
@@ -74,7 +77,7 @@ class _Tally:
 
 
 class Facets:
-    """The counts of one process. Nothing waits; use it from one thread."""
+    """The counts of one process. No method waits. Use it from one thread only."""
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
@@ -82,32 +85,34 @@ class Facets:
         self._clock, self._wall = clock, wall
         self._start = clock()
         self._slice = 0
-        """The number of the current slice, counted from the start."""
+        """The index of the current slice; the first slice has index 0."""
         self._tallies: dict[_Key, _Tally] = {}
         self._other = _Tally(LogEntry("", "", ""))
 
     def count(self, entries: Iterable[LogEntry]) -> None:
-        """Count a batch; the larger it is, the less a line costs."""
+        """Count the entries of a batch. The cost per line is lower in a larger batch."""
         self._forget()
         for key, lines in Counter(map(_key, entries)).items():
-            (self._tallies.get(key) or self._admit(key)).add(lines)
+            (self._tallies.get(key) or self._new_tally(key)).add(lines)
 
     def read(self, filter: Filter = EVERYTHING, scope: Filter | None = None) -> dict[str, Any]:
-        """The answer of `GET /api/facets`: `{"app": {"web": {"lines": 12, "rate": 0.4}}, …}`.
+        """Return the answer of `GET /api/facets`.
 
-        Each field's counts leave out what `filter` says of that same field, so that a reader of
-        one app still sees the others to choose from; `scope` always holds in full. `since` is
-        the start of the counting in Unix ms. `other` has, by field, what there was no room to
-        tell apart (for a scoped reader only what this answer had no room for, since nobody
-        knows whether the rest is in its scope).
+        It looks like `{"app": {"web": {"lines": 12, "rate": 0.4}}, …}`. The counts of a field
+        ignore the part of `filter` about this field, so that a reader of one app still sees the
+        other apps to choose from. `scope` always applies as a whole. `since` is the start of the
+        counting in Unix ms. `other` has, for each field, the lines whose value is not listed.
+        For a scoped reader, these are only the lines that this answer has no room for. The lines
+        that were counted together are left out, since they may be outside of the scope.
         """
         self._forget()
         age = self._clock() - self._start
-        # The current slice is not over; less than a second would make a burst of one line.
+        # The current slice is incomplete. The time counts as one second at least, because
+        # otherwise a single line in the first moment would give a very high rate.
         past_slices = min(self._slice, RATE_SLICES - 1)
         seconds = max(past_slices * SLICE + age - self._slice * SLICE, 1.0)
-        hidden = scope is not None and bool(scope.q or scope.not_)
-        tallies = () if hidden else tuple(self._tallies.values())
+        has_texts = scope is not None and bool(scope.q or scope.not_)
+        tallies = () if has_texts else tuple(self._tallies.values())
         answer: dict[str, Any] = {}
         other: dict[str, Any] = {}
         for name, field in FACETS.items():
@@ -117,34 +122,36 @@ class Facets:
             lines: Counter[str] = Counter()
             recent: Counter[str] = Counter()
             for tally in tallies:
-                if wanted.matches(tally.probe):
-                    value = _value(tally.probe, field)
+                if wanted.matches(tally.sample):
+                    value = _value(tally.sample, field)
                     lines[value] += sum(tally.chunks)
                     recent[value] += sum(tally.slices)
             ranked = lines.most_common()
             answer[name] = {
                 value: _figures(n, recent[value] / seconds) for value, n in ranked[:MAX_VALUES]
             }
-            rest = ranked[MAX_VALUES:]
-            rest_lines, rest_recent = sum(n for _, n in rest), sum(recent[v] for v, _ in rest)
+            unlisted = ranked[MAX_VALUES:]
+            other_lines = sum(n for _, n in unlisted)
+            other_recent = sum(recent[value] for value, _ in unlisted)
             if scope is None:
-                rest_lines += sum(self._other.chunks)
-                rest_recent += sum(self._other.slices)
-            other[name] = _figures(rest_lines, rest_recent / seconds)
+                other_lines += sum(self._other.chunks)
+                other_recent += sum(self._other.slices)
+            other[name] = _figures(other_lines, other_recent / seconds)
         chunk, in_chunk = divmod(self._slice, SLICES_A_CHUNK)
         covered = min(chunk, CHUNKS - 1) * SLICES_A_CHUNK + in_chunk - self._slice
         since = self._wall() - age - covered * SLICE
         return {**answer, "since": int(since * 1000), "other": other}
 
-    def _admit(self, key: _Key) -> _Tally:
+    def _new_tally(self, key: _Key) -> _Tally:
+        """Add a tally for this combination and return it, or return "other" if it has no room."""
         if len(self._tallies) >= MAX_COMBINATIONS or max(map(len, key)) > MAX_NAME:
             return self._other
         app, region, machine, level, stream, source = key
         tally = self._tallies[key] = _Tally(
             LogEntry(
-                machine,
-                "",
-                stream,
+                machine_id=machine,
+                message="",
+                stream=stream,
                 app_name=app,
                 region=region,
                 level=level,
@@ -155,11 +162,11 @@ class Facets:
         return tally
 
     def _forget(self) -> None:
-        """Turn to the current slice and chunk; drop the combinations that fell silent."""
+        """Move on to the current slice and chunk, and drop combinations without recent lines."""
         now = int((self._clock() - self._start) / SLICE)
         if now == self._slice:
             return
-        # A deque that has taken as many as it holds is all zeros: no need for more turns.
+        # After as many zeros as the deque holds, all of it is zeros, so more would change nothing.
         slices = min(now - self._slice, RATE_SLICES)
         chunks = min(now // SLICES_A_CHUNK - self._slice // SLICES_A_CHUNK, CHUNKS)
         self._slice = now
@@ -173,7 +180,7 @@ class Facets:
 
 
 def _without(filter: Filter, field: str) -> Filter:
-    """`filter` without what it says of `field`, and without its texts."""
+    """Return `filter` without its conditions on `field`, and without its texts."""
     return attrs.evolve(
         filter,
         exact=frozenset(pair for pair in filter.exact if pair[0] != field),

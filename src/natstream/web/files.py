@@ -1,7 +1,9 @@
-"""The page's files, read once at start: they are few, and every visitor asks for all of them.
+"""The page's files, served from memory.
 
-From memory, nothing is left open when a visitor goes away early (as quart-trio 0.12 leaves it
-when it is cancelled between opening a file and entering it), and no path leads anywhere else.
+The files are read once at the start, because they are few and every visitor asks for all of
+them. Serving them from memory also avoids a leak: quart-trio 0.12 leaves a file open when it is
+cancelled between opening the file and entering its context. And since a name is only looked up
+in a dictionary, no request can reach a file outside of the folder.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from quart import Response, abort, request
 
 __all__ = ["Files"]
 
-# Not the system's list: with `nosniff`, a wrong entry there would be a page without scripts.
+# The system's list of types is not used, because an error in it would break the page: browsers
+# ignore a script of the wrong type, since we send `nosniff`.
 CONTENT_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -23,7 +26,7 @@ CONTENT_TYPES = {
 
 
 class Files:
-    """All files of a folder whose kind is known, by their path in it."""
+    """All files of a folder that have a known content type, by their path in the folder."""
 
     def __init__(self, folder: Path) -> None:
         self._files = {
@@ -33,13 +36,17 @@ class Files:
         }
 
     async def send(self, name: str) -> Response:
-        """The file, or 304 to who has it already, or 404."""
+        """Answer with the file, or with 304 if the client has it already.
+
+        A name that is not in the folder gets a 404.
+        """
         if name not in self._files:
             abort(404)
         body, content_type = self._files[name]
         response = Response(body, content_type=content_type)
         response.set_etag(hashlib.sha256(body).hexdigest()[:16])
-        # To be asked for each time: a deploy shows at once.
+        # The browser asks each time whether the file has changed, so that it shows a new release
+        # at once.
         response.headers["Cache-Control"] = "no-cache"
         await response.make_conditional(request)
         return response

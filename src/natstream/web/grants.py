@@ -1,10 +1,13 @@
-"""What a reader may see, and until when: tokens and signed texts → `Grant`. Pure.
+"""Grants: the right to read a part of the logs until some time. Pure.
 
-A token of the settings gives everything. A grant can be signed, and shown instead of a token: by
-the page as a cookie, by the holder of a link as a bearer token. The key is made of one of the
-tokens, so that all machines of a deployment agree, a restart changes nothing, and taking a token
-out of the settings ends all that was signed with it. Nothing else ends a grant before its time:
-no list of them is kept.
+In: tokens and signed texts. Out: a `Grant` for each valid one. A token from the settings gives
+the right to read everything. A signed grant works like a token: the page sends it as a cookie,
+and the holder of a link sends it as a bearer token.
+
+The signing key is made from one of the tokens. So all machines of a deployment accept the same
+grants, and a restart changes nothing. When the operator removes a token from the settings, every
+grant that was signed with it becomes invalid. There is no other way to end a grant early, because
+the service keeps no list of grants.
 """
 
 from __future__ import annotations
@@ -24,37 +27,39 @@ from natstream.web.query import parse_filter
 
 __all__ = ["Grant", "Keyring"]
 
-# Whoever holds a link can try tokens against its signature at home: with this each try takes
-# 50 ms and 16 MiB. A random token needs no such help, a chosen one does.
+# The holder of a link can test guessed tokens against its signature without asking the service.
+# With these parameters, each test takes 50 ms and 16 MiB. This protects tokens that people have
+# made up; a random token cannot be guessed anyway.
 _SCRYPT = {"n": 2**14, "r": 8, "p": 1, "dklen": 32}
 
-# One purpose, one key: nothing else that may be signed with a token will ever pass for a grant.
+# Each purpose has a key of its own, so that a text signed with a token for another purpose is
+# never accepted as a grant.
 _SALT = b"natstream grant 1"
 
 
 @attrs.frozen
 class Grant:
-    """The right to read; the default is to read everything, for ever."""
+    """The right to read. By default, everything and without an end."""
 
     expires: float = math.inf
     """Unix seconds."""
     query: tuple[tuple[str, str], ...] = ()
-    """Parameters as `/api/logs` takes them, which hold whatever else is asked for."""
+    """Parameters of `/api/logs` that always apply, in addition to those of a request."""
     scope: Filter | None = attrs.field(init=False, eq=False, repr=False)
-    """The same as a filter; `None` if the holder may read everything."""
+    """The filter made from `query`, or `None` if the holder may read everything."""
 
     def __attrs_post_init__(self) -> None:
-        # Raises BadQuery for a parameter that it does not know: what it passed over would widen.
+        # An unknown parameter raises BadQuery, because ignoring it would show more than intended.
         scope = attrs.evolve(parse_filter(self.query), scoped=True) if self.query else None
         object.__setattr__(self, "scope", scope)
 
     def narrow(self, filter: Filter) -> Filter:
-        """What the holder sees who asks for `filter`."""
+        """Return the filter of a reader that asks for `filter` and holds this grant."""
         return filter if self.scope is None else self.scope & filter
 
 
 class Keyring:
-    """The tokens of the settings, and a signing key made of each."""
+    """The tokens from the settings, and a signing key made from each of them."""
 
     def __init__(self, tokens: Iterable[str]) -> None:
         self._signers = {token: _signer(token) for token in tokens}
@@ -63,23 +68,30 @@ class Keyring:
         return bool(self._signers)
 
     def sign(self, grant: Grant, token: str) -> str:
-        """The grant as text that is valid as long as `token` is; of letters, digits, `-_.`."""
+        """Return the grant as a signed text, which is valid as long as `token` is.
+
+        The text consists of letters, digits and `-_.`.
+        """
         return str(self._signers[token].dumps({"e": int(grant.expires), "q": grant.query}))
 
-    def find(self, shown: str) -> str | None:
-        """The token that is shown, if it is one.
+    def find(self, secret: str) -> str | None:
+        """Return the token that equals `secret`, or `None`.
 
-        Every token is compared, each in constant time: the answer's delay tells nothing of them.
+        Every token is compared, and each comparison takes constant time, so that the delay of the
+        answer tells a client nothing about the tokens.
         """
-        given = shown.encode(errors="replace")
+        given = secret.encode(errors="replace")
         matches = [token for token in self._signers if hmac.compare_digest(given, token.encode())]
         return matches[0] if matches else None
 
-    def grant(self, shown: str) -> Grant | None:
-        """What a token or a signed grant gives; nothing if it is neither, or has expired."""
-        if self.find(shown) is not None:
+    def grant(self, secret: str) -> Grant | None:
+        """Return the grant for a token or a signed text.
+
+        Returns `None` if `secret` is neither, or if the signed grant has expired.
+        """
+        if self.find(secret) is not None:
             return Grant()
-        grant = self._read(shown)
+        grant = self._read(secret)
         return grant if grant is not None and grant.expires > time.time() else None
 
     def _read(self, text: str) -> Grant | None:
@@ -92,7 +104,7 @@ class Keyring:
             except BadData:
                 continue
             except (BadQuery, KeyError, TypeError, ValueError):
-                return None  # signed by another release, in words that this one does not know
+                return None  # Another release signed it, with fields or parameters unknown here.
         return None
 
 

@@ -1,10 +1,11 @@
-"""What operators ask: `/healthz`, `/readyz`, `/metrics`.
+"""The endpoints for operators: `/healthz`, `/readyz` and `/metrics`.
 
-`/healthz` is the process: what a router checks, since the page must stay reachable when a source
-is down. `/readyz` is all sources and tasks: what alerts watch. That and `/metrics` name apps and
-count their lines: at the page's port they are for readers of everything. Or they have a port of
-their own, without a token, which only a private network reaches; a rule over client addresses
-would break the day a proxy on the same machine makes every stranger local.
+`/healthz` is about the process alone. A router checks it, since the page must stay reachable when
+a source is down. `/readyz` is about all sources and tasks, and alerts watch it. `/readyz` and
+`/metrics` name apps and count their lines, so at the page's port they need a token for all lines.
+They can also have a port of their own, without a token, for a private network. Trusting local
+client addresses instead would be unsafe, because behind a proxy on the same machine every client
+looks local.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ __all__ = ["add_healthz", "add_operations", "create_metrics_app", "statuses"]
 
 
 def create_metrics_app(settings: Settings, health: Health, metrics: Metrics) -> QuartTrio:
-    """What listens at `NATSTREAM_METRICS_BIND`."""
+    """Return the application for `NATSTREAM_METRICS_BIND`, which has only these endpoints."""
     app = QuartTrio(__name__, static_folder=None)
-    # It is reached by address, and by no browser's page.
+    # Scrapers reach it by address, under any host name, and pages in browsers have no use for it.
     guard(app, attrs.evolve(settings, hosts=(), cors_origins=()))
     answer_errors(app)
     add_healthz(app)
@@ -37,7 +38,7 @@ def create_metrics_app(settings: Settings, health: Health, metrics: Metrics) -> 
 
 
 def add_healthz(app: Quart) -> None:
-    """`/healthz`, which is for everybody."""
+    """Add `/healthz`, which needs no token."""
 
     @app.get("/healthz")
     async def healthz() -> Response:
@@ -45,7 +46,7 @@ def add_healthz(app: Quart) -> None:
 
 
 def add_operations(app: Quart, health: Health, metrics: Metrics) -> None:
-    """`/readyz` and `/metrics`, which are not."""
+    """Add `/readyz` and `/metrics`; on the page's application, a guard asks for a token first."""
 
     @app.get("/readyz")
     async def readyz() -> Response:
@@ -66,7 +67,7 @@ def add_operations(app: Quart, health: Health, metrics: Metrics) -> None:
 
 
 def statuses(of: Mapping[str, SourceStatus]) -> dict[str, dict[str, Any]]:
-    """What is known of sources or tasks, by name; `reason` only where there is one."""
+    """Return the state and counts of sources or tasks, by name; `reason` only if there is one."""
     return {
         name: {
             "state": status.state,

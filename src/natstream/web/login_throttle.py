@@ -1,17 +1,19 @@
-"""Slowing down whoever guesses tokens, without locking anybody else out. On trio.
+"""Slow down clients that guess tokens, without locking out other clients. On trio.
 
-A wrong token is answered late, and only so many a second are answered at all: the others wait for
-their turn, since any answer that comes sooner would tell that the token is wrong. A right one never
-waits, whatever others do: nothing is counted against everybody, since behind a proxy everybody
-may share one address. Where a trusted proxy names the client, an address that goes on guessing
-is refused for a while, unheard.
+A wrong token gets its answer late, and only a limited number of wrong tokens get an answer each
+second. The other wrong tokens wait for their turn, since an earlier answer would tell the client
+that the token is wrong. A right token never waits. There is no limit on all clients together,
+because behind a proxy all of them may have the same address. If a trusted proxy names the
+client's address, an address that keeps guessing is refused for a while without a look at its
+token.
 
-None of this protects a token that can be guessed: a patient attacker has many addresses, and an
-impatient one takes silence for an answer and connects again.
+This does not protect a token that is easy to guess. A patient attacker uses many addresses, and
+an impatient attacker does not wait for the answer, but opens another connection.
 """
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from ipaddress import ip_address, ip_network
 
@@ -21,30 +23,33 @@ from natstream.errors import TooManyAttempts
 
 __all__ = ["LoginThrottle", "address_key"]
 
-# Nobody who mistypes minds; a list of a million common passwords takes seven hours.
+# Seconds before a wrong token gets its answer, and how many get theirs at the same time. A person
+# who mistypes does not mind the delay, but a list of a million common passwords takes seven hours.
 DELAY = 0.5
 AT_ONCE = 20
 
-# For each address, once it is known.
+# How many wrong tokens one known address may send within so many seconds.
 MAX_FAILURES = 10
 WINDOW = 60.0
-# About 2 MB. Past it the address is forgotten that began first.
+# About 2 MB. If there are more, the address that has been in the table for longest is removed.
 MAX_ADDRESSES = 10_000
 
 
 class LoginThrottle:
-    """The wrong tokens of one process, and what is known of where they came from."""
+    """Delays the answers to wrong tokens, and counts them by the client's address."""
 
     def __init__(self) -> None:
         self._slots = trio.CapacityLimiter(AT_ONCE)
         self._addresses: OrderedDict[str, tuple[float, int]] = OrderedDict()
-        """Address → when its first failure was, and how many there have been since."""
+        """Address → (time of its first wrong token, number of wrong tokens since then)."""
 
     def check(self, address: str) -> None:
-        """Whether a token from this address is looked at; an empty one always is.
+        """Refuse an address that has sent too many wrong tokens.
+
+        Call this before looking at a token. An empty (unknown) address is never refused.
 
         Raises:
-            TooManyAttempts: it has shown too many wrong ones.
+            TooManyAttempts: the address has sent too many wrong tokens.
         """
         if not address or (key := address_key(address)) not in self._addresses:
             return
@@ -53,12 +58,16 @@ class LoginThrottle:
         if rest <= 0:
             del self._addresses[key]
         elif failures >= MAX_FAILURES:
-            raise TooManyAttempts("Too many wrong tokens have come from your address", rest)
+            raise TooManyAttempts(
+                "Your address has sent too many wrong tokens, so it is refused for now. "
+                f"Try again in {math.ceil(rest)} s.",
+                rest,
+            )
 
     async def fail(self, address: str) -> None:
-        """Wait before a wrong token is answered, until it is its turn.
+        """Count a wrong token, and wait until it may get its answer.
 
-        How many wait is bounded by the server's limit of connections.
+        The number of waiting tasks is bounded, because the server limits its connections.
         """
         if address:
             key = address_key(address)
@@ -71,7 +80,10 @@ class LoginThrottle:
 
 
 def address_key(address: str) -> str:
-    """What is counted as one: an address, of IPv6 the /64, which is one customer's."""
+    """Return the text under which an address is counted.
+
+    For IPv6 this is its /64 network, because one customer usually has a whole /64.
+    """
     try:
         parsed = ip_address(address.strip("[]"))
     except ValueError:

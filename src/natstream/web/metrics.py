@@ -1,14 +1,15 @@
-"""What Prometheus is told of this process: collected from everybody's own figures when it asks.
+"""The statistics of this process → metrics for Prometheus.
 
-Nothing here is on the way of a line. `docs/operations.md` has each metric and what to do when it
-moves; a test holds the two together.
+In: the statistics of the hub, the sources, the drain and the journal, read at each scrape. Out: the
+exposition. Nothing here is on a line's way to its readers, so a scrape delays none.
+`docs/operations.md` describes each metric and what to do when it changes; a test compares the two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
-from typing import Protocol, get_args
+from typing import TYPE_CHECKING, get_args
 
 import attrs
 import trio
@@ -25,64 +26,39 @@ from prometheus_client.registry import Collector
 from natstream.errors import JournalReason
 from natstream.hub.health import Health, SourceState
 from natstream.hub.hub import Hub
+from natstream.hub.sink import JournalStatistics
+
+if TYPE_CHECKING:
+    from natstream.drain.server import DrainStatistics
 
 __all__ = ["Counters", "LoopDelay", "Metrics"]
 
-# Often enough that a stall of a quarter of a second cannot hide, and nothing to the CPU.
+# Seconds between two measurements: short enough to notice every stall of a quarter of a second, and
+# so long that measuring costs almost no CPU.
 DELAY_INTERVAL = 0.25
-# From what a reader does not notice to what makes a proxy give up.
+# Seconds, from delays that no reader notices to delays after which a proxy gives up.
 DELAY_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-
-
-class DrainFigures(Protocol):
-    """What is asked of the drain (`natstream.drain.server.DrainStatistics`)."""
-
-    @property
-    def connections(self) -> int: ...
-    @property
-    def requests(self) -> int: ...
-    @property
-    def answers(self) -> Mapping[int, int]: ...
-    @property
-    def dropped(self) -> Mapping[str, int]: ...
-
-
-class JournalFigures(Protocol):
-    """What is asked of the journal (`natstream.journal.journal.JournalStatistics`)."""
-
-    @property
-    def waiting(self) -> int: ...
-    @property
-    def waiting_bytes(self) -> int: ...
-    @property
-    def stored(self) -> int: ...
-    @property
-    def duplicates(self) -> int: ...
-    @property
-    def away(self) -> bool: ...
-    @property
-    def reason(self) -> str: ...
 
 
 @attrs.define
 class Counters:
-    """What the web application counts itself, since its start."""
+    """Counts of the web application, since its start."""
 
     sent_lines: int = 0
-    """To all readers."""
+    """Lines that were sent, added up over all readers."""
     sent_bytes: int = 0
     wrong_tokens: int = 0
 
 
 class LoopDelay:
-    """How much later than asked for a task gets its turn: what every reader waits besides."""
+    """Measures how much later than due a task gets its turn, which delays every reader too."""
 
     def __init__(self) -> None:
         self._counts = [0] * (len(DELAY_BUCKETS) + 1)
         self._sum = 0.0
 
     async def run(self) -> None:
-        """Measure, for ever."""
+        """Measure until cancelled."""
         while True:
             due = trio.current_time() + DELAY_INTERVAL
             await trio.sleep_until(due)
@@ -94,7 +70,7 @@ class LoopDelay:
         self._sum += delay
 
     def histogram(self) -> tuple[list[tuple[str, float]], float]:
-        """Prometheus' cumulative buckets, and the sum in seconds."""
+        """Return Prometheus' cumulative buckets, and the sum in seconds."""
         total = 0
         buckets = []
         for limit, count in zip((*map(str, DELAY_BUCKETS), "+Inf"), self._counts, strict=True):
@@ -109,27 +85,27 @@ class Metrics(Collector):
     def __init__(self, hub: Hub, health: Health) -> None:
         self.counters = Counters()
         self.loop_delay = LoopDelay()
-        self.drain: Callable[[], DrainFigures] | None = None
-        """Asked at each scrape, where there is a drain."""
-        self.journal: Callable[[], JournalFigures] | None = None
-        """The same, where there is a journal."""
+        self.drain: Callable[[], DrainStatistics] | None = None
+        """Returns the drain's statistics, if there is a drain; called at each scrape."""
+        self.journal: Callable[[], JournalStatistics] | None = None
+        """Returns the journal's statistics, if there is a journal; called at each scrape."""
         self._hub = hub
         self._health = health
-        # Not the library's global registry: two services in one process are two.
+        # The library's global registry would mix the metrics of two services in one process.
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
-        """All of it in the form that an `Accept` header asks for, and its content type."""
+        """Return all metrics in the form that an `Accept` header asks for, and its content type."""
         encode, content_type = choose_encoder(accept)
         return encode(self._registry), content_type
 
     def collect(self) -> Iterator[Metric]:
-        """What `CollectorRegistry` asks for."""
+        """Yield all metrics; `CollectorRegistry` calls it for each scrape."""
         yield _gauge(
             "natstream_build_info",
-            "The release that runs; always 1",
+            "The release of natstream, as a label; always 1",
             [((version("natstream"),), 1)],
             "version",
         )
@@ -141,7 +117,7 @@ class Metrics(Collector):
             yield from _journal(self.journal())
         yield _gauge(
             "natstream_tasks",
-            "Tasks that live: a few for each connection, which end with it",
+            "Living tasks: a few for each connection, which end with it",
             [((), trio.lowlevel.current_statistics().tasks_living)],
         )
         yield HistogramMetricFamily(
@@ -161,7 +137,7 @@ class Metrics(Collector):
         )
         yield _gauge(
             "natstream_source_state",
-            "1 for the state in which a source is, 0 for the others",
+            "1 for the present state of a source, 0 for the other states",
             [
                 ((*name, state.value), int(state is status.state))
                 for name, status in sources
@@ -179,15 +155,19 @@ class Metrics(Collector):
             ),
             (
                 "parse_failures",
-                "Payloads that were not what they should be: delivered as text, or dropped",
+                "Payloads that could not be parsed: delivered as text, or dropped",
                 [(name, s.parse_failures) for name, s in sources],
             ),
-            ("connects", "Times that it came up", [(name, s.connects) for name, s in sources]),
+            (
+                "connects",
+                "Times that the source came up",
+                [(name, s.connects) for name, s in sources],
+            ),
         ):
             yield _counter(f"natstream_source_{metric}", help, figures, "source")
         yield _counter(
             "natstream_task_restarts",
-            "Times that a supervised task was started anew, sources included",
+            "Times that a supervised task was restarted, sources included",
             [(name, status.restarts) for name, status in tasks],
             "task",
         )
@@ -197,17 +177,17 @@ class Metrics(Collector):
         statistics = hub.statistics()
         for name, help, gauge in (
             ("readers", "Readers that are connected", statistics.readers),
-            ("readers_limit", "Readers that may be", hub.max_readers),
+            ("readers_limit", "Readers that may be connected at once", hub.max_readers),
             (
                 "slowest_reader_lag_lines",
-                "Lines that the reader furthest behind has yet to be handed, replays included",
+                "Lines that the reader furthest behind has not yet received, replays included",
                 statistics.slowest,
             ),
-            ("backlog_lines", "Lines that are remembered", statistics.backlog_lines),
-            ("backlog_bytes", "Memory that they take", statistics.backlog_bytes),
+            ("backlog_lines", "Lines in the backlog", statistics.backlog_lines),
+            ("backlog_bytes", "Memory that these lines use", statistics.backlog_bytes),
             (
                 "round_seconds",
-                "What handing a batch to all readers takes",
+                "Time that sending a batch to all readers takes",
                 statistics.round_seconds,
             ),
         ):
@@ -215,53 +195,53 @@ class Metrics(Collector):
         oldest = statistics.oldest_ms
         yield _gauge(
             "natstream_backlog_oldest_timestamp_seconds",
-            "When the oldest remembered line arrived; absent while there is none",
+            "When the oldest line in the backlog arrived; absent while there is none",
             [] if oldest is None else [((), oldest / 1000)],
         )
         for name, help, count in (
             ("published_lines", "Lines that reached the hub", statistics.published),
-            ("sent_lines", "Lines sent, to all readers", counters.sent_lines),
+            ("sent_lines", "Lines sent, added up over all readers", counters.sent_lines),
             ("sent_bytes", "Bytes of lines and notices sent", counters.sent_bytes),
-            ("reader_gaps", "Gaps that readers were told of", statistics.gaps),
-            ("reader_missed_lines", "Lines missing in these gaps, as told", statistics.missed),
-            ("wrong_tokens", "Tokens shown that are not valid", counters.wrong_tokens),
+            ("reader_gaps", "Gaps announced to readers", statistics.gaps),
+            ("reader_missed_lines", "Missing lines that these gaps announced", statistics.missed),
+            ("wrong_tokens", "Invalid tokens that clients showed", counters.wrong_tokens),
         ):
             yield _counter(f"natstream_{name}", help, [((), count)])
 
 
-def _drain(figures: DrainFigures) -> Iterator[Metric]:
-    yield _gauge("natstream_drain_connections", "Senders connected", [((), figures.connections)])
-    yield _gauge("natstream_drain_requests", "Bodies being read", [((), figures.requests)])
+def _drain(drain: DrainStatistics) -> Iterator[Metric]:
+    yield _gauge("natstream_drain_connections", "Senders connected", [((), drain.connections)])
+    yield _gauge("natstream_drain_requests", "Bodies being read", [((), drain.requests)])
     yield _counter(
         "natstream_drain_answers",
         "Answers, by status",
-        [((str(status),), count) for status, count in sorted(figures.answers.items())],
+        [((str(status),), count) for status, count in sorted(drain.answers.items())],
         "status",
     )
     yield _counter(
         "natstream_drain_dropped_lines",
         "Lines left out of accepted bodies, by reason",
-        [((reason,), count) for reason, count in sorted(figures.dropped.items())],
+        [((reason,), count) for reason, count in sorted(drain.dropped.items())],
         "reason",
     )
 
 
-def _journal(figures: JournalFigures) -> Iterator[Metric]:
+def _journal(journal: JournalStatistics) -> Iterator[Metric]:
     yield _gauge(
         "natstream_journal_trouble",
-        "1 for what is wrong with the journal, 0 for all else that could be",
-        [((reason,), int(reason == figures.reason)) for reason in get_args(JournalReason)],
+        "1 for the present trouble of the journal, 0 for the other kinds",
+        [((reason,), int(reason == journal.reason)) for reason in get_args(JournalReason)],
         "reason",
     )
     for name, help, gauge in (
-        ("standing_in", "1 while readers get this process's own lines alone", figures.away),
-        ("waiting_lines", "Lines not yet known to be stored", figures.waiting),
-        ("waiting_bytes", "Memory that they take", figures.waiting_bytes),
+        ("standing_in", "1 while readers get only this process's own lines", journal.away),
+        ("waiting_lines", "Lines that the journal has not yet acknowledged", journal.waiting),
+        ("waiting_bytes", "Memory that these lines use", journal.waiting_bytes),
     ):
         yield _gauge(f"natstream_journal_{name}", help, [((), int(gauge))])
     for name, help, count in (
-        ("stored_lines", "Lines that the journal has acknowledged", figures.stored),
-        ("duplicate_lines", "Of them, those that it had already", figures.duplicates),
+        ("stored_lines", "Lines that the journal has acknowledged", journal.stored),
+        ("duplicate_lines", "Acknowledged lines that the journal had already", journal.duplicates),
     ):
         yield _counter(f"natstream_journal_{name}", help, [((), count)])
 

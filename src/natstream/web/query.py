@@ -1,4 +1,4 @@
-"""What a reader asks of `/api/logs`: query string and headers → `StreamRequest`. Pure."""
+"""The query string and the headers of `/api/logs`, parsed into a `StreamRequest`. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import attrs
 from werkzeug.datastructures import MIMEAccept
 
 from natstream.entries.filters import FILTER_PARAMETERS, Filter
-from natstream.entries.fly import parse_time
+from natstream.entries.times import parse_time
 from natstream.errors import BadQuery
 from natstream.formats.events import FORMATS, Format
 
@@ -22,13 +22,13 @@ _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"(?:\d{1,9}(?:ms|s|m|h|d))+", re.ASCII)
 _DURATION_PART = re.compile(r"(\d+)(ms|s|m|h|d)", re.ASCII)
 
-# An id is longer than this only if somebody plays with it.
+# Our own event ids are shorter than this, so the end of a longer one cannot matter.
 _MAX_ID_LENGTH = 200
 
 
 @attrs.frozen
 class StreamRequest:
-    """One reader's wishes; the fields are the arguments of `Hub.subscribe`, and the form."""
+    """The request of one reader: the arguments for `Hub.subscribe`, and the format."""
 
     filter: Filter
     tail: int | None
@@ -40,15 +40,15 @@ class StreamRequest:
 
     @property
     def is_live_only(self) -> bool:
-        """Whether it asks for nothing that has been."""
+        """Whether the reader asks only for new lines, and for none from the past."""
         return self.follow and (self.last_event_id, self.tail, self.since) == (None, None, None)
 
 
 def parse_filter(query: Iterable[tuple[str, str]]) -> Filter:
-    """The filter that a query describes which may hold nothing else.
+    """Return the filter that a query describes. The query must contain only filter parameters.
 
     Raises:
-        BadQuery: an unknown parameter, or a value that one cannot take.
+        BadQuery: a parameter is unknown, or its value is not valid.
     """
     pairs = list(query)
     _check_names(pairs, FILTER_PARAMETERS)
@@ -61,29 +61,29 @@ def parse_stream_request(
     last_event_id: str | None = None,
     accept: MIMEAccept | None = None,
 ) -> StreamRequest:
-    """Read the query and the two headers that matter.
+    """Return the request that a query and the headers Last-Event-ID and Accept describe.
 
     Raises:
-        BadQuery: an unknown parameter, or a value that one cannot take.
+        BadQuery: a parameter is unknown or repeated, or its value is not valid.
     """
     pairs = list(query)
     _check_names(pairs, FILTER_PARAMETERS | STREAM_PARAMETERS)
     single = _singles(pairs)
     tail = _tail(single["tail"]) if "tail" in single else None
     since = _since(single["since"]) if "since" in single else None
-    resume = last_event_id or single.get("last_event_id") or None
+    resume_id = last_event_id or single.get("last_event_id") or None
     return StreamRequest(
-        Filter.from_query(pairs),
-        tail,
-        since,
-        _flag("follow", single.get("follow", "true")),
-        resume[:_MAX_ID_LENGTH] if resume else None,
-        _format(single.get("format"), accept),
+        filter=Filter.from_query(pairs),
+        tail=tail,
+        since=since,
+        follow=_flag("follow", single.get("follow", "true")),
+        last_event_id=resume_id[:_MAX_ID_LENGTH] if resume_id else None,
+        format=_format(single.get("format"), accept),
     )
 
 
 def parse_duration(text: str) -> int | None:
-    """Milliseconds of `10m`, `2h30m`, `500ms`; `None` if it is no duration."""
+    """Return the milliseconds in `10m`, `2h30m` or `500ms`, or `None` if it is not a duration."""
     if not _DURATION.fullmatch(text):
         return None
     return sum(int(n) * _UNITS[unit] for n, unit in _DURATION_PART.findall(text))
@@ -93,7 +93,8 @@ def _check_names(pairs: Iterable[tuple[str, str]], known: frozenset[str]) -> Non
     for name, _ in pairs:
         if name not in known:
             raise BadQuery(
-                f"{name[:100]!r} is not a parameter; there are {', '.join(sorted(known))}",
+                f"{name[:100]!r} is not a parameter, so the request was refused. "
+                f"The parameters are {', '.join(sorted(known))}",
                 name[:100],
             )
 
@@ -103,14 +104,14 @@ def _singles(pairs: Iterable[tuple[str, str]]) -> Mapping[str, str]:
     for name, value in pairs:
         if name in STREAM_PARAMETERS:
             if name in single:
-                raise BadQuery(f"{name} is given twice", name)
+                raise BadQuery(f"{name} is given twice; give it once", name)
             single[name] = value
     return single
 
 
 def _tail(text: str) -> int:
     if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
-        raise BadQuery("tail takes a whole number of lines", "tail")
+        raise BadQuery("tail must be a whole number of lines, for example 100", "tail")
     return int(text)
 
 
@@ -118,10 +119,13 @@ def _since(text: str) -> int:
     now_ms = time.time_ns() // 1_000_000
     if (duration := parse_duration(text)) is not None:
         return now_ms - duration
-    # The plus of a zone that was not escaped reaches us as a space.
+    # An unescaped plus before a time zone arrives as a space.
     unix_ns = parse_time(re.sub(r"([T ]\d\d\S{0,20}) (\d\d(?::?\d\d)?)$", r"\1+\2", text))
     if unix_ns is None:
-        raise BadQuery("since takes 10m, 2h, an ISO 8601 time or epoch seconds", "since")
+        raise BadQuery(
+            "since must be a duration such as 10m or 2h, an ISO 8601 time, or epoch seconds",
+            "since",
+        )
     return unix_ns // 1_000_000
 
 
@@ -130,21 +134,21 @@ def _flag(name: str, text: str) -> bool:
         return True
     if text.lower() in ("false", "0", "no"):
         return False
-    raise BadQuery(f"{name} takes true or false", name)
+    raise BadQuery(f"{name} must be true or false", name)
 
 
 def _format(name: str | None, accept: MIMEAccept | None) -> Format:
     if name is not None:
         if name not in FORMATS:
-            raise BadQuery(f"format takes one of {', '.join(FORMATS)}", "format")
+            raise BadQuery(f"format must be one of {', '.join(FORMATS)}", "format")
         return FORMATS[name]
     formats = list(FORMATS.values())
     if accept is None:
         return formats[0]
 
     def quality(format: Format) -> float:
-        # A type is accepted with its charset or without.
+        # A client may accept the type with its charset or without it.
         names = (format.content_type, format.content_type.partition(";")[0])
         return max(accept.quality(name) for name in names)
 
-    return max(formats, key=quality)  # the first of equals, which is SSE
+    return max(formats, key=quality)  # On a tie the first format wins, which is SSE.

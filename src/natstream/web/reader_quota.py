@@ -1,8 +1,8 @@
-"""Who holds how many of the readers' places, so that nobody takes them all.
+"""A quota for each link and each address, so that one of them cannot use up all readers.
 
-A scoped link goes to somebody who may not even see the whole log; and where a trusted proxy names
-the client, an address is somebody. Each of them may hold half of the places. A token's holders are
-the operator's own.
+The quota of a link is half of all readers, because the operator may give a scoped link to
+strangers. If a trusted proxy names the clients' addresses, each address has the same quota. A
+token has no quota of its own, because the operator trusts its holders.
 """
 
 from __future__ import annotations
@@ -19,45 +19,51 @@ __all__ = ["ReaderQuota"]
 
 
 class ReaderQuota:
-    """The places of one process, by who holds them."""
+    """The readers of one process, counted by link and by address.
 
-    def __init__(self, places: int) -> None:
-        self._share = (places + 1) // 2
-        self._taken: Counter[Grant | str] = Counter()
+    Args:
+        max_readers: number of readers that the process serves at once.
+    """
+
+    def __init__(self, max_readers: int) -> None:
+        self._quota = (max_readers + 1) // 2
+        self._readers: Counter[Grant | str] = Counter()
 
     def check(self, grant: Grant, address: str) -> None:
-        """Whether one more reader may come with this grant, and from this address if it is known.
+        """Check that one more reader may start with this grant, and from this address if known.
 
         Raises:
-            TooManyReaders: there are as many already as may be.
+            TooManyReaders: the quota of the link or of the address is used up.
         """
         for holder in _holders(grant, address):
-            if self._taken[holder] >= self._share:
-                who = "address" if isinstance(holder, str) else "link"
+            if self._readers[holder] >= self._quota:
+                name = "address" if isinstance(holder, str) else "link"
                 raise TooManyReaders(
-                    f"One {who} may have {self._share:,} readers at once, and yours has them all"
+                    f"Your {name} already has {self._quota:,} readers at once, which is the limit. "
+                    "Close one of them, or try again later."
                 )
 
     @contextmanager
-    def take(self, grant: Grant, address: str) -> Iterator[None]:
-        """Hold a place for the time of a block.
+    def reserve(self, grant: Grant, address: str) -> Iterator[None]:
+        """Count one more reader until the end of the block.
 
         Raises:
-            TooManyReaders: there are as many already as may be.
+            TooManyReaders: the quota of the link or of the address is used up.
         """
         self.check(grant, address)
         holders = _holders(grant, address)
-        self._taken.update(holders)
+        self._readers.update(holders)
         try:
             yield
         finally:
-            self._taken.subtract(holders)
+            self._readers.subtract(holders)
             for holder in holders:
-                if not self._taken[holder]:
-                    del self._taken[holder]
+                if not self._readers[holder]:
+                    del self._readers[holder]
 
 
 def _holders(grant: Grant, address: str) -> list[Grant | str]:
+    """Return the link and the address that one more reader counts against, if it has them."""
     holders: list[Grant | str] = []
     if grant.scope is not None:
         holders.append(grant)

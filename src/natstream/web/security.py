@@ -1,9 +1,9 @@
-"""What browsers are told about every answer, and which requests of other sites are heard.
+"""Security headers, host names, and requests from other sites.
 
-Security headers on everything, errors and files included. The `Host` header where names are
-configured: else a site that lets its own name resolve to this address (DNS rebinding) reads as
-if it were this one. Other origins may read the API if they are configured (CORS), and may never
-log in or out.
+Every answer carries the security headers, also errors and files. If host names are configured,
+the `Host` header must be one of them. Otherwise another site could let its own name resolve to
+our address (DNS rebinding), and the browser would treat it as this service. Pages of other
+origins may read the API if the settings name them (CORS), but they can never log in or out.
 """
 
 from __future__ import annotations
@@ -16,37 +16,47 @@ from natstream.web.errors import nothing, refusal
 
 __all__ = ["READABLE", "guard", "is_cross_site"]
 
-# What pages of other origins may read, and holders of scoped links: log lines, and what is
-# counted or told about them.
+# The endpoints that pages of other origins and holders of scoped links may read: the log lines,
+# their counts, and the state of the service.
 READABLE = frozenset({"logs", "counts", "status"})
 
 PREFLIGHT_HEADERS = {
     "Access-Control-Allow-Methods": "GET, HEAD",
     "Access-Control-Allow-Headers": "Authorization, Last-Event-ID",
-    # Seconds. Taking an origin out of the settings should show soon.
+    # Seconds. It is short, so that removing an origin from the settings takes effect soon.
     "Access-Control-Max-Age": "600",
 }
 
 
 def guard(app: Quart, settings: Settings) -> None:
-    """Watch over all requests of `app`. First of all: what it refuses, nobody else sees."""
+    """Check the host name and the origin of all requests of `app`, and add the headers.
+
+    Call this before any other handler is added, so that these checks run first.
+    """
 
     @app.before_request
     async def check_host() -> Response | None:
-        # Health checks come by address, and learn nothing.
+        # Health checks use an IP address instead of a name, and their answer holds no data.
         if not settings.hosts or request.endpoint == "healthz":
             return None
         if _hostname(request.host) in settings.hosts:
             return None
-        return refusal(421, "This name is not served here; NATSTREAM_HOSTS has those that are.")
+        return refusal(
+            421,
+            "This service does not answer under this host name. "
+            "Use one of its names, or ask the operator to add this name to NATSTREAM_HOSTS.",
+        )
 
     @app.before_request
     async def answer_preflight() -> Response | None:
-        # Browsers ask without credentials, so before these are looked at.
-        asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-        if not (asks and settings.cors_origins and request.path.startswith("/api/")):
+        # A browser sends a preflight request without credentials, so it must get its answer before
+        # credentials are checked.
+        preflight = (
+            request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        )
+        if not (preflight and settings.cors_origins and request.path.startswith("/api/")):
             return None
-        response = _share(nothing(), settings)
+        response = _allow_origin(nothing(), settings)
         response.headers.update(PREFLIGHT_HEADERS)
         return response
 
@@ -54,27 +64,27 @@ def guard(app: Quart, settings: Settings) -> None:
     async def add_headers(response: Response) -> Response:
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
-        # A cache that is shared must not keep what one reader may see.
+        # A shared cache must not store the answers, because each reader may see different lines.
         response.headers.setdefault("Cache-Control", "no-store")
         if settings.cors_origins and request.endpoint in READABLE:
-            _share(response, settings)
+            _allow_origin(response, settings)
         return response
 
 
 def is_cross_site(settings: Settings) -> bool:
-    """Whether a page of another site sends this request, as far as the browser tells."""
+    """Whether a page of another site sends this request, according to the browser's headers."""
     if site := request.headers.get("Sec-Fetch-Site"):
         return site not in ("same-origin", "none")
     origin = request.headers.get("Origin")
     if origin is None:
-        return False  # no browser
+        return False  # The client is not a browser.
     host = origin.lower().partition("://")[2]
-    # A proxy may have changed the Host, but not what is configured.
+    # A proxy may have changed the Host header, so a configured name counts as ours as well.
     return host != request.host.lower() and _hostname(host) not in settings.hosts
 
 
-def _share(response: Response, settings: Settings) -> Response:
-    """Let pages of the configured origins read the answer."""
+def _allow_origin(response: Response, settings: Settings) -> Response:
+    """Add the headers that let pages of the configured origins read the answer."""
     response.vary.add("Origin")
     response.headers["Access-Control-Expose-Headers"] = "Retry-After"
     origin = request.headers.get("Origin", "").lower()
@@ -87,6 +97,6 @@ def _share(response: Response, settings: Settings) -> Response:
 
 
 def _hostname(host: str) -> str:
-    """A `Host` header's value without its port."""
+    """Return the value of a `Host` header without its port."""
     name, _, port = host.lower().rpartition(":")
     return name if name and port.isdecimal() else host.lower()

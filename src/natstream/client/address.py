@@ -1,0 +1,54 @@
+"""The address of a service, as short as a person types it → the URL of its stream."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import httpx
+
+from natstream.errors import ConfigurationError
+
+__all__ = ["DEFAULT_URL", "is_private", "parse_url"]
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+DEFAULT_PORT = 8080
+PATH = "/api/logs"
+
+
+def parse_url(text: str) -> httpx.URL:
+    """Return the URL of the stream of the service at `text`.
+
+    `text` may lack a scheme. Then a public name gets https, and a private one (see `is_private`)
+    gets http. A private name without a scheme and a port gets the service's default port.
+    Flycast is an exception, because it listens on port 80.
+
+    Raises:
+        ConfigurationError: `text` is not an address.
+    """
+    text = text.strip()
+    try:
+        url = httpx.URL(text if "://" in text else f"http://{text}")
+        if "://" not in text and url.port is None:
+            if not is_private(url.host):
+                url = url.copy_with(scheme="https")
+            elif not url.host.endswith(".flycast"):
+                url = url.copy_with(port=DEFAULT_PORT)
+    except httpx.InvalidURL as error:
+        raise ConfigurationError(f"{text!r} is not an address: {error}") from error
+    if url.scheme not in ("http", "https") or not url.host or (url.port or 0) > 65535:
+        raise ConfigurationError(
+            f"{text!r} is not an address. Write it as http://host:port or https://host."
+        )
+    path = url.path.rstrip("/")
+    return url.copy_with(path=path if path.endswith(PATH) else path + PATH, fragment=None)
+
+
+def is_private(host: str) -> bool:
+    """Whether `host` is this machine, or an address or a name in a private network.
+
+    Fly's private network counts as private, because WireGuard encrypts its traffic.
+    """
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host.endswith((".internal", ".flycast", ".local", ".localhost"))

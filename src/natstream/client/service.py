@@ -1,0 +1,154 @@
+"""One service over HTTP: requests for its stream, and what its answers mean.
+
+In: the address of the stream and a token. Out: batches of entries and notices. `Service`
+remembers how far it has read, so that the next request resumes there. Sockets, TLS, proxies and
+redirects are httpx's part.
+
+Errors: those of `open_log_stream`, which passes them on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import attrs
+import httpx
+import trio
+
+from natstream.entries.entry import decode_json
+from natstream.errors import (
+    BadQuery,
+    NatstreamError,
+    SourceDenied,
+    SourceUnavailable,
+    network_reason,
+)
+from natstream.formats.ndjson import CONTENT_TYPE, Batch, Reading
+
+__all__ = ["Service"]
+
+LONGEST_RETRY_AFTER = 300.0
+# A refusal of the service is one sentence in JSON. A longer body comes from another program.
+LONGEST_REFUSAL = 64 * 2**10
+# Closing a socket is quick. The deadline is for a TLS peer that does not answer.
+CLOSE_DEADLINE = 1.0
+
+
+@attrs.define
+class Service:
+    """The stream of a service, and how far it has been read."""
+
+    client: httpx.AsyncClient
+    endpoint: httpx.URL
+    token: str = attrs.field(repr=False)
+    reading: Reading = attrs.field(factory=Reading)
+
+    @property
+    def name(self) -> str:
+        return f"{self.endpoint.scheme}://{self.endpoint.netloc.decode()}"
+
+    @property
+    def follow(self) -> bool:
+        return str(self.endpoint.params.get("follow")).lower() not in ("false", "0", "no")
+
+    async def connect(self) -> httpx.Response:
+        """Return a response whose body is the stream, from where `reading` has got to.
+
+        Raises:
+            SourceUnavailable, SourceDenied, BadQuery: the answer is not a stream.
+        """
+        headers = {"Accept": CONTENT_TYPE, "Accept-Encoding": "identity"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        endpoint = self.endpoint
+        reading = self.reading
+        if reading.resume_id:
+            headers["Last-Event-ID"] = reading.resume_id
+        elif reading.idle and self.follow:
+            # There is no id to resume from, because no entry has come yet. All of the past has
+            # been sent, so the missing entries are those since the first connection.
+            endpoint = endpoint.copy_remove_param("tail").copy_set_param("since", reading.opened)
+        request = self.client.build_request("GET", endpoint, headers=headers)
+        try:
+            response = await self.client.send(request, stream=True)
+        except httpx.RequestError as error:
+            raise SourceUnavailable(f"{self.name} cannot be reached: {_reason(error)}") from error
+        content_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
+        if response.status_code == httpx.codes.OK and content_type == CONTENT_TYPE:
+            return response
+        raise await self._refusal(response)
+
+    async def deliver(self, response: httpx.Response, send: trio.MemorySendChannel[Batch]) -> None:
+        """Send the batches of a response to `send`, until the service ends it.
+
+        Raises:
+            SourceUnavailable: the connection was lost.
+        """
+        self.reading.begin()
+        try:
+            async with _chunks(response) as chunks:
+                async for chunk in chunks:
+                    if batch := self.reading.feed(chunk):
+                        await send.send(batch)
+        except httpx.RequestError as error:
+            raise SourceUnavailable(f"{self.name} was lost: {_reason(error)}") from error
+
+    async def _refusal(self, response: httpx.Response) -> NatstreamError:
+        """Return the error that stands for a response which is not a stream."""
+        body = await _json_body(response)
+        detail = str(body.get("error") or httpx.codes.get_reason_phrase(response.status_code))
+        match response.status_code:
+            case httpx.codes.UNAUTHORIZED | httpx.codes.FORBIDDEN:
+                verb = "refuses the token" if self.token else "needs a token"
+                return SourceDenied(f"{self.name} {verb}")
+            case httpx.codes.BAD_REQUEST:
+                return BadQuery(detail, str(body.get("parameter") or ""))
+            case httpx.codes.OK:
+                kind = response.headers.get("Content-Type") or "without a content type"
+                return SourceUnavailable(f"{self.name} answers, but is not a natstream: {kind}")
+        error = SourceUnavailable(f"{self.name} answers {response.status_code}: {detail}")
+        after = response.headers.get("Retry-After", "")
+        if after.isascii() and after.isdigit():
+            error.retry_after = min(float(after), LONGEST_RETRY_AFTER)
+        return error
+
+
+@asynccontextmanager
+async def _chunks(response: httpx.Response) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Give the body of a response in chunks as they arrive, and close it after the block.
+
+    httpx (0.28) iterates through nested generators. When the outer generator is abandoned, the
+    inner ones stay unfinished, and trio warns about them. Reading on after the close ends them
+    all.
+    """
+    chunks = response.aiter_bytes()
+    try:
+        yield chunks
+    finally:
+        with trio.move_on_after(CLOSE_DEADLINE, shield=True):
+            await response.aclose()
+            with suppress(httpx.RequestError, httpx.StreamError):
+                async for _ in chunks:
+                    pass
+
+
+async def _json_body(response: httpx.Response) -> dict[str, Any]:
+    """Return the JSON object in a refusal's body, or an empty one if there is none."""
+    body = b""
+    with suppress(httpx.RequestError), trio.move_on_after(CLOSE_DEADLINE):
+        async with _chunks(response) as chunks:
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > LONGEST_REFUSAL:
+                    return {}
+    with suppress(ValueError):
+        value = decode_json(body)
+        if isinstance(value, dict):
+            return value
+    return {}
+
+
+def _reason(error: httpx.RequestError) -> str:
+    return "no answer" if isinstance(error, httpx.TimeoutException) else network_reason(error)

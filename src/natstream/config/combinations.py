@@ -1,0 +1,75 @@
+"""Settings that are right each by itself, and wrong together. Pure.
+
+In: the settings. Out: nothing, or a `ConfigurationError` with one sentence that names the variables
+and says what to change.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from natstream.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from natstream.config.settings import Settings
+
+__all__ = ["check_combinations"]
+
+
+def check_combinations(settings: Settings) -> None:
+    """Raise `ConfigurationError` for the first combination that cannot work."""
+    _check_sources(settings)
+    _check_binds(settings)
+    _check_nats(settings)
+    _check_journal(settings)
+
+
+def _check_sources(settings: Settings) -> None:
+    reads = "nats" in settings.sources or settings.drain_bind or settings.journal_servers
+    if not reads:
+        raise ConfigurationError(
+            "natstream would read nothing, because NATSTREAM_SOURCES is drain and "
+            "NATSTREAM_DRAIN_BIND is off: set NATSTREAM_DRAIN_BIND to an address."
+        )
+
+
+def _check_binds(settings: Settings) -> None:
+    binds = [("NATSTREAM_DRAIN_BIND", settings.drain_bind)] if "drain" in settings.sources else []
+    binds.append(("NATSTREAM_METRICS_BIND", settings.metrics_bind))
+    for variable, bind in binds:
+        if bind == settings.bind and bind.port:
+            raise ConfigurationError(
+                f"NATSTREAM_BIND and {variable} are both {bind}: each needs a port of its own."
+            )
+
+
+def _check_nats(settings: Settings) -> None:
+    if "nats" not in settings.sources:
+        return
+    missing = [
+        variable
+        for variable, value in (("FLY_ORG", settings.org), ("ACCESS_TOKEN", settings.access_token))
+        if not value
+    ]
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        raise ConfigurationError(
+            f"{' and '.join(missing)} {verb} not set, and the NATS source needs both: "
+            "set them, or NATSTREAM_SOURCES=drain to read drains only, "
+            "or try `natstream demo`, which needs neither."
+        )
+
+
+def _check_journal(settings: Settings) -> None:
+    if not settings.journal_servers:  # without a journal, its credentials are not used
+        return
+    if settings.journal_token and (settings.journal_user or settings.journal_password):
+        raise ConfigurationError(
+            "NATSTREAM_JOURNAL_TOKEN is set, and so is a user or a password: unset the token, "
+            "or NATSTREAM_JOURNAL_USER and NATSTREAM_JOURNAL_PASSWORD."
+        )
+    if bool(settings.journal_user) is not bool(settings.journal_password):
+        given, missing = "NATSTREAM_JOURNAL_USER", "NATSTREAM_JOURNAL_PASSWORD"
+        if settings.journal_password:
+            given, missing = missing, given
+        raise ConfigurationError(f"{given} is set and {missing} is not: set both, or neither.")

@@ -1,0 +1,162 @@
+"""Settings → the parts of the service, made and connected but not yet running.
+
+`make_core` makes the hub, the sources, the journal, the web application and the figures about all
+of them. It opens no socket and starts no task: `natstream.supervisor` runs the parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import attrs
+from quart_trio import QuartTrio
+
+from natstream.config.listening import naming_setting
+from natstream.config.process import share_files
+from natstream.config.settings import Bind, Settings
+from natstream.drain.collector import LogCollector
+from natstream.hub.health import Health, SourceState, SourceStatus
+from natstream.hub.hub import Hub
+from natstream.hub.sink import Sink
+from natstream.web.app import create_app
+from natstream.web.facets import Facets
+from natstream.web.metrics import Metrics
+
+if TYPE_CHECKING:
+    from natstream.journal.journal import Journal
+
+__all__ = ["Core", "Source", "make_core"]
+
+# The sources' share of the grace period. In it they deliver lines that have arrived, and bodies
+# that have begun; the journal, the readers and the process itself need the rest.
+FOR_SOURCES = 0.4
+
+
+class Source(NamedTuple):
+    """A source that the supervisor runs, and the status that it keeps up to date."""
+
+    run: Callable[[], Awaitable[None]]
+    status: SourceStatus
+
+
+@attrs.frozen
+class Core:
+    """All parts of the service except its servers."""
+
+    settings: Settings
+    hub: Hub
+    health: Health
+    app: QuartTrio
+    """The page and the API."""
+    metrics: Metrics
+    sources: Sequence[Source]
+    journal: Journal | None = None
+
+
+def make_core(settings: Settings) -> Core:
+    """Make the parts that the settings ask for. `/readyz` names every source from here on."""
+    facets = Facets()
+    hub = Hub(
+        backlog_lines=settings.backlog_lines,
+        backlog_bytes=settings.backlog_bytes,
+        max_readers=settings.max_readers,
+        max_lag=settings.max_lag,
+        keepalive=settings.keepalive,
+        observe=facets.count,
+    )
+    health = Health(hub.announce)
+    health.add_task("hub")
+    metrics = Metrics(hub, health)
+    journal = None
+    if settings.journal_servers:
+        journal = _make_journal(settings, hub, health)
+        metrics.journal = journal.statistics
+    sources = []
+    if "nats" in settings.sources:
+        sources.append(_make_nats(settings, journal or hub, health))
+    if "drain" in settings.sources and settings.drain_bind is not None:
+        sources.append(_make_drain(settings, settings.drain_bind, hub, journal, health, metrics))
+    app = create_app(settings, hub, health, facets, metrics)
+    return Core(settings, hub, health, app, metrics, sources, journal)
+
+
+# Journal and sources are imported where they are made, because a service that only has a drain
+# should start without nats-py and its event loop.
+
+
+def _make_journal(settings: Settings, hub: Hub, health: Health) -> Journal:
+    from natstream.journal.journal import Journal
+    from natstream.journal.stream_config import StreamConfig
+    from natstream.nats.connection import Login
+
+    stand_in = health.add_task("stand-in")
+    stand_in.change(SourceState.UP, "Ready to stand in for the journal")
+    return Journal(
+        Login(
+            settings.journal_servers,
+            settings.journal_user,
+            settings.journal_password,
+            settings.journal_token,
+        ),
+        StreamConfig(
+            name=settings.journal_stream,
+            max_age=settings.journal_max_age,
+            max_bytes=settings.journal_max_bytes,
+            replicas=settings.journal_replicas,
+        ),
+        hub,
+        health.add_source("journal"),
+        backlog_lines=settings.backlog_lines,
+        backlog_bytes=settings.backlog_bytes,
+    )
+
+
+def _make_nats(settings: Settings, sink: Sink, health: Health) -> Source:
+    from natstream.nats.connection import Login
+    from natstream.nats.source import NatsSource
+
+    status = health.add_source("nats")
+    source = NatsSource(
+        login=Login(settings.nats_servers, settings.org, settings.access_token),
+        subjects=settings.subjects,
+        sink=sink,
+        status=status,
+        grace=settings.grace * FOR_SOURCES,
+    )
+    return Source(source.run, status)
+
+
+def _make_drain(
+    settings: Settings,
+    bind: Bind,
+    hub: Hub,
+    journal: Journal | None,
+    health: Health,
+    metrics: Metrics,
+) -> Source:
+    from natstream.drain.server import DrainLimits, LogDrainServer
+
+    status = health.add_source("drain")
+    drain = LogDrainServer(
+        LogCollector(),
+        host=bind.host,
+        port=bind.port,
+        tokens=settings.drain_tokens,
+        hub=hub,
+        journal=journal,
+        status=status,
+        limits=DrainLimits(
+            max_body=settings.drain_max_body,
+            max_connections=share_files(settings).drain,
+        ),
+        grace=settings.grace * FOR_SOURCES,
+        shared=settings.share_port,
+    )
+    metrics.drain = drain.statistics
+
+    async def serve() -> None:
+        with naming_setting("NATSTREAM_DRAIN_BIND"):
+            await drain.serve()
+
+    return Source(serve, status)

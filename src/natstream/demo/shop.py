@@ -1,0 +1,48 @@
+"""The tea shop: its machines, its teas, and the random figures that all its actors share. Pure."""
+
+from __future__ import annotations
+
+from random import Random
+
+from natstream.demo.line import Machine
+
+__all__ = ["CYAN", "DIM", "GREEN", "RED", "RESET", "TEAS", "YELLOW", "Shop"]
+
+GREEN, YELLOW, RED, CYAN, DIM, RESET = (f"\x1b[{code}m" for code in (32, 33, 31, 36, 2, 0))
+
+TEAS = ["assam", "darjeeling", "earl-grey", "genmaicha", "gyokuro", "lapsang", "pu-erh", "sencha"]
+
+
+class Shop:
+    """The machines of the shop, and the state that its actors share.
+
+    Args:
+        random: source of all random figures. The same seed gives the same lines.
+    """
+
+    def __init__(self, random: Random) -> None:
+        self.random = random
+        self.web = self._machines("teashop", "iad", "iad", "lhr")
+        self.api = self._machines("teashop-api", "iad", "fra", "syd")
+        self.worker = self._machines("teashop-worker", "iad", "iad")
+        self.db = self._machines("teashop-db", "iad", "lhr")
+        self.images = self._machines("teashop-images", "fra", "nrt")
+        self.crowd = 1.0
+        """The number of visitors, as a multiple of the usual number."""
+
+    def _machines(self, app: str, *regions: str) -> list[Machine]:
+        return [
+            Machine(app=app, region=region, id=self.hex(14), host=self.hex(4)) for region in regions
+        ]
+
+    def hex(self, digits: int) -> str:
+        """Return a random hexadecimal number with so many digits."""
+        return f"{self.random.getrandbits(4 * digits):0{digits}x}"
+
+    def pause(self, mean: float) -> float:
+        """Return the seconds until the next of many independent events."""
+        return self.random.expovariate(1 / mean)
+
+    def latency(self, typical: float) -> float:
+        """Return a latency. Most are about `typical`, and a few are much longer."""
+        return typical * self.random.lognormvariate(0, 0.6)

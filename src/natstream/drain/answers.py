@@ -1,0 +1,48 @@
+"""The drain's answers to its senders: a receipt, or the change that a sender should make. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from natstream.drain.http1 import Answer
+
+__all__ = ["HELLO", "busy", "closing", "json_answer", "refusal"]
+
+# Seconds, in 503 answers. A restart takes a few seconds, and a busy moment takes less.
+RETRY_AFTER = 2
+
+HELLO = Answer(
+    200,
+    b"natstream takes logs here: POST them as NDJSON, a JSON array or lines of text.\n",
+    content_type=b"text/plain; charset=utf-8",
+)
+
+
+def json_answer(status: int, value: object, *headers: tuple[bytes, bytes]) -> Answer:
+    """Return an answer whose body is `value` as JSON."""
+    return Answer(status, msgspec.json.encode(value) + b"\n", headers)
+
+
+def refusal(status: int, what_to_change: str, *headers: tuple[bytes, bytes]) -> Answer:
+    """Return an answer that tells a sender what to change."""
+    return json_answer(status, {"error": what_to_change}, *headers)
+
+
+def busy(why: str, *, taken: str = "nothing of it was taken") -> Answer:
+    """Return a 503 that asks the sender to repeat its request.
+
+    Args:
+        why: the reason, as the beginning of a sentence.
+        taken: how much of the body has been accepted, so that the sender knows what a repeat does.
+    """
+    return refusal(
+        503,
+        f"{why}; send the same again in {RETRY_AFTER} s, {taken}.",
+        (b"retry-after", b"%d" % RETRY_AFTER),
+    )
+
+
+def closing(*, in_part: bool = False) -> Answer:
+    """Return the 503 of a drain that closes; `in_part` if it has accepted a part of the body."""
+    taken = "a part of it was taken" if in_part else "nothing of it was taken"
+    return busy("This drain is closing", taken=taken)

@@ -1,0 +1,216 @@
+"""One request's body → entries at the hub and lines at the collector's readers.
+
+In: a connection whose request head has been read. Out: the answer. A body is accepted whole or not
+at all: nothing of it is handed on before all of it has been parsed.
+
+A large body is parsed in a thread, because its parsing would hold up every reader for up to two
+seconds. Only one large body at a time is parsed and handed on. More threads would not be faster,
+since they share one interpreter lock, and the entries of a body may take eight times its size.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+import trio
+
+from natstream.drain.answers import busy, closing, json_answer, refusal
+from natstream.drain.bodies import ParsedBody, parse_body
+from natstream.drain.collector import LogCollector
+from natstream.drain.content_encoding import (
+    BodyBuffer,
+    BodyTooLarge,
+    UnknownFormat,
+    check_content_type,
+)
+from natstream.drain.http1 import Answer, HttpConnection, Request
+from natstream.entries.entry import LogEntry
+from natstream.errors import BadBody, JournalUnavailable
+from natstream.hub.health import SourceStatus
+from natstream.hub.sink import Receipt, Storage
+from natstream.server.request_checks import Refused
+
+if TYPE_CHECKING:
+    from natstream.hub.hub import Hub
+
+__all__ = ["Intake"]
+
+# A body of fewer bytes and lines is parsed at once: that takes about 3 ms, and 20 ms at most, if no
+# line is a log line. A thread would add 0.2 ms, and a switch of threads may take 5 ms.
+QUICK_BYTES = 256 * 1024
+QUICK_LINES = 2_000
+
+# Entries that are handed on at once; the other tasks run between two of these runs.
+RUN_LINES = 1_000
+
+# Bytes. The one line of so small a body is published at once, because letting other tasks run
+# would cost much for one line, and sending the answer lets them run anyway.
+SMALL_BODY = 4_096
+
+
+class Intake:
+    """Reads bodies, parses them and hands their entries on.
+
+    Args:
+        collector: its readers get the messages of the streams in `routed`, by machine.
+        hub: gets every entry, if there is one.
+        journal: gets every entry in place of the hub, if there is one.
+        status: how the drain is; its counts are kept up to date.
+        routed: the streams that the collector's readers get.
+        max_body: bytes of a body, as sent and as decompressed.
+        max_lines: lines of a body.
+    """
+
+    def __init__(
+        self,
+        *,
+        collector: LogCollector,
+        hub: Hub | None,
+        journal: Storage | None,
+        status: SourceStatus,
+        routed: frozenset[str],
+        max_body: int,
+        max_lines: int,
+    ) -> None:
+        self._collector = collector
+        self._hub = hub
+        self._journal = journal
+        self._status = status
+        self._routed = routed
+        self._max_body = max_body
+        self._max_lines = max_lines
+        self._one_large_body = trio.Lock()
+        self.is_over = False
+        """Whether the time for closing is over, so that no body is handed on any more."""
+        self.delivering: set[HttpConnection] = set()
+        """The connections whose bodies have been handed on in part, until they are answered."""
+        self.accepted = 0
+        """Entries."""
+        self.dropped: Counter[str] = Counter()
+        """Lines left out of accepted bodies, by reason."""
+
+    async def accept(self, http: HttpConnection, request: Request) -> Answer:
+        """Read a request's body and hand its entries on. Return the answer to any outcome."""
+        header = request.headers.get
+        try:
+            content_type = header(b"content-type", b"").decode("latin-1")
+            check_content_type(content_type)
+            buffer = BodyBuffer(
+                header(b"content-encoding", b"").decode("latin-1").strip().lower(),
+                self._max_body,
+                int(header(b"content-length", b"0")),
+            )
+            body = await http.read_body(buffer)
+            parse = partial(
+                parse_body,
+                body,
+                app_name=_app_name(request.target),
+                plain=content_type.lower().startswith("text/plain"),
+            )
+            receipt = None
+            if self._journal is not None:
+                receipt = self._journal.open_receipt(_idempotency_key(request))
+            parsed = self._parse_quickly(parse, len(body))
+            if parsed is not None:
+                await self._hand_on(http, parsed, len(body), receipt)
+            else:
+                async with self._one_large_body:
+                    self._check_time()
+                    parse = partial(parse, max_lines=self._max_lines)
+                    parsed = await trio.to_thread.run_sync(parse)
+                    await self._hand_on(http, parsed, len(body), receipt)
+            if receipt is not None:
+                await receipt.confirmed()
+        except _OutOfTime:
+            return closing()
+        except JournalUnavailable as error:
+            return busy(str(error), taken="a part of it may be stored")
+        except UnknownFormat as error:
+            return refusal(415, str(error), (b"accept-encoding", b"gzip, deflate"))
+        except BodyTooLarge as error:
+            return refusal(413, str(error))
+        except Refused as refused:
+            return refusal(refused.status, str(refused))
+        except BadBody as error:
+            return refusal(400, str(error))
+        return self._count(parsed, buffer.received)
+
+    def _parse_quickly(self, parse: Callable[..., ParsedBody], size: int) -> ParsedBody | None:
+        """Parse a body of `size` bytes, or return None if that would take long."""
+        if size >= QUICK_BYTES:
+            return None
+        try:
+            return parse(max_lines=min(QUICK_LINES, self._max_lines))
+        except BodyTooLarge:
+            return None
+
+    async def _hand_on(
+        self, http: HttpConnection, parsed: ParsedBody, size: int, receipt: Receipt | None
+    ) -> None:
+        """Hand on all entries of a body of `size` bytes.
+
+        Once the first run has been handed on, only the end of the drain's patience cancels this.
+
+        Raises:
+            _OutOfTime: the time for closing is over, and no entry has been handed on.
+        """
+        self._check_time()
+        entries = parsed.entries
+        if entries:
+            self.delivering.add(http)
+        for start in range(0, len(entries), RUN_LINES):
+            run = entries[start : start + RUN_LINES]
+            self.route(run)
+            if self._journal is not None:
+                await self._journal.publish(run, receipt)
+            elif self._hub is None:
+                await trio.lowlevel.checkpoint()
+            elif len(run) == 1 and size <= SMALL_BODY:
+                self._hub.publish_nowait(run)
+            else:
+                await self._hub.publish(run)
+
+    def _check_time(self) -> None:
+        if self.is_over:
+            raise _OutOfTime
+
+    def route(self, run: Sequence[LogEntry]) -> None:
+        """Hand the messages of a run of entries to the collector's readers."""
+        if not self._collector.machine_ids:
+            return
+        for entry in run:
+            if entry.stream in self._routed:
+                self._collector.push(entry.machine_id, entry.message)
+
+    def _count(self, parsed: ParsedBody, received: int) -> Answer:
+        accepted, dropped = len(parsed.entries), sum(parsed.dropped.values())
+        self.accepted += accepted
+        self._status.lines += accepted
+        self._status.bytes += received
+        if dropped:
+            self._status.parse_failures += dropped
+            self.dropped.update(parsed.dropped)
+        return json_answer(
+            200, {"accepted": accepted, "dropped": dropped, "reasons": dict(parsed.dropped)}
+        )
+
+
+class _OutOfTime(Exception):
+    """The drain closes, and its grace period has passed."""
+
+
+def _idempotency_key(request: Request) -> str:
+    """Return the sender's own name for a batch, by which a journal knows a repeated batch."""
+    header = request.headers.get
+    key = header(b"idempotency-key", b"") or header(b"logplex-frame-id", b"")
+    return key.decode("latin-1")[:200]
+
+
+def _app_name(target: bytes) -> str:
+    """Return the value of `app` in a request target's query; of several values, the last."""
+    _, _, query = target.partition(b"?")
+    return dict(parse_qsl(query.decode("ascii", "replace"))).get("app", "") if query else ""

@@ -1,0 +1,87 @@
+"""Times as senders write them → nanoseconds since 1970. Pure.
+
+In: the text of a line's time, in ISO 8601 or as a number of seconds, ms, µs or ns since 1970. Out:
+an integer, or None for a text that is not a time. No text makes a function of this module raise.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import lru_cache
+
+__all__ = ["parse_time", "time_or_arrival"]
+
+# The form that nearly every sender writes. The standard library reads the rest of ISO 8601.
+_ISO_8601 = re.compile(
+    r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:[.,](\d{1,9})\d*)?(Z|z|[+-]\d\d(?::?\d\d)?|)",
+    re.ASCII,
+)
+_OTHER_ISO_8601 = re.compile(
+    r"\d{4}(-?)\d\d\1\d\d(?:[T ]\d\d[\d:]{0,6}(?:[.,]\d{1,30})?(?:Z|[+-][\d:]{2,5})?)?", re.ASCII
+)
+_DIGITS = re.compile(r"-?\d{1,30}(?:\.\d{1,30})?", re.ASCII)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Years 1 to 9999, because the formats and every client can show these.
+# The nanoseconds of one unit of the last of so many digits of a fraction.
+_NS_OF_DIGITS: list[int] = [10 ** (9 - digits) for digits in range(10)]
+_FIRST_NS, _LAST_NS = -62_135_596_800 * 10**9, 253_402_300_800 * 10**9
+
+
+def parse_time(text: str) -> int | None:
+    """Return the nanoseconds since 1970 of an ISO 8601 or epoch time, or None if it is neither.
+
+    A time without a zone is UTC. Epoch times are seconds, ms, µs or ns; their size tells which.
+    """
+    if match := _ISO_8601.fullmatch(text):
+        whole, fraction, zone = match.groups()
+        seconds = _epoch_seconds(whole, zone)
+        if seconds is None:
+            return None
+        unix_ns = seconds * 10**9 + (int(fraction.ljust(9, "0")) if fraction else 0)
+    elif _DIGITS.fullmatch(text):
+        # Epoch seconds reach 1e11 in the year 5138.
+        number = Decimal(text)
+        size = abs(number)
+        scale = 9 if size < 10**11 else 6 if size < 10**14 else 3 if size < 10**17 else 0
+        unix_ns = int(number.scaleb(scale))
+    elif _OTHER_ISO_8601.fullmatch(text) and (moment := _moment(text)):
+        unix_ns = (moment - _EPOCH) // timedelta(microseconds=1) * 1_000
+    else:
+        return None
+    return unix_ns if _FIRST_NS <= unix_ns < _LAST_NS else None
+
+
+def time_or_arrival(text: str) -> int:
+    """Return `parse_time` of a line's time, or the present moment if the line has none."""
+    # Fly writes "….252022967Z". The second is usually known from the line before.
+    if text[19:20] == "." and text.endswith("Z") and text.isascii():
+        fraction = text[20:-1]
+        if fraction.isdigit() and len(fraction) <= 9:
+            second = _second_ns(text[:19])
+            if second is not None:
+                return second + int(fraction) * _NS_OF_DIGITS[len(fraction)]
+    unix_ns = parse_time(text)
+    return time.time_ns() if unix_ns is None else unix_ns
+
+
+@lru_cache(maxsize=1024)
+def _second_ns(text: str) -> int | None:
+    return parse_time(text + "Z") if _ISO_8601.fullmatch(text) else None
+
+
+@lru_cache(maxsize=1024)  # lines of the same second differ only in the fraction
+def _epoch_seconds(whole: str, zone: str) -> int | None:
+    moment = _moment(whole + zone.upper())
+    return None if moment is None else (moment - _EPOCH) // timedelta(seconds=1)
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,171 @@
+"""hypercorn's HTTP/1.1, mended: each fault of hypercorn and h11 has one class or method here.
+
+In: a client's bytes. Out: requests to the ASGI application, and its responses as bytes. A request
+that must not reach an application raises `Refused`.
+
+Written against hypercorn 0.18.0 and h11 0.16.0. `tests/server/test_library_faults.py` shows each
+fault in the libraries as they are, and fails when a new release makes a mend unnecessary.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import h11
+import trio
+from hypercorn.protocol.events import Body, Event, Response
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.worker_context import EventWrapper
+
+from natstream.server.client_socket import ClientSocket
+from natstream.server.request_checks import Refused, check_head
+
+__all__ = ["ChunkFramer", "MendedH11"]
+
+# Bytes of requests that are held behind one that is not answered yet. No honest client sends more
+# ahead, and without a limit a client could fill the memory.
+READ_AHEAD = 65_536
+
+
+class ChunkFramer:
+    """Frames a body as a chunk of HTTP/1.1. Mends: h11 0.16.0 takes 10 µs for each chunk.
+
+    All readers of a round are sent the same object, so the last chunk is kept: to make it for each
+    reader took a fifth of a send of 64 KiB.
+    """
+
+    def __init__(self) -> None:
+        self._body = self._chunk = b""
+
+    def frame(self, body: bytes) -> bytes:
+        """Return `body` as a chunk."""
+        if body is not self._body:
+            self._chunk = b"%x\r\n%b\r\n" % (len(body), body)
+            self._body = body
+        return self._chunk
+
+
+class ReadingWait(EventWrapper):
+    """Waits for the turn of a pipelined request. Mends: hypercorn 0.18.0 reads nothing meanwhile.
+
+    So hypercorn never notices that the client has gone. If a send notices it, then the task that
+    reads waits for ever. This takes the place of `H11Protocol.can_read`, and reads while it waits.
+    """
+
+    def __init__(self, sock: ClientSocket, requests: h11.Connection) -> None:
+        super().__init__()
+        self._socket = sock
+        self._requests = requests
+        self._reading = trio.CancelScope()
+
+    async def wait(self) -> None:
+        """Return when it is the request's turn.
+
+        Raises:
+            trio.ClosedResourceError: the client has gone.
+        """
+        ahead = 0
+        with trio.CancelScope() as self._reading:
+            while not self.is_set() and (data := await self._socket.receive()):
+                self._requests.receive_data(data)
+                ahead += len(data)
+                if ahead > READ_AHEAD:
+                    self._socket.reset()
+        if not self.is_set():
+            raise trio.ClosedResourceError
+
+    async def set(self) -> None:
+        await super().set()
+        self._reading.cancel()
+
+
+class MendedH11(H11Protocol):
+    """hypercorn's HTTP/1.1 for one connection, with our methods in place of its faulty ones.
+
+    Args:
+        chunks: shared by all connections of a server.
+        max_header: bytes that a request line and its headers may have.
+        arguments: those of hypercorn's `H11Protocol`.
+    """
+
+    def __init__(
+        self, sock: ClientSocket, chunks: ChunkFramer, max_header: int, *arguments: Any
+    ) -> None:
+        super().__init__(*arguments)
+        self._socket = sock
+        self._chunks = chunks
+        self._max_header = max_header
+        self._h11 = cast(h11.Connection, self.connection)  # only a WebSocket has another one
+        self._is_chunked = False
+        self.can_read = ReadingWait(sock, self._h11)
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Raise Refused for a request that no application may see.
+
+        hypercorn 0.18.0 changes to HTTP/2 in clear text in the method that this replaces, and no
+        setting turns that off. The rest of hypercorn follows after it: there it would make a
+        WebSocket of the request, whose handshake can end the server, and waits without an end for
+        one without a version. h11 0.16.0 limits only a head that has not arrived whole, and
+        accepts a `Content-Length` beside chunks.
+        """
+        check_head(
+            event.method,
+            event.target,
+            event.headers,
+            http_version=event.http_version,
+            limit=self._max_header,
+        )
+
+    async def _send_error_response(self, status_code: int) -> None:
+        """Refuse bytes that are no request. hypercorn 0.18.0 sends neither a body nor headers."""
+        fault = "The headers are too large" if status_code == 431 else "This is no HTTP/1.1"
+        await self._socket.send(Refused(status_code, f"{fault}.").message)
+
+    async def stream_send(self, event: Event) -> None:
+        """Send a part of a response. Each line of a reader comes this way, so it is short."""
+        if isinstance(event, Body):
+            if self._is_chunked:
+                await self._socket.send(self._chunks.frame(event.data))
+            else:
+                await super().stream_send(event)
+            if self._socket.spend_budget(len(event.data)):
+                await trio.lowlevel.checkpoint()
+        elif isinstance(event, Response):
+            if event.headers == NO_ANSWER:
+                await self._answer_for_the_application(event)
+            else:
+                await super().stream_send(event)
+                self._is_chunked = self._chunks_follow(event)
+        else:
+            await super().stream_send(event)
+
+    async def _answer_for_the_application(self, event: Response) -> None:
+        """Send an answer because the application sent none. hypercorn 0.18.0's has no headers."""
+        is_head = self.stream is not None and self.stream.scope.get("method") == "HEAD"
+        refused = Refused(event.status_code, bodiless=is_head)
+        headers = [*refused.headers, (b"connection", b"close")]
+        await super().stream_send(Response(event.stream_id, headers, event.status_code))
+        await super().stream_send(Body(event.stream_id, refused.body))
+
+    def _chunks_follow(self, response: Response) -> bool:
+        """Return whether h11 will send the response's body in chunks, by h11's own rule.
+
+        A body of unknown length is chunked, except for a client of HTTP/1.0.
+        """
+        return (
+            self._h11.our_state is h11.SEND_BODY
+            and (self._h11.their_http_version or b"") >= b"1.1"
+            and all(name.lower() != b"content-length" for name, _ in response.headers)
+        )
+
+    def forget(self) -> None:
+        """Let go of all that it refers to, once the connection has ended.
+
+        hypercorn 0.18.0's protocol and its stream refer to each other, so only Python's collector
+        would free them: 3 KB for each reader that has gone, after millions of other allocations.
+        """
+        vars(self).clear()
+
+
+# The headers of the answer that hypercorn sends because an application sent none.
+NO_ANSWER = [(b"content-length", b"0"), (b"connection", b"close")]

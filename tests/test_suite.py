@@ -1,0 +1,64 @@
+"""The order of the tests themselves: what is shared stands in `tests/support`, once."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# The benchmarks' own environments lie in hidden folders.
+FILES = sorted(
+    path
+    for folder in ("tests", "benchmarks")
+    for path in (ROOT / folder).rglob("*.py")
+    if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
+)
+SUPPORT = sorted(ROOT.glob("tests/support/*.py"))
+
+
+def name_of(path: Path) -> str:
+    """The path of a file in this repository, by which a failure is understood."""
+    return str(path.relative_to(ROOT))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The modules that a file imports, and the names in them, which may be modules too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_no_file_imports_a_file_of_tests(path: Path) -> None:
+    """Neither a test nor a benchmark imports a `test_` module, because helpers have their place."""
+    parts = [part for module in imported(path) for part in module.split(".")]
+    assert [part for part in parts if part.startswith("test_")] == []
+
+
+@pytest.mark.parametrize("path", SUPPORT, ids=name_of)
+def test_helpers_do_not_depend_on_the_benchmarks(path: Path) -> None:
+    """Benchmarks import the helpers of the tests, so the helpers import no benchmark."""
+    assert [module for module in imported(path) if module.startswith("benchmarks")] == []
+
+
+@pytest.mark.parametrize("path", SUPPORT, ids=name_of)
+def test_each_helper_module_opens_with_its_promise(path: Path) -> None:
+    """A helper module says in its docstring what it offers."""
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def test_helpers_exist_once() -> None:
+    """No function for free ports or for waiting is defined beside the shared one."""
+    shared = {"free_port": "loopback.py", "until": "waiting.py"}
+    found = {
+        (node.name, name_of(path))
+        for path in FILES
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in shared
+    }
+    assert found == {(name, f"tests/support/{file}") for name, file in shared.items()}
