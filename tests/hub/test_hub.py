@@ -384,13 +384,13 @@ class _Plain:
     def entry(self, entry: LogEntry, event_id: str, persistent: bool = False) -> bytes:
         return entry.message.encode()
 
-    def notice(self, notice: Notice, place: str = "") -> bytes:
+    def notice(self, notice: Notice, resume_id: str = "") -> bytes:
         return notice.message.encode()
 
-    def keep_alive(self, place: str = "") -> bytes:
+    def keep_alive(self, resume_id: str = "") -> bytes:
         return b""
 
-    def opening(self, notice: Notice, retry_ms: int, place: str = "") -> bytes:
+    def opening(self, notice: Notice, retry_ms: int, resume_id: str = "") -> bytes:
         return b""
 
 

@@ -72,11 +72,16 @@ class Process:
         """Send a line, acknowledge it under the number 1, and return it as the stream has it."""
         self.writer.accept([parse_nats("logs.web.iad.m1", PAYLOAD)], None)
         [(number, item)] = self.writer.outbox.unsent()
-        self.writer.on_ack(number, b'{"stream":"natstream","seq":1}', b"")
+        self.acknowledge(number, 1)
         headers = f"NATS/1.0\r\nNats-Msg-Id: {item.message_id}\r\n\r\n".encode()
         return Stored(
             number=1, unix_ns=10**18, subject=b"logs.web.iad.m1", payload=PAYLOAD, headers=headers
         )
+
+    def acknowledge(self, number: int, stored_number: int) -> None:
+        """Answer for a line of the outbox as the server does."""
+        answer = b'{"stream":"natstream","seq":%d}' % stored_number
+        self.writer.on_ack(number, answer, b"")
 
 
 async def read_all(reader: Subscription) -> list[str]:
@@ -123,4 +128,20 @@ async def test_a_line_before_the_start_of_memory_is_left_to_the_archive(
         process.store_line()
         assert process.open_backlog(last=1_000) is process.backlog
         assert process.writer.pop_unseen() == []
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_line_that_has_come_back_is_not_shown_because_another_line_has_not() -> None:
+    """An outage shows only lines that were not read, also if acknowledgements are out of order.
+
+    This happens if another process has stored the second of two lines before the first.
+    """
+    async with trio.open_nursery() as nursery:
+        writer = (process := Process(nursery)).writer
+        writer.accept([parse_nats("logs.web.iad.m1", text) for text in (b"one", b"two")], None)
+        (first, _), (second, _) = writer.outbox.unsent()
+        process.acknowledge(first, 2)
+        process.acknowledge(second, 1)
+        writer.add_followed([], 2)
+        assert [item.entry.message for item in writer.pop_unseen()] == ["one"]
         nursery.cancel_scope.cancel()

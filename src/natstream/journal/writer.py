@@ -275,18 +275,21 @@ class Writer:
 
     def forget_followed(self, end: int) -> None:
         """Begin to follow another stream, at the number `end`."""
+        unseen = self.pop_unseen()
         self._followed.clear()
         self._end = end
         # The unseen lines are stored again, because they may be lost with the old stream.
-        for item in self.pop_unseen():
+        for item in unseen:
             for _, dropped in self.outbox.put(item.entry, item.message_id, None):
                 self._on_overflow(dropped)
 
     def pop_unseen(self) -> list[Item]:
         """Forget and return the lines that are stored and were not read from the stream."""
-        items = [item for _, item in sorted(self._unseen.items())]
+        # A line that was read from the stream may stand behind a line that was not, because the
+        # numbers do not ascend if another process has stored some of the lines earlier.
+        unseen = [item for number, item in sorted(self._unseen.items()) if number >= self._end]
         self._unseen.clear()
-        return items
+        return unseen
 
     @property
     def is_settled(self) -> bool:
