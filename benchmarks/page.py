@@ -1,9 +1,9 @@
-"""How the page bears a flood: the real service, a real nats-server, a real chromium.
+"""The page under a flood of lines, with the real service, a real nats-server and a real chromium.
 
-`python -m benchmarks.page [lines a second] [seconds]`, from the root. Prints, as
-JSON: the longest task of the page's main thread after a warm-up, how busy it was, and what its
-memory grew by once all lines were there (the list then holds up to 100,000 of them). Figures
-depend on the machine and on what else it does: not a test.
+Run `python -m benchmarks.page [lines a second] [seconds]` from the root. It prints as JSON the
+longest task of the page's main thread after a warm-up, how busy that thread was, and how much the
+page's memory has grown when all lines have arrived (the list then has up to 100,000 lines). The
+figures depend on the machine and its load, so this is no test.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from playwright.sync_api import CDPSession, Page, expect
 from tests.support.browser import Stage, open_browser, open_nats, open_service, publish
 
 WARM_UP = 3.0
-"""Seconds until the browser has compiled what is hot."""
+"""Seconds until the browser has compiled the functions that run often."""
 
 WATCH = """
   window.tasks = [];
@@ -31,7 +31,7 @@ WATCH = """
 
 
 def payload(number: int) -> bytes:
-    """A line of 150 bytes of message, as web servers write them."""
+    """Return a line with 150 bytes of message, as web servers write it."""
     return json.dumps(
         {
             "event": {"provider": "app"},
@@ -48,14 +48,14 @@ def payload(number: int) -> bytes:
 
 
 def heap(session: CDPSession, *, collect: bool) -> float:
-    """Megabytes that the page's scripts hold."""
+    """Return the megabytes of the heap that the page's scripts use."""
     if collect:
         session.send("HeapProfiler.collectGarbage")
     return float(session.send("Runtime.getHeapUsage")["usedSize"]) / 1e6
 
 
 def busy(session: CDPSession) -> tuple[float, float]:
-    """Seconds of the main thread's tasks, and of its scripts, so far."""
+    """Return the seconds of the main thread's tasks and of its scripts, since the start."""
     metrics = {m["name"]: m["value"] for m in session.send("Performance.getMetrics")["metrics"]}
     return metrics["TaskDuration"], metrics["ScriptDuration"]
 

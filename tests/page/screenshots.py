@@ -1,8 +1,8 @@
 """Pictures of the page's main states, for the README and the documentation: `make screenshots`.
 
-`python -m tests.page.screenshots`, from the root: the real service and the demo's tea shop,
-of which five minutes are published at once, so that the histogram has something to show, and half
-a minute at its own pace, so that the rates are right.
+Run `python -m tests.page.screenshots` from the root. The pictures show the real service with the
+lines of the demo's tea shop. Five minutes of them are published at once, so that the histogram has
+bars, and half a minute at its own pace, so that the rates are right.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from natstream.demo.traffic import encode, traffic
 
 DOCS = Path(__file__).parents[2] / "docs"
 HISTORY = 300.0
-"""Seconds of the tea shop's life that have passed when somebody looks."""
+"""Seconds of the tea shop's lines that the service has before the first picture."""
 LIVE = 32.0
-"""Seconds that it is watched before the first picture, so that rates are those of its own pace."""
+"""Seconds of live lines before the first picture, so that the rates are those of the shop."""
 
 DESKTOP = {"width": 1280, "height": 760}
 TELEPHONE = {"width": 390, "height": 760}
@@ -41,7 +41,7 @@ TELEPHONE = {"width": 390, "height": 760}
 
 @asynccontextmanager
 async def open_shop(nats: MistreatedServer) -> AsyncIterator[None]:
-    """Publish the shop's last minutes, each line with its own time, and live on in the block."""
+    """Publish the shop's last minutes, each line with its own time, and go on during the block."""
     opened = time.time() - HISTORY
     lines = traffic(Random(11))
 
@@ -62,15 +62,15 @@ async def open_shop(nats: MistreatedServer) -> AsyncIterator[None]:
 
 
 def look(browser: Browser, url: str, **options: Any) -> Page:
-    """A page that shows the newest lines."""
+    """Open a page that shows the newest lines."""
     page = browser.new_page(locale="en-GB", **options)
     page.goto(url)
     expect(page.locator("#state-text")).to_have_text("Live", timeout=PATIENCE * 1000)
-    page.wait_for_timeout(1_500)  # the counts are there, and nothing moves any more
+    page.wait_for_timeout(1_500)  # until the counts are there and nothing moves any more
     return page
 
 
-def take(page: Page, name: str) -> None:
+def save(page: Page, name: str) -> None:
     page.screenshot(path=DOCS / f"{name}.png")
     print(DOCS / f"{name}.png")
     page.close()
@@ -78,18 +78,18 @@ def take(page: Page, name: str) -> None:
 
 def take_all(stage: Stage, browser: Browser, service: ServiceProcess, nats: Any) -> None:
     for scheme in ("light", "dark"):
-        # Sharp on fine screens; the others are for the documentation, and small.
+        # For the README, so sharp on fine screens. The others are small.
         page = look(
             browser, service.url, viewport=DESKTOP, color_scheme=scheme, device_scale_factor=2
         )
-        take(page, "screenshot" if scheme == "light" else "screenshot-dark")
+        save(page, "screenshot" if scheme == "light" else "screenshot-dark")
 
     page = look(browser, f"{service.url}/?q=order&show=all", viewport=DESKTOP, color_scheme="dark")
     page.locator("body").press("N")
     page.locator("body").press("ArrowRight")
     page.locator("body").press("Enter")
     page.wait_for_timeout(500)
-    take(page, "screenshot-details")
+    save(page, "screenshot-details")
 
     page = look(
         browser,
@@ -98,14 +98,14 @@ def take_all(stage: Stage, browser: Browser, service: ServiceProcess, nats: Any)
         color_scheme="light",
         device_scale_factor=2,
     )
-    take(page, "screenshot-phone")
+    save(page, "screenshot-phone")
 
     page = look(browser, service.url, viewport=DESKTOP, color_scheme="light")
     stage.run(nats.kill)
     expect(page.locator("#state-text")).to_contain_text("lost", timeout=PATIENCE * 1000)
     page.click("#state")
     page.wait_for_timeout(500)
-    take(page, "screenshot-nats-lost")
+    save(page, "screenshot-nats-lost")
 
 
 def main() -> None:
@@ -116,7 +116,7 @@ def main() -> None:
         open_browser() as browser,
     ):
         page = look(browser, service.url, viewport=DESKTOP, color_scheme="light")
-        take(page, "screenshot-empty")
+        save(page, "screenshot-empty")
         with stage.have(open_shop(nats)):
             time.sleep(LIVE)
             take_all(stage, browser, service, nats)

@@ -1,33 +1,23 @@
-"""A scoped link in a real browser: from its address to the lines, and to nothing else."""
+"""A scoped link in a real browser: it opens the viewer on a part of the logs."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, expect
-from tests.support.browser import PATIENCE, Stage, open_browser, open_nats, open_service, publish
+from tests.support.browser import Stage, open_service, publish
 from tests.support.closed import TOKEN, grant_text
-
-expect.set_options(timeout=PATIENCE * 1000)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as browser:
-        yield browser
+from tests.support.mistreated import MistreatedServer
 
 
-def test_a_link_opens_the_viewer_on_its_part(browser: Browser) -> None:
-    """The cookie shows its lines alone, the state says nothing of others, the address is clean."""
-    with (
-        Stage() as stage,
-        open_nats(stage) as nats,
-        open_service(nats, NATSTREAM_TOKEN=TOKEN) as service,
-    ):
-        page = browser.new_page()
+def test_a_link_opens_the_viewer_on_its_part(
+    chromium: Browser, stage: Stage, nats: MistreatedServer
+) -> None:
+    """A link shows its lines and the state without any others, and leaves the address clean."""
+    with open_service(nats, NATSTREAM_TOKEN=TOKEN) as service:
+        page = chromium.new_page()
         asked: list[str] = []
         problems: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
@@ -57,10 +47,10 @@ def test_a_link_opens_the_viewer_on_its_part(browser: Browser) -> None:
     ("fragment", "said"),
     [("", "not whole"), ("#eyJlIjoxfQ.spoiled", "not valid"), ("#expired", "not valid")],
 )
-def test_a_link_that_is_not_valid_says_so(browser: Browser, fragment: str, said: str) -> None:
-    """And opens nothing."""
+def test_a_link_that_is_not_valid_says_so(chromium: Browser, fragment: str, said: str) -> None:
+    """A link that is cut, forged or expired opens no logs, and the page says why."""
     with open_service(None, NATSTREAM_TOKEN=TOKEN) as service:
-        page = browser.new_page()
+        page = chromium.new_page()
         if fragment == "#expired":
             fragment = f"#{grant_text(('app', 'web'), seconds=-5)}"
         page.goto(f"{service.url}/link{fragment}")

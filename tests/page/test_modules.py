@@ -1,7 +1,8 @@
-"""The page's pure modules, by Node's own test runner; and their types, where tsc is there."""
+"""The page's pure modules, tested by Node's own test runner; and their types, checked by tsc."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+STATIC = ROOT / "src/natstream/web/static"
+IMPORT = re.compile(r"""^(?:import|export)\b[^'"]*?from '(\.[^']+)'""", re.MULTILINE)
 
 
 def run(*command: str) -> None:
@@ -24,15 +27,42 @@ def find(program: str, hint: str) -> str:
 
 
 def test_the_modules_keep_their_promises() -> None:
-    """Queries, escapes, JSON, the stream's parser, the list's arithmetic: tests/js."""
+    """The tests of tests/page/js pass, which mirror the folders of the page's modules."""
     node = find("node", "the page's unit tests are left out (Node 20 or later)")
-    run(node, "--test", *map(str, sorted((ROOT / "tests/js").glob("*.test.js"))))
+    run(node, "--test", *map(str, sorted((ROOT / "tests/page/js").rglob("*.test.js"))))
 
 
 def test_the_types_agree() -> None:
-    """`tsc --checkJs` has no complaint about the page's modules."""
+    """`tsc --checkJs` accepts the page's modules."""
     run(
         find("tsc", "the page's types are not checked (npm install -g typescript)"),
         "-p",
-        "tests/js",
+        "tests/page/js",
     )
+
+
+def imports(module: Path) -> set[Path]:
+    """The modules that a module imports, directly or through others."""
+    found: set[Path] = set()
+    ahead = [module]
+    while ahead:
+        one = ahead.pop()
+        new = {(one.parent / name).resolve() for name in IMPORT.findall(one.read_text())} - found
+        found |= new
+        ahead += new
+    return found
+
+
+def test_the_page_preloads_its_modules() -> None:
+    """The page names all of its modules, since otherwise a browser finds them one after another."""
+    page = (STATIC / "index.html").read_text()
+    named = re.findall(r'<link rel="modulepreload" href="([^"]+)">', page)
+    modules = imports(STATIC / "js/main.js")
+    assert named == sorted(str(one.relative_to(STATIC.parent)) for one in modules)
+
+
+def test_every_module_is_used() -> None:
+    """Each module belongs to the page or to the page of a link; only `types.js` has no code."""
+    pages = [STATIC / "js/main.js", STATIC / "js/link.js"]
+    used = {*pages, *(one for page in pages for one in imports(page))}
+    assert {*STATIC.rglob("*.js")} - used == {STATIC / "js/types.js", STATIC / "js/theme.js"}

@@ -1,8 +1,9 @@
-"""A real browser for the page's tests, and a stage for it to look at.
+"""A real browser for the tests of the page, with a real service and a real nats-server.
 
-The tests are plain functions that drive chromium with Playwright; the nats-server, and what is
-done to it, run on trio in a thread behind the `Stage`. The service is a process of its own, as
-people run it. `Wire` is a network between the browser and the service that can be cut.
+The tests are plain functions, because they drive chromium with Playwright's synchronous API. So
+trio runs in a thread behind a `Stage`: it runs the nats-server and everything that a test does to
+it. The service is a process of its own, as people run it. A `Wire` is a network between the
+browser and the service that a test can cut.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from tests.support.mistreated import MistreatedServer
 T = TypeVar("T")
 
 PATIENCE = 20.0
-"""Seconds to wait for what should come in far less: the machine may be busy."""
+"""Seconds to wait for a state that usually comes much sooner, because the machine may be busy."""
 
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 ARGUMENTS = (
@@ -37,16 +38,16 @@ ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--disable-dev-shm-usage",  # containers have a tiny one
+    "--disable-dev-shm-usage",  # because /dev/shm is tiny in containers
 )
 MISSING = (
-    "no browser: the page's tests are left out. To have them: apt-get install chromium, "
-    "or put its path into NATSTREAM_BROWSER."
+    "no browser, so the tests of the page are skipped. To run them: apt-get install chromium, "
+    "or put the path of a browser into NATSTREAM_BROWSER."
 )
 
 
 def find_browser() -> str | None:
-    """The path of a chromium on this machine."""
+    """Return the path of a chromium on this machine, or None."""
     if path := os.environ.get("NATSTREAM_BROWSER"):
         return path
     return next((path for name in NAMES if (path := shutil.which(name))), None)
@@ -54,7 +55,7 @@ def find_browser() -> str | None:
 
 @contextmanager
 def open_browser() -> Iterator[Browser]:
-    """Chromium, headless; skips the test where there is none."""
+    """Run chromium without a window. Skip the test if the machine has no browser."""
     path = find_browser()
     if path is None:
         pytest.skip(MISSING)
@@ -69,7 +70,10 @@ def open_browser() -> Iterator[Browser]:
 
 @contextmanager
 def _asyncio_as_it_was() -> Iterator[None]:
-    """Once a test has imported trio-asyncio, its loops are made, in which Playwright cannot run."""
+    """Use asyncio's own event loops, because Playwright cannot run in those of trio-asyncio.
+
+    A test that imports trio-asyncio changes the loops of the whole process.
+    """
     policy = asyncio.get_event_loop_policy()
     asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy())
     try:
@@ -79,7 +83,7 @@ def _asyncio_as_it_was() -> Iterator[None]:
 
 
 class Stage:
-    """Trio in a thread, for tests that must not be on trio themselves."""
+    """Trio in a thread, for tests that cannot run on trio themselves."""
 
     def __init__(self) -> None:
         self._ready = threading.Event()
@@ -103,12 +107,12 @@ class Stage:
             self._nursery.cancel_scope.cancel()
 
     def run(self, work: Callable[..., Awaitable[T]], *args: Any) -> T:
-        """Run an async function there and give its result."""
+        """Run an async function in that thread and return its result."""
         return trio.from_thread.run(work, *args, trio_token=self._token)
 
     @contextmanager
     def have(self, context: AbstractAsyncContextManager[T]) -> Iterator[T]:
-        """What an async context manager gives, as long as the block lasts."""
+        """Enter an async context manager for the block, and return its value."""
         stop, over = trio.Event(), threading.Event()
 
         async def live(*, task_status: trio.TaskStatus[T]) -> None:
@@ -130,14 +134,14 @@ class Stage:
 
 @contextmanager
 def open_nats(stage: Stage) -> Iterator[MistreatedServer]:
-    """A real nats-server, as the fixture `nats_server` gives it to tests on trio."""
+    """Run a real nats-server, as the fixture `nats_server` does for tests on trio."""
     with stage.have(MistreatedServer.run()) as nats:
         yield nats
 
 
 @attrs.define
 class ServiceProcess:
-    """`natstream serve` as a process; it keeps its port when it is started again."""
+    """`natstream serve` as a process, which keeps its port when it is started again."""
 
     environ: dict[str, str]
     port: int = attrs.field(factory=free_port)
@@ -148,7 +152,7 @@ class ServiceProcess:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self, *, until: str = "up") -> None:
-        """Start it and wait until it answers and its NATS source, if any, is in this state."""
+        """Start the service, and wait until it answers and its NATS source has this state."""
         environ = {
             name: value
             for name, value in os.environ.items()
@@ -174,14 +178,14 @@ class ServiceProcess:
         raise AssertionError(f"the service is not {until}: {sources}")
 
     def kill(self) -> None:
-        """End it without a word to anybody."""
+        """Kill the service, so that it cannot close its connections."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def get(self, path: str) -> Any:
-        """What it answers, to one who has the token."""
+        """Return the JSON that the service answers to a reader with the token."""
         headers = {"Authorization": f"Bearer {self.environ.get('NATSTREAM_TOKEN')}"}
         return httpx.get(f"{self.url}/{path}", headers=headers).json()
 
@@ -191,7 +195,7 @@ class ServiceProcess:
 
 @contextmanager
 def open_service(nats: MistreatedServer | None, **more: str) -> Iterator[ServiceProcess]:
-    """The service, reading from this server; without one, it only takes drains."""
+    """Run a service that reads from this server, or one with only a drain if there is none."""
     environ = {"NATSTREAM_DRAIN_BIND": "off", "NATSTREAM_SOURCES": "nats"}
     if nats is None:
         environ = {"NATSTREAM_DRAIN_BIND": "127.0.0.1:0", "NATSTREAM_SOURCES": "drain"}
@@ -210,7 +214,7 @@ def open_service(nats: MistreatedServer | None, **more: str) -> Iterator[Service
 
 
 class Wire:
-    """A network between the browser and a service: it can be cut, and it can fall silent."""
+    """A network between the browser and a service, which can be cut and can fall silent."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -240,7 +244,7 @@ class Wire:
                     nursery.start_soon(self._copy, near, far, scope)
                     nursery.start_soon(self._copy, far, near, scope)
             except OSError:
-                pass  # the service is gone: so is this connection
+                pass  # the service has ended, and with it this connection
             finally:
                 self._connections.discard(scope)
 
@@ -256,7 +260,7 @@ class Wire:
         scope.cancel()
 
     async def cut(self) -> None:
-        """End every connection, and take no more."""
+        """End every connection, and accept no new ones."""
         self._up = False
         for scope in list(self._connections):
             scope.cancel()
@@ -266,13 +270,13 @@ class Wire:
         self._passing.set()
 
     async def fall_silent(self) -> None:
-        """Keep the connections, and let nothing through."""
+        """Keep the connections open, but forward no bytes."""
         self._passing = trio.Event()
 
 
 @contextmanager
 def open_wire(stage: Stage, port: int) -> Iterator[Wire]:
-    """A wire to a port of loopback."""
+    """Run a wire to a port of loopback."""
 
     async def start() -> Wire:
         wire: Wire = await stage._nursery.start(Wire(port).run)
@@ -284,7 +288,7 @@ def open_wire(stage: Stage, port: int) -> Iterator[Wire]:
 
 
 def eventually(condition: Callable[[], Any], what: str) -> Any:
-    """Wait until it holds; gives what it gave."""
+    """Wait until the condition is true, and return its value."""
     deadline = time.monotonic() + PATIENCE
     while not (value := condition()):
         assert time.monotonic() < deadline, f"waited in vain for {what}"
@@ -293,7 +297,7 @@ def eventually(condition: Callable[[], Any], what: str) -> Any:
 
 
 def publish(stage: Stage, nats: MistreatedServer, subject: str, payloads: Iterable[bytes]) -> None:
-    """Publish, and wait until the server has taken them all."""
+    """Publish the payloads, and wait until the server has received all of them."""
     stage.run(nats.publish, subject, list(payloads))
 
 

@@ -1,13 +1,14 @@
-// A few short words for the DOM. Text only ever goes in as text: there is no innerHTML here, and
-// no style attribute, since the Content-Security-Policy forbids both to work.
+// Short functions for the DOM. They insert text only as text. They use neither innerHTML, because
+// lines may be hostile, nor style attributes, because the Content-Security-Policy forbids them.
 
-// Long enough to be read.
+// Long enough to read a sentence.
 const HINT_MS = 4_000;
 
 /**
  * @template {keyof HTMLElementTagNameMap} T
  * @param {T} tag
- * @param {Record<string, string | boolean | ((event: any) => void)>} [attributes] handlers as `onclick`
+ * @param {Record<string, string | boolean | ((event: any) => void)>} [attributes] handlers as
+ *   `onclick`
  * @param {...(Node | string | null | undefined)} children
  * @returns {HTMLElementTagNameMap[T]}
  */
@@ -30,8 +31,8 @@ export function byId(id, type) {
   return element;
 }
 
-/** Make these the children, in this order. Those that are there already are not moved, so that a
- * press on one is not lost. @param {Element} parent @param {Element[]} children */
+/** Make these the children, in this order. A child that has its position already is not moved, so
+ * that a press on it is not lost. @param {Element} parent @param {Element[]} children */
 export function arrange(parent, children) {
   const wanted = new Set(children);
   for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
@@ -41,7 +42,7 @@ export function arrange(parent, children) {
   });
 }
 
-/** An icon of the sprite in index.html. @param {string} name */
+/** Return an icon of the sprite in index.html. @param {string} name */
 export function icon(name) {
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
   svg.setAttribute('class', 'icon');
@@ -52,14 +53,14 @@ export function icon(name) {
   return svg;
 }
 
-/** Say something to those who cannot see it change; never more than a sentence.
+/** Tell screen readers about a change, in at most a sentence.
  * @param {string} text */
 export function announce(text) {
   byId('announcer', HTMLElement).textContent = text;
 }
 
 let hintTimer = 0;
-/** The same, to everybody; it goes away by itself. @param {string} text */
+/** Show a hint for a few seconds, and tell screen readers. @param {string} text */
 export function hint(text) {
   const element = byId('hint', HTMLElement);
   element.textContent = text;
@@ -68,7 +69,8 @@ export function hint(text) {
   hintTimer = Number(setTimeout(() => { element.textContent = ''; }, HINT_MS));
 }
 
-/** Put an open menu under its button, on the screen. @param {HTMLElement} menu @param {HTMLElement} button */
+/** Move an open menu below its button, and onto the screen.
+ * @param {HTMLElement} menu @param {HTMLElement} button */
 export function placeMenu(menu, button) {
   const { left, right, bottom } = button.getBoundingClientRect();
   const width = menu.offsetWidth;

@@ -1,12 +1,12 @@
-// A link that shows a part of the logs, as `natstream link` makes it. In: what stands after the #
-// of the address, which browsers send to nobody. Out: a cookie, and the viewer, which also takes
-// this address' place in the history.
+// The page of a link that shows a part of the logs, as `natstream link` makes it. In: the text
+// after the # of the address, which browsers never send. Out: a cookie, and the viewer, which
+// replaces this address in the history.
 
 import { byId } from './dom.js';
 
-/** @param {string} link @returns {Promise<string>} what is wrong; empty if nothing is */
+/** @param {string} link @returns {Promise<string>} the problem; empty if there is none */
 async function send(link) {
-  if (!link) return 'This link is not whole: something is missing after its #.';
+  if (!link) return 'This link is not whole: the text after its # is missing.';
   try {
     const response = await fetch('api/login', {
       method: 'POST',

@@ -1,7 +1,8 @@
-// Not a module, so that it runs before the first paint: a page that flashes white is no dark page.
+// This is not a module, so that it runs before the first paint. Otherwise a dark page would flash
+// white.
 try {
   const { theme } = JSON.parse(localStorage.getItem('natstream') ?? '{}');
   if (theme === 'light' || theme === 'dark') document.documentElement.dataset.theme = theme;
 } catch {
-  // No storage, or a stranger's: the system's theme it is.
+  // Without a readable choice, the page has the theme of the system.
 }

@@ -1,9 +1,9 @@
-// The shapes that the other modules pass along. Types only: nothing here runs.
+// The types that several modules share. Nothing here runs.
 
 /**
- * A log line, or (with `note`) a word of the service, as the page keeps it.
+ * A log line, or (with `note`) a notice or a gap, as the page keeps it.
  * @typedef {object} Entry
- * @property {string} id        the event id; empty for notices
+ * @property {string} id        the event id; empty for notices and gaps
  * @property {number} time      Unix ms of the line
  * @property {string} message
  * @property {string} app
@@ -14,22 +14,23 @@
  * @property {string} type      `log`, `system` or `error`
  * @property {string} provider
  * @property {string} source
- * @property {boolean} persistent  it is stored in the service's journal
- * @property {string} kind      a marker's kind (see fly.js); empty for most lines
+ * @property {boolean} persistent  whether the service's journal has the line
+ * @property {string} kind      the kind of event that it marks (see text/fly.js), or empty
  * @property {Note | null} note
  */
 
 /**
  * @typedef {object} Note
  * @property {'notice' | 'error' | 'gap' | 'resumed'} tone
- * @property {number | null} missed   lines missing here (after a cut: 0 until a gap is told); null where nobody knows
- * @property {boolean} atMost         `missed` is an upper bound
- * @property {number | null} since    Unix ms after which they are missing
+ * @property {number | null} missed   lines missing here (after a cut: 0 until a gap arrives);
+ *   null if not known
+ * @property {boolean} atMost         whether `missed` is an upper bound
+ * @property {number | null} since    Unix ms after which lines are missing
  * @property {number} replayed        lines replayed after a reconnect
  * @property {number} doubled         repeated lines left out after a reconnect
  */
 
-/** A run of text with a look: a CSS class, and colours outside the 16 that classes cover.
+/** A styled part of a text: a CSS class, and colours that are not among the 16 with a class.
  * @typedef {{start: number, end: number, className: string, fg?: string, bg?: string}} Span */
 
 export {};

@@ -1,0 +1,323 @@
+// The list: a window of rows on up to 100,000 lines. In: entries. Out: a scroll that stays put.
+//
+// Rows may differ in height. The view estimates each height from the length of the text, and
+// measures it once the row has been shown. `base` keeps the picture still: it is the distance from
+// the top of the scrolled content to the first row. It absorbs the heights of evicted lines and the
+// corrections of estimates above the screen, so that the view need not write the scroll position
+// while a finger or a wheel moves it. The view brings it back to 0 when the scrolling has ended.
+
+import { CAPACITY, HeldLines } from './held.js';
+import { Pace } from './pace.js';
+import { estimateLines, measureProbe } from './row.js';
+import { Rows } from './rows.js';
+import { ScrollArea } from './scroll_area.js';
+import { dayOf } from '../text/time.js';
+
+/** @typedef {import('../types.js').Entry} Entry */
+
+// The height of the rows that are ready above and below the screen, in pixels: a turn of the wheel.
+const MARGIN = 400;
+// While the reader is not at the end, this many lines stay above the screen, to scroll back to.
+const KEPT_ABOVE = 1_000;
+// A scroll position this close to the end counts as the end, in pixels.
+const AT_END = 4;
+// Without scroll events for this long, the scrolling has ended.
+const CALM_MS = 150;
+
+export class View {
+  /** Whether the newest line stays on the screen. */
+  following = true;
+  /** The chosen line. @type {number | null} */
+  selected = null;
+  /** The first line that arrived after the reader left the end. */
+  #unseenFrom = 0;
+  /** The first line that has a row. */
+  #from = 0;
+  #probe = { oneLine: 20, moreLines: 18, columns: 80 };
+  #pace = new Pace(() => this.#draw());
+  #calmTimer = 0;
+  #width = 0;
+
+  /**
+   * @param {{scroller: HTMLElement, content: HTMLElement, rows: HTMLElement, probe:
+   *   HTMLElement}} elements
+   * @param {{look: import('./row.js').Look, changed: () => void}} options
+   *   `changed`: the view shows other lines, or starts or stops to follow.
+   *   Call `relayout` before the first `append`.
+   */
+  constructor(elements, { look, changed }) {
+    this.elements = elements;
+    this.look = look;
+    this.#today = dayOf(Date.now(), look.clock);
+    this.#area = new ScrollArea(elements);
+    this.#changed = changed;
+    this.#held = new HeldLines(CAPACITY, (entry) => this.#estimate(entry));
+    this.ring = this.#held.ring;
+    this.heights = this.#held.heights;
+    this.#rows = new Rows(elements.rows, { look, entry: (seq) => this.ring.at(seq) });
+    const { scroller } = elements;
+    scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
+    scroller.addEventListener('wheel', (event) => {
+      if (event.deltaY < 0) this.leaveEnd();
+    }, { passive: true });
+    new ResizeObserver(() => {
+      if (scroller.clientWidth !== this.#width) this.relayout();
+      else this.schedule();
+    }).observe(scroller);
+  }
+
+  #area;
+  #changed;
+  #held;
+  #rows;
+  #today;
+
+  /** The number of lines below that have not been on the screen. */
+  get unseen() {
+    return this.following ? 0 : this.ring.end - Math.max(this.#unseenFrom, this.ring.first);
+  }
+
+  /** Whether more lines would evict lines that are being read.
+   * @param {number} count of new lines */
+  wouldPushOut(count) {
+    if (this.following) return false;
+    const pushedOut = this.ring.length + count - this.ring.capacity;
+    return pushedOut > 0 && this.firstVisible - this.ring.first < pushedOut + KEPT_ABOVE;
+  }
+
+  /** @param {Entry[]} entries */
+  append(entries) {
+    for (const entry of entries) {
+      while (this.#held.isFullFor(entry)) this.#evictFirst();
+      this.#held.push(entry);
+    }
+    this.schedule();
+  }
+
+  clear() {
+    this.#held.clear();
+    this.#rows.forgetAll();
+    this.select(null);
+    this.#area.reset();
+    this.#area.resize(0);
+    this.#area.scrollTo(0);
+    this.#unseenFrom = this.ring.end;
+    this.following = true;
+    this.schedule();
+    this.#changed();
+  }
+
+  /** Show the new text of a line. @param {Entry} entry */
+  refresh(entry) {
+    this.#rows.refresh(entry);
+    this.schedule();
+  }
+
+  /** Build all rows again, because they look different. Their heights must not change. */
+  repaint() {
+    this.#rows.dropAll();
+    this.schedule();
+  }
+
+  /** A second has passed: show the times as they are now. */
+  tick() {
+    const { clock } = this.look;
+    const today = dayOf(Date.now(), clock);
+    if (clock === 'relative') this.#rows.tick();
+    else if (today !== this.#today) this.relayout(); // rows of the old day show their date now
+    this.#today = today;
+  }
+
+  /** Lay out all rows again, because their width or their wrapping has changed. The same line
+   * stays at the top. */
+  relayout() {
+    const { scroller, rows } = this.elements;
+    this.#width = scroller.clientWidth;
+    // The line that stays in its position: the chosen one if it is on the screen, otherwise the
+    // first.
+    const isSeen = this.selected !== null
+      && this.selected >= this.firstVisible && this.selected <= this.lastVisible;
+    const anchor = isSeen ? /** @type {number} */ (this.selected) : this.firstVisible;
+    const below = this.heights.offset(anchor) - this.#area.top;
+    rows.classList.toggle('wrap', this.look.wrap);
+    this.elements.probe.classList.toggle('wrap', this.look.wrap);
+    this.#probe = measureProbe(this.elements.probe);
+    this.look.columns = this.#probe.columns;
+    this.#held.estimateAll();
+    this.#rows.dropAll();
+    this.#area.reset();
+    this.elements.content.style.minWidth = '';
+    if (!this.following) {
+      this.#area.resize(this.heights.total);
+      this.#area.scrollTo(this.heights.offset(anchor) - Math.max(below, -this.heights.get(anchor)));
+    }
+    this.#pace.now();
+  }
+
+  /** Go to the newest line and stay there. */
+  follow() {
+    this.following = true;
+    this.select(null);
+    this.#pace.now();
+    this.#changed();
+  }
+
+  /** Go to the oldest line. */
+  toStart() {
+    this.leaveEnd(true);
+    this.select(null);
+    this.#area.base = 0;
+    this.#area.scrollTo(0);
+    this.#pace.now();
+  }
+
+  /** Scroll a screen up or down. @param {1 | -1} step */
+  page(step) {
+    const { scroller } = this.elements;
+    if (step < 0) this.leaveEnd();
+    scroller.scrollTop += step * (scroller.clientHeight - 2 * this.#probe.oneLine);
+  }
+
+  /** Choose a line, and scroll it to the upper third of the screen. @param {number} seq */
+  show(seq) {
+    const wanted = Math.min(Math.max(seq, this.ring.first), this.ring.end - 1);
+    if (wanted < this.ring.first) return;
+    this.leaveEnd(true);
+    this.select(wanted);
+    // Twice, because rows that are shown for the first time may be taller than estimated.
+    for (let i = 0; i < 2; i++) {
+      this.#area.base = 0;
+      this.#area.resize(this.heights.total);
+      this.#area.scrollTo(Math.max(0, this.heights.offset(wanted) - this.#area.height / 3));
+      this.#pace.now();
+    }
+    if (this.#area.below <= AT_END) this.#unseenFrom = this.ring.end;
+    this.#changed();
+  }
+
+  /** @param {number | null} seq */
+  select(seq) {
+    this.selected = seq;
+    this.#rows.choose(seq);
+  }
+
+  /** Open or fold a row. @param {number} seq @param {boolean} [opened] */
+  toggle(seq, opened) {
+    this.leaveEnd(true);
+    this.#rows.toggle(seq, opened);
+    this.#pace.now();
+  }
+
+  /** Draw soon. Several calls draw once. */
+  schedule() {
+    this.#pace.soon();
+  }
+
+  get firstVisible() {
+    return this.heights.find(Math.max(0, this.#area.top));
+  }
+
+  get lastVisible() {
+    return this.heights.find(this.#area.top + this.#area.height - 1);
+  }
+
+  /** Whether the whole row is on the screen. @param {number} seq */
+  isWholeVisible(seq) {
+    const top = this.heights.offset(seq) - this.#area.top;
+    return top >= 0 && top + this.heights.get(seq) <= this.#area.height;
+  }
+
+  /** Whether the oldest line is on the screen. */
+  get atStart() {
+    return !this.following && this.firstVisible === this.ring.first;
+  }
+
+  /** @param {Entry} entry */
+  #estimate(entry) {
+    return this.#probe.oneLine + (estimateLines(entry, this.look) - 1) * this.#probe.moreLines;
+  }
+
+  #evictFirst() {
+    const seq = this.ring.first;
+    const height = this.#held.shift();
+    this.#rows.forget(seq);
+    if (this.selected === seq) this.select(null);
+    if (!this.following) this.#area.base += height;
+  }
+
+  #scrolled() {
+    const move = this.#area.readMove();
+    if (!move) return; // this view has scrolled, and not the reader
+    if (this.following) {
+      if (move < -AT_END) this.leaveEnd();
+    } else if (move > 0 && this.#area.below <= AT_END) {
+      this.following = true;
+      this.#changed();
+    }
+    this.#pace.next();
+    clearTimeout(this.#calmTimer);
+    this.#calmTimer = Number(setTimeout(() => this.#settle(), CALM_MS));
+  }
+
+  /** Stop following, so that the lines on the screen stay.
+   * @param {boolean} [always] even if all lines fit on the screen */
+  leaveEnd(always = false) {
+    if (!this.following || (!always && this.#area.isWhole)) return;
+    this.following = false;
+    this.#unseenFrom = this.ring.end;
+    this.#changed();
+  }
+
+  #settle() {
+    if (!this.#area.base || this.following) return;
+    const { top } = this.#area;
+    this.#area.base = 0;
+    this.#area.resize(this.heights.total);
+    this.#area.scrollTo(top);
+    this.#moveRows();
+  }
+
+  #draw() {
+    if (this.following) this.#drawEnd();
+    else this.#drawMiddle();
+    this.#changed();
+  }
+
+  #drawEnd() {
+    this.#area.base = 0;
+    // Again while rows are lower than estimated, because they leave room for more.
+    for (let i = 0; i < 3; i++) {
+      const from = this.heights.find(this.heights.total - this.#area.height - MARGIN);
+      if (i > 0 && from >= this.#from) break;
+      this.#build(from, this.ring.end);
+    }
+    this.#area.resize(this.heights.total);
+    this.#moveRows();
+    this.#area.scrollToEnd();
+  }
+
+  #drawMiddle() {
+    const area = this.#area;
+    if (area.top < 0 || (area.base < 0 && area.top + area.base < MARGIN)) this.#settle();
+    const { top } = area;
+    const anchor = this.heights.find(Math.max(0, top));
+    const within = top - this.heights.offset(anchor);
+    const from = this.heights.find(Math.max(0, top - MARGIN));
+    const to = this.heights.find(top + area.height + MARGIN) + 1;
+    this.#build(from, Math.min(to, this.ring.end));
+    area.base -= this.heights.offset(anchor) + within - top;
+    area.resize(this.heights.total);
+    this.#moveRows();
+    if (top + area.height >= this.heights.total - AT_END) this.#unseenFrom = this.ring.end;
+  }
+
+  /** Build rows for these lines, and measure them. @param {number} from @param {number} to */
+  #build(from, to) {
+    this.#from = this.#rows.show(from, to);
+    this.#rows.measure((seq, height) => this.heights.set(seq, height));
+  }
+
+  #moveRows() {
+    this.#area.moveRows(this.heights.offset(this.#from), this.look.wrap);
+  }
+}

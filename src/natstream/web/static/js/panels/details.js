@@ -1,0 +1,191 @@
+// The panel with everything that the page knows about one line, and with actions for it.
+
+import { h, hint, icon } from '../dom.js';
+import { parseAnsi, stripAnsi } from '../text/ansi.js';
+import { isJson, pretty, tokens } from '../text/json.js';
+import { paint } from '../list/row.js';
+import { revealed } from '../text/readable.js';
+import { likenessOf } from '../query/likeness.js';
+import { FIELDS } from '../query/query.js';
+import { noticeText, toEvent } from '../text/entry.js';
+import { ago } from '../text/time.js';
+
+/** @typedef {import('../types.js').Entry} Entry */
+/** @typedef {import('../query/query.js').Field} Field */
+
+// A message of this length is shown without a noticeable pause. A longer one is cut, but copied
+// whole.
+const LONGEST = 200_000;
+// As many coloured parts as the browser can lay out in a frame or two.
+const MOST_SPANS = 5_000;
+
+/**
+ * @typedef {object} Actions
+ * @property {(field: Field, value: string) => void} only   show only lines with a value
+ * @property {(text: import('../query/query.js').Text) => void} hide   hide lines with a text
+ * @property {(step: 1 | -1) => void} step   choose the next or previous line
+ * @property {(id: string) => string} link   return an address that shows the line
+ * @property {() => void} opened
+ * @property {(id: string, hadFocus: boolean) => void} closed
+ */
+
+export class Details {
+  /** The id of the line in the panel; empty if there is none, or if it is a notice. */
+  id = '';
+
+  /** @param {HTMLElement} drawer @param {Actions} actions */
+  constructor(drawer, actions) {
+    this.drawer = drawer;
+    this.actions = actions;
+  }
+
+  get isOpen() {
+    return !this.drawer.hidden;
+  }
+
+  /** @param {Entry} entry */
+  open(entry) {
+    const { drawer, actions } = this;
+    actions.opened();
+    this.id = entry.id;
+    drawer.replaceChildren(
+      h('div', { class: 'top' },
+        h('h2', {}, entry.note ? 'A notice of the service' : 'Line'),
+        button('up', 'Previous line', () => actions.step(-1)),
+        button('down', 'Next line', () => actions.step(1)),
+        button('close', 'Close (esc)', () => this.close()),
+      ),
+      ...(entry.note ? noticeParts(entry) : lineParts(entry, actions)),
+    );
+    if (!drawer.hidden) return;
+    drawer.hidden = false;
+    drawer.focus({ preventScroll: true });
+  }
+
+  close() {
+    if (!this.isOpen) return;
+    const { id } = this;
+    const hadFocus = this.drawer.contains(document.activeElement);
+    this.id = '';
+    this.drawer.hidden = true;
+    this.drawer.replaceChildren();
+    this.actions.closed(id, hadFocus);
+  }
+}
+
+/** @param {Entry} entry */
+function noticeParts(entry) {
+  return [h('p', {}, noticeText(entry)), fields([['time', timeOf(entry)]])];
+}
+
+/** @param {Entry} entry @param {Actions} actions */
+function lineParts(entry, actions) {
+  const likeness = likenessOf(entry.message);
+  const text = stripAnsi(entry.message).trim();
+  const rows = FIELDS.filter((field) => field !== 'type' || entry.type)
+    .map((field) => /** @type {const} */ ([field, entry[field]]))
+    .filter(([, value]) => value !== '');
+  return [
+    h('div', { class: 'actions' },
+      action('copy', 'Copy message', () => copy(stripAnsi(entry.message), 'Message')),
+      action('copy', 'Copy JSON', () => copy(JSON.stringify(toEvent(entry)), 'JSON')),
+      action('link', 'Copy link', () => copy(actions.link(entry.id), 'Link')),
+      entry.machine
+        ? action('only', 'Only this machine', () => actions.only('machine', entry.machine))
+        : null,
+      likeness ? action('hide', 'Hide lines like this', () => actions.hide(likeness)) : null,
+    ),
+    fields([
+      ['time', timeOf(entry)],
+      ...rows.map(([field, value]) => /** @type {[string, Node]} */ ([
+        field,
+        h('span', {},
+          h('span', { class: 'value' }, revealed(value)), ' ',
+          h('button', {
+            type: 'button', class: 'quiet word', 'aria-label': `Only ${field} ${revealed(value)}`,
+            onclick: () => actions.only(field, value),
+          }, 'only'),
+        ),
+      ])),
+      ...(entry.provider ? [/** @type {[string, string]} */ (['provider', revealed(entry.provider)])] : []),
+      ['id', entry.id],
+    ]),
+    h('h3', {}, 'Message'),
+    messageBlock(entry.message),
+    ...(isJson(text) ? [h('h3', {}, 'As JSON'), jsonBlock(text)] : []),
+    h('h3', {}, 'Event, as received'),
+    jsonBlock(JSON.stringify(toEvent(entry))),
+    rawPart(entry.id),
+  ];
+}
+
+/** Build the part with the bytes that the service received. It stays empty if the service no
+ * longer has them, or if this reader may not see them. @param {string} id */
+function rawPart(id) {
+  const part = h('div');
+  const show = async () => {
+    const response = await fetch(`api/raw?${new URLSearchParams({ id })}`);
+    const text = response.ok ? (await response.text()).trim() : '{}';
+    if (text !== '{}') part.append(h('h3', {}, 'As it was sent'), jsonBlock(text));
+  };
+  show().catch(() => {}); // the panel is complete without this part
+  return part;
+}
+
+/** @param {string} message */
+function messageBlock(message) {
+  const block = h('pre', { class: 'message', dir: 'auto', tabindex: '0' });
+  const { text, spans, rest } = parseAnsi(message, LONGEST);
+  paint(block, text, spans.slice(0, MOST_SPANS), [], true);
+  if (rest) block.append(h('span', { class: 'rest' }, ' … cut here; Copy message has it all'));
+  return block;
+}
+
+/** @param {string} text valid JSON */
+function jsonBlock(text) {
+  const block = h('pre', { class: 'json', tabindex: '0' });
+  const laidOut = text.length <= LONGEST ? pretty(text) : text.slice(0, LONGEST);
+  const spans = laidOut.length <= LONGEST
+    ? tokens(laidOut).filter(({ kind }) => kind !== 'space')
+        .map(({ kind, start, end }) => ({ start, end, className: `j-${kind}` }))
+    : [];
+  paint(block, laidOut, spans.slice(0, MOST_SPANS), [], false);
+  return block;
+}
+
+/** @param {Entry} entry */
+function timeOf(entry) {
+  const date = new Date(entry.time);
+  if (Number.isNaN(date.getTime())) return 'unreadable';
+  return h('span', {},
+    date.toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' }),
+    h('br'), date.toISOString(), h('br'), ago(entry.time, Date.now()));
+}
+
+/** @param {[string, Node | string][]} rows */
+const fields = (rows) =>
+  h('dl', {}, ...rows.flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, value)]));
+
+/** @param {string} name @param {string} label @param {() => void} onclick */
+const button = (name, label, onclick) =>
+  h('button', { type: 'button', class: 'quiet', 'aria-label': label, title: label, onclick }, icon(name));
+
+/** @param {string} name @param {string} label @param {() => void} onclick */
+const action = (name, label, onclick) =>
+  h('button', { type: 'button', onclick }, icon(name), label);
+
+/** @param {string} text @param {string} what */
+async function copy(text, what) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Without TLS there is no clipboard but the old one.
+    const area = h('textarea', { class: 'unseen-label', 'aria-hidden': 'true' });
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand('copy');
+    area.remove();
+  }
+  hint(`${what} copied`);
+}

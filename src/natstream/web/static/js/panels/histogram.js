@@ -1,0 +1,176 @@
+// The histogram: lines over the last minutes by level, with marks for Fly's own events. A click, or
+// the arrow keys and Enter, go to the lines of a bar. It is drawn on a canvas, a few times a
+// second.
+
+import { GROUPS } from './bins.js';
+import { KINDS } from '../text/fly.js';
+import { clockTime, count, perSecond } from '../text/time.js';
+
+/** @typedef {import('./bins.js').Bar} Bar */
+
+const BAR = 5; // pixels from one bar to the next
+const LANE = 10; // pixels above the bars, for marks
+// The least height of errors in a bar, so that one error among thousands of lines is visible.
+const LEAST_ERROR = 2;
+// The histogram moves on with time, and it is drawn sooner after new lines.
+const REDRAW_MS = 1_000;
+const SOON_MS = 250;
+
+// The kinds of marks, the most serious last.
+const RANKS = ['health', 'restart', 'deploy', 'proxy'];
+
+export class Histogram {
+  /** @type {Bar[]} */
+  #bars = [];
+  #timer = 0;
+  #cursor = -1;
+
+  /**
+   * @param {{slider: HTMLElement, canvas: HTMLCanvasElement, tip: HTMLElement}} elements
+   * @param {{bins: import('./bins.js').Bins, prefs: import('./prefs.js').Prefs,
+   *   jump: (seq: number) => void}} options  `jump`: go to a line; -1 if there is none
+   */
+  constructor(elements, { bins, prefs, jump }) {
+    this.elements = elements;
+    this.bins = bins;
+    this.prefs = prefs;
+    const { slider } = elements;
+    slider.addEventListener('pointermove', (event) => this.#point(this.#barAt(event.offsetX)));
+    slider.addEventListener('pointerleave', () => this.#point(-1));
+    slider.addEventListener('blur', () => this.#point(-1));
+    slider.addEventListener('click', (event) => {
+      jump(this.#nearest(this.#barAt(event.offsetX)));
+    });
+    slider.addEventListener('keydown', (event) => {
+      const step = { ArrowLeft: -1, ArrowRight: 1, Home: -1e9, End: 1e9 }[event.key];
+      if (step) {
+        const from = this.#cursor < 0 ? this.#bars.length : this.#cursor;
+        this.#point(Math.min(Math.max(from + step, 0), this.#bars.length - 1));
+      } else if (event.key === 'Enter' && this.#cursor >= 0) {
+        jump(this.#nearest(this.#cursor));
+      } else return;
+      event.preventDefault();
+      event.stopPropagation();
+    });
+    new ResizeObserver(() => this.draw()).observe(slider);
+    setInterval(() => this.draw(), REDRAW_MS);
+  }
+
+  /** Draw soon, because there are new lines. */
+  soon() {
+    this.#timer ||= Number(setTimeout(() => this.draw(), SOON_MS));
+  }
+
+  draw() {
+    clearTimeout(this.#timer);
+    this.#timer = 0;
+    const { slider, canvas } = this.elements;
+    const width = slider.clientWidth;
+    const height = slider.clientHeight;
+    if (document.hidden || !width || !height) return;
+    const scale = devicePixelRatio;
+    if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(height * scale)) {
+      canvas.width = Math.round(width * scale);
+      canvas.height = Math.round(height * scale);
+    }
+    const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    context.clearRect(0, 0, width, height);
+    const style = getComputedStyle(slider);
+    const seconds = Math.max(1, Math.ceil((this.prefs.span * BAR) / width));
+    const bars = this.bins.bars(Date.now(), Math.floor(width / BAR), seconds);
+    this.#bars = bars;
+    slider.setAttribute('aria-valuemax', String(bars.length - 1));
+    const most = Math.max(1, ...bars.map((bar) => bar.total));
+    const room = height - LANE;
+    bars.forEach((bar, index) => {
+      let bottom = height;
+      bar.counts.forEach((lines, group) => {
+        if (!lines) return;
+        const least = group === 0 ? LEAST_ERROR : 0.5;
+        const size = Math.max(least, (lines / most) * room);
+        context.fillStyle = style.getPropertyValue(`--bar-${GROUPS[group]}`);
+        context.fillRect(index * BAR, bottom - size, BAR - 1, size);
+        bottom -= size;
+      });
+    });
+    this.#drawMarks(context, style, bars);
+    if (bars[this.#cursor]) {
+      context.fillStyle = style.getPropertyValue('--cursor');
+      context.fillRect(this.#cursor * BAR - 1, 0, BAR + 1, height);
+    }
+    if (most > 1) {
+      const text = `peak ${perSecond(most / seconds)}`;
+      context.font = '10px system-ui, sans-serif';
+      context.fillStyle = style.getPropertyValue('--surface');
+      context.fillRect(0, 0, context.measureText(text).width + 10, LANE + 1);
+      context.fillStyle = style.getPropertyValue('--faint');
+      context.fillText(text, 4, LANE - 1);
+    }
+  }
+
+  /** @param {CanvasRenderingContext2D} context
+   * @param {CSSStyleDeclaration} style @param {Bar[]} bars */
+  #drawMarks(context, style, bars) {
+    if (!bars.length) return;
+    context.font = '9px system-ui, sans-serif';
+    context.textAlign = 'center';
+    // Each position shows only its most serious mark, because marks on top of each other are
+    // unreadable.
+    const ranks = new Map();
+    for (const { time, kind } of this.bins.marks) {
+      const position = Math.floor((time - bars[0].start) / (bars[0].seconds * 2_000));
+      const rank = RANKS.indexOf(kind);
+      if (position >= 0 && rank > (ranks.get(position) ?? -1)) ranks.set(position, rank);
+    }
+    for (const [position, rank] of ranks) {
+      context.fillStyle = style.getPropertyValue(`--mark-${RANKS[rank]}`);
+      context.fillText(KINDS[RANKS[rank]].sign, (position * 2 + 1) * BAR, LANE - 1);
+    }
+    context.textAlign = 'start';
+  }
+
+  /** @param {number} x */
+  #barAt(x) {
+    return Math.min(Math.max(Math.floor(x / BAR), 0), this.#bars.length - 1);
+  }
+
+  /** Return the first line of a bar, or of the nearest bar with lines; -1 if no bar has any.
+   * @param {number} index */
+  #nearest(index) {
+    for (let away = 0; away < this.#bars.length; away++) {
+      for (const near of [index - away, index + away]) {
+        const bar = this.#bars[near];
+        if (bar && bar.first >= 0) return bar.first;
+      }
+    }
+    return -1;
+  }
+
+  /** Describe a bar in the tip. @param {number} index of the bar; -1 for none */
+  #point(index) {
+    const { slider, tip } = this.elements;
+    this.#cursor = index;
+    const bar = this.#bars[index];
+    tip.hidden = !bar;
+    if (bar) {
+      const end = bar.start + bar.seconds * 1000;
+      const marks = this.bins.marks.filter(({ time }) => time >= bar.start && time < end);
+      const levels = bar.counts
+        .map((lines, group) => (lines ? `${lines} ${GROUPS[group]}` : ''))
+        .filter(Boolean);
+      const clock = this.prefs.clock === 'utc' ? 'utc' : 'local';
+      const text = [
+        clockTime(bar.start, clock, bar.start).slice(0, 8),
+        count(bar.total, 'line') + (levels.length ? ` (${levels.join(', ')})` : ''),
+        ...marks.slice(0, 3).map(({ kind, text: words }) => `${KINDS[kind].sign} ${words.slice(0, 80)}`),
+      ].join(' · ');
+      tip.textContent = text;
+      slider.setAttribute('aria-valuenow', String(index));
+      slider.setAttribute('aria-valuetext', text);
+      const left = Math.min(index * BAR, slider.clientWidth - tip.offsetWidth - 8);
+      tip.style.transform = `translateX(${Math.max(4, left)}px)`;
+    }
+    this.draw();
+  }
+}

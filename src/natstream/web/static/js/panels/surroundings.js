@@ -1,0 +1,144 @@
+// The elements around the lines: the state, the counts, the buttons that come and go, and the text
+// of the empty list. In: the parts of the page. Out: elements that show their state. Nothing is
+// decided here.
+
+import { announce, byId } from '../dom.js';
+import { isEmpty } from '../query/query.js';
+import { toParams } from '../query/params.js';
+import { count, perSecond } from '../text/time.js';
+import { emptyState } from './empty.js';
+import { logOut } from './login.js';
+import { statusPanel, summarize } from './status.js';
+
+/**
+ * @typedef {object} Parts
+ * @property {import('../list/view.js').View} view
+ * @property {import('../list/lines.js').Lines} lines
+ * @property {import('../stream/log_stream.js').LogStream} stream
+ * @property {import('../stream/intake.js').Intake} intake
+ * @property {import('../stream/flow.js').Interruption} interruption
+ * @property {import('../stream/flow.js').Rate} rate
+ * @property {import('../query/search.js').Search} search
+ * @property {import('./service.js').Service} service
+ */
+
+export class Surroundings {
+  #newest = byId('newest', HTMLElement);
+  #earlier = byId('earlier', HTMLElement);
+  #held = byId('held', HTMLElement);
+  #empty = byId('empty', HTMLElement);
+  #state = byId('state', HTMLElement);
+  #stateText = byId('state-text', HTMLElement);
+  #panel = byId('status', HTMLElement);
+  /** The state that screen readers were told last, without its figures. */
+  #announced = '';
+
+  /** @param {Parts} parts */
+  constructor(parts) {
+    this.parts = parts;
+    for (const [format, ending] of [['ndjson', 'ndjson'], ['text', 'txt']]) {
+      const link = byId(`download-all-${format}`, HTMLAnchorElement);
+      link.addEventListener('click', () => { link.download = `${this.fileName()}.${ending}`; });
+    }
+  }
+
+  /** Show counts and buttons for the lines that the list shows now. */
+  update() {
+    const { view, lines, stream, intake, search, rate } = this.parts;
+    const waiting = view.unseen + lines.waiting;
+    this.#newest.hidden = view.following && !lines.waiting;
+    /** @type {HTMLElement} */ (this.#newest.lastElementChild).textContent =
+      waiting ? count(waiting, 'new line') : 'Newest';
+    this.#earlier.hidden = !search.hasEarlier(intake.remembered) || !view.atStart;
+    const size = view.ring.length;
+    const rest = view.ring.full ? ' (the newest)' : '';
+    this.#held.textContent = `${count(size, 'line')}${rest} · ${perSecond(rate.perSecond)}`;
+    const empty = size === 0 && (stream.state.name === 'live' || stream.state.name === 'connecting');
+    if (empty && this.#empty.hidden) this.#fillEmpty();
+    this.#empty.hidden = !empty;
+  }
+
+  /** Show the state of the connection, of the service, and of the pause button. */
+  updateState() {
+    const { lines } = this.parts;
+    const { tone, text, detail } = this.#summary();
+    const words = lines.paused ? `Paused · ${text.toLowerCase()}` : text;
+    this.#state.dataset.tone = tone;
+    this.#state.title = detail;
+    this.#state.setAttribute('aria-label', `State: ${words}. More.`);
+    this.#stateText.textContent = words;
+    const kind = words.replace(/\d+/g, '');
+    if (this.#announced !== kind) announce(`${words}. ${detail}`);
+    this.#announced = kind;
+    if (this.isPanelOpen) this.fillPanel();
+    if (!this.#empty.hidden) this.#fillEmpty();
+    const pause = byId('pause', HTMLElement);
+    pause.setAttribute('aria-pressed', String(lines.paused));
+    pause.querySelector('use')?.setAttribute('href', lines.paused ? '#i-play' : '#i-pause');
+    /** @type {HTMLElement} */ (pause.lastElementChild).textContent =
+      lines.paused ? 'Go on' : 'Pause';
+  }
+
+  /** Whether something is wrong. */
+  get isBad() {
+    return this.#state.dataset.tone === 'bad';
+  }
+
+  /** A second has passed: counts of seconds in the state go on. */
+  tick() {
+    if (this.parts.stream.state.name === 'waiting' || this.isPanelOpen) this.updateState();
+    this.update();
+  }
+
+  /** Show which query is asked. */
+  updateQuery() {
+    const { query, marking } = this.parts.search.wish;
+    const context = byId('context', HTMLElement);
+    context.setAttribute('aria-pressed', String(marking));
+    context.textContent = marking ? 'all lines' : 'only matches';
+    context.hidden = query.texts.length === 0;
+    const muted = query.fields.type.length === 1 && query.fields.type[0] === 'log';
+    byId('mute', HTMLElement).setAttribute('aria-pressed', String(muted));
+    for (const format of ['ndjson', 'text']) {
+      const params = toParams(query, { texts: !marking });
+      params.set('follow', 'false');
+      params.set('format', format);
+      byId(`download-all-${format}`, HTMLAnchorElement).href = `api/logs?${params}`;
+    }
+  }
+
+  /** Return the name of a downloaded file, without its ending. */
+  fileName() {
+    const time = new Date().toISOString().replace(/\D/g, '').slice(0, 14);
+    return ['natstream', ...this.parts.search.wish.query.fields.app, time].join('-');
+  }
+
+  get isPanelOpen() {
+    return this.#panel.matches(':popover-open');
+  }
+
+  fillPanel() {
+    const { stream, service, rate } = this.parts;
+    const retry = stream.state.name === 'waiting' ? () => stream.retryNow() : null;
+    const more = { rate: rate.perSecond, retry, leave: () => void logOut() };
+    this.#panel.replaceChildren(
+      ...statusPanel(this.#summary(), service.status, more, Date.now()),
+    );
+  }
+
+  #summary() {
+    const { stream, service, interruption } = this.parts;
+    return summarize(stream.state, service.status, interruption.released, Date.now());
+  }
+
+  #fillEmpty() {
+    const { lines, service, search } = this.parts;
+    const filtered = !isEmpty(search.wish.query);
+    this.#empty.replaceChildren(
+      ...emptyState(service.status, { filtered, cleared: lines.cleared }, {
+        showAll: () => search.showAll(),
+        showAgain: () => search.askAgain(),
+      }),
+    );
+  }
+}

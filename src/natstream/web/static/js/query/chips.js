@@ -1,0 +1,197 @@
+// The chips below the search field: the values of fields, with their lines a second. A click shows
+// only the lines with a value. The counts come from /api/facets, and the filter of a field does not
+// change its counts.
+
+import { arrange, byId, h, placeMenu } from '../dom.js';
+import { count, perSecond, short } from '../text/time.js';
+import { LEVELS } from './query.js';
+import { revealed } from '../text/readable.js';
+
+/** @typedef {import('./query.js').Query} Query */
+/** @typedef {'app' | 'level' | 'region' | 'machine' | 'type'} ChipField */
+/** @typedef {{lines: number, rate: number}} Figures */
+
+/** The fields with chips, and the number of values that each shows. A telephone shows fewer.
+ * @type {[ChipField, number][]} */
+const GROUPS = matchMedia('(max-width: 700px)').matches
+  ? [['app', 2], ['level', 2], ['region', 2], ['machine', 1], ['type', 2]]
+  : [['app', 4], ['level', 5], ['region', 4], ['machine', 2], ['type', 2]];
+
+export class Chips {
+  /** @type {Record<string, Record<string, Figures>>} */
+  #facets = {};
+  /** @type {Query | null} */
+  #query = null;
+  /** Groups and chips by their names. They stay the same elements when counts change.
+   * @type {Map<string, HTMLElement>} */
+  #elements = new Map();
+  /** Whether a finger or a button is down. Meanwhile no chip may move away from it. */
+  #pressed = false;
+
+  /** @param {HTMLElement} element
+   * @param {(field: ChipField | 'warn', value: string) => void} toggle */
+  constructor(element, toggle) {
+    this.element = element;
+    this.toggle = toggle;
+    // A mouse needs its wheel to scroll the row. Fingers and keys can scroll it anyway.
+    element.addEventListener('wheel', (event) => {
+      if (!event.deltaX) element.scrollLeft += event.deltaY;
+    }, { passive: true });
+    element.addEventListener('pointerdown', () => {
+      this.#pressed = true;
+    });
+    for (const end of ['pointerup', 'pointercancel']) {
+      addEventListener(end, () => {
+        if (!this.#pressed) return;
+        this.#pressed = false;
+        setTimeout(() => this.#draw()); // after the click
+      });
+    }
+  }
+
+  /** @param {Record<string, any>} facets the answer of /api/facets */
+  setFacets(facets) {
+    this.#facets = facets;
+    this.#draw();
+  }
+
+  /** @param {Query} query */
+  setQuery(query) {
+    this.#query = query;
+    this.#draw();
+  }
+
+  #draw() {
+    const query = this.#query;
+    if (!query || this.#pressed) return;
+    const shown = new Map();
+    arrange(
+      this.element,
+      GROUPS.flatMap(([field, most]) => this.#group(query, field, most, shown)),
+    );
+    this.#elements = shown;
+  }
+
+  /** @param {Query} query @param {ChipField} field @param {number} most
+   * @param {Map<string, HTMLElement>} shown gets the elements that are used */
+  #group(query, field, most, shown) {
+    const values = this.#values(query, field);
+    if (!values.length) return [];
+    /** @param {string} name @param {() => HTMLElement} make */
+    const element = (name, make) => {
+      const one = this.#elements.get(name) ?? make();
+      shown.set(name, one);
+      return one;
+    };
+    const chosen = query.fields[field];
+    // The row shows all chosen values and the busiest others, in an order that does not change.
+    const some = values.length <= most + 1
+      ? values
+      : values.filter(([value], index) => chosen.includes(value) || index < most);
+    const chips = ordered(field, some).map(([value, figures]) => {
+      const chip = element(`${field}:${value}`, () => this.#chip(field, value));
+      this.#update(chip, field, value, figures);
+      return chip;
+    });
+    if (field === 'level') {
+      const least = element('warn', () =>
+        h('button', {
+          type: 'button', class: 'chip', 'data-chip': 'warn',
+          title: 'Warnings and worse', onclick: () => this.toggle('warn', ''),
+        }));
+      least.setAttribute('aria-pressed', String(query.minLevel !== ''));
+      setText(least, `≥ ${query.minLevel || 'warn'}`);
+      chips.push(least);
+    }
+    const hidden = values.length - some.length;
+    if (hidden > 0) {
+      const more = element(`${field} more`, () =>
+        h('button', {
+          type: 'button', class: 'chip more', 'data-chip': `${field} more`,
+          'aria-haspopup': 'true', onclick: (event) => this.#openAll(event, field),
+        }));
+      setText(more, `+${hidden}`);
+      more.title = `${hidden} more of ${field}`;
+      chips.push(more);
+    }
+    const group = element(field, () =>
+      h('div', { class: 'group', role: 'group', 'aria-label': field },
+        h('span', { class: 'name', 'aria-hidden': 'true' }, field)));
+    arrange(group, [group.children[0], ...chips]);
+    return [group];
+  }
+
+  /** Return the values of a field with their figures, the busiest first. @param {Query} query
+   * @param {ChipField} field @returns {[string, Figures][]} */
+  #values(query, field) {
+    const seen = new Map(Object.entries(this.#facets[field] ?? {}));
+    for (const value of query.fields[field]) {
+      if (!seen.has(value)) seen.set(value, { lines: 0, rate: 0 });
+    }
+    seen.delete('');
+    return [...seen].sort(([, a], [, b]) => b.lines - a.lines);
+  }
+
+  /** @param {ChipField} field @param {string} value */
+  #chip(field, value) {
+    return h('button', {
+      type: 'button', class: `chip ${field === 'level' ? `level-${value}` : ''}`,
+      'data-chip': `${field}:${value}`, onclick: () => this.toggle(field, value),
+    }, h('span', { class: 'value' }, labelOf(field, value)), h('span', { class: 'count' }));
+  }
+
+  /** @param {HTMLElement} chip
+   * @param {ChipField} field @param {string} value @param {Figures} figures */
+  #update(chip, field, value, { lines, rate }) {
+    chip.setAttribute('aria-pressed', String(this.#query?.fields[field].includes(value) ?? false));
+    chip.title = `${field} ${revealed(value)}: ${count(lines, 'line')} in the last half hour, ${perSecond(rate)}`;
+    setText(chip.lastElementChild, rate >= 0.05 ? perSecond(rate) : short(lines));
+  }
+
+  /** Open a menu with all values of a field. @param {MouseEvent} event @param {ChipField} field */
+  #openAll(event, field) {
+    const menu = byId('values', HTMLElement);
+    const list = h('div', { class: 'list' });
+    const fill = (/** @type {string} */ part) => {
+      const values = this.#query ? this.#values(this.#query, field) : [];
+      list.replaceChildren(
+        ...values
+          .filter(([value]) => value.includes(part))
+          .map(([value, figures]) => {
+            const chip = this.#chip(field, value);
+            setText(chip.firstElementChild, revealed(value));
+            this.#update(chip, field, value, figures);
+            return chip;
+          }),
+      );
+    };
+    const search = h('input', {
+      type: 'text', placeholder: `Find a ${field}`, 'aria-label': `Find a ${field}`,
+      oninput: () => fill(search.value.trim()),
+    });
+    fill('');
+    list.addEventListener('click', () => fill(search.value.trim()));
+    menu.replaceChildren(search, list);
+    menu.showPopover();
+    placeMenu(menu, /** @type {HTMLElement} */ (event.currentTarget));
+    search.focus();
+  }
+}
+
+/** @param {ChipField} field @param {string} value */
+function labelOf(field, value) {
+  const name = revealed(value);
+  return field === 'machine' && name.length > 8 ? `${name.slice(0, 8)}…` : name;
+}
+
+/** @param {Element | null} element @param {string} text */
+function setText(element, text) {
+  if (element && element.textContent !== text) element.textContent = text;
+}
+
+/** Sort values by name, and levels from the worst to the least, with unknown levels last.
+ * @param {ChipField} field @param {[string, Figures][]} values */
+function ordered(field, values) {
+  const rank = (/** @type {string} */ value) => (field === 'level' ? LEVELS.indexOf(value) : 0);
+  return [...values].sort(([a], [b]) => rank(b) - rank(a) || (a < b ? -1 : 1));
+}

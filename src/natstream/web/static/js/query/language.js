@@ -1,0 +1,101 @@
+// The language of the search field: text → query, and query → text. Pure.
+//
+//   timeout              the message contains it, in any case   "two words"   as one text
+//   /time(d )?out/       a regular expression (RE2)             -health       must not contain it
+//   app:web  app:web,api     region:  machine:  stream:  level:  type:  source:   exact values
+//   level>=warn          that level or worse                    since:10m     lines since then
+//
+// `parseQuery(formatQuery(query))` is the same query.
+
+import { FIELDS, addValue, canAsk, cannotAsk, emptyQuery, isField, setLeastLevel } from './query.js';
+
+/** @typedef {import('./query.js').Query} Query */
+/** @typedef {import('./query.js').Text} Text */
+
+// A word: `-`, then `/…/` up to a slash that ends the word, or a name and an operator, then
+// pieces in quotes or without spaces.
+const WORD =
+  /(-?)(?:\/((?:[^/\\]|\\[^]|\/(?!\s|$))+)\/(?=\s|$)|(?:([a-z_]+)(:|[<>]=?|=))?((?:"(?:[^"\\]|\\[^])*"?|[^\s"])*))/gy;
+
+/** @param {string} text @returns {Query} */
+export function parseQuery(text) {
+  const query = emptyQuery();
+  let position = 0;
+  for (;;) {
+    while (position < text.length && /\s/.test(text[position])) position += 1;
+    if (position >= text.length) return query;
+    WORD.lastIndex = position;
+    const match = /** @type {RegExpExecArray} */ (WORD.exec(text));
+    position = WORD.lastIndex;
+    addWord(query, match);
+  }
+}
+
+/** @param {Query} query @param {RegExpExecArray} match */
+function addWord(query, [whole, minus, regex, name, operator, value]) {
+  if (regex !== undefined) {
+    query.texts.push({ text: regex, regex: true, not: minus === '-' });
+  } else if (name === 'min_level' || (name === 'level' && /[<>]/.test(operator))) {
+    setLeastLevel(query, minus + name + operator, operator, unquote(value));
+  } else if (isField(name) && (operator === ':' || operator === '=')) {
+    if (minus) {
+      query.error = `${name} cannot be excluded: name the values that you want, or exclude a text.`;
+      return;
+    }
+    const values = splitValues(value);
+    const unaskable = values.find((part) => !canAsk(part));
+    if (unaskable !== undefined) query.error = cannotAsk(name, unaskable);
+    else for (const part of values) addValue(query, name, part);
+  } else if (name === 'since' && (operator === ':' || operator === '=') && !minus) {
+    query.since = unquote(value);
+  } else {
+    const bare = unquote(whole.slice(minus.length));
+    if (bare.trim()) query.texts.push({ text: bare, regex: false, not: minus === '-' });
+    else if (whole === '-') query.texts.push({ text: '-', regex: false, not: false });
+  }
+}
+
+/** @param {string} value */
+function splitValues(value) {
+  return (value.match(/(?:"(?:[^"\\]|\\.)*"?|[^,"])+/g) ?? []).map(unquote);
+}
+
+/** @param {string} text */
+function unquote(text) {
+  return text.replace(/"((?:[^"\\]|\\.)*)"?/g, (_, inner) => inner.replace(/\\(["\\])/g, '$1'));
+}
+
+/** @param {string} text */
+const quoted = (text) => `"${text.replace(/["\\]/g, '\\$&')}"`;
+
+/** @param {Query} query @returns {string} the text to type for it */
+export function formatQuery(query) {
+  const words = [];
+  for (const field of FIELDS) {
+    const values = query.fields[field];
+    if (values.length) words.push(`${field}:${values.map(formatValue).join(',')}`);
+  }
+  if (query.minLevel) words.push(`level>=${query.minLevel}`);
+  if (query.since) words.push(`since:${formatValue(query.since)}`);
+  const plain = [...words, ...query.texts.map((text) => formatText(text, false))].join(' ');
+  const back = parseQuery(plain).texts;
+  // Alone, `/api` is a text. Before a later word that ends in `/`, it would begin an expression.
+  const same = back.length === query.texts.length
+    && back.every((text, index) => text.text === query.texts[index].text);
+  return same ? plain : [...words, ...query.texts.map((text) => formatText(text, true))].join(' ');
+}
+
+/** @param {string} value */
+const formatValue = (value) => (/[\s",]/.test(value) ? quoted(value) : value);
+
+/** @param {Text} text @param {boolean} quoteSlash */
+function formatText({ text, regex, not }, quoteSlash) {
+  const minus = not ? '-' : '';
+  // Escape a slash before a space, because it would end the expression.
+  const closed = (/** @type {string} */ piece) => (piece === '/' ? '\\/' : piece);
+  if (regex) return `${minus}/${text.replace(/\\[^]|\/(?=\s)/g, closed)}/`;
+  const [only, ...others] = parseQuery(text).texts;
+  const same = only && !others.length && only.text === text && !only.regex && !only.not;
+  const quote = !same || /["\\]/.test(text) || (quoteSlash && text.startsWith('/'));
+  return minus + (quote ? quoted(text) : text);
+}

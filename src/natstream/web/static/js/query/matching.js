@@ -1,0 +1,93 @@
+// The texts of a query, searched in the page: to mark matches, and to go from match to match. Pure.
+
+import { escapeRegex, reachOf } from './expression.js';
+
+/** @typedef {import('./query.js').Query} Query */
+/** @typedef {import('./query.js').Text} Text */
+/**
+ * @typedef {object} Matcher
+ * @property {(text: string) => boolean} test   whether a message has all texts and no excluded one
+ * @property {(text: string) => [number, number][]} ranges   the parts to mark, ascending
+ */
+
+// A search goes through many lines at once, and all of them may be slow for an expression. After
+// this much time in one search, the expression is given up, because the page would hang.
+const MOST_MS = 2_000;
+// After a longer pause a new search has begun, because the page has been drawn since.
+const PAUSE_MS = 30;
+// The most marks in one text, for each expression.
+const MOST_MARKS = 200;
+
+/** @param {Query} query @returns {Matcher | null} null if the query has no texts */
+export function matcherOf(query) {
+  const wanted = query.texts.filter((text) => !text.not).map(compile);
+  const unwanted = query.texts.filter((text) => text.not).map(compile);
+  if (!wanted.length && !unwanted.length) return null;
+  return {
+    // A text that the page cannot search for (null) still filters, because the service does that.
+    test: (text) =>
+      wanted.every((search) => search(text, holds) !== false) &&
+      !unwanted.some((search) => search(text, holds)),
+    ranges: (text) => merged(wanted.flatMap((search) => search(text, marksOf) ?? [])),
+  };
+}
+
+/** @param {RegExp} regex @param {string} text */
+const holds = (regex, text) => regex.test(text);
+
+/** @param {RegExp} regex @param {string} text */
+function marksOf(regex, text) {
+  /** @type {[number, number][]} */
+  const found = [];
+  for (let match; found.length < MOST_MARKS && (match = regex.exec(text)); ) {
+    if (match[0]) found.push([match.index, match.index + match[0].length]);
+    else regex.lastIndex += 1;
+  }
+  return found;
+}
+
+/** @param {Text} text */
+function compile({ text: pattern, regex: isRegex }) {
+  const source = isRegex ? pattern : escapeRegex(pattern);
+  const reach = reachOf(source);
+  const regex = reach ? regexOf(source) : null;
+  let spent = 0;
+  let ended = 0;
+  /** @template T @param {string} text @param {(regex: RegExp, text: string) => T} search
+   * @returns {T | null} null if the text cannot be searched for */
+  return (text, search) => {
+    if (!regex || spent > MOST_MS) return null;
+    const started = performance.now();
+    if (started - ended > PAUSE_MS) spent = 0;
+    regex.lastIndex = 0;
+    const found = search(regex, text.slice(0, reach));
+    ended = performance.now();
+    spent += ended - started;
+    return found;
+  };
+}
+
+/** @param {string} source */
+function regexOf(source) {
+  for (const flags of ['giu', 'gi']) {
+    try {
+      return new RegExp(source, flags);
+    } catch {
+      // RE2 accepts expressions that JavaScript does not.
+    }
+  }
+  return null;
+}
+
+/** @param {[number, number][]} ranges @returns {[number, number][]} */
+function merged(ranges) {
+  ranges.sort((a, b) => a[0] - b[0]);
+  /** @type {[number, number][]} */
+  const result = [];
+  for (const [start, end] of ranges) {
+    const last = result[result.length - 1];
+    if (last && start <= last[1]) last[1] = Math.max(last[1], end);
+    else result.push([start, end]);
+  }
+  return result;
+}

@@ -1,0 +1,63 @@
+// A query as the parameters of /api/logs, which are also those of the page's address. Pure.
+
+import { escapeRegex } from './expression.js';
+import { FIELDS, addValue, emptyQuery, isField, setLeastLevel } from './query.js';
+
+/** @typedef {import('./query.js').Query} Query */
+
+/**
+ * Return the parameters that ask the service for a query.
+ * @param {Query} query @param {{texts?: boolean}} [options] `texts: false` leaves texts out
+ */
+export function toParams(query, { texts = true } = {}) {
+  const params = new URLSearchParams();
+  for (const field of FIELDS) {
+    if (query.fields[field].length) params.set(field, query.fields[field].join(','));
+  }
+  if (query.minLevel) params.set('min_level', query.minLevel);
+  if (query.since) params.set('since', query.since);
+  if (texts) {
+    for (const { text, regex, not } of query.texts) {
+      // The service reads a text between slashes as an expression, so such a text is sent as one.
+      const plain = /^\/.+\/$/.test(text) ? `/${escapeRegex(text)}/` : text;
+      params.append(not ? 'not' : 'q', regex ? `/${text}/` : plain);
+    }
+  }
+  return params;
+}
+
+const FILTERS = [...FIELDS, 'min_level', 'since', 'q', 'not'];
+// The service understands these as well, but they only choose the form of its answer.
+const PASSED_OVER = ['tail', 'follow', 'format', 'last_event_id'];
+const ONCE = ['min_level', 'since'];
+
+/**
+ * Return the query that the service would read from these parameters. A parameter that the service
+ * would refuse becomes the error of the query.
+ * @param {URLSearchParams} params of the page's address
+ * @param {string[]} [others] names that have a meaning for the page alone
+ * @returns {Query}
+ */
+export function fromParams(params, others = []) {
+  const query = emptyQuery();
+  for (const [name, value] of params) {
+    if (others.includes(name) || PASSED_OVER.includes(name)) continue;
+    if (!FILTERS.includes(name)) {
+      query.error = `The address has “${name.slice(0, 100)}”, which filters nothing. There are ${FILTERS.join(', ')}.`;
+    } else if (!value.replaceAll(isField(name) ? ',' : '', '').trim()) {
+      query.error = `The address has “${name}” without a value.`;
+    } else if (ONCE.includes(name) && params.getAll(name).length > 1) {
+      query.error = `The address has “${name}” twice.`;
+    } else if (isField(name)) {
+      for (const part of value.split(',')) addValue(query, name, part);
+    } else if (name === 'min_level') {
+      setLeastLevel(query, name, '=', value.trim());
+    } else if (name === 'since') {
+      query.since = value.trim();
+    } else {
+      const regex = value.length > 2 && value.startsWith('/') && value.endsWith('/');
+      query.texts.push({ text: regex ? value.slice(1, -1) : value, regex, not: name === 'not' });
+    }
+  }
+  return query;
+}

@@ -1,0 +1,88 @@
+// A query: what the reader wants to see, as a value. Pure.
+//
+// `language.js` reads and writes it as the text of the search field, `params.js` as the parameters
+// of /api/logs. The three forms always say the same.
+
+export const FIELDS = /** @type {const} */ ([
+  'app', 'region', 'machine', 'stream', 'level', 'type', 'source',
+]);
+export const LEVELS = ['debug', 'info', 'warn', 'error', 'fatal'];
+
+/** As the service reads levels. @type {Record<string, string>} */
+const LEVEL_ALIASES = { warning: 'warn', err: 'error', critical: 'fatal' };
+
+/** @typedef {typeof FIELDS[number]} Field */
+/** @typedef {{text: string, regex: boolean, not: boolean}} Text */
+/**
+ * @typedef {object} Query
+ * @property {Record<Field, string[]>} fields
+ * @property {string} minLevel
+ * @property {Text[]} texts
+ * @property {string} since
+ * @property {string} error   the part that cannot be asked for, as a sentence; otherwise empty
+ */
+
+/** @returns {Query} */
+export const emptyQuery = () => ({
+  fields: { app: [], region: [], machine: [], stream: [], level: [], type: [], source: [] },
+  minLevel: '',
+  texts: [],
+  since: '',
+  error: '',
+});
+
+/** Return whether the query lets every line pass. @param {Query} query */
+export const isEmpty = ({ fields, minLevel, texts, since }) =>
+  !minLevel && !since && !texts.length && FIELDS.every((field) => !fields[field].length);
+
+/** @param {string} name @returns {name is Field} */
+export const isField = (name) => /** @type {readonly string[]} */ (FIELDS).includes(name);
+
+/** Return whether the service can be asked for a value. It cannot if the value has a comma, because
+ * a comma separates two values. @param {string} value */
+export const canAsk = (value) => !value.includes(',');
+
+/** @param {string} field @param {string} value @returns {string} a sentence for the reader */
+export const cannotAsk = (field, value) =>
+  `${field} "${value}" cannot be asked for, because a comma separates two values.`;
+
+/** Add a value to a field, spelled as the service spells it.
+ * @param {Query} query @param {Field} field @param {string} value */
+export function addValue(query, field, value) {
+  let clean = value.trim();
+  if (field === 'level') clean = levelOf(clean);
+  else if (field === 'stream' || field === 'type' || field === 'source') clean = clean.toLowerCase();
+  if (clean && !query.fields[field].includes(clean)) query.fields[field].push(clean);
+}
+
+/** Add a value to a field, or remove it if the field has it.
+ * @param {Query} query @param {Field} field @param {string} value */
+export function toggleValue({ fields }, field, value) {
+  const values = fields[field];
+  fields[field] = values.includes(value)
+    ? values.filter((other) => other !== value)
+    : [...values, value];
+}
+
+/**
+ * Set the least level from `level>=warn` or `min_level=warn`, or set the error of the query.
+ * @param {Query} query @param {string} asked the name and operator as typed, for the error
+ * @param {string} operator @param {string} value
+ */
+export function setLeastLevel(query, asked, operator, value) {
+  const level = levelOf(value);
+  const index = LEVELS.indexOf(level) + (operator === '>' ? 1 : 0);
+  if (asked.startsWith('-') || operator.startsWith('<')) {
+    query.error = `${asked} cannot be asked: name the levels that you want, as in level:debug,info.`;
+  } else if (value && (!LEVELS.includes(level) || index >= LEVELS.length)) {
+    query.error = `${asked} takes one of ${LEVELS.join(', ')}.`;
+  } else if (value) {
+    query.minLevel = LEVELS[index];
+  }
+}
+
+/** @param {string} level */
+function levelOf(level) {
+  const lower = level.toLowerCase();
+  return LEVEL_ALIASES[lower] ?? lower;
+}

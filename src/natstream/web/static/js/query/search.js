@@ -1,0 +1,158 @@
+// The search: the field, the chips and the address show one wish, and a change of any of them asks
+// the service. In: what the reader types, clicks or opens. Out: the handlers, once for each change.
+
+import { byId, hint } from '../dom.js';
+import { CAPACITY } from '../list/held.js';
+import { linkTo, readAddress, writeAddress } from './address.js';
+import { Chips } from './chips.js';
+import { QueryExchange } from './exchange.js';
+import { Field } from './field.js';
+import { toParams } from './params.js';
+import { canAsk, cannotAsk, emptyQuery, toggleValue } from './query.js';
+
+/** @typedef {import('./exchange.js').Wish} Wish */
+/** @typedef {import('./query.js').Query} Query */
+
+// At first as many lines as arrive in a second or two: on a telephone they fill a few screens,
+// elsewhere the histogram at a few dozen lines a second. "Load earlier lines" asks for more.
+const TAILS = [matchMedia('(max-width: 700px)').matches ? 2_000 : 10_000, 50_000, CAPACITY];
+
+export class Search {
+  #exchange;
+  #chips;
+
+  /**
+   * @param {import('./exchange.js').Stream} stream
+   * @param {{changed: (wish: Readonly<Wish>) => void, sent: () => void, again: () => void,
+   *   left: () => void}} handlers
+   *   `changed`: show another wish; `sent`: the service is asked for other lines;
+   *   `again`: Enter on the query that is asked already; `left`: Escape in the field
+   */
+  constructor(stream, { changed, sent, again, left }) {
+    this.field = new Field({
+      asked: (query) => this.#exchange.change((wish) => { wish.query = query; }, { typed: true }),
+      again,
+      left,
+    });
+    this.#chips = new Chips(byId('chips', HTMLElement), (chip, value) => this.#toggleChip(chip, value));
+    this.#exchange = new QueryExchange(stream, TAILS, {
+      changed: (typed) => {
+        const { wish } = this.#exchange;
+        this.field.show(wish.query, typed);
+        writeAddress(wish);
+        this.#chips.setQuery(wish.query);
+        changed(wish);
+      },
+      sent,
+      declined: (detail) => this.field.complain(detail),
+    });
+  }
+
+  get wish() {
+    return this.#exchange.wish;
+  }
+
+  /** The parameters of /api/facets. The counts do not depend on `since`. */
+  get facetParams() {
+    const params = toParams(this.wish.query);
+    params.delete('since');
+    return params;
+  }
+
+  /** Whether the service may have earlier lines.
+   * @param {number} received the lines it sent at the start */
+  hasEarlier(received) {
+    return this.#exchange.hasEarlier(received);
+  }
+
+  /**
+   * Ask for the query of the address. A query with an error is only shown, because leaving out
+   * the wrong part would show more lines than the link means.
+   * @returns {{line: string, isAsked: boolean}} `line`: the id of the line that the address
+   *   links to
+   */
+  followAddress() {
+    const { query, marking, line } = readAddress();
+    const wish = { query, marking, depth: line ? TAILS.length - 1 : 0 };
+    const isAsked = !query.error;
+    if (isAsked) this.#exchange.ask(wish);
+    else {
+      this.field.show(query, false);
+      this.#exchange.refuse(wish);
+    }
+    return { line, isAsked };
+  }
+
+  /** Return the address that shows a line. @param {string} id */
+  linkTo(id) {
+    return linkTo(this.wish, id);
+  }
+
+  /** @param {Record<string, any>} facets the answer of /api/facets */
+  setFacets(facets) {
+    this.#chips.setFacets(facets);
+  }
+
+  /** A stream has started anew. */
+  grant() {
+    this.#exchange.grant();
+  }
+
+  /** Close the connection, until the stream is resumed. */
+  release() {
+    this.#exchange.release();
+  }
+
+  /** Ask for the same lines once more. */
+  askAgain() {
+    this.#exchange.askAgain();
+  }
+
+  showAll() {
+    this.#exchange.change((wish) => { wish.query = emptyQuery(); });
+  }
+
+  /** Show only the lines with this value.
+   * @param {import('./query.js').Field} field @param {string} value */
+  only(field, value) {
+    this.#askFor(field, value, ({ fields }) => { fields[field] = [value]; });
+  }
+
+  /** Hide lines with a text. @param {import('./query.js').Text} text */
+  hide(text) {
+    this.#exchange.change((wish) => {
+      wish.query.texts.push(text);
+      wish.marking = false;
+    });
+  }
+
+  /** Show all lines and mark the matches, or show only the matches. */
+  toggleMarking() {
+    this.#exchange.change((wish) => { wish.marking = !wish.marking; });
+  }
+
+  /** Show the lines of Fly's own services, or hide them. */
+  toggleMuted() {
+    this.#exchange.change(({ query }) => {
+      toggleValue(query, 'type', 'log');
+      query.fields.type = query.fields.type.filter((type) => type === 'log');
+    });
+  }
+
+  loadEarlier() {
+    this.#exchange.change((wish) => { wish.depth += 1; });
+  }
+
+  /** @param {import('./chips.js').ChipField | 'warn'} chip @param {string} value */
+  #toggleChip(chip, value) {
+    if (chip === 'warn') {
+      this.#exchange.change(({ query }) => { query.minLevel = query.minLevel ? '' : 'warn'; });
+    } else this.#askFor(chip, value, (query) => toggleValue(query, chip, value));
+  }
+
+  /** @param {string} field @param {string} value @param {(query: Query) => void} edit */
+  #askFor(field, value, edit) {
+    if (canAsk(value)) this.#exchange.change(({ query }) => edit(query));
+    else hint(cannotAsk(field, value));
+  }
+}

@@ -1,0 +1,132 @@
+// How lines flow from the service to the list: whether they do, why not, and how fast.
+//
+// The reader can pause the list. The page closes its connection if too many lines wait for the list,
+// or if the page is hidden for a long time.
+
+import { span } from '../text/time.js';
+
+// The reasons for which the page closes the connection itself, as the reader sees them.
+const HIDDEN = 'the page was hidden';
+const HELD = 'the list was held';
+// A tab that was hidden for this long closes its connection, because browsers allow six connections
+// to a host over HTTP/1.1 and the service has a limit as well. The service replays the missed lines.
+const HIDDEN_MS = 5 * 60_000;
+// The rate is a mean over this many seconds.
+const RATE_SECONDS = 5;
+
+/**
+ * @typedef {object} Parts
+ * @property {import('../list/view.js').View} view
+ * @property {import('../list/lines.js').Lines} lines
+ * @property {import('./log_stream.js').LogStream} stream
+ * @property {import('../query/search.js').Search} search
+ * @property {Interruption} interruption
+ */
+
+export class Flow {
+  /** @param {Parts} parts @param {{paused: () => void, shown: () => void}} handlers
+   *   `paused`: the reader has paused or gone on; `shown`: a hidden page is shown again */
+  constructor(parts, { paused, shown }) {
+    this.parts = parts;
+    this.#paused = paused;
+    let timer = 0;
+    document.addEventListener('visibilitychange', () => {
+      clearTimeout(timer);
+      if (document.hidden) timer = Number(setTimeout(() => this.release(HIDDEN), HIDDEN_MS));
+      else {
+        if (this.parts.interruption.released === HIDDEN) this.parts.stream.resume();
+        shown();
+      }
+    });
+  }
+
+  #paused;
+
+  /** Show the lines that wait, and read on. */
+  goOn() {
+    const { lines, interruption, stream } = this.parts;
+    lines.flush();
+    if (interruption.released === HELD) stream.resume();
+  }
+
+  togglePause() {
+    const { lines } = this.parts;
+    lines.paused = !lines.paused;
+    if (!lines.paused) this.goOn();
+    this.#paused();
+  }
+
+  /** Go to the newest line, and show each new one. */
+  goToNewest() {
+    if (this.parts.lines.paused) this.togglePause();
+    else this.goOn();
+    this.parts.view.follow();
+  }
+
+  /** The list cannot take more lines. */
+  hold() {
+    this.release(HELD);
+  }
+
+  /** Close the connection until it is needed. @param {string} why */
+  release(why) {
+    const { interruption, stream: { state: { name } }, search } = this.parts;
+    if (interruption.released || name === 'denied' || name === 'refused') return;
+    interruption.release(why);
+    search.release();
+  }
+}
+
+/** Why and since when the stream is interrupted, so that the page can say it afterwards. */
+export class Interruption {
+  /** Why the page has closed the connection; empty if it has not. */
+  released = '';
+  #releasedAt = 0;
+  #cutAt = 0;
+
+  /** The page closes the connection. @param {string} why */
+  release(why) {
+    this.released = why;
+    this.#releasedAt = Date.now();
+  }
+
+  /** The connection has broken, or a try to connect has failed. */
+  cut() {
+    this.#cutAt ||= Date.now();
+  }
+
+  /** The stream goes on. */
+  end() {
+    this.released = '';
+    this.#cutAt = 0;
+  }
+
+  /** Return the beginning of a sentence about the interruption, which its counts complete. */
+  describe() {
+    const now = Date.now();
+    return this.released
+      ? `Connection taken up again after ${span((now - this.#releasedAt) / 1000)} (${this.released}):`
+      : `Reconnected after ${span((now - (this.#cutAt || now)) / 1000)}:`;
+  }
+}
+
+/** How many lines a second arrive. */
+export class Rate {
+  /** The lines of each second, the current one last. */
+  #seconds = [0];
+
+  /** @param {number} lines that have arrived */
+  add(lines) {
+    this.#seconds[this.#seconds.length - 1] += lines;
+  }
+
+  /** A second has passed. */
+  tick() {
+    this.#seconds.push(0);
+    if (this.#seconds.length > RATE_SECONDS) this.#seconds.shift();
+  }
+
+  get perSecond() {
+    return this.#seconds.reduce((sum, lines) => sum + lines, 0) / this.#seconds.length;
+  }
+}

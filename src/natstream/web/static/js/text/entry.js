@@ -1,0 +1,49 @@
+// An entry as text: as JSON, as a line of a file, as a sentence. Pure.
+
+import { stripAnsi } from './ansi.js';
+import { revealed } from './readable.js';
+import { clockTime, count, figure } from './time.js';
+
+/** @typedef {import('../types.js').Entry} Entry */
+
+/** Return the event as the service sent it. @param {Entry} entry */
+export function toEvent(entry) {
+  const { id, time, message, app, region, machine, stream, level, type, provider, source } = entry;
+  return {
+    message, timestamp: time, type, persistent: entry.persistent,
+    app, region, machine, stream, level, provider, source, id,
+  };
+}
+
+/** Return an entry as a line of a file; empty if the format has no notices.
+ * @param {Entry} entry @param {'ndjson' | 'text'} format */
+export function lineOf(entry, format) {
+  if (format === 'ndjson') return entry.note ? '' : `${JSON.stringify(toEvent(entry))}\n`;
+  if (entry.note) return `# ${noticeText(entry)}\n`;
+  const date = new Date(entry.time);
+  const time = Number.isNaN(date.getTime()) ? '-' : date.toISOString();
+  const level = entry.level ? ` [${revealed(entry.level)}]` : '';
+  const message = revealed(stripAnsi(entry.message)).trimEnd().replaceAll('\n', '\n    ');
+  const origin = revealed(`${entry.app || entry.source}[${entry.machine}] ${entry.region}`).trimEnd();
+  return `${time} ${origin}${level} ${message}\n`;
+}
+
+/** Return the sentence of a notice or a gap. @param {Entry} entry */
+export function noticeText(entry) {
+  const note = /** @type {import('../types.js').Note} */ (entry.note);
+  if (note.tone === 'gap') return gapText(entry, note);
+  if (note.tone !== 'resumed') return entry.message;
+  const repeated = note.doubled ? `, ${count(note.doubled, 'repeated line')} left out` : '';
+  const replayed = note.replayed || note.missed === null
+    ? `${count(note.replayed, 'line')} replayed`
+    : 'nothing missed';
+  return `${entry.message} ${replayed}${repeated}`;
+}
+
+/** @param {Entry} entry @param {import('../types.js').Note} note */
+function gapText(entry, note) {
+  const since = note.since ? ` since ${clockTime(note.since, 'local', entry.time)}` : '';
+  if (note.missed === null) return `Lines may be missing here${since}: how many is not known`;
+  const lines = note.missed === 1 ? 'line' : 'lines';
+  return `${note.atMost ? 'up to ' : ''}${figure(note.missed)} ${lines} missed${since}`;
+}

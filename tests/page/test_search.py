@@ -1,0 +1,189 @@
+"""The search field and the address."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from functools import partial
+from urllib.parse import parse_qs, urlsplit
+
+from playwright.sync_api import expect
+from tests.support.browser import eventually
+from tests.support.viewer import Viewer
+
+
+def test_the_service_filters(viewer: Viewer) -> None:
+    """Every word of the search language narrows what the service sends, and matches are marked."""
+    viewer.publish("GET /cart timeout", "GET /health ok", region="iad", machine="m1")
+    viewer.publish("POST /cart TimedOut", level="warn", region="ams", machine="m2")
+    viewer.publish("disk full", level="error", region="ams", machine="m2")
+    viewer.open()
+    expect(viewer.rows).to_have_count(4)
+    app = f"app:{viewer.app} "
+    for text, found in (
+        ("cart", ["GET /cart timeout", "POST /cart TimedOut"]),
+        ('"get /c"', ["GET /cart timeout"]),
+        (r"/time(d|o)/", ["GET /cart timeout", "POST /cart TimedOut"]),
+        ("cart -post", ["GET /cart timeout"]),
+        ("level>=warn", ["POST /cart TimedOut", "disk full"]),
+        ("region:ams machine:m2 level:error", ["disk full"]),
+        ("region:ams,iad ok", ["GET /health ok"]),
+    ):
+        viewer.search(app + text)
+        # Not the count first: the view before may have shown as many.
+        eventually(partial(viewer.shows, found), f"what {text} finds")
+    marks = viewer.page.locator("#rows mark")
+    expect(marks).to_have_text(["ok"])
+    query = parse_qs(viewer.requests[-1])
+    assert query == {
+        "app": [viewer.app], "region": ["ams,iad"], "q": ["ok"], "tail": query["tail"],
+    }  # fmt: skip
+    viewer.publish("not ok", "irrelevant")
+    expect(viewer.row("not ok")).to_be_visible()
+    assert viewer.messages() == ["GET /health ok", "not ok"]
+
+
+def test_typing_asks_once_the_fingers_rest(viewer: Viewer) -> None:
+    """The page asks once the reader stops typing, and asks nothing for a half-typed word."""
+    viewer.publish("needle in here", "hay")
+    viewer.open()
+    expect(viewer.rows).to_have_count(2)
+    asked = len(viewer.requests)
+    viewer.page.locator("#query").focus()
+    viewer.page.keyboard.press("End")
+    viewer.page.keyboard.type(" needle", delay=20)
+    expect(viewer.rows).to_have_count(1)
+    assert len(viewer.requests) == asked + 1
+    viewer.page.keyboard.type(" level:")
+    viewer.page.wait_for_timeout(900)
+    assert len(viewer.requests) == asked + 1
+    # One slow finger is no reason to ask for each letter.
+    viewer.page.keyboard.type(" in here", delay=400)
+    viewer.page.wait_for_timeout(900)
+    assert len(viewer.requests) == asked + 2
+
+
+def test_what_cannot_be_asked_is_said(viewer: Viewer) -> None:
+    """The page shows why it or the service refuses a query, until the next query."""
+    viewer.publish("fine")
+    viewer.open()
+    expect(viewer.rows).to_have_count(1)
+    error = viewer.page.locator("#query-error")
+    viewer.search("-app:web")
+    expect(error).to_contain_text("app cannot be excluded")
+    viewer.search(f"app:{viewer.app} /(unclosed/")
+    expect(error).to_contain_text("regular expression")
+    viewer.search(f"app:{viewer.app} fine")
+    expect(error).to_be_hidden()
+    expect(viewer.rows).to_have_count(1)
+    expect(viewer.state).to_have_text("Live")
+
+
+def test_what_is_not_understood_leaves_the_stream_as_it_is(viewer: Viewer) -> None:
+    """A declined query leaves lines, stream and address alone; the next query replaces them."""
+    viewer.publish("first fine", "first other")
+    viewer.open("&q=fine")
+    expect(viewer.rows).to_have_count(1)
+    address = viewer.page.url
+    error = viewer.page.locator("#query-error")
+    for number, (text, said) in enumerate((("/[/", "regular expression"), ("since:banana", "10m"))):
+        viewer.search(f"app:{viewer.app} {text}")
+        expect(error).to_contain_text(said)
+        expect(viewer.page.locator("#query")).to_have_value(f"app:{viewer.app} {text}")
+        expect(viewer.state).to_have_text("Live")
+        assert viewer.page.url == address
+        viewer.publish(f"still fine {number}", "still other")
+        expect(viewer.row(f"still fine {number}")).to_be_visible()
+    assert viewer.messages() == ["first fine", "still fine 0", "still fine 1"]
+    viewer.search(f"app:{viewer.app} other")
+    expect(error).to_be_hidden()
+    expect(viewer.message("still other")).to_have_count(2)
+    assert viewer.messages() == ["first other", "still other", "still other"]
+
+
+def test_a_hostile_address_is_only_a_query(viewer: Viewer) -> None:
+    """Markup and expensive expressions in an address are a query and do nothing else."""
+    viewer.publish("a" * 60 + "!", "<img src=x onerror=window.hacked=1>")
+    viewer.open("&q=/(a%2B)%2B%24/&not=%3Cimg&show=all&format=%3Cscript%3E#line=<img src=x>")
+    expect(viewer.rows).to_have_count(2)
+    viewer.press("n")
+    expect(viewer.page.locator("#query")).to_have_value(re.compile(r"/\(a\+\)\+\$/ -<img"))
+    assert viewer.page.evaluate("window.hacked") is None
+
+
+def test_a_wrong_address_shows_nothing_rather_than_everything(viewer: Viewer) -> None:
+    """An address with an error shows the error and no lines, until the next query."""
+    viewer.publish("needle", "hay")
+    error = viewer.page.locator("#query-error")
+    for query, said in (
+        ("appp=x", "appp"), ("min_level=loud", "one of debug"), ("q=needle&foo=bar", "foo"),
+    ):  # fmt: skip
+        viewer.page.goto(f"{viewer.url}/?{query}")
+        expect(error).to_contain_text(said)
+        expect(viewer.state).to_have_text("Not understood")
+        assert viewer.page.url.endswith(f"/?{query}")
+        viewer.page.locator("#query").focus()
+        viewer.page.locator("#lines").focus()
+        expect(error).to_be_visible()
+    assert viewer.requests == []
+    assert viewer.rows.count() == 0
+    viewer.search(f"app:{viewer.app} needle")
+    expect(error).to_be_hidden()
+    expect(viewer.rows).to_have_count(1)
+    viewer.page.go_back()
+    expect(error).to_contain_text("foo")
+    expect(viewer.rows).to_have_count(0)
+
+
+def test_the_address_is_the_view(viewer: Viewer, open_viewer: Callable[[str], Viewer]) -> None:
+    """An address shows the same lines in another tab, and "back" returns to the view before."""
+    viewer.publish("one red", "two blue", "three red")
+    viewer.open()
+    viewer.page.wait_for_timeout(3_100)  # later changes are a step of their own in the history
+    viewer.search(f"app:{viewer.app} red level>=info")
+    expect(viewer.rows).to_have_count(2)
+    assert parse_qs(urlsplit(viewer.page.url).query) == {
+        "app": [viewer.app], "min_level": ["info"], "q": ["red"],
+    }  # fmt: skip
+    other = open_viewer(viewer.url)
+    other.page.goto(viewer.page.url)
+    expect(other.rows).to_have_count(2)
+    assert other.messages() == viewer.messages()
+    expect(other.page.locator("#query")).to_have_value(f"app:{viewer.app} level>=info red")
+    viewer.page.go_back()
+    expect(viewer.rows).to_have_count(3)
+    expect(viewer.page.locator("#query")).to_have_value(f"app:{viewer.app}")
+
+
+def test_a_line_can_be_linked_to(viewer: Viewer, open_viewer: Callable[[str], Viewer]) -> None:
+    """The link to a line opens with that line chosen, whatever has come since."""
+    viewer.open()
+    viewer.publish("before", "this one")
+    viewer.row("this one").click()
+    viewer.drawer.get_by_role("button", name="Copy link").click()
+    link = eventually(lambda: viewer.page.evaluate("navigator.clipboard.readText()"), "the link")
+    viewer.publish(*(f"after {number}" for number in range(300)))
+    other = open_viewer(viewer.url)
+    other.page.goto(link)
+    expect(other.page.locator(".chosen")).to_contain_text("this one")
+    expect(other.drawer).to_contain_text("this one")
+
+
+def test_a_link_to_a_forgotten_line_says_so(viewer: Viewer) -> None:
+    """The page says that a linked line is gone, at the first live line or after a silence."""
+    viewer.publish("still there")
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 60))
+    link = f"&since={since}#line={int(time.time() * 1000)}-anotherprocess-7"
+    hint = viewer.page.locator("#hint")
+    viewer.open(link)
+    expect(hint).to_have_text("That line is no longer remembered")
+    expect(viewer.row("still there")).to_be_visible()
+    viewer.page.clock.install()
+    viewer.page.clock.pause_at(time.time() + 3_600)  # no silence is long enough
+    viewer.page.goto("about:blank")
+    viewer.open(link)
+    expect(viewer.row("still there")).to_be_visible()
+    expect(hint).to_have_text("")
+    viewer.publish("live")
+    expect(hint).to_have_text("That line is no longer remembered")
