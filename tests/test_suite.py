@@ -1,4 +1,4 @@
-"""The order of the tests themselves: what is shared stands in `tests/support`, once."""
+"""Rules of the tests themselves: shared helpers stand in `tests/support`, each of them once."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_helpers_do_not_depend_on_the_benchmarks(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SUPPORT, ids=name_of)
 def test_each_helper_module_opens_with_its_promise(path: Path) -> None:
-    """A helper module says in its docstring what it offers."""
+    """A helper module has a docstring with its promise."""
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
 
 

@@ -23,7 +23,7 @@ from natstream import supervisor
 from natstream.cli.main import main as run_natstream
 from natstream.drain.server import LogDrainServer
 from natstream.errors import SourceDenied
-from natstream.hub.hub import Hub
+from natstream.hub.fan_out import FanOut
 from natstream.nats import source as nats
 
 
@@ -90,7 +90,7 @@ def around(run: Callable[..., Awaitable[None]], crasher: Crasher) -> Callable[..
 def crash(every: float, seconds: float) -> None:
     """Replace functions of natstream by ones that crash."""
     places: Sequence[tuple[Any, str, Change, str]] = (
-        (Hub, "_send", within, "hub"),
+        (FanOut, "_send", within, "hub"),
         (nats, "parse_nats", within, "nats"),
         (LogDrainServer, "serve", around, "drain"),
         (supervisor, "serve", around, "web"),

@@ -127,7 +127,7 @@ def copy(source: Path, target: Path, into: bool) -> None:
 
 def run(words: Sequence[str], work: Path) -> None:
     work.mkdir(exist_ok=True)
-    environ = os.environ | {"PIP_NO_COMPILE": "1"}  # most of what is installed is never imported
+    environ = os.environ | {"PIP_NO_COMPILE": "1"}  # since few modules are imported
     done = subprocess.run(words, cwd=work, env=environ, capture_output=True, text=True)
     if done.returncode and re.search("connection|resolution|timed out", done.stderr, re.IGNORECASE):
         pytest.skip("no package index can be reached from here")
