@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import sys
 import time
 from collections import OrderedDict
 from pathlib import Path
@@ -149,7 +150,7 @@ def test_a_drain_entry_may_keep_bytes_in_the_objects_place() -> None:
     entry = parse_log_entry(decode_json(payload), payload=payload)
     assert entry is not None
     assert entry.raw == {"instance": "m", "message": "hi"}
-    assert entry.cost == len(payload) + 51 + ENTRY_OVERHEAD
+    assert entry.cost == len(payload) + sys.getsizeof("hi") + ENTRY_OVERHEAD
 
 
 # --- objects -----------------------------------------------------------------------------------
