@@ -102,7 +102,7 @@ class Subscription:
 
     @property
     def is_current(self) -> bool:
-        """Whether there is nothing to read without waiting; much cheaper than trying."""
+        """Whether there is nothing to read without waiting; cheaper than trying to read."""
         cursor = self.cursor
         return (
             self._held is None
@@ -201,7 +201,7 @@ class Subscription:
 
     @property
     def _pending(self) -> Lookup[Any] | None:
-        """The question to the archive that the reader waits for, if it does."""
+        """The question to the archive whose answer the reader waits for, if there is one."""
         return self._archive.pending if self._search is None else self._search.pending
 
     def _start(self, request: StartRequest, plan: Plan) -> None:
@@ -212,7 +212,7 @@ class Subscription:
             self._search = StartSearch(request, plan, self._wake)
 
     def _advance(self) -> Selection | Gap | None:
-        """Move on by one batch, chunk or gap, which may be empty; `None` if that takes waiting."""
+        """Move on by one batch, chunk or gap, and return it; `None` if the reader has to wait."""
         if self._search is not None:
             return self._continue_search(self._search)
         cursor, now = self.cursor, trio.current_time()
@@ -264,7 +264,7 @@ class Subscription:
         return selection
 
     def _next_batch(self) -> tuple[Segment, Batch] | None:
-        """Hold the next batch that the reader has not seen in the backlog already."""
+        """Return the next batch that the reader has not yet read from the backlog, and hold it."""
         cursor = self.cursor
         while True:
             if self._held is None:
@@ -281,7 +281,7 @@ class Subscription:
                 self._held = None
 
     def _tell(self, item: Selection | Gap | None) -> Selection | Gap | None:
-        """Count a gap, and hide the part of it that the reader may not know."""
+        """Return a gap as the reader may see it, and count it; return other items unchanged."""
         if not isinstance(item, Gap):
             return item
         self._hub.count_gap(item)

@@ -84,7 +84,7 @@ class Archive(Protocol):
 
 @attrs.define(eq=False)
 class Outage:
-    """A time without the journal, and the numbers of the stored entries that it has shown."""
+    """A time without the journal, and the journal's numbers of the entries that readers saw."""
 
     since: int
     """Unix ms of its start."""
@@ -231,10 +231,11 @@ class AlreadyShown:
 
 
 def fallback_epoch(journal: Segment | None) -> str:
-    """Return an epoch for a fallback segment, which holds the number at which the journal was left.
+    """Return an epoch for a fallback segment.
 
-    Because of this number, a reader that resumes at another process, or at this one when the
-    journal is back, misses no entry that was stored meanwhile.
+    The epoch holds the number at which readers left the journal. So a reader that resumes at
+    another process, or at this one when the journal is back, misses no entry that was stored
+    meanwhile.
     """
     own = secrets.token_hex(4)
     if journal is None:
