@@ -121,7 +121,7 @@ class Journal:
         gap: Gap | None = None,
         public: bool = False,
     ) -> None:
-        """Tell this process's readers something."""
+        """Send a notice to this process's readers."""
         self._hub.announce(message, type, gap=gap, public=public)
 
     def hurry(self) -> None:
@@ -207,7 +207,7 @@ class Journal:
                     await self._use(connection, jetstream, task_status)
                 self._stop_serving()
                 error: SourceError
-                if connection.end is not None:  # It was the server's or the network's end.
+                if connection.end is not None:  # The server or the network ended it.
                     error = jetstream.connection_error(was_up=self._status.state is SourceState.UP)
                 else:
                     error = self._trouble or JournalUnavailable("The journal is left")

@@ -102,6 +102,7 @@ class Outbox:
         # Lines that were sent, and have to be sent again.
         self._again: set[int] = set()
         self.bytes = 0
+        """The memory that the waiting lines use."""
 
     def __len__(self) -> int:
         return len(self._items)
