@@ -72,7 +72,7 @@ def guard(app: Quart, settings: Settings) -> None:
 
 
 def is_cross_site(settings: Settings) -> bool:
-    """Whether a page of another site sends this request, according to the browser's headers."""
+    """Return whether a page of another site sends this request, by the browser's headers."""
     if site := request.headers.get("Sec-Fetch-Site"):
         return site not in ("same-origin", "none")
     origin = request.headers.get("Origin")
