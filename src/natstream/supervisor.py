@@ -110,7 +110,7 @@ async def _run_on(
         async def close_in_time() -> None:
             await until()
             log.info("closing")
-            # The deadline holds whatever the readers do, and however long the sources take.
+            # The deadline holds even if a reader does not read, or a source takes long.
             nursery.cancel_scope.deadline = trio.current_time() + settings.grace * FOR_TASKS
             asked.set()
 
@@ -170,7 +170,7 @@ async def run_core(core: Core, until: Callable[[], Awaitable[None]]) -> None:
     hub_status = core.health.tasks["hub"]
 
     async def run_hub() -> None:
-        hub_status.change(SourceState.UP, "The hub hands out what it is given")
+        hub_status.change(SourceState.UP, "The hub hands out entries")
         await core.hub.run()
 
     async with trio.open_nursery() as nursery:

@@ -302,7 +302,7 @@ class Settings:
 
 
 def markdown_table() -> str:
-    """Return the table of `docs/settings.md`: each variable with its meaning, default and who."""
+    """Return the table of `docs/settings.md`: each variable with its meaning and default."""
     rows = ["| variable | meaning | default | who changes it, and when |", "|---|---|---|---|"]
     for field in attrs.fields(Settings):
         about = field.metadata
