@@ -1142,10 +1142,10 @@ def test_it_says_at_start_who_can_send(caplog: pytest.LogCaptureFixture) -> None
         LogDrainServer(LogCollector())._announce("127.0.0.1")
         LogDrainServer(LogCollector())._announce("0.0.0.0")
         LogDrainServer(LogCollector(), tokens=["t"])._announce("0.0.0.0")
-    local, anybody, guarded = caplog.records
-    assert (local.levelname, anybody.levelname, guarded.levelname) == ("INFO", "WARNING", "INFO")
+    local, public, guarded = caplog.records
+    assert (local.levelname, public.levelname, guarded.levelname) == ("INFO", "WARNING", "INFO")
     assert "this machine alone" in local.message
-    assert "anybody" in anybody.message
+    assert "every sender that reaches it" in public.message
     assert "token" not in guarded.message
 
 
