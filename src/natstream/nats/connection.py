@@ -247,7 +247,7 @@ class NatsConnection:
             self.finish(error)
 
     async def _on_error(self, error: Exception) -> None:
-        # This must not raise, because nats-py's reading task would stop without a word.
+        # This must not raise, because nats-py would stop reading and keep the connection.
         self._last_error = error
         if "permissions violation" in str(error):
             self.finish(error)
