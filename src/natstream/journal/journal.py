@@ -154,7 +154,7 @@ class Journal:
         return self._state.is_serving and self._outbox.is_crowded
 
     def _on_overflow(self, item: Item) -> None:
-        """Count a line that was dropped before it was stored."""
+        """Count a line that was evicted from the outbox before it was stored."""
         self._status.lost += 1
         gap = self._overflow or Gap(missed=0, since=time.time_ns() // 1_000_000)
         if self._overflow is None:
