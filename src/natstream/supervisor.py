@@ -70,7 +70,7 @@ async def run_service(
         ListenError: natstream cannot listen on an address. If it is the address of the page or of
             the metrics, nothing was started.
     """
-    # Listening comes first, so that a taken port is one sentence and nothing else has happened.
+    # Listening comes first, so that nothing has started if a port is in use.
     # The page's address is last, because readers may connect to a shared address immediately.
     with ExitStack() as stack:
         private = None
