@@ -55,7 +55,7 @@ class Core:
 
 
 def make_core(settings: Settings) -> Core:
-    """Make the parts that the settings ask for. `/readyz` names every source from here on."""
+    """Return the parts that the settings ask for. `/readyz` names every source from here on."""
     facets = Facets()
     hub = Hub(
         backlog_lines=settings.backlog_lines,

@@ -15,7 +15,7 @@ __all__ = ["Viewer", "select"]
 
 
 def line(message: str, *, app: str, level: str = "info", **more: Any) -> bytes:
-    """A line as Fly publishes it, of this moment unless `at` (Unix seconds) says otherwise."""
+    """Return a line as Fly publishes it, of this moment or of `at` (Unix seconds)."""
     at = more.pop("at", time.time())
     event = {
         "event": {"provider": more.pop("provider", "app")},

@@ -62,7 +62,7 @@ def check_tokens(settings: Settings) -> Iterator[Finding]:
 
 
 def check_sharing(settings: Settings) -> Iterator[Finding]:
-    """Warn if several processes on one port need a setting that is missing."""
+    """Yield a warning for each setting that is missing if processes share a port."""
     if not settings.share_port:
         return
     if "drain" in settings.sources and settings.drain_bind and not settings.journal_servers:

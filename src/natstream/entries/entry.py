@@ -175,6 +175,7 @@ class Notice:
     message: str
     type: Literal["system", "error"] = "system"
     unix_ms: int = attrs.field(factory=lambda: time.time_ns() // 1_000_000)
+    """When it was announced."""
     gap: Gap | None = None
     public: bool = False
     """Whether readers with a limited scope see the notice unchanged, because it reveals no logs."""

@@ -27,6 +27,7 @@ class _Event(msgspec.Struct):
     id: str = ""
     message: str = ""
     timestamp: int = 0
+    """Unix ms."""
     type: str = "system"
     app: str = ""
     region: str = ""

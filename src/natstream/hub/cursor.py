@@ -121,7 +121,7 @@ class Cursor:
         return self.accept(batch, now)
 
     def skip_shown(self, until: int, now: float) -> Selection | None:
-        """Move over entries that were shown while the journal was away, if they come next."""
+        """Move over the next entries if they were shown in an outage; otherwise return `None`."""
         number = self._shown.skip(self.position.entry, until)
         return self._pass_over(number, now) if number > self.position.entry else None
 

@@ -201,7 +201,7 @@ class StartSearch:
 
 
 def _resume(request: StartRequest, event_id: EventId | None) -> Plan:
-    """Start after the entry that the id names; an entry that cannot be found becomes a gap."""
+    """Return the start after the entry of an id; an entry that cannot be found becomes a gap."""
     if event_id is None:
         return _at_time(request, 0, gap=Gap(missed=None, since=None, doubles=True))
     if _is_reused(request, event_id):
@@ -230,7 +230,10 @@ def _is_reused(request: StartRequest, event_id: EventId) -> bool:
 def _resume_in_reach(
     request: StartRequest, event_id: EventId
 ) -> Start | TimeInArchive | AheadOfMemory | None:
-    """Start after an entry of the joined segment or the one before it; `None` for all others."""
+    """Return the start after an entry of the joined segment or of the one before it.
+
+    Return `None` for an entry of any other segment.
+    """
     for segment in (request.segment, request.before):
         if segment is not None and segment.epoch == event_id.epoch:
             break
@@ -256,7 +259,7 @@ def _after(segment: Segment, event_id: EventId) -> Start:
 def _by_time(
     request: StartRequest, event_id: EventId, *, claim: EventId | None = None
 ) -> Start | TimeInArchive:
-    """Start at the time of the id, because its entry cannot be found."""
+    """Return the start at the time of the id, because its entry cannot be found."""
     unix_ms = min(event_id.unix_ms, time.time_ns() // 1_000_000) - OTHER_PROCESS_MARGIN_MS
     gap = Gap(missed=None, since=event_id.unix_ms, doubles=True)
     return _at_time(request, unix_ms, gap=gap, claim=claim)

@@ -37,6 +37,7 @@ class Publisher(Protocol):
     """The part of the hub that a subscription uses."""
 
     max_lag: float
+    """Seconds that a reader may stay behind."""
 
     def count_gap(self, gap: Gap) -> None: ...
 
@@ -251,7 +252,7 @@ class Subscription:
         return _NOTHING
 
     def _go_on(self, segment: Segment, now: float) -> Selection:
-        """Leave a segment that is over for the next one."""
+        """Leave a segment that is over for the next one, and return an empty selection."""
         selection, question = self.cursor.go_on(segment, now)
         if question is not None:
             request = StartRequest(

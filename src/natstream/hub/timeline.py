@@ -158,7 +158,7 @@ class Timeline:
         self.current = Segment(backlog)
 
     def fall_back(self, backlog: Backlog, outage: Outage) -> Segment:
-        """Go on with this process's own entries, because the journal is away."""
+        """Return a new current segment for this process's own entries; the journal is away."""
         last = self.current
         segment = Segment(backlog, outage=outage)
         self._append(segment, start=1)
@@ -166,7 +166,7 @@ class Timeline:
         return segment
 
     def rejoin(self, backlog: Backlog, archive: Archive) -> Segment:
-        """Go on with the journal's entries.
+        """Return a new current segment for the journal's entries.
 
         Args:
             backlog: the journal's memory; the same object as before if the stream is the same.

@@ -262,11 +262,12 @@ class Journal:
             self._writer.wake_all()
 
     async def _come_back(self, jetstream: JetStream, info: StreamInfo) -> tuple[Backlog, Consumer]:
-        """Go on with the stream where it was left, or at its newest part.
+        """Return the stream's memory and consumer, once this process goes on with the stream.
 
-        First the stored entries are read, so that this process's own lines among them are
-        recognised. Then the server has to store one of the other lines, because a full stream
-        answers every request, and only refuses lines.
+        It goes on where the stream was left, or at the newest part. First the stored entries are
+        read, so that this process's own lines among them are recognised. Then the server has to
+        store one of the other lines, because a full stream answers every request, and only refuses
+        lines.
         """
         backlog = self._follower.open_backlog(self._config.name, info)
         consumer = Consumer(jetstream)

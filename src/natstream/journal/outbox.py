@@ -82,6 +82,7 @@ class Item:
     message_id: str
     receipt: StorageReceipt | None
     cost: int
+    """Bytes of memory."""
     since: float
     """Unix seconds when it came."""
 

@@ -38,6 +38,7 @@ class NatsSource:
     sink: Sink
     status: SourceStatus
     ping_interval: float = PING_INTERVAL
+    """Seconds between two PINGs."""
     grace: float = 2.0
     """Seconds for publishing the messages that had arrived when the source was cancelled."""
     _missing_since: int | None = attrs.field(default=None, init=False)

@@ -84,7 +84,7 @@ def is_cross_site(settings: Settings) -> bool:
 
 
 def _allow_origin(response: Response, settings: Settings) -> Response:
-    """Add the headers that let pages of the configured origins read the answer."""
+    """Return the answer with the headers that let pages of the configured origins read it."""
     response.vary.add("Origin")
     response.headers["Access-Control-Expose-Headers"] = "Retry-After"
     origin = request.headers.get("Origin", "").lower()
