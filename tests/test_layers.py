@@ -81,7 +81,7 @@ HOMES = {
 
 
 def module_name(path: Path) -> str:
-    """The name of a file's module without `natstream.`; the package's own is `natstream`."""
+    """Return the name of a file's module without `natstream.`; the package's own is `natstream`."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__") or "natstream"
 
@@ -91,17 +91,17 @@ MODULES = sorted(FILES)
 
 
 def package(name: str) -> str:
-    """The package of a module, or the module itself where it stands at the top."""
+    """Return the package of a module, or the module itself where it stands at the top."""
     return name.partition(".")[0]
 
 
 def floor(name: str) -> int:
-    """The floor of a module's package."""
+    """Return the floor of a module's package."""
     return next(number for number, row in enumerate(FLOORS) if package(name) in row)
 
 
 def ours(name: str) -> Iterator[tuple[str, str]]:
-    """The imports of a module that are modules of natstream.
+    """Return the imports of a module that are modules of natstream.
 
     Our `nats` package and the library of that name are told apart by the line that imports them.
     """
@@ -115,7 +115,7 @@ def ours(name: str) -> Iterator[tuple[str, str]]:
 
 
 def libraries(name: str) -> Iterator[str]:
-    """The top-level names of what a module imports from elsewhere."""
+    """Return the libraries that a module imports, by their top-level names."""
     for node in ast.walk(ast.parse(FILES[name].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
@@ -124,7 +124,7 @@ def libraries(name: str) -> Iterator[str]:
 
 
 def is_in(name: str, places: set[str]) -> bool:
-    """Whether a module is one of these, or in one of these packages."""
+    """Return whether a module is one of these, or in one of these packages."""
     return name in places or package(name) in places
 
 
@@ -159,7 +159,7 @@ def test_a_module_imports_only_exported_names(name: str) -> None:
 
 
 def exported(name: str) -> set[str]:
-    """The names in a module's `__all__`."""
+    """Return the names in a module's `__all__`."""
     for node in ast.parse(FILES[name].read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return set(ast.literal_eval(node.value))

@@ -20,12 +20,12 @@ SUPPORT = sorted(ROOT.glob("tests/support/*.py"))
 
 
 def name_of(path: Path) -> str:
-    """The path of a file in this repository, by which a failure is understood."""
+    """Return the path of a file in this repository, for the message of a failure."""
     return str(path.relative_to(ROOT))
 
 
 def imported(path: Path) -> Iterator[str]:
-    """The modules that a file imports, and the names in them, which may be modules too."""
+    """Return the modules that a file imports, and the names in them, which may be modules too."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -35,7 +35,7 @@ def imported(path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_no_file_imports_a_file_of_tests(path: Path) -> None:
-    """Neither a test nor a benchmark imports a `test_` module, because helpers have their place."""
+    """Neither a test nor a benchmark imports a `test_` module; helpers are in `tests/support`."""
     parts = [part for module in imported(path) for part in module.split(".")]
     assert [part for part in parts if part.startswith("test_")] == []
 

@@ -166,7 +166,7 @@ async def test_lines_that_have_arrived_have_a_part_of_the_grace(
 
 
 async def test_a_sender_that_never_ends_its_body_has_a_part_of_the_grace() -> None:
-    """Such a sender is disconnected before the grace period of the service is over."""
+    """A sender that never ends its body is disconnected before the service's grace period ends."""
     async with open_service(NATSTREAM_GRACE="0.5") as service:
         await service.state("drain", "up")
         detail = service.service.core.health.sources["drain"].detail

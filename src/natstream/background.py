@@ -1,4 +1,7 @@
-"""A task that runs beside a block of code."""
+"""A task that runs beside a block of code, and ends with it.
+
+An exception of the task or of the block is raised by itself, not in an exception group.
+"""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Core", "Source", "make_core"]
 
-# The sources' share of the grace period. In it they deliver lines that have arrived, and bodies
-# that have begun; the journal, the readers and the process itself need the rest.
+# The sources' share of the grace period. In this time they deliver lines that have arrived, and
+# bodies that have begun; the journal, the readers and the process itself need the rest.
 FOR_SOURCES = 0.4
 
 
@@ -55,7 +55,7 @@ class Core:
 
 
 def make_core(settings: Settings) -> Core:
-    """Make the parts that the settings ask for. `/readyz` names every source from here on."""
+    """Return the parts that the settings ask for. `/readyz` names every source from here on."""
     facets = Facets()
     hub = Hub(
         backlog_lines=settings.backlog_lines,
@@ -90,8 +90,8 @@ def _make_journal(settings: Settings, hub: Hub, health: Health) -> Journal:
     from natstream.journal.stream_config import StreamConfig
     from natstream.nats.connection import Login
 
-    stand_in = health.add_task("stand-in")
-    stand_in.change(SourceState.UP, "Ready to stand in for the journal")
+    fallback = health.add_task("stand-in")  # alert rules use this name
+    fallback.change(SourceState.UP, "Ready to show this process's own lines in an outage")
     return Journal(
         Login(
             settings.journal_servers,

@@ -51,7 +51,7 @@ class SourceError(NatstreamError):
 
 
 class SourceUnavailable(SourceError):
-    """The network's or the server's fault: the server is unreachable or gone. Retried soon."""
+    """The network's or the server's fault: the server is unreachable or gone, and retried soon."""
 
 
 class SourceDenied(SourceError):

@@ -70,7 +70,7 @@ async def run_service(
         ListenError: natstream cannot listen on an address. If it is the address of the page or of
             the metrics, nothing was started.
     """
-    # Listening comes first, so that a taken port is one sentence and nothing else has happened.
+    # Listening comes first, so that nothing has started if a port is in use.
     # The page's address is last, because readers may connect to a shared address immediately.
     with ExitStack() as stack:
         private = None
@@ -110,7 +110,7 @@ async def _run_on(
         async def close_in_time() -> None:
             await until()
             log.info("closing")
-            # The deadline holds whatever the readers do, and however long the sources take.
+            # The deadline holds even if a reader does not read, or a source takes long.
             nursery.cancel_scope.deadline = trio.current_time() + settings.grace * FOR_TASKS
             asked.set()
 
@@ -170,7 +170,7 @@ async def run_core(core: Core, until: Callable[[], Awaitable[None]]) -> None:
     hub_status = core.health.tasks["hub"]
 
     async def run_hub() -> None:
-        hub_status.change(SourceState.UP, "The hub hands out what it is given")
+        hub_status.change(SourceState.UP, "The hub hands out entries")
         await core.hub.run()
 
     async with trio.open_nursery() as nursery:

@@ -119,7 +119,7 @@ def test_a_wrong_setting_is_one_sentence_and_status_2() -> None:
 
 
 def test_a_removed_setting_is_a_warning_and_the_service_starts() -> None:
-    """The warning is one sentence at the start, whatever the value is."""
+    """The warning is one sentence at the start, for any value."""
     with serving(NATSTREAM_MAX_HEADER="nonsense") as (process, url):
         assert httpx.get(f"{url}/healthz").status_code == 200
         process.send_signal(signal.SIGTERM)

@@ -19,12 +19,12 @@ NATS = {"FLY_ORG": "acme", "ACCESS_TOKEN": "FlyV1 fm2_secret"}
 
 
 def read(**environ: str) -> Settings:
-    """The settings of an environment that has what the NATS source needs."""
+    """Return the settings of an environment that has all that the NATS source needs."""
     return Settings.from_environ(NATS | environ)
 
 
 def refusal(**environ: str) -> str:
-    """The sentence that such an environment is refused with."""
+    """Return the sentence of the error for such an environment."""
     with pytest.raises(ConfigurationError) as caught:
         read(**environ)
     return str(caught.value)

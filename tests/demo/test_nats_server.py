@@ -109,7 +109,7 @@ trio.run(main)
 
 
 def _is_alive(pid: int) -> bool:
-    """Whether the process runs. Without a parent that waits for it, it may stay as a zombie."""
+    """Return whether the process runs; a zombie, for whose end no parent waits, does not."""
     try:
         return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:

@@ -363,7 +363,7 @@ def test_docker_logs() -> None:
 def test_what_is_no_line_is_dropped_and_counted(
     body: bytes, kept: int, dropped: dict[str, int]
 ) -> None:
-    """The other lines of the batch are read."""
+    """A line that is not a log line is dropped and counted, and the other lines are read."""
     entries, reasons = read(body)
     assert (len(entries), reasons) == (kept, dropped)
 
@@ -384,7 +384,7 @@ def test_what_is_no_line_is_dropped_and_counted(
     ],
 )
 def test_a_body_of_which_nothing_can_be_read_is_refused(body: bytes) -> None:
-    """The error says what to send instead."""
+    """The error for a body without any readable line says what to send instead."""
     with pytest.raises(BadBody, match="JSON"):
         read(body)
 

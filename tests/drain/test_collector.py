@@ -46,7 +46,7 @@ async def test_lines_pushed_before_finish_are_read_before_the_end() -> None:
 
 
 async def test_finish_wakes_a_waiting_reader() -> None:
-    """A reader that waits for a line ends at once."""
+    """A reader that waits for a line ends at once when its machine is finished."""
     collector = LogCollector()
     async with trio.open_nursery() as nursery:
         with collector.subscribe("m1") as lines:
@@ -111,7 +111,7 @@ async def test_a_full_reader_loses_its_oldest_lines_and_counts_them() -> None:
 
 
 def test_a_buffer_of_nothing_is_refused() -> None:
-    """A reader must be able to hold a line."""
+    """A collector whose readers could hold no line is refused."""
     with pytest.raises(ValueError, match="max_lines"):
         LogCollector(max_lines=0)
 

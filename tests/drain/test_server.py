@@ -192,7 +192,7 @@ async def test_stderr_is_routed_when_asked_and_system_never() -> None:
 
 
 async def test_the_receipt_says_what_was_dropped_and_why() -> None:
-    """The lines that can be read are delivered in spite of the others."""
+    """The lines that can be read are delivered, and the receipt counts the other lines."""
     collector = LogCollector()
     async with LogDrainServer(collector) as server:
         with collector.subscribe("m1") as lines:
@@ -612,7 +612,7 @@ async def test_a_sender_that_is_told_503_and_comes_back_loses_nothing() -> None:
 
 
 async def test_one_connection_too_many_is_turned_away_at_once() -> None:
-    """The other connections go on."""
+    """A connection beyond the limit gets a 503, and the other connections go on."""
     limits = DrainLimits(max_connections=1)
     async with LogDrainServer(LogCollector(), limits=limits) as server, connect(server) as first:
         await first.send(post(line("a")))
@@ -796,7 +796,7 @@ async def test_cancelling_the_block_closes_the_server(autojump_clock: object) ->
 
 
 async def test_leaving_ends_every_stream() -> None:
-    """The streams end after their queued lines."""
+    """The streams of all machines end after their queued lines when the server's block ends."""
     collector = LogCollector()
     with collector.subscribe("m1") as lines, collector.subscribe("m2") as others:
         async with LogDrainServer(collector) as server:
@@ -907,7 +907,7 @@ async def test_a_delivery_once_begun_is_finished_and_answered(
 
 
 async def closing(server: LogDrainServer, began: trio.Event, body: bytes) -> Reply:
-    """The answer to a body, where the server is left as soon as something has begun."""
+    """Return the answer to a body; leave the server as soon as `began` is set."""
     async with trio.open_nursery() as nursery:
         await nursery.start(server.serve)
         async with connect(server) as sender:
@@ -1046,7 +1046,7 @@ async def test_large_bodies_are_parsed_beside_the_readers(
 
 
 async def test_a_sender_that_disconnects_during_the_delivery_does_not_cut_it() -> None:
-    """The rest of the batch is delivered."""
+    """A batch is delivered whole, although its sender disconnects during the delivery."""
     hub = SlowHub()
     async with LogDrainServer(LogCollector(), hub=hub, grace=10) as server:
         async with connect(server) as sender:
@@ -1137,22 +1137,22 @@ async def test_the_figures_are_kept() -> None:
 
 
 def test_it_says_at_start_who_can_send(caplog: pytest.LogCaptureFixture) -> None:
-    """Without a token the log says that only this machine can send, or warns."""
+    """Without a token the log says that only this machine can send, or warns of every sender."""
     with caplog.at_level(logging.INFO):
         LogDrainServer(LogCollector())._announce("127.0.0.1")
         LogDrainServer(LogCollector())._announce("0.0.0.0")
         LogDrainServer(LogCollector(), tokens=["t"])._announce("0.0.0.0")
-    local, anybody, guarded = caplog.records
-    assert (local.levelname, anybody.levelname, guarded.levelname) == ("INFO", "WARNING", "INFO")
+    local, public, guarded = caplog.records
+    assert (local.levelname, public.levelname, guarded.levelname) == ("INFO", "WARNING", "INFO")
     assert "this machine alone" in local.message
-    assert "anybody" in anybody.message
+    assert "every sender that reaches it" in public.message
     assert "token" not in guarded.message
 
 
 async def test_a_fault_of_ours_ends_one_connection(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The fault is logged, and the next sender is served."""
+    """A fault of ours is logged and ends one connection, and the next sender is served."""
     async with LogDrainServer(LogCollector()) as server:
         with monkeypatch.context() as patch:
             patch.setattr(server._intake, "route", lambda run: 1 / 0)

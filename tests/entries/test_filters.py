@@ -27,17 +27,17 @@ ENTRY = LogEntry(
 
 
 def query(*pairs: tuple[str, str]) -> Filter:
-    """The filter of a query string."""
+    """Return the filter of a query string."""
     return Filter.from_query(pairs)
 
 
 def lets(filter: Filter, **fields: Any) -> bool:
-    """Whether it lets an entry through that differs from `ENTRY` so."""
+    """Return whether the filter lets through `ENTRY` with these changes."""
     return filter.matches(attrs.evolve(ENTRY, **fields))
 
 
 def refusal(*pairs: tuple[str, str]) -> BadQuery:
-    """What such a query is refused with."""
+    """Return the error that such a query raises."""
     with pytest.raises(BadQuery) as caught:
         query(*pairs)
     return caught.value

@@ -46,12 +46,12 @@ FLY_LINE: dict[str, Any] = {
 
 
 def nats(subject: str = SUBJECT, **fields: Any) -> LogEntry:
-    """The entry of a NATS message: a Fly line with other fields."""
+    """Return the entry of a NATS message: a Fly line with other fields."""
     return parse_nats(subject, json.dumps(FLY_LINE | fields).encode())
 
 
 def drain(**fields: Any) -> LogEntry:
-    """The entry of a drain object of the machine `m`."""
+    """Return the entry of a drain object of the machine `m`."""
     entry = parse_log_entry({"instance": "m", **fields})
     assert entry is not None
     return entry

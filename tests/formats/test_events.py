@@ -40,7 +40,7 @@ ID = "1664310877300-a1b2c3d4-17"
 
 @attrs.frozen
 class Event:
-    """What an EventSource hands to `onmessage`."""
+    """An event as an EventSource hands it to `onmessage`."""
 
     data: str
     last_event_id: str
@@ -82,7 +82,7 @@ class EventSource:
 
 
 def sse(stream: bytes) -> EventSource:
-    """What an EventSource makes of the stream."""
+    """Return the events that an EventSource makes of the stream."""
     return EventSource().feed(stream)
 
 
@@ -111,7 +111,7 @@ def test_a_live_entry() -> None:
     ],
 )
 def test_the_type_is_system_for_the_system_stream_alone(fields: dict[str, Any], type: str) -> None:
-    """The type is `log` for every other stream."""
+    """An entry's type is `system` for the stream `system`, and `log` for every other stream."""
     (event,) = sse(SSE.entry(attrs.evolve(ENTRY, **fields), ID)).events
     assert json.loads(event.data)["type"] == type
 
@@ -311,12 +311,12 @@ places = st.sampled_from(["", ID])
 
 
 def whole(text: str) -> str:
-    """The text as it can be sent: halves of surrogate pairs are replaced."""
+    """Return the text as it can be sent: halves of surrogate pairs are replaced."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def event_of(entry: LogEntry) -> dict[str, Any]:
-    """The object that clients are to see."""
+    """Return the object that clients must see."""
     texts = {
         "app": entry.app_name,
         "region": entry.region,

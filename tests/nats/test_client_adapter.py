@@ -86,7 +86,7 @@ def test_messages_and_lines_arrive_in_the_order_of_the_server(
 
 
 def test_no_message_goes_through_the_parser_of_nats_py(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That parser would take seven times as long, and nothing else would show it."""
+    """nats-py's parser gets no message; it is seven times as slow, and only this test shows it."""
     parsed: list[bytes] = []
 
     async def parse(parser: Parser, data: bytes = b"") -> None:
@@ -275,7 +275,7 @@ async def test_nats_py_still_writes_only_when_its_queue_says_so(
 
 
 def test_nats_py_still_has_no_queue_before_it_is_connected() -> None:
-    """`_flush_queue` is None until then, so `write` knows that it has to do nothing."""
+    """`_flush_queue` is None before a client connects, and `write` then does nothing."""
     assert Client()._flush_queue is None
 
 
@@ -307,7 +307,7 @@ async def test_nats_py_still_takes_only_answers_for_a_sign_of_life(is_helped: bo
 
 
 async def test_nats_py_still_sends_the_password_unencrypted() -> None:
-    """nats-py does so for an address that begins with tls://, if the server offers no TLS.
+    """nats-py sends the password to an address with tls:// even if the server offers no TLS.
 
     Once this fails, the adapter need not replace `_connect_command` any more.
     """
@@ -336,7 +336,7 @@ async def test_nats_py_still_sends_the_password_unencrypted() -> None:
 
 
 async def test_nats_py_still_calls_its_connect_command_before_it_sends_anything() -> None:
-    """`_current_server` and `_server_info` are set then, and an error there ends the attempt."""
+    """nats-py has set `_current_server` and `_server_info`; an error of ours ends the attempt."""
     received = bytearray()
     seen: list[object] = []
 

@@ -30,7 +30,7 @@ from natstream.nats.connection import Login, NatsConnection
     ids=lambda words: words[:20],
 )
 async def test_a_malformed_message_ends_the_connection(words: bytes) -> None:
-    """The connection ends at once, and its reason says that the server is at fault."""
+    """A malformed message ends the connection at once, and the reason blames the server."""
 
     async def talk(session: FakeNatsSession) -> None:
         await session.greet()

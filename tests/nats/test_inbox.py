@@ -1,4 +1,4 @@
-"""The inbox keeps what fits, and counts the rest as one gap at the right place."""
+"""The inbox keeps the messages that fit, and counts the others as one gap after them."""
 
 from __future__ import annotations
 

@@ -615,7 +615,7 @@ async def test_lines_that_are_not_published_in_time_count_as_lost(
 async def test_lines_that_do_not_fit_are_announced_where_they_are_missing(
     nats_server: MistreatedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Readers get one notice with the exact number, at the place of the missing lines."""
+    """Readers get one notice with the exact number, where the lines are missing."""
     inbox = CountedInbox(max_messages=700)
     monkeypatch.setattr("natstream.nats.source.Inbox", lambda: inbox)
     hub = StuckHub()

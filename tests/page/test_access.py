@@ -68,7 +68,7 @@ def test_nothing_serious_stands_in_anyones_way(viewer: Viewer, scheme: Any) -> N
 
 
 def serious(page: Page) -> list[str]:
-    """What axe-core finds that is serious or worse."""
+    """Return the problems that axe-core calls serious or worse."""
     return [
         f"{violation['id']}: {[node['html'] for node in violation['nodes']][:3]}"
         for violation in Axe().run(page).response["violations"]

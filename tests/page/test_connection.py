@@ -82,7 +82,7 @@ def test_a_network_that_is_back_is_used_at_once(
 def test_missed_lines_are_drawn_where_they_are_missing(
     open_viewer: Callable[[str], Viewer], stage: Stage, nats: MistreatedServer
 ) -> None:
-    """A gap stands in the place of lines that the service no longer has."""
+    """A gap stands where lines are missing that the service no longer has."""
     with (
         open_service(nats, NATSTREAM_BACKLOG_LINES="100") as service,
         open_wire(stage, service.port) as wire,

@@ -42,7 +42,7 @@ def test_the_types_agree() -> None:
 
 
 def imports(module: Path) -> set[Path]:
-    """The modules that a module imports, directly or through others."""
+    """Return the modules that a module imports, directly or through others."""
     found: set[Path] = set()
     ahead = [module]
     while ahead:

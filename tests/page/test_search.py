@@ -157,7 +157,7 @@ def test_the_address_is_the_view(viewer: Viewer, open_viewer: Callable[[str], Vi
 
 
 def test_a_line_can_be_linked_to(viewer: Viewer, open_viewer: Callable[[str], Viewer]) -> None:
-    """The link to a line opens with that line chosen, whatever has come since."""
+    """The link to a line opens with that line chosen, also if newer lines have come since."""
     viewer.open()
     viewer.publish("before", "this one")
     viewer.row("this one").click()

@@ -78,7 +78,7 @@ WAYS_TO_GO = pytest.mark.parametrize("go", [close, shut_down, reset_it])
 
 @WAYS_TO_GO
 async def test_a_client_that_goes_ends_its_response_at_once(go: Any) -> None:
-    """The response ends although nothing is being sent; a client that closes half has gone too."""
+    """A response ends although nothing is being sent, also if the client has closed only half."""
     async with open_server() as server:
         stream = await server.get("/stream")
         await receive_until(stream, b"hello")

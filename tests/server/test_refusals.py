@@ -106,7 +106,7 @@ REFUSED = {
 async def test_a_request_that_no_application_may_see_is_refused(
     head: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The answer is a 400 in the form of all errors, and the bytes after it are not read."""
+    """Such a request gets a 400 in the form of all errors, and the bytes after it are not read."""
     async with open_server() as server, await server.connect() as stream:
         await stream.send_all(
             head + b"\r\n0\r\n\r\nGET /short/smuggled HTTP/1.1\r\nHost: y\r\n\r\n"

@@ -66,7 +66,7 @@ async def test_closing_ends_in_time_and_resets_the_connections_that_are_left(pat
 
 
 async def test_closing_waits_for_no_idle_connection_after_a_stream() -> None:
-    """The server ends at once, because a connection is idle once its response has ended."""
+    """A closing server ends at once, because a connection is idle once its response has ended."""
     async with open_server(grace=10.0) as server, await server.get("/stream") as stream:
         server.account.end.set()
         await receive_until(stream, b"0\r\n\r\n")

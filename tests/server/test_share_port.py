@@ -168,7 +168,7 @@ async def test_readers_come_to_the_process_that_is_left() -> None:
 
 
 async def refused(environ: Mapping[str, str]) -> str:
-    """Run a `natstream serve` that ends at once, and return what it says."""
+    """Run a `natstream serve` that ends at once, and return its output."""
     with trio.fail_after(PATIENCE):
         done = await trio.run_process(
             SERVE, env=dict(environ), check=False, capture_stderr=True, capture_stdout=True
@@ -178,7 +178,7 @@ async def refused(environ: Mapping[str, str]) -> str:
 
 
 async def test_a_process_that_cannot_share_says_so_in_one_sentence() -> None:
-    """A process that may not share ends, and so does one with another's address for metrics."""
+    """A process that does not share its port ends, and so does one whose metrics port is in use."""
     async with JournalServer.run() as journal, open_shared(journal) as shared:
         own = {"NATSTREAM_METRICS_BIND": "127.0.0.1:0"}
         page, metrics = (shared.environ[f"NATSTREAM_{name}BIND"] for name in ("", "METRICS_"))
@@ -195,7 +195,7 @@ async def test_a_process_that_cannot_share_says_so_in_one_sentence() -> None:
 
 
 async def test_a_process_that_shares_cannot_join_one_that_does_not() -> None:
-    """The process says what it lacks itself, and then what the other process lacks."""
+    """The process names its own missing setting first, and then that of the other process."""
     alone = {
         "PATH": os.environ.get("PATH", os.defpath),
         "NATSTREAM_SOURCES": "drain",

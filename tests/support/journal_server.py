@@ -30,7 +30,7 @@ class JournalServer(MistreatedServer):
     @classmethod
     @asynccontextmanager
     async def run(cls, **settings: Any) -> AsyncIterator[JournalServer]:
-        """Run one until the end of the block; its store outlives its restarts."""
+        """Run a server until the end of the block; its store outlives its restarts."""
         with tempfile.TemporaryDirectory(prefix="journal-") as store:
             settings = {
                 "authorization": authorization(USER),

@@ -37,12 +37,12 @@ def free_port() -> int:
 
 @cache
 def _free_ports() -> Iterator[int]:
-    """The free ports of this process's block, for ever."""
+    """Yield the free ports of this process's block, for ever."""
     return (port for port in cycle(_claim_block()) if _is_free(port))
 
 
 def _claim_block() -> range:
-    """Reserve a block until this process ends."""
+    """Reserve a block until this process ends, and return it."""
     starts = [*range(FIRST, END, BLOCK)]
     random.shuffle(starts)
     for start in starts:

@@ -25,7 +25,7 @@ class MistreatedServer(NatsServer):
     @classmethod
     @asynccontextmanager
     async def run(cls) -> AsyncIterator[MistreatedServer]:
-        """Run one until the end of the block."""
+        """Run a server until the end of the block."""
         async with cls.open(**READER, authorization=authorization(READER)) as server:
             try:
                 yield server

@@ -61,7 +61,7 @@ def isolate() -> None:
 
 
 def server_cores() -> list[int]:
-    """The cores that this process has left to the server; all of them if it has left none."""
+    """Return the cores that are left to the server; all of them if none is."""
     return sorted({*CPUS} - os.sched_getaffinity(0)) or CPUS
 
 
@@ -99,7 +99,7 @@ def _family(pid: int) -> Iterator[int]:
 
 
 def others_idle() -> float:
-    """Seconds for which all cores but the first have been idle."""
+    """Return the seconds for which all cores but the first have been idle."""
     lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
     idle = {words[0]: int(words[4]) + int(words[5]) for words in lines if "cpu" in words[0]}
     return sum(idle[f"cpu{cpu}"] for cpu in CPUS[1:]) / TICKS

@@ -189,7 +189,7 @@ class ServiceProcess:
         return await seconds_until(are_so_many, patience)
 
     async def has_readers(self, count: int) -> bool:
-        """Whether at least `count` readers are connected."""
+        """Return whether at least `count` readers are connected."""
         return await self.metric("readers") >= count
 
     @property
@@ -204,7 +204,7 @@ class ServiceProcess:
 
     @property
     def peak(self) -> float:
-        """The largest memory since the start, or since `forget_peak`, in MB."""
+        """Its largest memory since the start, or since `forget_peak`, in MB."""
         return self._memory(_PEAK)
 
     def forget_peak(self) -> None:
@@ -218,7 +218,7 @@ class ServiceProcess:
 
     @property
     def complaints(self) -> list[str]:
-        """The errors in its log: each is a bug of natstream, because mistreatment logs none."""
+        """The errors in its log; each is a bug of natstream, because mistreatment logs none."""
         rows = self.log.read_text(errors="replace").splitlines()
         return [
             row for row in rows if '"level": "error"' in row or "Traceback" in row or "Error" in row

@@ -15,7 +15,7 @@ __all__ = ["Viewer", "select"]
 
 
 def line(message: str, *, app: str, level: str = "info", **more: Any) -> bytes:
-    """A line as Fly publishes it, of this moment unless `at` (Unix seconds) says otherwise."""
+    """Return a line as Fly publishes it, of this moment or of `at` (Unix seconds)."""
     at = more.pop("at", time.time())
     event = {
         "event": {"provider": more.pop("provider", "app")},
@@ -47,7 +47,7 @@ class Viewer:
         return self
 
     def publish(self, *messages: str, **more: Any) -> None:
-        """Lines of this viewer's app."""
+        """Publish lines of this viewer's app."""
         region, machine = more.pop("region", "iad"), more.pop("machine", "0e286551c30586")
         payloads = [line(message, app=self.app, **more) for message in messages]
         self._publish(f"logs.{self.app}.{region}.{machine}", payloads)
@@ -81,7 +81,7 @@ class Viewer:
         return self.messages() == messages
 
     def search(self, text: str) -> None:
-        """Type it and press Enter."""
+        """Type a query into the search field and press Enter."""
         self.page.fill("#query", text)
         self.page.press("#query", "Enter")
 
@@ -102,14 +102,14 @@ class Viewer:
         )
 
     def download(self, button: str) -> str:
-        """What a click in the Download menu gives."""
+        """Return the file that a click in the Download menu gives."""
         self.page.click("#download-button")
         with self.page.expect_download() as info:
             self.page.click(button)
         return Path(info.value.path()).read_text()
 
     def lines(self) -> list[dict[str, Any]]:
-        """All lines that the page holds."""
+        """Return all lines that the page holds."""
         return [json.loads(row) for row in self.download("[data-download=ndjson]").splitlines()]
 
 

@@ -110,7 +110,7 @@ def test_the_alert_rules_are_as_prometheus_takes_them() -> None:
         assert all(re.fullmatch(r"[0-9]+[smh]", r) for r in re.findall(r"\[(.*?)\]", rule["expr"]))
     states = set(re.findall(r'state!?="([a-z]+)"', _expressions()))
     assert states <= {state.value for state in SourceState}
-    # Half of what it holds.
+    # The alerts come when the outbox is half full.
     waiting = dict(re.findall(r"natstream_journal_waiting_(lines|bytes) > (\d+)", _expressions()))
     assert waiting == {"lines": str(outbox.MAX_LINES // 2), "bytes": str(outbox.MAX_BYTES // 2)}
 
@@ -216,7 +216,7 @@ async def test_the_drains_answers_are_counted() -> None:
 
 
 def troubles(text: str) -> dict[str, float]:
-    """Return the samples that say what is wrong with the journal."""
+    """Return the samples that name the journal's trouble."""
     return {
         sample.labels["reason"]: sample.value
         for family in parse(text)
@@ -391,7 +391,7 @@ async def test_the_service_measures_its_delay() -> None:
                 await trio.sleep(0.05)
 
 
-# --- who may see them ------------------------------------------------------------------------
+# --- access ---------------------------------------------------------------------------------------
 
 
 async def test_at_the_pages_port_they_are_for_readers_of_everything() -> None:

@@ -1,4 +1,7 @@
-"""The command line options that choose lines. All commands with such options share these."""
+"""The command line options that choose lines.
+
+All commands with such options share these, so that they have the same names everywhere.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ _OPTIONS = (
 
 
 def filter_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add these options to a command. It gets `--grep` and `--not` as `grep` and `not_`."""
+    """Return a command with these options. It gets `--grep` and `--not` as `grep` and `not_`."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command

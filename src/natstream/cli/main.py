@@ -1,4 +1,8 @@
-"""The `natstream` command. Each subcommand imports its modules when it runs."""
+"""The `natstream` command.
+
+In: arguments and the environment. Out: an exit status; an error that the operator can mend is one
+sentence on stderr. Each subcommand imports its modules when it runs, so that `--help` is quick.
+"""
 
 from __future__ import annotations
 

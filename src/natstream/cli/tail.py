@@ -234,7 +234,7 @@ async def _copy(entries: EntryReceiver, format: Format, *, follow: bool) -> None
 
 
 def _is_output_closed() -> bool:
-    """Whether the output is a pipe whose other end has been closed.
+    """Return whether the output is a pipe whose other end has been closed.
 
     Asking the system shows this at once. A write would show it too, but only with the next line.
     """

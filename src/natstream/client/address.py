@@ -1,4 +1,7 @@
-"""The address of a service, as short as a person types it → the URL of its stream."""
+"""The address of a service, as short as a person types it → the URL of its stream. Pure.
+
+A text that is not an address raises `ConfigurationError`.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ def parse_url(text: str) -> httpx.URL:
 
 
 def is_private(host: str) -> bool:
-    """Whether `host` is this machine, or an address or a name in a private network.
+    """Return whether `host` is this machine, or an address or a name in a private network.
 
     Fly's private network counts as private, because WireGuard encrypts its traffic.
     """

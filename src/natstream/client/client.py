@@ -129,7 +129,7 @@ async def _connect_again(
     waits: Iterator[float],
     send: trio.MemorySendChannel[Batch],
 ) -> httpx.Response:
-    """Connect as soon as the service can be reached. Sends a notice for each new problem."""
+    """Return a response as soon as the service answers; send a notice for each new problem."""
     announced = ""
     while True:
         if announced != str(problem):

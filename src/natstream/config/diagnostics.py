@@ -26,7 +26,7 @@ class Finding:
 
     state: Literal["ok", "warning", "failure"]
     text: str
-    """What was found, and what to do about it."""
+    """The finding, and what to do about it."""
 
     def __str__(self) -> str:
         return f"{self.state:<8} {self.text.rstrip('.')}"
@@ -62,7 +62,7 @@ def check_tokens(settings: Settings) -> Iterator[Finding]:
 
 
 def check_sharing(settings: Settings) -> Iterator[Finding]:
-    """Warn of what several processes on one port cannot do, and a single process can."""
+    """Yield a warning for each setting that is missing if processes share a port."""
     if not settings.share_port:
         return
     if "drain" in settings.sources and settings.drain_bind and not settings.journal_servers:

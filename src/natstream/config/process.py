@@ -49,7 +49,7 @@ class Shares:
 
 
 def share_files(settings: Settings) -> Shares:
-    """Divide the files that this process may open, so that files remain when all shares are used.
+    """Return shares of the files that this process may open, so that some files always remain.
 
     A process without a free file could not accept a connection at any port, not even to refuse it.
     """

@@ -56,7 +56,7 @@ class _Repeats(logging.Filter):
 def _make_plain(
     logger: object, method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Keep each record on one line and indent tracebacks, since a record may quote a sender."""
+    """Return a record on one line, its traceback indented, since it may quote a sender."""
     event["event"] = one_line(str(event["event"]))
     if "exception" in event:
         event["exception"] = indent(sanitize(event["exception"], keep_colours=False), "  ")

@@ -275,7 +275,7 @@ class Settings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """Read and check every variable; an empty variable counts as unset.
+        """Return the settings of an environment; an empty variable counts as unset.
 
         Raises:
             ConfigurationError: a variable is wrong or missing; the sentence names the first one.
@@ -302,7 +302,7 @@ class Settings:
 
 
 def markdown_table() -> str:
-    """Return the table of `docs/settings.md`: each variable with its meaning, default and who."""
+    """Return the table of `docs/settings.md`: each variable with its meaning and default."""
     rows = ["| variable | meaning | default | who changes it, and when |", "|---|---|---|---|"]
     for field in attrs.fields(Settings):
         about = field.metadata

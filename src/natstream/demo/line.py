@@ -1,4 +1,7 @@
-"""A line of the demo, and the NATS message that Fly would publish for it. Pure."""
+"""A line of the demo, and the NATS message that Fly would publish for it. Pure.
+
+In: a `Line` and its time. Out: the subject and the payload, with the keys that Fly's payloads have.
+"""
 
 from __future__ import annotations
 

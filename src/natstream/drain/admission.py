@@ -28,7 +28,7 @@ class Admission:
             raise TypeError("tokens must be a list of tokens, not a string")
         self._tokens = [token.strip().encode() for token in tokens]
         if not all(self._tokens):
-            raise ValueError("tokens must not be empty: whoever shows none would be let in")
+            raise ValueError("a token must not be empty: senders that show none would be let in")
 
     @property
     def is_open(self) -> bool:

@@ -1,4 +1,8 @@
-"""The drain's answers to its senders: a receipt, or the change that a sender should make. Pure."""
+"""The drain's answers to its senders. Pure.
+
+In: a result or a reason. Out: an `Answer`, whose body is a receipt in JSON, or one sentence about
+the change that the sender should make.
+"""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ MAX_LINES = 200_000
 
 
 class ParsedBody(NamedTuple):
-    """The entries of a body, in order, and how many lines are none, by reason.
+    """The entries of a body, in order, and how many lines gave no entry, by reason.
 
     The reasons are `not_json`, `no_machine` and `not_utf8`.
     """
@@ -49,7 +49,7 @@ def parse_body(
         max_lines: how many lines the body may have, and how many values its lines may hold.
 
     Raises:
-        BodyTooLarge: the body has more of them.
+        BodyTooLarge: the body has more lines or values than `max_lines`.
         BadBody: the body ends early, or nothing in it can be read.
     """
     body = body.removeprefix(b"\xef\xbb\xbf")
@@ -103,8 +103,8 @@ def _parse_json(texts: Iterable[bytes], app_name: str, max_values: int | None) -
     Args:
         texts: lines or values, which may be blank.
         app_name: the app of entries that name none.
-        max_values: how many values may stand in texts that hold several. None: no text holds
-            several, because these texts are such values themselves.
+        max_values: how many values may stand in texts that hold several. None: the texts are
+            such values themselves, so they are not taken apart again.
     """
     entries: list[LogEntry] = []
     dropped: Counter[str] = Counter()

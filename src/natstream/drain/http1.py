@@ -165,7 +165,7 @@ class HttpConnection:
         return False
 
     def _wait_for_client(self, seconds: float, what: str = "") -> None:
-        """Give the client `seconds`. `what` is the part of a request that it is late with then."""
+        """Give the client `seconds`. `what` names the part of a request that is late after them."""
         self._is_waiting = True
         expire_in(self.scope, seconds)
         self.late = f"{what} did not come within {seconds:g} s." if what else ""

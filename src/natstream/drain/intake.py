@@ -59,7 +59,7 @@ class Intake:
         collector: its readers get the messages of the streams in `routed`, by machine.
         hub: gets every entry, if there is one.
         journal: gets every entry in place of the hub, if there is one.
-        status: how the drain is; its counts are kept up to date.
+        status: the drain's status, whose counts are kept up to date.
         routed: the streams that the collector's readers get.
         max_body: bytes of a body, as sent and as decompressed.
         max_lines: lines of a body.
@@ -85,7 +85,7 @@ class Intake:
         self._max_lines = max_lines
         self._one_large_body = trio.Lock()
         self.is_over = False
-        """Whether the time for closing is over, so that no body is handed on any more."""
+        """Whether the grace period is over, so that no further body is handed on."""
         self.delivering: set[HttpConnection] = set()
         """The connections whose bodies have been handed on in part, until they are answered."""
         self.accepted = 0
@@ -94,7 +94,7 @@ class Intake:
         """Lines left out of accepted bodies, by reason."""
 
     async def accept(self, http: HttpConnection, request: Request) -> Answer:
-        """Read a request's body and hand its entries on. Return the answer to any outcome."""
+        """Read a request's body and hand its entries on. Return the answer."""
         header = request.headers.get
         try:
             content_type = header(b"content-type", b"").decode("latin-1")
@@ -153,10 +153,10 @@ class Intake:
     ) -> None:
         """Hand on all entries of a body of `size` bytes.
 
-        Once the first run has been handed on, only the end of the drain's patience cancels this.
+        Once this has begun, only a drain that closes cancels it, some time after its grace period.
 
         Raises:
-            _OutOfTime: the time for closing is over, and no entry has been handed on.
+            _OutOfTime: the grace period is over, and no entry has been handed on.
         """
         self._check_time()
         entries = parsed.entries

@@ -107,9 +107,9 @@ class LogDrainServer:
         hub: gets every entry, including those of the platform.
         journal: gets every entry in place of the hub. A sender is answered once the journal has
             stored its batch.
-        status: is kept up to date.
+        status: the drain's status, which is kept up to date.
         limits: how much senders may use, and how long they may take.
-        grace: seconds.
+        grace: seconds that requests in flight get when the drain closes.
         shared: other processes may listen on the same port.
     """
 
@@ -161,7 +161,7 @@ class LogDrainServer:
 
     @property
     def url(self) -> str | None:
-        """Where this machine reaches the drain; None while it does not listen."""
+        """The address where this machine reaches the drain; None while it does not listen."""
         if self._actual_port is None:
             return None
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - read
@@ -258,7 +258,7 @@ class LogDrainServer:
             where += ", from this machine alone"
             log.info("%s: there is no drain token", where)
         else:
-            where += ", from anybody who reaches it"
+            where += ", from every sender that reaches it"
             log.warning("%s: there is no drain token", where)
         self._status.url = self.url or ""
         self._status.change(SourceState.UP, where)

@@ -28,8 +28,8 @@ __all__ = ["check_lines", "is_prose", "json_texts", "split_lines", "unfold"]
 
 # Lines are cut from pieces of a body, so that the body does not stand in memory twice.
 PIECE_BYTES = 1 << 18
-# A longer array is decoded in parts. If this many places where it could be cut are none, because
-# they stand within an item, its items are scanned one by one.
+# A longer array is decoded in parts, which are cut between two items. If so many possible cuts all
+# stand inside an item, the items are scanned one by one.
 LARGE_PIECE, JOINTS_TRIED = 4 * PIECE_BYTES, 8
 # Values that the standard library scans in one step.
 STEP_VALUES = 1_000
@@ -169,7 +169,7 @@ def unfold(text: bytes, max_values: int) -> Values | None:
     Return None for a text that is none of these.
 
     Raises:
-        BodyTooLarge: there are more than `max_values` of them.
+        BodyTooLarge: the text holds more than `max_values` values.
     """
     text = array = text.strip()
     with suppress(msgspec.DecodeError, RecursionError):

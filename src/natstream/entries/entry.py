@@ -27,8 +27,8 @@ _decode = msgspec.json.Decoder().decode
 def decode_json(payload: bytes | str) -> Any:
     """Return a JSON text as plain Python values.
 
-    msgspec decodes it if it can. The standard library is tried for the rest, for example for lone
-    surrogates and huge numbers.
+    The standard library decodes the texts that msgspec refuses, for example texts with lone
+    surrogates or huge numbers.
 
     Raises:
         ValueError: the text is not JSON, is not UTF-8, or nests too deeply.
@@ -144,7 +144,7 @@ def make_entry(
     entry.unix_ns = unix_ns
     entry.source = source
     entry.__class__ = LogEntry
-    return entry  # type: ignore[no-any-return]  # it is one by now
+    return entry  # type: ignore[no-any-return]  # the object is a LogEntry by now
 
 
 _new = object.__new__
@@ -175,9 +175,10 @@ class Notice:
     message: str
     type: Literal["system", "error"] = "system"
     unix_ms: int = attrs.field(factory=lambda: time.time_ns() // 1_000_000)
+    """When it was announced."""
     gap: Gap | None = None
     public: bool = False
-    """Readers with a limited scope see it unchanged, because it says nothing about other logs."""
+    """Whether readers with a limited scope see the notice unchanged, because it reveals no logs."""
 
     def reduced(self) -> Notice:
         """Return the notice for readers with a limited scope, without names and figures."""

@@ -72,10 +72,11 @@ class Filter:
     """Pairs of a field (or `type`) and the values that it may have; an entry meets each pair."""
     min_level: str = ""
     q: tuple[str, ...] = ()
-    """Texts or `/regular expressions/` that the visible message must contain, in any case."""
+    """Texts or `/regular expressions/` that the visible message must contain; case is ignored."""
     not_: tuple[str, ...] = ()
+    """Texts or expressions, as in `q`, that the message must not contain."""
     scoped: bool = attrs.field(default=False, kw_only=True)
-    """The filter limits the reader's scope, so notices are reduced and gaps have no counts."""
+    """Whether the filter is a scope, so that notices are reduced and gaps have no counts."""
     _checks: tuple[Check, ...] = attrs.field(init=False, eq=False, repr=False)
     _searches: tuple[_Search, ...] = attrs.field(init=False, eq=False, repr=False)
 
@@ -171,7 +172,11 @@ def _is_expression(text: str) -> bool:
 
 
 def _searches(q: Iterable[str], not_: Iterable[str], scoped: bool) -> tuple[_Search, ...]:
-    """Compile a filter's expressions. Their size is bounded, because they run on every line."""
+    """Return the compiled expressions of a filter.
+
+    Raises:
+        BadQuery: the expressions are too large; they run on every line.
+    """
     compiled: list[tuple[str, Any]] = []
     instructions = 0
     for parameter, texts in (("q", q), ("not", not_)):
@@ -197,7 +202,7 @@ class _Search:
     reach: int
     """How many bytes of a message are searched."""
     strict: bool
-    """Hide a message that is too long to prove that it does not match."""
+    """Whether `not` also hides a message that is too long to be searched as a whole."""
 
     def matches(self, message: str) -> bool:
         if self.parameter == "q":
@@ -221,8 +226,8 @@ class _Search:
                 size = 0
                 if time.thread_time() - started > MAX_SECONDS:
                     raise ExpressionTooSlow(
-                        f"{self.parameter} is too slow a regular expression for these lines, and "
-                        "would hold up all others: a simpler one, or fewer lines, can be followed",
+                        f"{self.parameter} is too slow a regular expression for these lines, so "
+                        "it would delay all readers: use a simpler one, or ask for fewer lines",
                         self.parameter,
                     )
         return found
@@ -311,5 +316,5 @@ def _texts(name: str, values: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(texts))
 
 
-# It stands here because a filter can only be made after all of the above is defined.
+# A filter can be made only after the functions above are defined, so this comes last.
 EVERYTHING = Filter()

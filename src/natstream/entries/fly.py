@@ -80,8 +80,8 @@ def parse_ndjson(body: bytes) -> NdjsonLines:
 def parse_nats(subject: str, payload: bytes) -> LogEntry:
     """Return the entry of one NATS message.
 
-    The subject `logs.<app>.<region>.<machine>` decides these three. The payload decides those that
-    the subject lacks.
+    The subject `logs.<app>.<region>.<machine>` names the app, the region and the machine. The
+    payload names only those that the subject lacks.
     """
     named = app, region, machine = _named_by(subject)
     if app and region and machine:
@@ -103,7 +103,7 @@ def parse_nats(subject: str, payload: bytes) -> LogEntry:
 
 
 def parse_object(payload: bytes, app_name: str = "") -> LogEntry | None:
-    """Return `parse_log_entry` of a JSON text, whose bytes the entry keeps.
+    """Return the entry of a JSON text, as `parse_log_entry` does; it keeps the text's bytes.
 
     Raises:
         ValueError: the text is not a JSON object.

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 __all__ = ["parse_time", "time_or_arrival"]
 
-# The form that nearly every sender writes. The standard library reads the rest of ISO 8601.
+# The form that nearly every sender writes. The standard library reads the other forms of ISO 8601.
 _ISO_8601 = re.compile(
     r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:[.,](\d{1,9})\d*)?(Z|z|[+-]\d\d(?::?\d\d)?|)",
     re.ASCII,
@@ -25,9 +25,9 @@ _OTHER_ISO_8601 = re.compile(
 _DIGITS = re.compile(r"-?\d{1,30}(?:\.\d{1,30})?", re.ASCII)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Years 1 to 9999, because the formats and every client can show these.
-# The nanoseconds of one unit of the last of so many digits of a fraction.
+# By the number of a fraction's digits: the nanoseconds for which its last digit counts.
 _NS_OF_DIGITS: list[int] = [10 ** (9 - digits) for digits in range(10)]
+# Years 1 to 9999, because the formats and every client can show these.
 _FIRST_NS, _LAST_NS = -62_135_596_800 * 10**9, 253_402_300_800 * 10**9
 
 
@@ -43,7 +43,7 @@ def parse_time(text: str) -> int | None:
             return None
         unix_ns = seconds * 10**9 + (int(fraction.ljust(9, "0")) if fraction else 0)
     elif _DIGITS.fullmatch(text):
-        # Epoch seconds reach 1e11 in the year 5138.
+        # A smaller number than 1e11 is seconds, since these reach 1e11 only in the year 5138.
         number = Decimal(text)
         size = abs(number)
         scale = 9 if size < 10**11 else 6 if size < 10**14 else 3 if size < 10**17 else 0

@@ -93,6 +93,7 @@ class _EntryEvent(msgspec.Struct, gc=False):
 
     message: str
     timestamp: int
+    """Unix ms."""
     type: str
     persistent: bool
     app: str

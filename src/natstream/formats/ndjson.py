@@ -27,6 +27,7 @@ class _Event(msgspec.Struct):
     id: str = ""
     message: str = ""
     timestamp: int = 0
+    """Unix ms."""
     type: str = "system"
     app: str = ""
     region: str = ""
@@ -48,7 +49,7 @@ class Reading:
     resume_id: str = ""
     """The last event id, from which to resume; "" before the first."""
     opened: int = 0
-    """Unix ms, on the service's clock, of its first notice; 0 before that."""
+    """Unix ms of the service's first notice, by the service's clock; 0 before that."""
     idle: bool = False
     """Whether the service has had nothing to send at least once, so the replay is complete."""
     _rest: bytes = b""

@@ -1,7 +1,8 @@
 """Reading the archive for one reader, whose position lies before the start of the backlog.
 
 A task of the journal's fetches one chunk at a time. The chunk is held until the reader's cursor has
-moved over it. On trio; no sockets.
+moved over it. If the archive does not answer, the entries up to the start of the backlog become a
+gap. On trio; no sockets.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The bounded memory of the hub, and the batches that readers get from it. Pure.
 
-Entries get consecutive numbers from 1. A notice takes no number: it stands before the entry with
-the number at which it was announced. Notices are counted apart, so that counts of missing lines
-stay exact. A `Position` stands between two records of this stream of entries and notices. A `Batch`
-is an immutable run of records between two positions.
+Entries get consecutive numbers from 1. Notices take none of these numbers, so that counts of
+missing lines stay exact: they are counted apart, and each is kept with the number of the entry that
+comes after it. A `Position` stands between two records of this stream of entries and notices. A
+`Batch` is an immutable run of records between two positions.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ MAX_NOTICES = 1_000
 # that has stalled holds one piece in memory.
 PIECE_BYTES = 64 * 1024
 
-# Evicted entries are cut off the front of the lists once they outnumber this, and the remembered
-# entries as well. So each entry costs O(1) on average.
+# Evicted entries are cut off the front of the lists once there are more of them than this, and more
+# than remembered entries. So each entry costs O(1) on average.
 _COMPACT_AT = 1_024
 
 
@@ -74,12 +74,12 @@ class Batch:
     """The position after the last record."""
 
     def __attrs_post_init__(self) -> None:
-        # They are kept, because every reader asks for them several times.
+        # The positions are kept, because every reader asks for them several times.
         self.start = Position(self.first, self.first_notice)
         self.end = Position(self.first + len(self.entries), self.first_notice + len(self.notices))
 
     def since(self, position: Position) -> Batch:
-        """Return the part of the batch from `position` on, which must not lie before `start`."""
+        """Return the part of the batch from `position` on; no `position` lies before `start`."""
         if position.entry <= self.first and position.notice <= self.first_notice:
             return self
         skip = max(0, position.entry - self.first)
@@ -236,7 +236,7 @@ class Backlog:
         max_lines: the most entries to remember.
         max_bytes: about the most memory that they may use; one entry may use more.
         first: the number that the first entry gets.
-        persistent: whether the entries are stored durably in another place.
+        persistent: whether the entries are stored durably, by the journal.
     """
 
     def __init__(

@@ -38,7 +38,7 @@ class Cursor:
         self.position = self._joined = request.joined
         """The next record of the segment that the reader needs."""
         self.gap: Gap | None = None
-        """A gap that the reader has to be told before anything else."""
+        """A gap that the reader is told of before it gets anything else."""
         self.lag = LagClock(request.is_replay)
         self.left: dict[str, Position] = {}
         """The positions at which the reader left segments, by epoch."""
@@ -71,7 +71,7 @@ class Cursor:
 
     @property
     def goal(self) -> int:
-        """The number up to which this segment has something for the reader at the moment."""
+        """The number before which the reader reads now: the replay's end, or the last batch's."""
         return self._joined.entry if self.stops_here else self.segment.flushed.entry
 
     @property
@@ -121,7 +121,7 @@ class Cursor:
         return self.accept(batch, now)
 
     def skip_shown(self, until: int, now: float) -> Selection | None:
-        """Move over entries that were shown while the journal was away, if they come next."""
+        """Move over the next entries if they were shown in an outage; otherwise return `None`."""
         number = self._shown.skip(self.position.entry, until)
         return self._pass_over(number, now) if number > self.position.entry else None
 
@@ -152,7 +152,7 @@ class Cursor:
         return gap
 
     def pop_gap(self) -> Gap | None:
-        """Return the gap that has to be told, once."""
+        """Return the gap that the reader has to be told of, and forget it."""
         gap, self.gap = self.gap, None
         if gap is not None:
             self.note(gap)
@@ -172,8 +172,8 @@ class Cursor:
         """Leave the segment, which is over, for the next one.
 
         Returns:
-            The empty selection of the move, and a question that the archive has to answer first:
-            whether the entry of an id that the reader claims is still on its way.
+            The empty selection of the move; and `None`, or a question that the archive has to
+            answer first: whether the last entry that the reader claims to have seen exists.
         """
         last, backlog = self.segment, segment.backlog
         self.left[last.epoch] = self.position

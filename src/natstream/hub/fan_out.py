@@ -1,8 +1,8 @@
 """Handing published entries to the readers, at a pace that follows the cost of doing so. On trio.
 
 In: a backlog that grows. Out: batches on every subscription's channel, and a wake-up for each
-reader that is due for a keep-alive. Publishing never waits for any of it; a publisher that could
-make even a fast reader miss lines waits in `wait_for_room`.
+reader that is due for a keep-alive. No entry waits for a reader. A publisher waits only in
+`wait_for_room`, while more entries could make even a fast reader miss lines.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TICK = 1.0
 
 
 class FanOut:
-    """Hands out what a timeline's current segment holds.
+    """Hands out the entries of a timeline's current segment.
 
     Args:
         timeline: the timeline, whose current segment is handed out.
@@ -68,7 +68,7 @@ class FanOut:
             self._urgent.set()
 
     async def wait_for_room(self) -> None:
-        """Wait while more entries could make even a fast reader miss lines, if the task runs."""
+        """Wait while the task runs and more entries could make even a fast reader miss lines."""
         while self._is_urgent() and self._is_running:
             await self._publishers.park()
 

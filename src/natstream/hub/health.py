@@ -57,7 +57,7 @@ class SourceStatus:
     """Times that the supervisor restarted its task, for any reason."""
 
     url: str = ""
-    """The address where senders on this machine reach it; empty if the source does not listen."""
+    """The address where senders on this machine reach the source; empty if it does not listen."""
     reason: str = ""
     """One word for the trouble, if the source distinguishes several kinds of it."""
 

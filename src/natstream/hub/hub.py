@@ -75,8 +75,8 @@ class Hub:
 
         Args:
             backlog_lines, backlog_bytes, max_readers, max_lag: see `open_hub`.
-            keepalive: seconds without data after which `Subscription.step` returns `None`; never
-                unless it is given.
+            keepalive: seconds without data after which `Subscription.step` returns `None`. Without
+                it, `step` never does.
             observe: called with all published entries, at once.
         """
         self._observe = observe
@@ -134,13 +134,13 @@ class Hub:
     ) -> None:
         """Publish any number of entries in slices, and let the readers run between them.
 
-        Publishers wait until a fast reader would lose nothing, unless the hub does not run. If it
-        is cancelled, it has published the first of them, in order.
+        While the hub runs, the call waits as long as more entries could make even a fast reader
+        miss lines. A cancelled call has published the first entries, in order.
 
         Args:
             entries: in order.
-            arrivals: Unix ms of each entry, or now if it is not given. The journal gives them for
-                stored entries, and counts those that are new.
+            arrivals: Unix ms of each entry's arrival; by default now. The journal gives the
+                arrivals of stored entries, and counts the new ones by itself (see `count`).
         """
         start = 0
         while start < len(entries):
@@ -174,7 +174,7 @@ class Hub:
         gap: Gap | None = None,
         public: bool = False,
     ) -> None:
-        """Tell all readers something between the entries published before and after, at once.
+        """Send a notice to all readers, between the entries before and after it. Never waits.
 
         Readers that may see only a part of the logs are told less, unless the notice is `public`.
         """
@@ -224,7 +224,7 @@ class Hub:
         """Return the entry with this id, if it is remembered or stored.
 
         Raises:
-            SourceUnavailable: it may be stored, and the journal does not answer.
+            SourceUnavailable: the entry may be stored, and the journal does not answer.
         """
         wanted = EventId.parse(event_id)
         segment = None if wanted is None else self.segment.with_epoch(wanted.epoch)
@@ -327,7 +327,7 @@ async def open_hub(
 
     Args:
         backlog_lines: entries that the hub remembers.
-        backlog_bytes: memory that it may use for them; the first limit reached counts.
+        backlog_bytes: bytes of memory that they may use; the first limit reached counts.
         max_readers: subscriptions at once.
         max_lag: seconds that a reader may stay behind before it is moved to the newest entry.
     """

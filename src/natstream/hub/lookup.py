@@ -1,4 +1,4 @@
-"""Questions to the archive, asked in a task of the journal's, so that no reader waits in one.
+"""Questions to the archive, asked in a task of the journal's, so that no reader waits for one.
 
 A reader waits at its channel alone, where ticks and new batches reach it. A `Lookup` asks beside
 the reader and wakes it with the answer, so cancelling the reader's wait never cuts a question.
@@ -44,11 +44,11 @@ class Lookup(Generic[T]):
 
     @property
     def is_done(self) -> bool:
-        """Whether `result` answers."""
+        """Whether the answer, or an exception, is there."""
         return self._done.is_set()
 
     async def wait(self) -> None:
-        """Wait for the answer; only a reader with a closed channel needs this."""
+        """Wait for the answer; for a reader with a closed channel, which cannot be woken."""
         await self._done.wait()
 
     def result(self) -> T:
@@ -58,7 +58,7 @@ class Lookup(Generic[T]):
         return cast(T, self._answer)
 
     def cancel(self) -> None:
-        """Stop asking, because the reader has left."""
+        """Stop asking, because the reader no longer needs the answer."""
         self._scope.cancel()
 
     async def _run(self) -> None:

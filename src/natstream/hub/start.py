@@ -33,8 +33,8 @@ __all__ = [
     "plan_start",
 ]
 
-# The clock and the flush of another process may differ by this from ours. Entries may come twice
-# because of it, which is better than losing some.
+# The clock and the flush of another process may differ from ours by this. Because of this margin
+# some entries come twice, which is better than that entries are missing.
 OTHER_PROCESS_MARGIN_MS = 2_000
 
 
@@ -46,7 +46,7 @@ class StartRequest:
     joined: Position
     """The end of the segment when the reader joined it."""
     before: Segment | None
-    """The segment before it at that time; it is kept here, because `segment` forgets it later."""
+    """The segment before it at that time; kept here, because `segment` forgets it later."""
     filter: Filter
     tail: int | None = None
     since: int | None = None
@@ -101,7 +101,7 @@ class TimeInArchive:
 
 @attrs.frozen
 class AheadOfMemory:
-    """An id may name a stored entry that has not reached this process; the archive knows that."""
+    """An id may name a stored entry that has not reached this process; the archive has to say."""
 
     segment: Segment
     archive: Archive
@@ -126,7 +126,9 @@ def plan_start(request: StartRequest) -> Plan:
 def find_start(
     request: StartRequest, plan: Plan, wake: Callable[[], None]
 ) -> Generator[Lookup[Any] | None, None, Start]:
-    """Find the start that memory does not know; an archive that does not answer becomes a gap.
+    """Return the start that memory does not know; yield while waiting.
+
+    If the archive does not answer, the start has a gap.
 
     Raises:
         ExpressionTooSlow: an expression of the filter takes too long.
@@ -199,7 +201,7 @@ class StartSearch:
 
 
 def _resume(request: StartRequest, event_id: EventId | None) -> Plan:
-    """Start after the entry that the id names; an entry that cannot be found becomes a gap."""
+    """Return the start after the entry of an id; an entry that cannot be found becomes a gap."""
     if event_id is None:
         return _at_time(request, 0, gap=Gap(missed=None, since=None, doubles=True))
     if _is_reused(request, event_id):
@@ -228,7 +230,10 @@ def _is_reused(request: StartRequest, event_id: EventId) -> bool:
 def _resume_in_reach(
     request: StartRequest, event_id: EventId
 ) -> Start | TimeInArchive | AheadOfMemory | None:
-    """Start after an entry of the joined segment or the one before it, if it is of one of them."""
+    """Return the start after an entry of the joined segment or of the one before it.
+
+    Return `None` for an entry of any other segment.
+    """
     for segment in (request.segment, request.before):
         if segment is not None and segment.epoch == event_id.epoch:
             break
@@ -245,7 +250,7 @@ def _resume_in_reach(
 
 
 def _after(segment: Segment, event_id: EventId) -> Start:
-    # The reader may have seen a notice right after that entry. Twice is better than never.
+    # The notices after that entry are shown again, because the reader may not have seen them.
     number = event_id.number + 1
     position = Position(number, segment.backlog.notice_at(number))
     return Start(segment, position, resume_ms=event_id.unix_ms)
@@ -254,7 +259,7 @@ def _after(segment: Segment, event_id: EventId) -> Start:
 def _by_time(
     request: StartRequest, event_id: EventId, *, claim: EventId | None = None
 ) -> Start | TimeInArchive:
-    """Start at the time of the id, because its entry cannot be found."""
+    """Return the start at the time of the id, because its entry cannot be found."""
     unix_ms = min(event_id.unix_ms, time.time_ns() // 1_000_000) - OTHER_PROCESS_MARGIN_MS
     gap = Gap(missed=None, since=event_id.unix_ms, doubles=True)
     return _at_time(request, unix_ms, gap=gap, claim=claim)

@@ -37,6 +37,7 @@ class Publisher(Protocol):
     """The part of the hub that a subscription uses."""
 
     max_lag: float
+    """Seconds that a reader may stay behind."""
 
     def count_gap(self, gap: Gap) -> None: ...
 
@@ -102,7 +103,7 @@ class Subscription:
 
     @property
     def is_current(self) -> bool:
-        """Whether there is nothing to read without waiting; much cheaper than trying."""
+        """Whether there is nothing to read without waiting; cheaper than trying to read."""
         cursor = self.cursor
         return (
             self._held is None
@@ -201,7 +202,7 @@ class Subscription:
 
     @property
     def _pending(self) -> Lookup[Any] | None:
-        """The question to the archive that the reader waits for, if it does."""
+        """The question to the archive whose answer the reader waits for, if there is one."""
         return self._archive.pending if self._search is None else self._search.pending
 
     def _start(self, request: StartRequest, plan: Plan) -> None:
@@ -212,7 +213,7 @@ class Subscription:
             self._search = StartSearch(request, plan, self._wake)
 
     def _advance(self) -> Selection | Gap | None:
-        """Move on by one batch, chunk or gap, which may be empty; `None` if that takes waiting."""
+        """Move on by one batch, chunk or gap, and return it; `None` if the reader has to wait."""
         if self._search is not None:
             return self._continue_search(self._search)
         cursor, now = self.cursor, trio.current_time()
@@ -251,7 +252,7 @@ class Subscription:
         return _NOTHING
 
     def _go_on(self, segment: Segment, now: float) -> Selection:
-        """Leave a segment that is over for the next one."""
+        """Leave a segment that is over for the next one, and return an empty selection."""
         selection, question = self.cursor.go_on(segment, now)
         if question is not None:
             request = StartRequest(
@@ -264,7 +265,7 @@ class Subscription:
         return selection
 
     def _next_batch(self) -> tuple[Segment, Batch] | None:
-        """Hold the next batch that the reader has not seen in the backlog already."""
+        """Return the next batch that the reader has not yet read from the backlog, and hold it."""
         cursor = self.cursor
         while True:
             if self._held is None:
@@ -281,7 +282,7 @@ class Subscription:
                 self._held = None
 
     def _tell(self, item: Selection | Gap | None) -> Selection | Gap | None:
-        """Count a gap, and hide the part of it that the reader may not know."""
+        """Return a gap as the reader may see it, and count it; return other items unchanged."""
         if not isinstance(item, Gap):
             return item
         self._hub.count_gap(item)

@@ -50,7 +50,7 @@ def find_tail(
     since: int | None,
     wake: Callable[[], None],
 ) -> Generator[Lookup[Any] | None, None, Found]:
-    """Search backwards for the last `wanted` matching entries.
+    """Return where the last `wanted` matching entries begin; search backwards, in slices.
 
     Args:
         segment: where the search begins, before the number `end`.

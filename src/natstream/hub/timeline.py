@@ -84,7 +84,7 @@ class Archive(Protocol):
 
 @attrs.define(eq=False)
 class Outage:
-    """A time without the journal, and the numbers of the stored entries that it has shown."""
+    """A time without the journal, and the journal's numbers of the entries that readers saw."""
 
     since: int
     """Unix ms of its start."""
@@ -158,7 +158,7 @@ class Timeline:
         self.current = Segment(backlog)
 
     def fall_back(self, backlog: Backlog, outage: Outage) -> Segment:
-        """Go on with this process's own entries, because the journal is away."""
+        """Return a new current segment for this process's own entries; the journal is away."""
         last = self.current
         segment = Segment(backlog, outage=outage)
         self._append(segment, start=1)
@@ -166,7 +166,7 @@ class Timeline:
         return segment
 
     def rejoin(self, backlog: Backlog, archive: Archive) -> Segment:
-        """Go on with the journal's entries.
+        """Return a new current segment for the journal's entries.
 
         Args:
             backlog: the journal's memory; the same object as before if the stream is the same.
@@ -231,10 +231,11 @@ class AlreadyShown:
 
 
 def fallback_epoch(journal: Segment | None) -> str:
-    """Return an epoch for a fallback segment, which holds the number at which the journal was left.
+    """Return an epoch for a fallback segment.
 
-    Because of this number, a reader that resumes at another process, or at this one when the
-    journal is back, misses no entry that was stored meanwhile.
+    The epoch holds the number at which readers left the journal. So a reader that resumes at
+    another process, or at this one when the journal is back, misses no entry that was stored
+    meanwhile.
     """
     own = secrets.token_hex(4)
     if journal is None:

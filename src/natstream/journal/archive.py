@@ -1,7 +1,7 @@
 """The stored entries beyond the backlog, read in bounded chunks for one reader at a time.
 
-Each reader has a consumer of its own, so that it holds up no other reader. It survives an absence
-of the journal of a few seconds, because it waits that long for the journal's return.
+Each reader has a consumer of its own, so that it holds up no other reader. If the journal is away,
+a read waits for some seconds for its return, and then raises `JournalUnavailable`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["READERS_AT_ONCE", "StreamArchive", "entry_of"]
 CHUNK_LINES = 500
 CHUNK_BYTES = 256 * 1024
 # All readers share the connection with new entries, and the server cuts a connection on which
-# 64 MiB wait. So this many chunks may be on their way at once.
+# 64 MiB wait. So only this many chunks may be on their way at once.
 READERS_AT_ONCE = 8
 # While the server looks for entries that a filter may let through, new entries wait to be stored.
 # For example, a request for 500 entries that stood among a million kept a busy stream waiting for
@@ -61,7 +61,8 @@ class StreamArchive:
 
     Args:
         epoch: the stream's identity.
-        reach: returns the connection, and waits for it until a time of trio's clock.
+        reach: returns the connection to the stream of an epoch; until a time of trio's clock, it
+            waits for that connection.
         turns: held while a chunk is on its way.
         start_soon: see `Archive`.
     """
@@ -193,7 +194,7 @@ class StoredReader:
         """Return the messages before `until`, up to a hole if every entry was asked for.
 
         Args:
-            start: the first number that the batch covers, or 0 if that of its first message is.
+            start: the first number that the batch covers, or 0 for that of its first message.
             sparse: whether the server left out entries that the filter rejects.
         """
         run, self._rest = self._rest, []

@@ -43,7 +43,7 @@ class Consumer:
     message that it has received.
 
     Args:
-        jetstream: a connection, beyond which the consumer cannot be used.
+        jetstream: a connection; the consumer cannot be used after its end.
         pull_bytes: the most bytes that one pull brings, unless a single message is larger.
     """
 
@@ -137,8 +137,8 @@ class Consumer:
             if not self._outstanding:
                 if self._exhausted and asked and not wait:
                     return []
-                # A pull that brought nothing has met a message larger than itself, which has to be
-                # pulled alone.
+                # A pull that brought nothing has met a message that is larger than `pull_bytes`,
+                # which has to be pulled alone.
                 alone = asked and not self._exhausted
                 self._pull(1 if alone else PULL_LINES if wait else most, wait=wait, alone=alone)
                 asked = True

@@ -100,7 +100,7 @@ class Shown:
 
     @property
     def oldest_since(self) -> float | None:
-        """Unix seconds when the oldest line came that is to be recognised; `None` if none is."""
+        """Unix seconds when the oldest line came that is not yet recognised; `None` if all are."""
         return self._oldest_since if self._outages else None
 
     def add(self, names: Iterable[str], outage: Outage, since: float) -> None:

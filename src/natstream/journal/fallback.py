@@ -124,7 +124,7 @@ class Fallback:
 
     @property
     def oldest_since(self) -> float | None:
-        """Unix seconds when the oldest line came that is to be recognised; `None` if none is."""
+        """Unix seconds when the oldest line came that is not yet recognised; `None` if all are."""
         return self._shown.oldest_since
 
     def not_shown(

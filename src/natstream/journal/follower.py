@@ -25,7 +25,7 @@ from natstream.journal.writer import Writer
 
 __all__ = ["Follower"]
 
-# So many messages are received, parsed and published in one go.
+# So many messages are received, parsed and published at once.
 RUN_LINES = 1_000
 # A waiting line may have been stored by another process before it came here. The clocks of the two
 # may differ by this many seconds.
@@ -40,7 +40,7 @@ class Follower:
     Args:
         hub: publishes the entries.
         writer: has the lines that are to be stored.
-        fallback: has shown lines in outages.
+        fallback: shows lines during outages.
         status: counts lines and bytes.
         backlog_lines, backlog_bytes: how much of the stream is kept in memory.
     """
@@ -154,7 +154,7 @@ class Follower:
         self._skipped = False
 
     async def _deliver(self, run: Sequence[Stored], backlog: Backlog) -> None:
-        """Publish messages at the hub, or put them into the backlog while readers are elsewhere."""
+        """Publish messages at the hub, or keep them in the backlog during an outage."""
         waiting = deque(run)
         while waiting:
             if waiting[0].number < backlog.end.entry:

@@ -25,7 +25,7 @@ __all__ = ["JetStream", "Stored"]
 # Seconds. A cluster that elects a leader answers nothing for some of them.
 REQUEST_DEADLINE = 5.0
 
-# The server's codes of errors.
+# Error codes of the server.
 _STREAM_NOT_FOUND = 10059
 _NAME_IN_USE = 10058
 _NOT_ENABLED = (10039, 10076)
@@ -176,7 +176,7 @@ class JetStream:
     # --- errors --------------------------------------------------------------------------
 
     def connection_error(self, *, was_up: bool) -> JournalDenied | JournalUnavailable:
-        """Return why the connection has ended, with the setting that may be wrong.
+        """Return the error for the connection's end, which names the setting that may be wrong.
 
         Args:
             was_up: whether the connection had served before.
@@ -203,7 +203,7 @@ class JetStream:
         )
 
     def trouble(self, error: dict[str, Any]) -> JournalUnavailable:
-        """Return what an error of the server's means."""
+        """Return the exception for an error of the server's."""
         code = error.get("err_code")
         if code == _STREAM_NOT_FOUND:
             return JournalUnavailable(f"The journal's stream {self.name} is gone", "deleted")
@@ -221,7 +221,7 @@ class JetStream:
         return JournalUnavailable(f"The journal's stream {self.name} is full: {said}", "full")
 
     def _refuse(self, error: dict[str, Any], config: StreamConfig) -> NoReturn:
-        """Raise why the stream could neither be found nor be created."""
+        """Raise the reason why the stream could neither be found nor be created."""
         if error.get("err_code") in _NOT_ENABLED:
             raise JournalDenied(
                 f"The journal's {self.address} has no JetStream for these credentials", "unfit"

@@ -121,7 +121,7 @@ class Journal:
         gap: Gap | None = None,
         public: bool = False,
     ) -> None:
-        """Tell this process's readers something."""
+        """Send a notice to this process's readers."""
         self._hub.announce(message, type, gap=gap, public=public)
 
     def hurry(self) -> None:
@@ -154,7 +154,7 @@ class Journal:
         return self._state.is_serving and self._outbox.is_crowded
 
     def _on_overflow(self, item: Item) -> None:
-        """Count a line that was dropped before it was stored."""
+        """Count a line that was evicted from the outbox before it was stored."""
         self._status.lost += 1
         gap = self._overflow or Gap(missed=0, since=time.time_ns() // 1_000_000)
         if self._overflow is None:
@@ -207,7 +207,7 @@ class Journal:
                     await self._use(connection, jetstream, task_status)
                 self._stop_serving()
                 error: SourceError
-                if connection.end is not None:  # It was the server's or the network's end.
+                if connection.end is not None:  # The server or the network ended it.
                     error = jetstream.connection_error(was_up=self._status.state is SourceState.UP)
                 else:
                     error = self._trouble or JournalUnavailable("The journal is left")
@@ -262,11 +262,12 @@ class Journal:
             self._writer.wake_all()
 
     async def _come_back(self, jetstream: JetStream, info: StreamInfo) -> tuple[Backlog, Consumer]:
-        """Go on with the stream where it was left, or at its newest part.
+        """Return the stream's memory and consumer, once this process goes on with the stream.
 
-        First the stored entries are read, so that this process's own lines among them are
-        recognised. Then the server has to store one of the other lines, because a full stream
-        answers every request, and only refuses lines.
+        It goes on where the stream was left, or at the newest part. First the stored entries are
+        read, so that this process's own lines among them are recognised. Then the server has to
+        store one of the other lines, because a full stream answers every request, and only refuses
+        lines.
         """
         backlog = self._follower.open_backlog(self._config.name, info)
         consumer = Consumer(jetstream)

@@ -111,7 +111,7 @@ def _payload(entry: LogEntry) -> bytes:
 
 
 def _shortened(fields: _Fields, max_bytes: int) -> _Fields:
-    """Cut the fields until they fit, because no line may hold up the lines behind it.
+    """Return the fields cut so that they fit, because no line may hold up the lines behind it.
 
     Other fields are cut first, so that as much of the message is kept as possible.
     """

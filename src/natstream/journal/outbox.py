@@ -2,7 +2,7 @@
 
 In: lines that were read. Out: the lines to send, and the lines to show while the journal is away.
 Each line stays here until the journal has acknowledged it, so that no line is lost in an outage.
-If there are too many, the oldest line is dropped, and returned so that it is counted.
+If there are too many, the oldest line is evicted, and returned so that it is counted.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ class Item:
     message_id: str
     receipt: StorageReceipt | None
     cost: int
+    """Bytes of memory."""
     since: float
     """Unix seconds when it came."""
 
@@ -90,7 +91,7 @@ class Outbox:
     """The lines that wait, numbered in the order in which they came.
 
     Args:
-        max_lines, max_bytes: the limits beyond which the oldest line is dropped.
+        max_lines, max_bytes: the limits beyond which the oldest line is evicted.
     """
 
     def __init__(self, *, max_lines: int = MAX_LINES, max_bytes: int = MAX_BYTES) -> None:
@@ -102,6 +103,7 @@ class Outbox:
         # Lines that were sent, and have to be sent again.
         self._again: set[int] = set()
         self.bytes = 0
+        """The memory that the waiting lines use."""
 
     def __len__(self) -> int:
         return len(self._items)
@@ -146,7 +148,7 @@ class Outbox:
         receipt again.
 
         Returns:
-            The lines that were dropped to make room, with their numbers.
+            The lines that were evicted to make room, with their numbers.
         """
         if receipt is not None and receipt.failed:
             return []

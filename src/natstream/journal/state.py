@@ -1,4 +1,7 @@
-"""Whether the journal can be used: one value, which tasks wait for instead of polling."""
+"""Whether the journal can be used: one value, which tasks wait for instead of polling.
+
+In: the changes that the connection's task reports. Out: the present value, and waits for another.
+"""
 
 from __future__ import annotations
 

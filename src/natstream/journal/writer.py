@@ -53,7 +53,7 @@ class Writer:
     """Carries lines from the sources to the stream, over any number of connections.
 
     Args:
-        on_overflow: called with each line that was dropped before it was stored.
+        on_overflow: called with each line that was evicted before it was stored.
         on_too_large: called for each line that is too large for the stream.
         on_error: called with each other error of the server's.
     """

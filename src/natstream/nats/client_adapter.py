@@ -1,8 +1,8 @@
 """nats-py's client, joined to our parser. All of nats-py's private names that we need are here.
 
 In: commands for the server, and the data that the client reads. Out: messages for the handlers of
-our parser, and all other lines for nats-py's. The private names are the same in nats-py 2.15
-and 2.16. Each one has a test `test_nats_py_still_…`, which fails if the name is gone or works
+our parser, and all other lines for nats-py's parser. The private names are the same in nats-py
+2.15 and 2.16. Each one has a test `test_nats_py_still_…`, which fails if the name is gone or works
 differently.
 """
 

@@ -32,15 +32,15 @@ with warnings.catch_warnings():
 
 __all__ = ["PING_INTERVAL", "Failure", "Login", "NatsConnection"]
 
-# A connection takes a few round trips: at most a second or so around the globe, with TLS. The
-# limit for one server is short, so that a server that does not answer leaves time for the next.
+# Seconds. A connection takes a few round trips: at most a second or so around the globe, with TLS.
+# The limit for one server is short, so that a server that does not answer leaves time for the next.
 STEP_DEADLINE = 2
 CONNECT_DEADLINE = 5.0
 # A PING goes out this often, in seconds. The connection counts as stale if the server has sent
 # nothing when the third is due.
 PING_INTERVAL = 5.0
-# When the connection closes, one round trip brings the messages that the server had sent. Both
-# steps have a deadline, since a stalled server would otherwise keep us for ever.
+# Seconds. When the connection closes, one round trip brings the messages that the server had sent.
+# Both steps have a deadline, since a stalled server would otherwise keep us for ever.
 FLUSH_DEADLINE = 0.5
 CLOSE_DEADLINE = 1.0
 
@@ -88,7 +88,8 @@ class Failure:
     """The reason why there is no connection."""
 
     kind: Literal["denied", "forbidden", "unreachable"]
-    """`denied`: the server refuses the credentials; `forbidden`: they lack a permission."""
+    """`denied`: the server refuses the credentials; `forbidden`: they lack a permission;
+    `unreachable`: any other reason."""
     words: str
     """The subject that is forbidden, or the reason; safe to show."""
 
@@ -162,7 +163,7 @@ class NatsConnection:
     async def wait_sent(self) -> None:
         """Wait until the network has accepted the commands sent so far.
 
-        It may wait for ever if the connection ends, so the caller is to be cancelled then.
+        It may wait for ever if the connection ends, so the caller must be cancelled then.
         """
         flushed = self._adapter.flushed
         if flushed is None or flushed.done():
@@ -246,7 +247,7 @@ class NatsConnection:
             self.finish(error)
 
     async def _on_error(self, error: Exception) -> None:
-        # This must not raise, because nats-py's reading task would stop without a word.
+        # This must not raise, because nats-py would stop reading and keep the connection.
         self._last_error = error
         if "permissions violation" in str(error):
             self.finish(error)

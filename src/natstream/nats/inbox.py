@@ -1,8 +1,8 @@
 """The buffer between a connection, which must not wait, and the task that parses its messages.
 
 It is bounded. When it is full, it counts new messages instead of keeping them, until all that it
-holds has been popped. So the loss is one gap with an exact place and size. A lasting flood leaves
-one gap every second or so, instead of many small ones. There is no I/O here.
+holds has been popped. So the loss is one gap whose position and size are exact. A lasting flood
+leaves one gap every second or so, instead of many small ones. No I/O.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ class Inbox:
     def pop_gap(self) -> Gap | None:
         """Return the gap of all messages missed so far, and start to count the next one.
 
-        Return `None` if no message was missed. Return it also while messages wait, because the
-        gap comes after them.
+        Return `None` if no message was missed, and while messages wait, because the gap comes
+        after them.
         """
         if self._messages or not self._missed:
             return None

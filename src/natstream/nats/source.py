@@ -6,7 +6,7 @@ the source's `SourceStatus`. `NatsSource.run` is the life of one connection. It 
 
 Messages wait in the `Inbox`, which is bounded and counts the messages that it had to drop. The
 tasks that read and parse take turns. So in a flood most messages wait in the socket and at the
-server, which slows the publishers down. The server keeps usually up to 64 MiB for us, then closes
+server, which slows the publishers down. The server usually keeps up to 64 MiB for us, then closes
 the connection. After that, as after every lost connection, the number of lost messages is unknown.
 """
 
@@ -38,6 +38,7 @@ class NatsSource:
     sink: Sink
     status: SourceStatus
     ping_interval: float = PING_INTERVAL
+    """Seconds between two PINGs."""
     grace: float = 2.0
     """Seconds for publishing the messages that had arrived when the source was cancelled."""
     _missing_since: int | None = attrs.field(default=None, init=False)
@@ -76,13 +77,13 @@ class NatsSource:
         raise self._explain(connection) from connection.end
 
     async def _publish_all(self, inbox: Inbox) -> None:
-        """Publish the messages that wait. Cancellation loses none of those that were popped."""
+        """Publish the messages that wait. Cancellation loses none of the popped messages."""
         while messages := inbox.pop_run():
             try:
                 await self._publish(messages)
             except Exception:
-                # This is a bug of ours, and the readers lose some of these lines. They are told
-                # here, at the place of the lines; the messages after these are still published.
+                # This is a bug of ours, and the readers lose some of these lines. The gap stands
+                # where these lines are missing, because later messages are still published.
                 lost = Gap(len(messages), time.time_ns() // 1_000_000, at_most=True)
                 self.status.lost += len(messages)
                 self.sink.announce(f"Up to {len(messages):,} lines from NATS are lost", gap=lost)
@@ -102,7 +103,7 @@ class NatsSource:
         status.parse_failures += sum(
             not entry.timestamp and not entry.provider and not entry.raw for entry in entries
         )
-        # The shield may not last long, because `publish` waits only until the readers have run.
+        # The shield does not last long, because `publish` waits only until the readers have run.
         with trio.CancelScope(shield=True):
             await self.sink.publish(entries)
 

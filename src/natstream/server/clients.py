@@ -41,7 +41,7 @@ class Clients:
 
     @asynccontextmanager
     async def open_nursery(self) -> AsyncIterator[trio.Nursery]:
-        """A nursery for the tasks of the connections. Its end resets those that are left."""
+        """Open a nursery for the tasks of the connections. Its end resets those that are left."""
         async with trio.open_nursery() as nursery:
             try:
                 yield nursery
@@ -54,8 +54,8 @@ class Clients:
     async def serve(self, stream: trio.SocketStream) -> None:
         """Serve one client until its connection has ended.
 
-        Past `Limits.max_connections`, the connection is closed that has been idle for longest. If
-        none is idle, then this client is refused.
+        If there are `Limits.max_connections` already, the connection that has been idle for longest
+        is closed. If none is idle, then this client is refused.
         """
         limit = self._shared.limits.max_connections
         if len(self._connections) >= limit and not self._close_longest_idle():
@@ -69,7 +69,7 @@ class Clients:
         try:
             await connection.run()
         except* Exception:
-            # In the server of hypercorn 0.18.0, an exception over one client's bytes ends it all.
+            # hypercorn 0.18.0 ends its whole server after an exception over one client's bytes.
             log.exception("A connection failed")
         finally:
             connection.socket.reset()

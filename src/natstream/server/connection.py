@@ -47,7 +47,7 @@ class Limits:
     max_header: int = 16_384
     """Bytes of the request line with its query, and the headers; most proxies pass 8 KiB."""
     header_timeout: float = HEADER_TIMEOUT
-    """Seconds in which all of them must arrive, from connecting or from their first byte."""
+    """Seconds in which these must arrive, from connecting or from their first byte."""
     max_connections: int = 1_000
     """Each is a file descriptor."""
 
@@ -119,7 +119,7 @@ class ClientConnection:
             await self._handle_incoming(Closed())
 
     def forget(self) -> None:
-        """Let go of the protocol, which refers to this connection, once all has ended."""
+        """Drop the protocol, which refers to this connection, after the connection has ended."""
         self._protocol.forget()
         self._shared.idle.pop(self, None)
 

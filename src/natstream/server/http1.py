@@ -30,8 +30,8 @@ READ_AHEAD = 65_536
 class ChunkFramer:
     """Frames a body as a chunk of HTTP/1.1. Mends: h11 0.16.0 takes 10 µs for each chunk.
 
-    All readers of a round are sent the same object, so the last chunk is kept: to make it for each
-    reader took a fifth of a send of 64 KiB.
+    All readers of a round are sent the same object, so the last chunk is kept, because making it
+    for each reader took a fifth of the time of a send of 64 KiB.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class ReadingWait(EventWrapper):
     """Waits for the turn of a pipelined request. Mends: hypercorn 0.18.0 reads nothing meanwhile.
 
     So hypercorn never notices that the client has gone. If a send notices it, then the task that
-    reads waits for ever. This takes the place of `H11Protocol.can_read`, and reads while it waits.
+    reads waits for ever. This class replaces `H11Protocol.can_read`, and reads while it waits.
     """
 
     def __init__(self, sock: ClientSocket, requests: h11.Connection) -> None:
@@ -103,10 +103,10 @@ class MendedH11(H11Protocol):
         """Raise Refused for a request that no application may see.
 
         hypercorn 0.18.0 changes to HTTP/2 in clear text in the method that this replaces, and no
-        setting turns that off. The rest of hypercorn follows after it: there it would make a
-        WebSocket of the request, whose handshake can end the server, and waits without an end for
-        one without a version. h11 0.16.0 limits only a head that has not arrived whole, and
-        accepts a `Content-Length` beside chunks.
+        setting turns that off. After this method, hypercorn would make a WebSocket of a request
+        that asks for one: its handshake can end the server, and if it names no version, hypercorn
+        waits without an end. h11 0.16.0 limits only a head that has not arrived whole, and accepts
+        a `Content-Length` beside chunks.
         """
         check_head(
             event.method,
@@ -159,7 +159,7 @@ class MendedH11(H11Protocol):
         )
 
     def forget(self) -> None:
-        """Let go of all that it refers to, once the connection has ended.
+        """Drop every reference to other objects, after the connection has ended.
 
         hypercorn 0.18.0's protocol and its stream refer to each other, so only Python's collector
         would free them: 3 KB for each reader that has gone, after millions of other allocations.

@@ -101,10 +101,10 @@ def check_head(
         raise refused(431, f"The request line and the headers may have {limit:,} bytes.")
     names = {name for name, _ in headers}
     if b"content-length" in names and b"transfer-encoding" in names:
-        # A proxy in front may have believed the other header. Then it takes what follows for a part
-        # of this body, and we would take it for a request that the proxy never checked.
+        # A proxy in front may use the other header. Then bytes that are a part of the body for the
+        # proxy are a request for us, which the proxy never checked.
         raise refused(400, "A body has Content-Length or Transfer-Encoding, not both.")
-    # Read as hypercorn reads that header.
+    # The header is read as hypercorn reads it.
     upgrades = [v.decode("latin-1").strip().lower() for n, v in headers if n == b"upgrade"]
     if method.upper() == b"CONNECT" or "websocket" in upgrades:
         raise refused(400, "There are no WebSockets and no tunnels here.")

@@ -1,7 +1,7 @@
-"""hypercorn in a nursery: an ASGI application over HTTP/1.1, until an event and a while longer.
+"""hypercorn in a nursery: an ASGI application over HTTP/1.1, until the grace period has passed.
 
-In: an application, listening sockets, limits, and an event that says when to close. Only an
-exception of the application's start gets out.
+In: an application, listening sockets, limits, and an event that says when to close. The only
+exception that is raised is that of an application that cannot start.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["serve"]
 
 log = logging.getLogger("hypercorn.error")
 
-# The part of the grace that is kept for resetting the connections that have not ended.
+# The part of the grace period that is kept for resetting the connections that have not ended.
 FORCED = 0.2
 
 
@@ -88,7 +88,7 @@ async def serve(
 
 
 def _config(limits: Limits) -> Config:
-    """hypercorn's settings, as far as hypercorn's parts that we use look at them."""
+    """Return hypercorn's settings, as far as the parts of hypercorn that we use read them."""
     config = Config()
     config.accesslog = None
     config.errorlog = log

@@ -45,7 +45,7 @@ BODY_TIMEOUT = 10
 def create_app(
     settings: Settings, hub: Hub, health: Health, facets: Facets, metrics: Metrics
 ) -> QuartTrio:
-    """Create the application over a hub, the health of its sources, and the counts of its lines."""
+    """Return the application over a hub, the health of its sources, and the counts of its lines."""
     app = QuartTrio(__name__, static_folder=None)
     quota = ReaderQuota(settings.max_readers)
     files = Files(Path(__file__).parent / "static")

@@ -176,7 +176,7 @@ def client_address(settings: Settings) -> str:
 
 
 def _is_encrypted(settings: Settings) -> bool:
-    """Whether the client uses TLS, according to its browser or to a trusted proxy."""
+    """Return whether the client uses TLS, according to its browser or to a trusted proxy."""
     schemes = [request.scheme, request.headers.get("Origin", "").partition(":")[0]]
     if settings.client_header:
         schemes += [request.headers.get(f"{name}-Forwarded-Proto", "") for name in ("Fly", "X")]

@@ -1,4 +1,7 @@
-"""Errors as HTTP answers: each error becomes JSON, `{"error": …}`."""
+"""Errors as HTTP answers.
+
+In: an exception from a handler. Out: an answer with its status, whose body is JSON, `{"error": …}`.
+"""
 
 from __future__ import annotations
 

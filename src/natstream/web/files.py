@@ -36,7 +36,7 @@ class Files:
         }
 
     async def send(self, name: str) -> Response:
-        """Answer with the file, or with 304 if the client has it already.
+        """Return the answer with the file, or a 304 if the client has it already.
 
         A name that is not in the folder gets a 404.
         """

@@ -1,4 +1,7 @@
-"""The query string and the headers of `/api/logs`, parsed into a `StreamRequest`. Pure."""
+"""The query string and the headers of `/api/logs` → a `StreamRequest`. Pure.
+
+A parameter that is unknown, is given twice or has a wrong value raises `BadQuery`, which names it.
+"""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def guard(app: Quart, settings: Settings) -> None:
 
 
 def is_cross_site(settings: Settings) -> bool:
-    """Whether a page of another site sends this request, according to the browser's headers."""
+    """Return whether a page of another site sends this request, by the browser's headers."""
     if site := request.headers.get("Sec-Fetch-Site"):
         return site not in ("same-origin", "none")
     origin = request.headers.get("Origin")
@@ -84,7 +84,7 @@ def is_cross_site(settings: Settings) -> bool:
 
 
 def _allow_origin(response: Response, settings: Settings) -> Response:
-    """Add the headers that let pages of the configured origins read the answer."""
+    """Return the answer with the headers that let pages of the configured origins read it."""
     response.vary.add("Origin")
     response.headers["Access-Control-Expose-Headers"] = "Retry-After"
     origin = request.headers.get("Origin", "").lower()

@@ -25,7 +25,7 @@ from natstream.web.query import StreamRequest
 
 __all__ = ["LogStreamBody"]
 
-# The range is drawn from anew for each reader, so that a thousand do not come back in one instant.
+# Each reader gets a random value between these, so that a thousand do not come back at once.
 RETRY_MS = (1_000, 3_000)
 
 
@@ -34,9 +34,9 @@ class LogStreamBody(ResponseBody):
 
     Args:
         hub: where the entries come from. It wakes the stream when a keep-alive is due.
-        request: what the reader wants to see.
-        until: when the reader's right to read ends, and the stream with it; in trio's time.
-        standing_notices: asked once at the start for what a new reader must know of the sources.
+        request: the reader's filter, start and format.
+        until: the time on trio's clock at which the reader's right to read ends, and the stream.
+        standing_notices: called once at the start; returns a notice for each source that is down.
         counters: where sent lines and bytes are counted.
         quota: reserves one of the readers that a link or an address may have, while it streams.
     """
@@ -121,7 +121,7 @@ class LogStreamBody(ResponseBody):
         opening = format.opening(
             Notice("Connected to log stream"),
             random.randint(*RETRY_MS),
-            # So that a reader which is cut before its first line resumes without a hole.
+            # With this id, a reader that is cut before its first line resumes without a hole.
             subscription.resume_id if request.is_live_only else "",
         )
         first = self._ready(subscription) if request.last_event_id else []
@@ -131,7 +131,7 @@ class LogStreamBody(ResponseBody):
         return b"".join([opening, *first, *map(format.notice, notices)])
 
     def _ready(self, subscription: Subscription, size: int = 0) -> list[bytes]:
-        """Return what the reader can have without waiting, up to about one piece with `size`."""
+        """Return the pieces that need no waiting; with `size` bytes, they are about one piece."""
         pieces: list[bytes] = []
         while size < PIECE_BYTES and not subscription.is_current:
             try:
