@@ -1,4 +1,4 @@
-"""Environment variables → one frozen `Settings`, read once at start.
+"""Environment variables → one frozen `Settings`, read once at start. Pure.
 
 Each field carries the name of its variable, the function that reads its text (see
 `setting_types`), its help, and the person who changes it; the table in the documentation is made

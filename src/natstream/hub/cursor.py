@@ -1,4 +1,4 @@
-"""The position of one reader on the timeline, and the gaps that it meets on the way. No I/O.
+"""The position of one reader on the timeline, and the gaps that it meets on the way. Pure.
 
 In: batches to move over, and segments to go on to. Out: the entries that the reader's filter lets
 through, and gaps where entries are missing. The subscription waits, and asks the archive.

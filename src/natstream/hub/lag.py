@@ -1,4 +1,4 @@
-"""How long a reader has been behind the newest line. No I/O."""
+"""How long a reader has been behind the newest line. Pure."""
 
 from __future__ import annotations
 
