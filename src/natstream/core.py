@@ -90,8 +90,8 @@ def _make_journal(settings: Settings, hub: Hub, health: Health) -> Journal:
     from natstream.journal.stream_config import StreamConfig
     from natstream.nats.connection import Login
 
-    stand_in = health.add_task("stand-in")
-    stand_in.change(SourceState.UP, "Ready to stand in for the journal")
+    fallback = health.add_task("stand-in")
+    fallback.change(SourceState.UP, "Ready to stand in for the journal")
     return Journal(
         Login(
             settings.journal_servers,

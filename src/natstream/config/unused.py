@@ -14,7 +14,7 @@ import attrs
 
 from natstream.config.settings import Settings
 
-__all__ = ["REMOVED", "Removed", "unused_variables"]
+__all__ = ["REMOVED", "unused_variables"]
 
 # Of other commands: the service that `natstream tail` and `natstream link` talk to.
 OTHERS = {"NATSTREAM_URL"}
