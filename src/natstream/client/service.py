@@ -106,7 +106,7 @@ class RemoteService:
                 verb = "refuses the token" if self.token else "needs a token"
                 return SourceDenied(f"{self.name} {verb}")
             case httpx.codes.BAD_REQUEST:
-                return BadQuery(detail, str(body.get("parameter") or ""))
+                return BadQuery(detail, parameter=str(body.get("parameter") or ""))
             case httpx.codes.OK:
                 kind = response.headers.get("Content-Type") or "without a content type"
                 return SourceUnavailable(f"{self.name} answers, but is not a natstream: {kind}")

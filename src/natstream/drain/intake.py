@@ -102,7 +102,7 @@ class Intake:
             buffer = BodyBuffer(
                 header(b"content-encoding", b"").decode("latin-1").strip().lower(),
                 self._max_body,
-                int(header(b"content-length", b"0")),
+                announced=int(header(b"content-length", b"0")),
             )
             body = await http.read_body(buffer)
             parse = partial(

@@ -147,7 +147,7 @@ class Cursor:
         shown = self.segment.backlog.persistent and bool(self._shown)
         at_most = shown or not self.filter.is_everything
         gap = Gap(missed=until - self.position.entry, since=self._resume_ms, at_most=at_most)
-        self.position = Position(until, self.position.notice)
+        self.position = Position(entry=until, notice=self.position.notice)
         self.note(gap)
         return gap
 
@@ -183,7 +183,9 @@ class Cursor:
         start = last.next_start
         if self._claim is not None and self._claim.epoch == segment.epoch:
             start = self._claim.number + 1
-        self.position = self.left.get(segment.epoch) or Position(start, backlog.notice_at(start))
+        self.position = self.left.get(segment.epoch) or Position(
+            entry=start, notice=backlog.notice_at(start)
+        )
         if last.outage is not None:
             self._shown.add(last.outage)
             if last.outage.overflowed:
