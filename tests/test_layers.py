@@ -10,6 +10,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,6 +129,24 @@ def test_the_document_shows_the_floors_and_modules_that_exist() -> None:
         named = re.sub(r"\(.*?\)|static/", "", listed).split(" · ")
         shown = {f"{name}.{each.strip()}" for each in named if each.strip(" …")}
         assert shown <= FILES.keys()
+
+
+def test_each_class_has_a_name_of_its_own() -> None:
+    """No two classes have the same name, so that a name means one thing wherever it is read."""
+    names = Counter(
+        node.name
+        for path in FILES.values()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_the_tests_mirror_the_packages() -> None:
+    """Each package has a folder of tests, and a folder that is no package has a reason."""
+    folders = {path.parent.name for path in Path(__file__).parent.glob("*/test_*.py")}
+    # `page` tests what lies in web/static, in a browser; `deploy` tests the files for Fly.
+    assert folders - {"page", "deploy"} == {package(name) for name in MODULES if "." in name}
 
 
 def test_few_modules_stand_beside_the_packages() -> None:

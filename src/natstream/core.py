@@ -91,7 +91,7 @@ def _make_journal(settings: Settings, hub: Hub, health: Health) -> Journal:
     from natstream.nats.connection import Login
 
     fallback = health.add_task("stand-in")
-    fallback.change(SourceState.UP, "Ready to stand in for the journal")
+    fallback.change(SourceState.UP, "Ready to show live lines while the journal is away")
     return Journal(
         Login(
             settings.journal_servers,

@@ -148,17 +148,17 @@ class Cursor:
         at_most = shown or not self.filter.is_everything
         gap = Gap(missed=until - self.position.entry, since=self._resume_ms, at_most=at_most)
         self.position = Position(entry=until, notice=self.position.notice)
-        self.note(gap)
+        self._after_gap()
         return gap
 
     def pop_gap(self) -> Gap | None:
         """Return the gap that has to be told, once."""
         gap, self.gap = self.gap, None
         if gap is not None:
-            self.note(gap)
+            self._after_gap()
         return gap
 
-    def note(self, gap: Gap) -> None:
+    def _after_gap(self) -> None:
         """Update the time to resume from after a gap, and end the lag after a jump to the end."""
         backlog = self.segment.backlog
         if backlog.first <= self.position.entry < backlog.end.entry:
