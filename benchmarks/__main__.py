@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Iterator
 
@@ -11,6 +10,7 @@ import trio
 from tests.support.processes import BenchmarkError, isolate
 
 from benchmarks.bench import Bench
+from benchmarks.command import cancel_when_terminated, say
 from benchmarks.measurements import MEASUREMENTS
 from benchmarks.peers import PEERS
 from benchmarks.report import conditions, write
@@ -57,7 +57,7 @@ async def _measure(options: argparse.Namespace) -> None:
     peers = [peer for name in options.peers if not (peer := PEERS[name]).missing()]
     versions = [peer.version() for peer in peers]
     async with NatsServer.open(user="bench") as nats:
-        bench = Bench(nats, peers, options.loads, options.seconds, options.stored, _say)
+        bench = Bench(nats, peers, options.loads, options.seconds, options.stored, say)
         for name in options.measurements or MEASUREMENTS:
             table = await MEASUREMENTS[name](bench)
             text = f"{table}\n\n{conditions(sys.argv[1:], versions)}"
@@ -73,19 +73,12 @@ async def _main() -> None:
         parser.error(f"there is no {', '.join(sorted(unknown))}")
     for name in options.peers:
         if missing := PEERS[name].missing():
-            _say(f"{name} is left out: {missing}")
+            say(f"{name} is left out: {missing}")
     isolate()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_cancel_when_terminated, nursery.cancel_scope)
+        nursery.start_soon(cancel_when_terminated, nursery.cancel_scope)
         await _measure(options)
         nursery.cancel_scope.cancel()
-
-
-async def _cancel_when_terminated(scope: trio.CancelScope) -> None:
-    """Cancel the measurement on SIGTERM, because it would leave its servers running otherwise."""
-    with trio.open_signal_receiver(signal.SIGTERM) as signals:
-        async for _ in signals:
-            scope.cancel()
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
@@ -96,16 +89,12 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 if __name__ == "__main__":
     try:
         trio.run(_main)
     except* (BenchmarkError, NatstreamError) as errors:
         for error in _leaves(errors):
-            _say(str(error))
+            say(str(error))
         sys.exit(1)
     except* KeyboardInterrupt:
         sys.exit(130)

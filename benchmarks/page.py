@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 from playwright.sync_api import CDPSession, Page, expect
-from tests.support.browser import Stage, open_browser, open_nats, open_service, publish
+from tests.support.browser import Stage, open_browser, open_nats, open_page_service, publish
 
 WARM_UP = 3.0
 """Seconds until the browser has compiled the functions that run often."""
@@ -106,7 +106,7 @@ def main() -> None:
     with (
         Stage() as stage,
         open_nats(stage) as nats,
-        open_service(nats) as service,
+        open_page_service(nats) as service,
         open_browser() as browser,
     ):
         page = browser.new_page(viewport={"width": 1280, "height": 800})

@@ -7,8 +7,10 @@ what each package is for.
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "natstream"
 
-# Lowest first. Packages of one floor do not import each other, except where NEIGHBOURS says so.
+# Lowest first. Packages of one floor do not import each other.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "background"),
     ("entries",),
@@ -31,36 +33,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 # At the top: the library's names, which load their modules when asked for, and `python -m`.
 FACE = {"natstream", "__main__"}
 
-# Modules that take values and give values: they neither wait nor do I/O.
-PURE = {
-    "entries",
-    "formats",
-    "config.combinations",
-    "config.diagnostics",
-    "config.setting_types",
-    "config.settings",
-    "config.unused",
-    "config.variables",
-    "demo.apps",
-    "demo.line",
-    "demo.machines",
-    "demo.shop",
-    "demo.traffic",
-    "drain.admission",
-    "drain.answers",
-    "drain.bodies",
-    "drain.content_encoding",
-    "drain.splitting",
-    "hub.backlog",
-    "hub.health",
-    "hub.sink",
-    "hub.timeline",
-    "journal.messages",
-    "nats.parser",
-    "server.request_checks",
-    "web.facets",
-    "web.query",
-}
+# A pure module takes values and gives values: it neither waits nor does I/O. Its docstring says so
+# with this word, and in these packages every module does.
+PURE, PURE_PACKAGES = "Pure.", {"entries", "formats"}
 IMPURE = {"trio", "asyncio", "socket", "ssl", "select", "threading", "subprocess", "http", "httpx"}
 
 # The packages (or modules) that may import a library; a fault of it is then mended in one place.
@@ -107,7 +82,10 @@ def ours(name: str) -> Iterator[tuple[str, str]]:
     """
     text = FILES[name].read_text(encoding="utf-8")
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("natstream"):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names if alias.name.startswith("natstream.")]
+            yield from ((module.removeprefix("natstream."), "") for module in names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("natstream"):
             module = (node.module or "").removeprefix("natstream").removeprefix(".")
             for alias in node.names:
                 inner = f"{module}.{alias.name}".removeprefix(".")
@@ -123,15 +101,52 @@ def libraries(name: str) -> Iterator[str]:
             yield (node.module or "").partition(".")[0]
 
 
-def is_in(name: str, places: set[str]) -> bool:
+def is_in(name: str, homes: set[str]) -> bool:
     """Return whether a module is one of these, or in one of these packages."""
-    return name in places or package(name) in places
+    return name in homes or package(name) in homes
+
+
+def is_pure(name: str) -> bool:
+    """Return whether a module's docstring promises that it is pure."""
+    return PURE in (ast.get_docstring(ast.parse(FILES[name].read_text(encoding="utf-8"))) or "")
 
 
 def test_every_package_has_a_floor() -> None:
     """Each package, and each module at the top, has exactly one row; and no row is without one."""
     rows = [name for row in FLOORS for name in row]
     assert sorted(rows) == sorted({package(name) for name in MODULES} - FACE)
+
+
+def test_the_document_shows_the_floors_and_modules_that_exist() -> None:
+    """docs/architecture.md has the same floors, a line for each package, and no unknown module."""
+    text = (PACKAGE.parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \d+ \| (.+) \|$", text, re.MULTILINE)
+    assert [tuple(re.findall(r"`(\w+)`", row)) for row in rows] == list(FLOORS)
+    tree = text.partition("src/natstream/\n")[2].partition("```")[0]
+    lines = dict(re.findall(r"^  (\w+)/ +(.+)$", tree, re.MULTILINE))
+    assert sorted(lines) == sorted({package(name) for name in MODULES if "." in name})
+    for name, listed in lines.items():
+        named = re.sub(r"\(.*?\)|static/", "", listed).split(" · ")
+        shown = {f"{name}.{each.strip()}" for each in named if each.strip(" …")}
+        assert shown <= FILES.keys()
+
+
+def test_each_class_has_a_name_of_its_own() -> None:
+    """No two classes have the same name, so that a name means one thing wherever it is read."""
+    names = Counter(
+        node.name
+        for path in FILES.values()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_the_tests_mirror_the_packages() -> None:
+    """Each package has a folder of tests, and a folder that is no package has a reason."""
+    folders = {path.parent.name for path in Path(__file__).parent.glob("*/test_*.py")}
+    # `page` tests what lies in web/static, in a browser; `deploy` tests the files for Fly.
+    assert folders - {"page", "deploy"} == {package(name) for name in MODULES if "." in name}
 
 
 def test_few_modules_stand_beside_the_packages() -> None:
@@ -175,11 +190,36 @@ def test_a_package_opens_with_its_promise(name: str) -> None:
         assert len(module.body) == 1
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if is_in(name, PURE)])
+@pytest.mark.parametrize("name", [name for name in MODULES if is_pure(name)])
 def test_a_pure_module_takes_values_and_gives_values(name: str) -> None:
     """A pure module imports nothing that waits, does I/O or belongs to another home."""
     foreign = set(libraries(name))
-    assert foreign & (IMPURE | HOMES.keys() - {"re2", "werkzeug"}) == set()
+    assert foreign & (IMPURE | HOMES.keys() - {"re2", "werkzeug", "itsdangerous"}) == set()
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if package(name) in PURE_PACKAGES])
+def test_the_modules_of_a_pure_package_are_pure(name: str) -> None:
+    """Each module of entries and formats is pure, because every other package builds on them."""
+    assert is_pure(name) or name in PURE_PACKAGES
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_name_their_module_in_full(name: str) -> None:
+    """No import is relative, because the other tests here do not see relative ones."""
+    tree = ast.parse(FILES[name].read_text(encoding="utf-8"))
+    assert [n.lineno for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level] == []
+
+
+def test_the_web_loads_no_source() -> None:
+    """The web application knows of the sources only what the hub and their health say."""
+    program = "import sys, natstream.web.app; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    sources = ("natstream.nats", "natstream.drain", "natstream.journal")
+    loaded = done.stdout.split()
+    assert "natstream.web.app" in loaded
+    assert [module for module in loaded if module.startswith(sources)] == []
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,10 +56,27 @@ def test_each_helper_module_opens_with_its_promise(path: Path) -> None:
 def test_helpers_exist_once() -> None:
     """No function for free ports or for waiting is defined beside the shared one."""
     shared = {"free_port": "loopback.py", "until": "waiting.py"}
-    found = {
-        (node.name, name_of(path))
-        for path in FILES
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in shared
-    }
+    found = {(name, name_of(path)) for path, name, _ in functions() if name in shared}
     assert found == {(name, f"tests/support/{file}") for name, file in shared.items()}
+
+
+def test_no_helper_is_written_twice() -> None:
+    """No two files have a helper with the same statements, whatever its name and its docstring."""
+    files: dict[str, set[str]] = defaultdict(set)
+    for path, name, body in functions():
+        if not name.startswith("test_") and len(body) > LONG_HELPER:
+            files[body].add(f"{name_of(path)}: {name}")
+    assert [sorted(names) for names in files.values() if len(names) > 1] == []
+
+
+# A helper with fewer characters, for example one that makes an entry, may stand in several files.
+LONG_HELPER = 80
+
+
+def functions() -> Iterator[tuple[Path, str, str]]:
+    """Yield the functions of all modules: the file, the name, and the body without docstring."""
+    for path in FILES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                has_docstring = ast.get_docstring(node) is not None
+                yield path, node.name, "\n".join(map(ast.unparse, node.body[has_docstring:]))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 
 import trio
 from tests.support.processes import isolate
 
+from benchmarks.command import cancel_when_terminated, say
 from benchmarks.report import conditions, write
 from benchmarks.soak.findings import Findings, Soak, as_table
 from benchmarks.soak.table import FAULTS
@@ -43,9 +43,9 @@ async def _soak(options: argparse.Namespace) -> dict[str, Findings]:
     for name in options.faults or FAULTS:
         started = trio.current_time()
         results[name] = findings = await FAULTS[name](soak)
-        _say(f"{name}, {trio.current_time() - started:.0f} s:")
+        say(f"{name}, {trio.current_time() - started:.0f} s:")
         for finding in findings.found:
-            _say(f"  {'ok ' if finding.good else 'BAD'} {finding}")
+            say(f"  {'ok ' if finding.good else 'BAD'} {finding}")
     return results
 
 
@@ -59,7 +59,7 @@ async def _main() -> int:
     isolate()
     results: dict[str, Findings] = {}
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_cancel_when_terminated, nursery.cancel_scope)
+        nursery.start_soon(cancel_when_terminated, nursery.cancel_scope)
         results = await _soak(options)
         nursery.cancel_scope.cancel()
     if not results:
@@ -69,17 +69,6 @@ async def _main() -> int:
     if options.write:
         write("faults", text)
     return int(any(findings.bad for findings in results.values()))
-
-
-async def _cancel_when_terminated(scope: trio.CancelScope) -> None:
-    """Cancel the faults on SIGTERM, because it would leave servers running otherwise."""
-    with trio.open_signal_receiver(signal.SIGTERM) as signals:
-        async for _ in signals:
-            scope.cancel()
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -89,14 +89,14 @@ def around(run: Callable[..., Awaitable[None]], crasher: Crasher) -> Callable[..
 
 def crash(every: float, seconds: float) -> None:
     """Replace functions of natstream by ones that crash."""
-    places: Sequence[tuple[Any, str, Change, str]] = (
+    targets: Sequence[tuple[Any, str, Change, str]] = (
         (FanOut, "_send", within, "hub"),
         (nats, "parse_nats", within, "nats"),
         (LogDrainServer, "serve", around, "drain"),
         (supervisor, "serve", around, "web"),
     )
-    for place, name, change, task in places:
-        setattr(place, name, change(getattr(place, name), Crasher(task, every, seconds)))
+    for target, name, change, task in targets:
+        setattr(target, name, change(getattr(target, name), Crasher(task, every, seconds)))
 
 
 def main() -> None:

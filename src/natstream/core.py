@@ -95,9 +95,9 @@ def _make_journal(settings: Settings, hub: Hub, health: Health) -> Journal:
     return Journal(
         Login(
             settings.journal_servers,
-            settings.journal_user,
-            settings.journal_password,
-            settings.journal_token,
+            user=settings.journal_user,
+            password=settings.journal_password,
+            token=settings.journal_token,
         ),
         StreamConfig(
             name=settings.journal_stream,
@@ -118,7 +118,7 @@ def _make_nats(settings: Settings, sink: Sink, health: Health) -> Source:
 
     status = health.add_source("nats")
     source = NatsSource(
-        login=Login(settings.nats_servers, settings.org, settings.access_token),
+        login=Login(settings.nats_servers, user=settings.org, password=settings.access_token),
         subjects=settings.subjects,
         sink=sink,
         status=status,

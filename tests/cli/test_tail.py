@@ -144,7 +144,8 @@ async def test_a_pipe_gets_plain_text() -> None:
 
 async def test_notices_go_to_stderr() -> None:
     """A disconnect, the new connection and a gap are reported on stderr, never between lines."""
-    gap = notice("Up to 7 lines are missing here", gap=Gap(7, 5, at_most=True), place=event_id(8))
+    missing = Gap(7, 5, at_most=True)
+    gap = notice("Up to 7 lines are missing here", gap=missing, resume_id=event_id(8))
     script = [Answer([notice(), line(1)], "cut"), Answer([notice(), gap, line(9)])]
     async with (
         open_fake_service(*script) as fake,

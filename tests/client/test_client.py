@@ -104,7 +104,7 @@ async def test_a_gap_is_reported_in_order() -> None:
     """`on_notice` gets a gap after the last entry before it, and before the next entry."""
     events: list[object] = []
     gap = Gap(7, 5, at_most=True)
-    body = [line(1) + notice("7 are missing", gap=gap, place=event_id(8)) + line(9)]
+    body = [line(1) + notice("7 are missing", gap=gap, resume_id=event_id(8)) + line(9)]
     async with (
         open_fake_service(Answer(body)) as fake,
         open_log_stream(fake.url, on_notice=lambda notice: events.append(notice.gap)) as entries,
@@ -116,7 +116,7 @@ async def test_a_gap_is_reported_in_order() -> None:
 
 async def test_a_cut_after_a_gap_does_not_report_it_again() -> None:
     """After a gap, the next connection resumes from the id of the gap itself."""
-    script = [Answer([notice("7 are missing", place=event_id(8))], "cut"), Answer([line(9)])]
+    script = [Answer([notice("7 are missing", resume_id=event_id(8))], "cut"), Answer([line(9)])]
     async with open_fake_service(*script) as fake:
         await messages(fake, 1)
     assert fake.requests[1].headers["last-event-id"] == event_id(8)

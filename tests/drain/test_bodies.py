@@ -19,7 +19,7 @@ from natstream.drain.bodies import parse_body
 from natstream.drain.content_encoding import (
     BodyBuffer,
     BodyTooLarge,
-    UnknownFormat,
+    UnsupportedMediaType,
     check_content_type,
 )
 from natstream.entries.entry import LogEntry, decode_json
@@ -182,13 +182,13 @@ def test_a_large_array_is_read_in_pieces(item: bytes, joint: bytes) -> None:
 
 
 @pytest.mark.usefixtures("small_pieces")
-@pytest.mark.parametrize("place", [0, 150, -1])
+@pytest.mark.parametrize("index", [0, 150, -1])
 def test_half_a_surrogate_pair_is_no_matter_to_the_rest_of_its_array(
-    place: int, monkeypatch: pytest.MonkeyPatch
+    index: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The array is not decoded as a whole, which would take many times its size."""
     items = [LONG] * (3 * splitting.LARGE_PIECE // len(LONG))
-    items[place] = b'{"instance":"m","message":"\\ud800"}'
+    items[index] = b'{"instance":"m","message":"\\ud800"}'
     decoded: list[int] = []
     scan = splitting._scan
 
@@ -205,7 +205,7 @@ def test_half_a_surrogate_pair_is_no_matter_to_the_rest_of_its_array(
     monkeypatch.setattr(splitting, "_scan", scanning)
     for joint in (b",", b",\n"):
         entries, _ = read(b"[" + joint.join(items) + b"]")
-        assert entries[place].message == "\N{REPLACEMENT CHARACTER}"
+        assert entries[index].message == "\N{REPLACEMENT CHARACTER}"
         assert len(entries) == len(items)
     assert max(decoded, default=0) <= len(LONG)
 
@@ -391,7 +391,7 @@ def test_a_body_of_which_nothing_can_be_read_is_refused(body: bytes) -> None:
 
 def test_gzip_that_does_not_say_so_is_refused() -> None:
     """A gzip body without its Content-Encoding is refused rather than read as text."""
-    with pytest.raises(UnknownFormat, match="Content-Encoding: gzip"):
+    with pytest.raises(UnsupportedMediaType, match="Content-Encoding: gzip"):
         read(gzip.compress(A))
 
 
@@ -546,7 +546,7 @@ def test_what_is_not_compressed_as_it_says_is_refused(encoding: str) -> None:
 @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "compress"])
 def test_an_unknown_encoding_is_refused(encoding: str) -> None:
     """The error names the encodings that can be read."""
-    with pytest.raises(UnknownFormat, match="gzip, deflate, identity"):
+    with pytest.raises(UnsupportedMediaType, match="gzip, deflate, identity"):
         BodyBuffer(encoding, LIMIT)
 
 
@@ -591,5 +591,5 @@ def test_empty_members_without_end_pass_the_limit() -> None:
 )
 def test_binary_content_is_refused(content_type: str) -> None:
     """The error names the content types that can be read."""
-    with pytest.raises(UnknownFormat, match="application/json"):
+    with pytest.raises(UnsupportedMediaType, match="application/json"):
         check_content_type(content_type)

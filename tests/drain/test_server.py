@@ -872,7 +872,7 @@ class SlowHub(Hub):
     def __init__(self) -> None:
         super().__init__()
         self.began = trio.Event()
-        self.fed = 0
+        self.published = 0
 
     async def publish(
         self,
@@ -883,7 +883,7 @@ class SlowHub(Hub):
     ) -> None:
         self.began.set()
         await trio.sleep(0.1)
-        self.fed += len(entries)
+        self.published += len(entries)
 
 
 async def test_a_delivery_once_begun_is_finished_and_answered(
@@ -903,7 +903,7 @@ async def test_a_delivery_once_begun_is_finished_and_answered(
             nursery.cancel_scope.cancel()
             with trio.CancelScope(shield=True):
                 reply = await sender.reply()
-    assert (reply.status, reply.json["accepted"], hub.fed) == (200, 3_500, 3_500)
+    assert (reply.status, reply.json["accepted"], hub.published) == (200, 3_500, 3_500)
 
 
 async def closing(server: LogDrainServer, began: trio.Event, body: bytes) -> Reply:
@@ -1053,8 +1053,8 @@ async def test_a_sender_that_disconnects_during_the_delivery_does_not_cut_it() -
             await sender.send(post(b"\n".join([line("x")] * 3_500)))
             with trio.fail_after(5):
                 await hub.began.wait()
-        assert hub.fed < 3_500
-    assert hub.fed == 3_500
+        assert hub.published < 3_500
+    assert hub.published == 3_500
 
 
 class CrowdedJournal:

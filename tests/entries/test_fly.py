@@ -16,6 +16,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.payloads import sent
 from tests.support.strategies import fly_lines, json_values, subjects
 
 from natstream.entries import fly as parsing
@@ -48,13 +49,6 @@ FLY_LINE: dict[str, Any] = {
 def nats(subject: str = SUBJECT, **fields: Any) -> LogEntry:
     """Return the entry of a NATS message: a Fly line with other fields."""
     return parse_nats(subject, json.dumps(FLY_LINE | fields).encode())
-
-
-def drain(**fields: Any) -> LogEntry:
-    """Return the entry of a drain object of the machine `m`."""
-    entry = parse_log_entry({"instance": "m", **fields})
-    assert entry is not None
-    return entry
 
 
 def shown(entry: LogEntry) -> list[bytes]:
@@ -115,7 +109,7 @@ def test_an_entry_is_made_as_in_the_library_before() -> None:
 def test_an_entry_is_frozen() -> None:
     """An entry cannot be changed, because readers share it."""
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        drain().message = "other"  # type: ignore[misc]  # the point
+        sent().message = "other"  # type: ignore[misc]  # the point
     assert isinstance(hash(nats()), int)
 
 
@@ -204,7 +198,7 @@ def test_the_machine_is_the_first_of_four() -> None:
 )
 def test_the_message_is_the_first_text_or_number(fields: dict[str, Any], message: str) -> None:
     """An empty message is a blank line; an object or a boolean is not a message."""
-    assert drain(**fields).message == message
+    assert sent(**fields).message == message
     assert parse_nats(SUBJECT, json.dumps(fields).encode()).message == message
 
 
@@ -234,7 +228,7 @@ def test_the_message_is_the_first_text_or_number(fields: dict[str, Any], message
 )
 def test_the_stream(fields: dict[str, Any], stream: str) -> None:
     """The stream is the sender's name for it, case-folded, or else `system` or `stdout`."""
-    assert drain(**fields).stream == stream
+    assert sent(**fields).stream == stream
     assert parse_nats(SUBJECT, json.dumps(fields).encode()).stream == stream
     assert nats(**{"event": {}, **fields}).stream == stream
 
@@ -255,22 +249,22 @@ def test_the_stream(fields: dict[str, Any], stream: str) -> None:
 )
 def test_the_level_is_case_folded_and_has_one_name(text: Any, level: str) -> None:
     """Both fields that may hold a level give the same level."""
-    assert drain(level=text).level == level
-    assert drain(log={"level": text}).level == level
+    assert sent(level=text).level == level
+    assert sent(log={"level": text}).level == level
     assert nats(log={"level": text}).level == level
     assert nats(log={}, level=text).level == level
 
 
 def test_where_the_rest_stands() -> None:
     """App, region, provider and host are found in Fly's fields and in flat ones."""
-    fly = drain(
+    fly = sent(
         fly={"app": {"name": "web"}, "region": "sjc"}, event={"provider": "app"}, host="0ad1"
     )
     assert (fly.app_name, fly.region, fly.provider, fly.host) == ("web", "sjc", "app", "0ad1")
-    assert (drain(app="web").app_name, drain(region="sjc").region) == ("web", "sjc")
-    assert drain(app_name="api", app="web").app_name == "api"
-    assert (drain().app_name, drain().region, drain().provider, drain().host) == ("", "", "", "")
-    assert drain().source == "drain"
+    assert (sent(app="web").app_name, sent(region="sjc").region) == ("web", "sjc")
+    assert sent(app_name="api", app="web").app_name == "api"
+    assert (sent().app_name, sent().region, sent().provider, sent().host) == ("", "", "", "")
+    assert sent().source == "drain"
     assert nats().source == "nats"
 
 
@@ -310,19 +304,19 @@ def test_a_drains_default_app_is_for_entries_that_name_none() -> None:
 )
 def test_a_number_where_text_belongs_is_its_decimal_text(number: float, text: str) -> None:
     """A number in a text field is written without an exponent."""
-    entry = drain(message=number, host=number, instance=number)
+    entry = sent(message=number, host=number, instance=number)
     assert (entry.message, entry.host, entry.machine_id) == (text, text, text)
 
 
 def test_a_number_that_python_does_not_print_counts_as_absent() -> None:
     """Python refuses to print an integer of more than 4,300 digits."""
-    assert drain(message=10**4300, host=10**4300).host == ""
+    assert sent(message=10**4300, host=10**4300).host == ""
 
 
 @pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan])
 def test_numbers_that_are_none_never_raise(number: float) -> None:
     """Infinity and NaN, which Python's JSON decoder accepts, do not raise."""
-    entry = drain(message=number, timestamp=number, level=number)
+    entry = sent(message=number, timestamp=number, level=number)
     assert entry.unix_ns > 0
     assert shown(entry)
 
@@ -337,7 +331,7 @@ def test_a_field_of_the_wrong_shape_counts_as_absent(field: str, wrong: Any) -> 
     entry = nats(**{field: wrong})
     assert (entry.machine_id, entry.app_name, entry.region) == ("0e286551c30586", "web", "sjc")
     assert entry.message == "hello"
-    assert drain(message="hello", **{field: wrong}).message == "hello"
+    assert sent(message="hello", **{field: wrong}).message == "hello"
 
 
 def test_ten_thousand_nested_brackets_are_a_line_of_text() -> None:
@@ -373,15 +367,15 @@ SECOND = 1_664_310_877
 def test_a_time_may_be_a_number(number: float, text: str, unix_ns: int) -> None:
     """The text of a numeric time is the number's decimal text."""
     for name in ("timestamp", "time", "ts"):
-        entry = drain(**{name: number})
+        entry = sent(**{name: number})
         assert (entry.timestamp, entry.unix_ns) == (text, unix_ns)
 
 
 def test_the_time_is_the_first_of_three() -> None:
     """`timestamp` wins, then `time` and `ts`; an empty or wrong one counts as absent."""
-    assert drain(timestamp="1", time="2", ts="3").timestamp == "1"
-    assert drain(timestamp="", time="2", ts="3").timestamp == "2"
-    assert drain(timestamp=None, time={}, ts="3").timestamp == "3"
+    assert sent(timestamp="1", time="2", ts="3").timestamp == "1"
+    assert sent(timestamp="", time="2", ts="3").timestamp == "2"
+    assert sent(timestamp=None, time={}, ts="3").timestamp == "3"
     assert nats(timestamp="", time="2").timestamp == "2"
 
 
@@ -448,7 +442,7 @@ def test_a_lone_surrogate_becomes_a_replacement_character() -> None:
     assert entry.message == "a \ufffd b 🚀"
     assert (entry.host, entry.region) == ("\ufffd", "\ufffd")
     assert all(shown(entry))
-    assert drain(message="\ud83d\ude80"[:1]).message == "\ufffd"
+    assert sent(message="\ud83d\ude80"[:1]).message == "\ufffd"
 
 
 def test_what_the_fast_decoder_refuses_is_given_to_the_standard_librarys() -> None:
@@ -471,7 +465,7 @@ def test_a_message_may_have_256_kib() -> None:
         for entry in (
             nats(message=longest + "é"),
             nats(message=longest + "é", host=None),
-            drain(msg=longest + "é"),
+            sent(msg=longest + "é"),
             parse_nats(SUBJECT, (longest + "é").encode()),
         ):
             assert entry.message == f"{longest}… [cut here: the line was 262,146 bytes long]"

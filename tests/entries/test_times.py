@@ -9,19 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.payloads import sent
 
 from natstream.entries.entry import LogEntry
-from natstream.entries.fly import parse_log_entry, parse_nats, parse_text
+from natstream.entries.fly import parse_nats, parse_text
 from natstream.entries.times import parse_time
 
 SECOND = 1_664_310_877
-
-
-def sent(**fields: Any) -> LogEntry:
-    """Return the entry of a drain sender's object with these fields."""
-    entry = parse_log_entry({"instance": "m", **fields})
-    assert entry is not None
-    return entry
 
 
 def published(**fields: Any) -> LogEntry:

@@ -204,8 +204,8 @@ def test_ndjson_notices_have_an_id_only_as_a_place_to_resume_from() -> None:
 def test_an_ndjson_keep_alive_is_an_empty_line() -> None:
     """A changed resume id comes before the empty line, to avoid a false gap on resume."""
     assert NDJSON.keep_alive() == b"\n"
-    place, empty, _ = NDJSON.keep_alive(ID).split(b"\n")
-    assert (json.loads(place), empty) == ({"id": ID}, b"")
+    resume_id, empty, _ = NDJSON.keep_alive(ID).split(b"\n")
+    assert (json.loads(resume_id), empty) == ({"id": ID}, b"")
 
 
 # --- text --------------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ notices = st.builds(
     st.integers(0, 2**53),
     st.none() | gaps.filter(lambda gap: (gap.missed or 0) < 2**63),
 )
-places = st.sampled_from(["", ID])
+resume_ids = st.sampled_from(["", ID])
 
 
 def whole(text: str) -> str:
@@ -347,28 +347,28 @@ def test_an_entry_is_one_sse_event_whatever_it_holds(entry: LogEntry) -> None:
     assert (reader.retry, reader.comments) == (None, [])
 
 
-@given(notices, places)
-def test_a_notice_is_one_sse_event_whatever_it_holds(notice: Notice, place: str) -> None:
+@given(notices, resume_ids)
+def test_a_notice_is_one_sse_event_whatever_it_holds(notice: Notice, resume_id: str) -> None:
     """A notice has no id, and an id after it raises no event."""
-    reader = sse(SSE.notice(notice, place) + SSE.opening(notice, 1_000, place))
+    reader = sse(SSE.notice(notice, resume_id) + SSE.opening(notice, 1_000, resume_id))
     assert len(reader.events) == 2
     assert json.loads(reader.events[0].data)["message"] == whole(notice.message)
     assert reader.events[0].last_event_id == ""
-    assert reader.last_event_id == place
+    assert reader.last_event_id == resume_id
 
 
-@given(entries, notices, places)
+@given(entries, notices, resume_ids)
 def test_each_is_one_line_of_ndjson_whatever_it_holds(
-    entry: LogEntry, notice: Notice, place: str
+    entry: LogEntry, notice: Notice, resume_id: str
 ) -> None:
     """Clients that split at line feeds or at any Unicode line break read one line."""
-    stream = NDJSON.entry(entry, ID) + NDJSON.notice(notice, place)
+    stream = NDJSON.entry(entry, ID) + NDJSON.notice(notice, resume_id)
     assert stream.endswith(b"\n")
     for lines in (stream[:-1].split(b"\n"), stream.decode().splitlines()):
         first, second = map(json.loads, lines)
         assert first == event_of(entry) | {"id": ID}
         assert second["message"] == whole(notice.message)
-        assert second.get("id", "") == place
+        assert second.get("id", "") == resume_id
 
 
 @given(entries, notices)

@@ -30,7 +30,7 @@ def test_notices_and_gaps_come_back() -> None:
     assert reading.feed(notice("NATS is lost", type="error", unix_ms=5)) == [
         Notice("NATS is lost", "error", 5)
     ]
-    assert reading.feed(notice("7 missing", gap=gap, unix_ms=6, place="1-a-9")) == [
+    assert reading.feed(notice("7 missing", gap=gap, unix_ms=6, resume_id="1-a-9")) == [
         Notice("7 missing", "system", 6, gap)
     ]
     assert (reading.resume_id, reading.opened) == ("1-a-9", 5)
@@ -40,9 +40,9 @@ def test_notices_and_gaps_come_back() -> None:
 def test_it_does_not_matter_how_the_network_cuts(cuts: list[int]) -> None:
     """The pieces of a stream give the same items as the whole."""
     whole = notice(unix_ms=1) + line(1, "é\n\u2028") + b"\n" + line(2, "") + line(3)
-    places = [0, *sorted(cut for cut in cuts if cut < len(whole)), len(whole)]
+    cuts_in_order = [0, *sorted(cut for cut in cuts if cut < len(whole)), len(whole)]
     reading = Reading()
-    pieces = [whole[start:stop] for start, stop in pairwise(places)]
+    pieces = [whole[start:stop] for start, stop in pairwise(cuts_in_order)]
     assert [item for piece in pieces for item in reading.feed(piece)] == Reading().feed(whole)
     assert reading.resume_id == event_id(3)
     assert reading.idle

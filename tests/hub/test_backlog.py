@@ -9,6 +9,7 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.numbered import line, lines
 
 from natstream.entries.entry import ENTRY_OVERHEAD, LogEntry, Notice
 from natstream.entries.filters import EVERYTHING, Filter
@@ -17,17 +18,6 @@ from natstream.hub import backlog as module
 from natstream.hub.backlog import PIECE_BYTES, Backlog, Batch, Position
 
 WEB = Filter.from_query([("app", "web")])
-
-
-def line(number: int, size: int = 0) -> LogEntry:
-    """Return an entry that says its number; every third entry is of the app `web`."""
-    app = "web" if number % 3 == 0 else "api"
-    return LogEntry("m1", f"{number}", "stdout", "", app, raw=b"x" * size)
-
-
-def lines(first: int, count: int) -> list[LogEntry]:
-    """Return entries with consecutive numbers."""
-    return [line(number) for number in range(first, first + count)]
 
 
 def append(backlog: Backlog, entries: Sequence[LogEntry], now_ms: int) -> None:

@@ -11,6 +11,7 @@ import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.numbered import line, lines, numbers
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from natstream.entries.entry import Gap, LogEntry, Notice
@@ -22,22 +23,6 @@ from natstream.hub.subscription import CHANNEL_BATCHES, Subscription
 from natstream.hub.timeline import Segment
 
 WEB = Filter.from_query([("app", "web")])
-
-
-def line(number: int) -> LogEntry:
-    """Return an entry that says its number; every third entry is of the app `web`."""
-    return LogEntry("m1", str(number), "stdout", "", "web" if number % 3 == 0 else "api")
-
-
-def lines(first: int, count: int) -> list[LogEntry]:
-    """Return entries with consecutive numbers."""
-    return [line(number) for number in range(first, first + count)]
-
-
-def numbers(item: Selection | Gap) -> list[int]:
-    """Return the numbers of a selection's lines."""
-    assert isinstance(item, Selection)
-    return [int(entry.message) for entry in item.entries]
 
 
 async def read(reader: Subscription, count: int) -> list[int]:

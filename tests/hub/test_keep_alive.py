@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
+from tests.support.numbered import numbers
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from natstream.entries.entry import Gap, LogEntry
@@ -117,12 +118,6 @@ async def steps_until_item(reader: Subscription) -> tuple[list[float], Selection
         waits.append(trio.current_time() - last)
         last = trio.current_time()
     return waits, item
-
-
-def numbers(item: Selection | Gap) -> list[int]:
-    """Return the numbers of a selection's lines."""
-    assert isinstance(item, Selection)
-    return [int(entry.message) for entry in item.entries]
 
 
 async def test_a_silent_hub_gives_a_reader_a_step_in_the_keepalives_time(

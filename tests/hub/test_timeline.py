@@ -16,6 +16,7 @@ import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.numbered import line
 from trio.testing import MockClock
 
 from natstream.entries.entry import Gap, LogEntry
@@ -34,11 +35,6 @@ CHUNK = 3
 ROUND_TRIP = 0.01
 
 START_NS = 1_700_000_000 * 10**9
-
-
-def line(id: int) -> LogEntry:
-    """Return an entry that says its id; every third entry is of the app `web`."""
-    return LogEntry("m1", str(id), "stdout", "", "web" if id % 3 == 0 else "api")
 
 
 @attrs.define(eq=False)

@@ -10,10 +10,10 @@ import attrs
 import httpx
 import pytest
 import trio
-from tests.support.eventsource import Reader, open_readers
+from tests.support.eventsource import open_readers
 from tests.support.journal_server import JournalServer
 from tests.support.loopback import free_port
-from tests.support.service import RunningService, open_service
+from tests.support.service import open_service
 from tests.support.service_process import ServiceProcess
 from tests.support.waiting import until
 from tests.support.wire import Wire
@@ -43,10 +43,6 @@ def drain(port: int, journal: JournalServer, **more: str) -> dict[str, str]:
     return journal.environ | {"NATSTREAM_DRAIN_BIND": f"127.0.0.1:{port}"} | more
 
 
-def reader_of(service: RunningService) -> Reader:
-    return Reader([service.service.bind.port])
-
-
 async def test_accepted_lines_are_stored(journal: JournalServer) -> None:
     """Lines are stored when the drain answers, and shown under the same id at all processes."""
     port = free_port()
@@ -57,7 +53,7 @@ async def test_accepted_lines_are_stored(journal: JournalServer) -> None:
     ):
         await service.state("journal", "up")
         await other.state("journal", "up")
-        readers = [reader_of(service), reader_of(other)]
+        readers = [service.reader(), other.reader()]
         sender = Sender(port, client)
         async with open_readers(*readers):
             for number in range(20):
@@ -86,7 +82,7 @@ async def test_a_batch_that_is_sent_again(journal: JournalServer, header: str) -
     ):
         await one.state("journal", "up")
         await two.state("journal", "up")
-        reader = reader_of(one)
+        reader = one.reader()
         async with open_readers(reader):
             for port in (*ports, *ports):
                 # Equal lines of one batch are separate lines.

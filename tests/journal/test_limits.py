@@ -8,12 +8,12 @@ import weakref
 import pytest
 import trio
 from tests.support.event_stream import EventStream
-from tests.support.eventsource import Reader, open_readers
+from tests.support.eventsource import open_readers
 from tests.support.fleet import numbered, publish
 from tests.support.journal_server import JournalServer
 from tests.support.mistreated import MistreatedServer
 from tests.support.payloads import payload
-from tests.support.service import RunningService, open_service
+from tests.support.service import open_service
 from tests.support.waiting import until
 from tests.support.wire import Wire
 
@@ -21,10 +21,6 @@ from natstream.hub.timeline import Segment
 from natstream.journal import outbox
 
 FAR = 40_000
-
-
-def reader_of(service: RunningService, query: str = "") -> Reader:
-    return Reader([service.service.bind.port], query)
 
 
 async def test_more_waits_than_is_kept(
@@ -38,7 +34,7 @@ async def test_more_waits_than_is_kept(
     monkeypatch.setattr(outbox, "WINDOW_LINES", 50)
     async with open_service(nats_server, **journal.environ) as service:
         await service.state("journal", "up")
-        reader = reader_of(service)
+        reader = service.reader()
         async with open_readers(reader):
             await publish(nats_server, numbered(0, 100))
             await reader.has(*numbered(0, 100))
@@ -70,7 +66,7 @@ async def test_a_reader_that_stays_does_not_hold_what_was_shown_in_each_outage(
         ) as service,
     ):
         await service.state("journal", "up")
-        reader = reader_of(service)
+        reader = service.reader()
         segments: list[weakref.ref[Segment]] = []
         async with open_readers(reader):
             for outage in range(3):
@@ -153,7 +149,7 @@ async def test_a_reader_far_back_when_the_journal_goes(
         await service.state("journal", "up")
         await far_back(journal)
         await until(lambda: service.service.core.hub.backlog.end.entry == FAR + 1)
-        live = reader_of(service)
+        live = service.reader()
         async with (
             open_readers(live),
             EventStream.open(service.service.bind.port, "?since=1h") as events,

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import trio
-from tests.support.eventsource import Reader, open_readers
+from tests.support.eventsource import open_readers
 from tests.support.fleet import numbered, publish
 from tests.support.journal_server import JournalServer
 from tests.support.mistreated import MistreatedServer
 from tests.support.payloads import payload
-from tests.support.service import RunningService, open_service
+from tests.support.service import open_service
 from tests.support.waiting import until
 from tests.support.wire import Wire
 
@@ -19,19 +19,9 @@ from natstream.journal.consumer import Consumer
 from natstream.journal.jetstream import Stored
 
 
-def reader_of(service: RunningService, query: str = "") -> Reader:
-    return Reader([service.service.bind.port], query)
-
-
 def through(wire: Wire, journal: JournalServer) -> dict[str, Any]:
     """Return an environment in which the journal is reached through a wire."""
     return journal.environ | {"NATSTREAM_JOURNAL_URL": wire.url}
-
-
-def waiting(service: RunningService) -> int:
-    """Return how many lines are not yet known to be stored."""
-    assert service.service.core.journal is not None
-    return service.service.core.journal.statistics().waiting
 
 
 async def test_equal_messages_are_separate_lines(
@@ -44,7 +34,7 @@ async def test_equal_messages_are_separate_lines(
         open_service(nats_server, **journal.environ) as one,
         open_service(nats_server, **journal.environ) as two,
     ):
-        readers = [reader_of(one), reader_of(two)]
+        readers = [one.reader(), two.reader()]
         async with open_readers(*readers):
             await one.state("journal", "up")
             await two.state("journal", "up")
@@ -53,7 +43,7 @@ async def test_equal_messages_are_separate_lines(
             await nats_server.publish("logs.web.iad.m2", [equal, payload("end")])
             for reader in readers:
                 await reader.has("end")
-            await until(lambda: waiting(one) == waiting(two) == 0)
+            await until(lambda: one.waiting_lines == two.waiting_lines == 0)
         assert await journal.stored() == 7
         for reader in readers:
             assert reader.lines == ["again", "one", "again", "two", "again", "again", "end"]
@@ -68,7 +58,7 @@ async def test_a_line_that_was_shown_as_stored_is_not_shown_again(
         open_service(nats_server, **through(wire, journal)) as service,
     ):
         await service.state("journal", "up")
-        reader = reader_of(service)
+        reader = service.reader()
         async with open_readers(reader):
             wire.acks_to_lose = 100
             await publish(nats_server, numbered(0, 100))
@@ -80,7 +70,7 @@ async def test_a_line_that_was_shown_as_stored_is_not_shown_again(
             await service.state("journal", "up")
             await publish(nats_server, numbered(110, 10))
             await reader.has(*numbered(110, 10))
-            await until(lambda: waiting(service) == 0)
+            await until(lambda: service.waiting_lines == 0)
         assert reader.lines == numbered(0, 120)
         assert reader.persistent == [True] * 100 + [False] * 10 + [True] * 10
         assert await journal.stored() == 120
@@ -101,7 +91,7 @@ async def test_a_line_that_another_process_has_stored_before_it_comes(
     ):
         await ahead.state("journal", "up")
         await behind.state("journal", "up")
-        reader = reader_of(behind)
+        reader = behind.reader()
         async with open_readers(reader):
             await publish(nats_server, numbered(0, 100))
             await reader.has(*numbered(0, 100))
@@ -111,7 +101,7 @@ async def test_a_line_that_another_process_has_stored_before_it_comes(
             await reader.has(*numbered(0, 110))
             wire.mend()
             await behind.state("journal", "up")
-            await until(lambda: waiting(behind) == 0)
+            await until(lambda: behind.waiting_lines == 0)
             await publish(late, numbered(110, 1))
             await reader.has(*numbered(110, 1))
         assert reader.lines == numbered(0, 111)
@@ -126,14 +116,14 @@ async def test_one_outage_after_another(
     await journal.ask("STREAM.CREATE.natstream", config | {"max_bytes": 20_000})
     async with open_service(nats_server, **journal.environ) as service:
         await service.state("journal", "up")
-        reader = reader_of(service)
+        reader = service.reader()
         async with open_readers(reader):
             await publish(nats_server, numbered(0, 500))
             await reader.has(*numbered(0, 500))
             # The stream gets room for some of the lines.
             await journal.ask("STREAM.UPDATE.natstream", config | {"max_bytes": 60_000})
-            before = waiting(service)
-            await until(lambda: waiting(service) < before - 100)
+            before = service.waiting_lines
+            await until(lambda: service.waiting_lines < before - 100)
             await until(lambda: reader.notices[-1].startswith("The journal is away"))
             await publish(nats_server, numbered(500, 100))
             await reader.has(*numbered(500, 100))
@@ -141,7 +131,7 @@ async def test_one_outage_after_another(
             await service.state("journal", "up")
             await publish(nats_server, numbered(600, 1))
             await reader.has(*numbered(600, 1))
-            await until(lambda: waiting(service) == 0)
+            await until(lambda: service.waiting_lines == 0)
         assert sum("The journal is away" in notice for notice in reader.notices) == 2
         assert reader.lines == numbered(0, 601)
         assert await journal.stored() == 601
@@ -160,7 +150,7 @@ async def test_an_outage_in_the_midst_of_a_run(
         open_service(nats_server, **through(wire, journal) | few) as service,
     ):
         await service.state("journal", "up")
-        reader = reader_of(service)
+        reader = service.reader()
         count = 0
         async with open_readers(reader):
             for _ in range(3):
@@ -175,7 +165,7 @@ async def test_an_outage_in_the_midst_of_a_run(
                 await service.state("journal", "up")
             await publish(nats_server, numbered(count, 1))
             await reader.has(*numbered(count, 1))
-            await until(lambda: waiting(service) == 0)
+            await until(lambda: service.waiting_lines == 0)
         assert reader.lines == numbered(0, count + 1)
         assert reader.gaps == []
         assert await journal.stored() == count + 1
@@ -202,7 +192,7 @@ async def test_lines_that_are_shown_after_they_were_stored_are_recognised(
         ) as service,
     ):
         await service.state("journal", "up")
-        reader = reader_of(service)
+        reader = service.reader()
         async with open_readers(reader):
             with monkeypatch.context() as patch:
                 patch.setattr(Consumer, "receive", receive_stored)
@@ -211,7 +201,7 @@ async def test_lines_that_are_shown_after_they_were_stored_are_recognised(
                 await publish(nats_server, numbered(1, 2_000))
 
                 async def are_stored() -> bool:
-                    return await journal.stored() == 2_001 and waiting(service) == 0
+                    return await journal.stored() == 2_001 and service.waiting_lines == 0
 
                 await until(are_stored)
                 wire.cut()

@@ -58,16 +58,12 @@ async def fill(nats: MistreatedServer, journal: JournalServer) -> list[str]:
     """Store lines by way of a process that ends, and return their ids."""
     async with open_service(nats, **journal.environ) as service:
         await service.state("journal", "up")
-        reader = reader_of(service)
+        reader = service.reader()
         async with open_readers(reader):
             await store(nats, 0, STORED)
             await reader.has(str(STORED - 1))
     assert reader.lines == [str(number) for number in range(STORED)]
     return reader.ids
-
-
-def reader_of(service: RunningService, query: str = "", id: str = "") -> Reader:
-    return Reader([service.service.bind.port], query, id)
 
 
 async def replay(
@@ -134,7 +130,7 @@ async def test_following_after_the_past(
     async with open_service(nats_server, **journal.environ | FEW) as service:
         await service.state("journal", "up")
         readers = {
-            (how, query): reader_of(service, f"?{how}&{query}" if how else f"?{query}", id)
+            (how, query): service.reader(f"?{how}&{query}" if how else f"?{query}", id)
             for query in FILTERS[:-1]
             for how, id in (("since=1h", ""), ("tail=4500", ""), ("", ids[30]))
         }
@@ -203,7 +199,7 @@ async def test_an_id_that_is_ahead(nats_server: MistreatedServer, journal: Journ
     ):
         await ahead.state("journal", "up")
         await behind.state("journal", "up")
-        reader = reader_of(ahead)
+        reader = ahead.reader()
         async with open_readers(reader):
             await store(nats_server, 0, 10)
             await reader.has("9")
@@ -253,7 +249,7 @@ async def test_a_search_that_takes_longer_than_the_keep_alive(journal: JournalSe
                 for n in range(count)
             )
         await until(lambda: service.service.core.hub.statistics().published == count)
-        reader = reader_of(service, "?tail=3&q=rare")
+        reader = service.reader("?tail=3&q=rare")
         async with open_readers(reader):
             await reader.has("rare 2", "rare 3", "rare 4")
         assert reader.lines == ["rare 2", "rare 3", "rare 4"]

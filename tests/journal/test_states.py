@@ -18,10 +18,6 @@ from tests.support.waiting import until
 from tests.support.wire import Wire
 
 
-def reader_of(service: RunningService, query: str = "") -> Reader:
-    return Reader([service.service.bind.port], query)
-
-
 async def journal_of(service: RunningService) -> dict[str, Any]:
     """Return the part of `/readyz` about the journal."""
     journal: dict[str, Any] = (await service.get("/readyz")).json()["sources"]["journal"]
@@ -43,12 +39,6 @@ async def until_it_is(service: RunningService, state: str, reason: str) -> str:
     return detail
 
 
-def waiting(service: RunningService) -> int:
-    """Return how many lines are not yet known to be stored."""
-    assert service.service.core.journal is not None
-    return service.service.core.journal.statistics().waiting
-
-
 @pytest.mark.parametrize("lost", ["lines_to_lose", "acks_to_lose"])
 async def test_a_lost_message_is_missed(
     nats_server: MistreatedServer, journal: JournalServer, lost: str
@@ -64,18 +54,18 @@ async def test_a_lost_message_is_missed(
         ) as service,
     ):
         await service.state("journal", "up")
-        reader = reader_of(service)
+        reader = service.reader()
         async with open_readers(reader):
             async with trio.open_nursery() as nursery:
                 flow = Flow(nats_server, rate=100)
                 setattr(wire, lost, 1)
                 nursery.start_soon(flow.run)
-                await until(lambda: getattr(wire, lost) == 0 and waiting(service) > 0)
-                missed = waiting(service)
+                await until(lambda: getattr(wire, lost) == 0 and service.waiting_lines > 0)
+                missed = service.waiting_lines
                 await until(lambda: len(flow.published) > 200)
-                await until(lambda: len(reader.lines) > 200 and waiting(service) < missed)
+                await until(lambda: len(reader.lines) > 200 and service.waiting_lines < missed)
                 nursery.cancel_scope.cancel()
-            await until(lambda: waiting(service) == 0)
+            await until(lambda: service.waiting_lines == 0)
             if lost == "lines_to_lose":
                 await until(lambda: "acknowledges nothing" in " ".join(reader.notices))
             else:
@@ -89,7 +79,7 @@ async def test_a_full_stream(nats_server: MistreatedServer, journal: JournalServ
     created = await journal.ask("STREAM.CREATE.natstream", config | {"max_bytes": 100_000})
     async with open_service(nats_server, **journal.environ) as service:
         await service.state("journal", "up")
-        reader = reader_of(service)
+        reader = service.reader()
         flow = Flow(nats_server, rate=500)
         async with open_readers(reader):
             async with trio.open_nursery() as nursery:
@@ -106,7 +96,7 @@ async def test_a_full_stream(nats_server: MistreatedServer, journal: JournalServ
             await service.state("journal", "up")
             await flow.publish(100)
             await reader.has(*flow.published)
-            await until(lambda: waiting(service) == 0)
+            await until(lambda: service.waiting_lines == 0)
             assert sorted(reader.lines) == sorted(flow.published)
             assert reader.gaps == []
         assert await journal.stored() == len(flow.published)
@@ -122,7 +112,7 @@ async def test_a_stream_that_is_deleted(
     ):
         await one.state("journal", "up")
         await two.state("journal", "up")
-        readers = [reader_of(one), reader_of(two)]
+        readers = [one.reader(), two.reader()]
         flow = Flow(nats_server, rate=500)
         async with open_readers(*readers):
             await flow.publish(100)
@@ -148,7 +138,7 @@ async def test_a_server_that_is_down(nats_server: MistreatedServer, journal: Jou
     """Lines are shown while the server is down from the start, and are stored once it is up."""
     await journal.kill()
     async with open_service(nats_server, **journal.environ) as service:
-        reader = reader_of(service)
+        reader = service.reader()
         async with open_readers(reader):
             said = await until_it_is(service, "lost", "unreachable")
             assert said == (
@@ -174,7 +164,7 @@ async def test_wrong_credentials(nats_server: MistreatedServer, journal: Journal
         said = await until_it_is(service, "denied", "denied")
         assert "refuses the credentials: NATSTREAM_JOURNAL_USER and NATSTREAM_JOURNAL_PASS" in said
         assert "not-this-one" not in said
-        reader = reader_of(service)
+        reader = service.reader()
         async with open_readers(reader):
             assert said in reader.notices
 
@@ -248,7 +238,7 @@ async def test_a_stream_of_other_limits_serves(
     async with open_service(nats_server, **journal.environ | more) as service:
         await until_it_is(service, "up", "")
         await publish(nats_server, numbered(0, 10))
-        await until(lambda: waiting(service) == 0)
+        await until(lambda: service.waiting_lines == 0)
     assert (await journal.stream())["config"] == created["config"]
     assert await journal.stored() <= 10
 
@@ -261,7 +251,7 @@ async def test_a_stream_that_accepts_only_small_messages(
     await journal.ask("STREAM.CREATE.natstream", config)
     async with open_service(nats_server, **journal.environ) as service:
         await service.state("journal", "up")
-        reader = reader_of(service)
+        reader = service.reader()
         async with open_readers(reader):
             await publish(nats_server, ["m1 " + "x" * 10_000, "m1 end"])
             await reader.has("m1 end")
@@ -285,7 +275,7 @@ async def test_a_cluster_without_quorum(nats_server: MistreatedServer) -> None:
     """Lines are shown while a cluster has no leader, and stored once it has one."""
     async with open_cluster() as cluster, open_service(nats_server, **cluster.environ) as service:
         await service.state("journal", "up")
-        reader = reader_of(service)
+        reader = service.reader()
         async with open_readers(reader):
             await publish(nats_server, numbered(0, 10))
             await reader.has(*numbered(0, 10))
@@ -299,7 +289,7 @@ async def test_a_cluster_without_quorum(nats_server: MistreatedServer) -> None:
             await until_it_is(service, "up", "")
             await publish(nats_server, numbered(20, 10))
             await reader.has(*numbered(20, 10))
-            await until(lambda: waiting(service) == 0)
+            await until(lambda: service.waiting_lines == 0)
         assert reader.lines == numbered(0, 30)
         assert await cluster.stored() == 30
 
@@ -330,7 +320,7 @@ async def test_a_stream_that_has_lost_its_end(
     store = Path(journal.settings["jetstream"]["store_dir"])
     async with open_service(nats_server, **journal.environ) as service:
         await service.state("journal", "up")
-        reader = reader_of(service)
+        reader = service.reader()
         async with open_readers(reader):
             await publish(nats_server, numbered(0, 100))
             await reader.has(*numbered(0, 100))

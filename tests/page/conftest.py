@@ -17,11 +17,11 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 from tests.support.browser import (
     PATIENCE,
-    ServiceProcess,
+    PageService,
     Stage,
     open_browser,
     open_nats,
-    open_service,
+    open_page_service,
     publish,
 )
 from tests.support.mistreated import MistreatedServer
@@ -57,9 +57,9 @@ def nats(stage: Stage) -> Iterator[MistreatedServer]:
 
 
 @pytest.fixture(scope="package")
-def service(nats: MistreatedServer) -> Iterator[ServiceProcess]:
+def service(nats: MistreatedServer) -> Iterator[PageService]:
     """One service for the tests that do not mistreat it."""
-    with open_service(nats) as service:
+    with open_page_service(nats) as service:
         yield service
 
 
@@ -113,5 +113,5 @@ def open_viewer(
 
 
 @pytest.fixture
-def viewer(open_viewer: Callable[[str], Viewer], service: ServiceProcess) -> Viewer:
+def viewer(open_viewer: Callable[[str], Viewer], service: PageService) -> Viewer:
     return open_viewer(service.url)

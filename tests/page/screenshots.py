@@ -19,11 +19,11 @@ import trio
 from playwright.sync_api import Browser, Page, expect
 from tests.support.browser import (
     PATIENCE,
-    ServiceProcess,
+    PageService,
     Stage,
     open_browser,
     open_nats,
-    open_service,
+    open_page_service,
 )
 from tests.support.mistreated import MistreatedServer
 
@@ -77,7 +77,7 @@ def save(page: Page, name: str) -> None:
     page.close()
 
 
-def take_all(stage: Stage, browser: Browser, service: ServiceProcess, nats: Any) -> None:
+def take_all(stage: Stage, browser: Browser, service: PageService, nats: Any) -> None:
     for scheme in ("light", "dark"):
         # For the README, so sharp on fine screens. The others are small.
         page = look(
@@ -113,7 +113,7 @@ def main() -> None:
     with (
         Stage() as stage,
         open_nats(stage) as nats,
-        open_service(nats) as service,
+        open_page_service(nats) as service,
         open_browser() as browser,
     ):
         page = look(browser, service.url, viewport=DESKTOP, color_scheme="light")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from playwright.sync_api import BrowserContext, expect
-from tests.support.browser import ServiceProcess, Stage, eventually, open_service, open_wire
+from tests.support.browser import PageService, Stage, eventually, open_page_service, open_wire
 from tests.support.journal_server import JournalServer
 from tests.support.mistreated import MistreatedServer
 from tests.support.viewer import Viewer
@@ -18,7 +18,7 @@ def test_a_killed_service_loses_and_doubles_nothing(
     open_viewer: Callable[[str], Viewer], nats: MistreatedServer
 ) -> None:
     """When the service is killed and restarted, the page shows each line that it received once."""
-    with open_service(nats) as service:
+    with open_page_service(nats) as service:
         viewer = open_viewer(service.url).open()
         viewer.publish(*(f"a{number}" for number in range(500)))
         expect(viewer.row("a499")).to_be_visible()
@@ -39,7 +39,7 @@ def test_a_killed_service_loses_and_doubles_nothing(
 
 
 def test_a_cut_network_is_resumed_from(
-    open_viewer: Callable[[str], Viewer], stage: Stage, service: ServiceProcess
+    open_viewer: Callable[[str], Viewer], stage: Stage, service: PageService
 ) -> None:
     """After a cut the page resumes from its last event id and says how many lines were replayed."""
     with open_wire(stage, service.port) as wire:
@@ -64,7 +64,7 @@ def test_a_cut_network_is_resumed_from(
 
 
 def test_a_network_that_is_back_is_used_at_once(
-    open_viewer: Callable[[str], Viewer], stage: Stage, service: ServiceProcess
+    open_viewer: Callable[[str], Viewer], stage: Stage, service: PageService
 ) -> None:
     """When the browser is online again, the page connects without waiting for its next try."""
     with open_wire(stage, service.port) as wire:
@@ -84,7 +84,7 @@ def test_missed_lines_are_drawn_where_they_are_missing(
 ) -> None:
     """A gap stands where lines are missing that the service no longer has."""
     with (
-        open_service(nats, NATSTREAM_BACKLOG_LINES="100") as service,
+        open_page_service(nats, NATSTREAM_BACKLOG_LINES="100") as service,
         open_wire(stage, service.port) as wire,
     ):
         viewer = open_viewer(f"http://127.0.0.1:{wire.port}")
@@ -112,7 +112,7 @@ def test_a_connection_that_dies_in_silence_is_noticed(
 ) -> None:
     """The page connects anew if no keep-alive arrives for two and a half of its intervals."""
     with (
-        open_service(nats, NATSTREAM_KEEPALIVE="0.5") as service,
+        open_page_service(nats, NATSTREAM_KEEPALIVE="0.5") as service,
         open_wire(stage, service.port) as wire,
     ):
         viewer = open_viewer(f"http://127.0.0.1:{wire.port}").open()
@@ -129,7 +129,7 @@ def test_an_outage_of_the_journal_is_shown_and_costs_no_line(
     """The page shows an outage of the journal, and shows lines that are stored late only once."""
     with (
         stage.have(JournalServer.run()) as journal,
-        open_service(nats, **journal.environ) as service,
+        open_page_service(nats, **journal.environ) as service,
         open_wire(stage, service.port) as wire,
     ):
         viewer = open_viewer(f"http://127.0.0.1:{wire.port}").open()
@@ -182,7 +182,7 @@ def test_an_outage_of_the_journal_is_shown_and_costs_no_line(
 
 
 def test_a_hidden_page_gives_its_connection_back(
-    viewer: Viewer, context: BrowserContext, service: ServiceProcess
+    viewer: Viewer, context: BrowserContext, service: PageService
 ) -> None:
     """A tab has one connection, and none after five minutes in the background."""
     viewer.page.add_init_script(
@@ -213,7 +213,7 @@ def test_a_full_service_is_waited_for(
     open_viewer: Callable[[str], Viewer], nats: MistreatedServer
 ) -> None:
     """The page says that the service has too many readers, and connects when there is room."""
-    with open_service(nats, NATSTREAM_MAX_READERS="1") as service:
+    with open_page_service(nats, NATSTREAM_MAX_READERS="1") as service:
         first = open_viewer(service.url).open()
         second = open_viewer(service.url).open(live=False)
         expect(second.state).to_contain_text("Disconnected")
@@ -230,7 +230,7 @@ def test_a_full_service_is_waited_for(
 
 def test_a_token_is_asked_for(open_viewer: Callable[[str], Viewer], nats: MistreatedServer) -> None:
     """A form asks for the token, says that a token is wrong, and opens the logs for a right one."""
-    with open_service(nats, NATSTREAM_TOKEN="open-sesame") as service:
+    with open_page_service(nats, NATSTREAM_TOKEN="open-sesame") as service:
         viewer = open_viewer(service.url).open(live=False)
         expect(viewer.page.locator("#login")).to_be_visible()
         expect(viewer.page.locator("#token")).to_be_focused()

@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import expect
-from tests.support.browser import PATIENCE, ServiceProcess, open_service
+from tests.support.browser import PATIENCE, PageService, open_page_service
 from tests.support.mistreated import MistreatedServer
 from tests.support.viewer import Viewer
 
 
 def test_the_empty_page_explains_itself(
-    open_viewer: Callable[[str], Viewer], service: ServiceProcess
+    open_viewer: Callable[[str], Viewer], service: PageService
 ) -> None:
     """An empty list says that no line matches, and offers to show all lines."""
     viewer = open_viewer(service.url).open("&q=nothing-is-like-this")
@@ -35,7 +35,7 @@ def test_the_command_for_a_first_line_works(
     open_viewer: Callable[[str], Viewer], token: str
 ) -> None:
     """The command for a first line works as it is shown, with the drain's address and token."""
-    with open_service(None, NATSTREAM_DRAIN_TOKEN=token) as drain_only:
+    with open_page_service(None, NATSTREAM_DRAIN_TOKEN=token) as drain_only:
         viewer = open_viewer(drain_only.url)
         viewer.page.goto(drain_only.url)
         expect(viewer.page.locator("#empty")).to_contain_text("No lines yet")
@@ -57,7 +57,7 @@ def test_without_a_drain_none_is_spoken_of(
     open_viewer: Callable[[str], Viewer], nats: MistreatedServer
 ) -> None:
     """Without a drain, the empty list names only the ways that work."""
-    with open_service(nats) as service:
+    with open_page_service(nats) as service:
         viewer = open_viewer(service.url)
         viewer.page.goto(service.url)
         empty = viewer.page.locator("#empty")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from playwright.sync_api import expect
-from tests.support.browser import ServiceProcess, Stage, open_service
+from tests.support.browser import PageService, Stage, open_page_service
 from tests.support.mistreated import MistreatedServer
 from tests.support.viewer import Viewer
 
@@ -16,7 +16,7 @@ def test_a_flood_is_shown_without_loss(
     open_viewer: Callable[[str], Viewer], nats: MistreatedServer, stage: Stage
 ) -> None:
     """At 5,000 lines a second the page loses none of 100,000, needs few elements, and reacts."""
-    with open_service(nats) as service:
+    with open_page_service(nats) as service:
         viewer = open_viewer(service.url).open()
         start = time.monotonic()
         for second in range(200):
@@ -45,7 +45,7 @@ def test_a_flood_is_shown_without_loss(
 
 
 def test_a_read_line_stays_under_a_flood(
-    open_viewer: Callable[[str], Viewer], service: ServiceProcess
+    open_viewer: Callable[[str], Viewer], service: PageService
 ) -> None:
     """A flood does not push out the lines on the screen while the reader has scrolled up."""
     viewer = open_viewer(service.url).open()

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from playwright.sync_api import Browser, expect
-from tests.support.browser import Stage, open_service, publish
+from tests.support.browser import Stage, open_page_service, publish
 from tests.support.closed import TOKEN, grant_text
 from tests.support.mistreated import MistreatedServer
 
@@ -16,7 +16,7 @@ def test_a_link_opens_the_viewer_on_its_part(
     chromium: Browser, stage: Stage, nats: MistreatedServer
 ) -> None:
     """A link shows its lines and the state without any others, and leaves the address clean."""
-    with open_service(nats, NATSTREAM_TOKEN=TOKEN) as service:
+    with open_page_service(nats, NATSTREAM_TOKEN=TOKEN) as service:
         page = chromium.new_page()
         asked: list[str] = []
         problems: list[str] = []
@@ -49,7 +49,7 @@ def test_a_link_opens_the_viewer_on_its_part(
 )
 def test_a_link_that_is_not_valid_says_so(chromium: Browser, fragment: str, said: str) -> None:
     """A link that is cut, forged or expired opens no logs, and the page says why."""
-    with open_service(None, NATSTREAM_TOKEN=TOKEN) as service:
+    with open_page_service(None, NATSTREAM_TOKEN=TOKEN) as service:
         page = chromium.new_page()
         if fragment == "#expired":
             fragment = f"#{grant_text(('app', 'web'), seconds=-5)}"

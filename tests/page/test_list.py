@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import httpx
 from playwright.sync_api import expect
-from tests.support.browser import ServiceProcess, eventually, open_service
+from tests.support.browser import PageService, eventually, open_page_service
 from tests.support.viewer import Viewer, select
 
 
@@ -85,7 +85,7 @@ def test_rows_of_every_height_keep_their_place(viewer: Viewer) -> None:
     assert seen == set(range(400))
 
 
-def test_only_what_is_seen_is_in_the_page(viewer: Viewer, service: ServiceProcess) -> None:
+def test_only_what_is_seen_is_in_the_page(viewer: Viewer, service: PageService) -> None:
     """The list shows thousands of lines with few elements, and loads earlier lines on request."""
     before = service.status()["sources"]["nats"]["lines"]
     viewer.publish(*(f"line {number}" for number in range(12_000)))
@@ -167,7 +167,7 @@ def test_lines_are_wrapped_or_not(viewer: Viewer) -> None:
 
 def test_a_line_without_an_app_shows_its_source(open_viewer: Callable[[str], Viewer]) -> None:
     """A line without an app shows its whole source in the column of apps."""
-    with open_service(None) as service:
+    with open_page_service(None) as service:
         viewer = open_viewer(service.url)
         viewer.page.goto(service.url)
         expect(viewer.state).to_have_text("Live")

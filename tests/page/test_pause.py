@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from playwright.sync_api import expect
-from tests.support.browser import ServiceProcess
+from tests.support.browser import PageService
 from tests.support.viewer import Viewer
 
 
@@ -23,7 +23,7 @@ def test_pause_holds_and_goes_on_without_loss(viewer: Viewer) -> None:
 
 
 def test_a_long_pause_releases_the_connection_and_resumes(
-    viewer: Viewer, service: ServiceProcess
+    viewer: Viewer, service: PageService
 ) -> None:
     """Above 20,000 waiting lines the page disconnects, and resumes later without losing a line."""
     viewer.open()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from playwright.sync_api import BrowserContext, expect
-from tests.support.browser import Stage, open_nats, open_service
+from tests.support.browser import Stage, open_nats, open_page_service
 from tests.support.viewer import Viewer
 
 
@@ -14,7 +14,7 @@ def test_the_state_of_nats_is_shown(
     open_viewer: Callable[[str], Viewer], stage: Stage, context: BrowserContext
 ) -> None:
     """The state tells a lost NATS, a denied one and a connected one apart."""
-    with open_nats(stage) as nats, open_service(nats) as service:
+    with open_nats(stage) as nats, open_page_service(nats) as service:
         viewer = open_viewer(service.url)
         viewer.page.goto(service.url)
         expect(viewer.state).to_have_text("Live")

@@ -2,7 +2,7 @@
 
 The tests are plain functions, because they drive chromium with Playwright's synchronous API. So
 trio runs in a thread behind a `Stage`: it runs the nats-server and everything that a test does to
-it. The service is a process of its own, as people run it. A `Wire` is a network between the
+it. The service is a process of its own, as people run it. A `PageWire` is a network between the
 browser and the service that a test can cut.
 """
 
@@ -140,7 +140,7 @@ def open_nats(stage: Stage) -> Iterator[MistreatedServer]:
 
 
 @attrs.define
-class ServiceProcess:
+class PageService:
     """`natstream serve` as a process, which keeps its port when it is started again."""
 
     environ: dict[str, str]
@@ -194,7 +194,7 @@ class ServiceProcess:
 
 
 @contextmanager
-def open_service(nats: MistreatedServer | None, **more: str) -> Iterator[ServiceProcess]:
+def open_page_service(nats: MistreatedServer | None, **more: str) -> Iterator[PageService]:
     """Run a service that reads from this server, or one with only a drain if there is none."""
     environ = {"NATSTREAM_DRAIN_BIND": "off", "NATSTREAM_SOURCES": "nats"}
     if nats is None:
@@ -205,7 +205,7 @@ def open_service(nats: MistreatedServer | None, **more: str) -> Iterator[Service
             "FLY_ORG": nats.user,
             "ACCESS_TOKEN": nats.password,
         }
-    service = ServiceProcess(environ | more)
+    service = PageService(environ | more)
     try:
         service.start()
         yield service
@@ -213,7 +213,7 @@ def open_service(nats: MistreatedServer | None, **more: str) -> Iterator[Service
         service.kill()
 
 
-class Wire:
+class PageWire:
     """A network between the browser and a service, which can be cut and can fall silent."""
 
     def __init__(self, port: int) -> None:
@@ -224,7 +224,7 @@ class Wire:
         self._up = True
         self.port = 0
 
-    async def run(self, *, task_status: trio.TaskStatus[Wire]) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[PageWire]) -> None:
         """Forward connections until cancelled."""
         async with trio.open_nursery() as nursery:
             listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
@@ -275,11 +275,11 @@ class Wire:
 
 
 @contextmanager
-def open_wire(stage: Stage, port: int) -> Iterator[Wire]:
+def open_wire(stage: Stage, port: int) -> Iterator[PageWire]:
     """Run a wire to a port of loopback."""
 
-    async def start() -> Wire:
-        wire: Wire = await stage._nursery.start(Wire(port).run)
+    async def start() -> PageWire:
+        wire: PageWire = await stage._nursery.start(PageWire(port).run)
         return wire
 
     wire = stage.run(start)
@@ -303,13 +303,13 @@ def publish(stage: Stage, nats: MistreatedServer, subject: str, payloads: Iterab
 
 __all__ = [
     "PATIENCE",
-    "ServiceProcess",
+    "PageService",
+    "PageWire",
     "Stage",
-    "Wire",
     "eventually",
     "open_browser",
     "open_nats",
-    "open_service",
+    "open_page_service",
     "open_wire",
     "publish",
 ]

@@ -37,9 +37,11 @@ def line(number: int, message: str | None = None, **changes: Any) -> bytes:
     return NDJSON.entry(entry, event_id(number))
 
 
-def notice(message: str = "Connected to log stream", *, place: str = "", **fields: Any) -> bytes:
+def notice(
+    message: str = "Connected to log stream", *, resume_id: str = "", **fields: Any
+) -> bytes:
     """Return a notice as the service sends it."""
-    return NDJSON.notice(Notice(message, **fields), place)
+    return NDJSON.notice(Notice(message, **fields), resume_id)
 
 
 @attrs.frozen

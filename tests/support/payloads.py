@@ -1,11 +1,14 @@
-"""Log lines as Fly publishes them on NATS: JSON with the machine, the level and the message."""
+"""Log lines as senders make them: Fly's on NATS, with machine, level and message, and a drain's."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-__all__ = ["MACHINE", "SUBJECT", "payload", "payloads"]
+from natstream.entries.entry import LogEntry
+from natstream.entries.fly import parse_log_entry
+
+__all__ = ["MACHINE", "SUBJECT", "payload", "payloads", "sent"]
 
 MACHINE = "0e286551c30586"
 SUBJECT = f"logs.web.sjc.{MACHINE}"
@@ -29,3 +32,10 @@ def payload(message: object, **more: Any) -> bytes:
 def payloads(first: int, count: int) -> list[bytes]:
     """Return the payloads of `count` lines that say their numbers, from `first` on."""
     return [payload(number) for number in range(first, first + count)]
+
+
+def sent(**fields: Any) -> LogEntry:
+    """Return the entry of a drain sender's object with these fields, of the machine `m`."""
+    entry = parse_log_entry({"instance": "m", **fields})
+    assert entry is not None
+    return entry

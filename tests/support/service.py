@@ -16,6 +16,7 @@ import attrs
 import httpx
 import trio
 from tests.support.event_stream import Event, EventParser
+from tests.support.eventsource import Reader
 from tests.support.waiting import PATIENCE, until
 
 from natstream.config.settings import Settings
@@ -80,6 +81,16 @@ class RunningService:
     def url(self) -> str:
         """The base of its addresses."""
         return f"http://{self.service.bind}"
+
+    @property
+    def waiting_lines(self) -> int:
+        """How many lines are not yet known to be stored in the journal."""
+        assert self.service.core.journal is not None
+        return self.service.core.journal.statistics().waiting
+
+    def reader(self, query: str = "", id: str = "") -> Reader:
+        """Return a reader of this service alone, for `open_readers`."""
+        return Reader([self.service.bind.port], query, id)
 
     @asynccontextmanager
     async def stream(

@@ -177,11 +177,11 @@ async def test_gaps_and_lag_are_counted() -> None:
         hub = service.service.core.hub
         hub.publish_nowait([entry("first")])
         async with service.stream("?tail=1") as stream:
-            place = (await stream.lines(1))[0].id
+            resume_id = (await stream.lines(1))[0].id
         await service.readers(0)
         for number in range(50):
             hub.publish_nowait([entry(str(number))])
-        async with service.stream(headers={"Last-Event-ID": place}) as stream:
+        async with service.stream(headers={"Last-Event-ID": resume_id}) as stream:
             await stream.lines(10)
         figure = figures(await scrape(service))
         assert figure("natstream_reader_gaps_total") == 1

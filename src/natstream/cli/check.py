@@ -146,7 +146,7 @@ async def check_addresses(settings: Settings) -> Sequence[Finding]:
 
 async def check_nats(server: str, settings: Settings, wait: float) -> Sequence[Finding]:
     """Report whether `server` lets us read, and whether a line comes within `wait` seconds."""
-    login = Login([server], settings.org, settings.access_token)
+    login = Login([server], user=settings.org, password=settings.access_token)
     status = SourceStatus("nats", lambda message, type: None)
     try:
         async with open_hub() as hub:

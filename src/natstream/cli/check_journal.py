@@ -45,12 +45,17 @@ async def _check_journal_server(
 ) -> tuple[Sequence[Finding], str | None]:
     """Return findings, and the stream's identity: `None` if unknown, empty if it does not exist."""
     login = Login(
-        [server], settings.journal_user, settings.journal_password, settings.journal_token
+        [server],
+        user=settings.journal_user,
+        password=settings.journal_password,
+        token=settings.journal_token,
     )
     name = settings.journal_stream
     # The lambda is needed because `jetstream` is made from the connection, and exists only later.
     connection = NatsConnection(login, lambda: jetstream.end())
-    jetstream = JetStream(connection, login.address, name, lambda number, payload, headers: None)
+    jetstream = JetStream(
+        connection, address=login.address, name=name, on_ack=lambda number, payload, headers: None
+    )
     access = Finding("ok", f"{server} takes the credentials, and lets us keep lines in {name}.>")
     async with connection.connected(jetstream.subjects):
         try:

@@ -1,4 +1,4 @@
-"""The address of a service, as short as a person types it → the URL of its stream. Pure.
+"""The address of a service, as short as a person types it → the URL of its stream. No I/O.
 
 A text that is not an address raises `ConfigurationError`.
 """

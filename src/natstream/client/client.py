@@ -22,10 +22,10 @@ import trio
 
 from natstream.client.address import DEFAULT_URL, parse_url
 from natstream.client.receiver import EntryReceiver
-from natstream.client.service import Service
+from natstream.client.service import RemoteService
 from natstream.entries.entry import Notice
 from natstream.errors import ConfigurationError, NatstreamError, SourceUnavailable
-from natstream.formats.ndjson import Batch
+from natstream.formats.ndjson import Received
 
 __all__ = ["open_log_stream"]
 
@@ -79,9 +79,9 @@ async def open_log_stream(
             "Check that it was copied as a whole and without a line break."
         )
     error: BaseException | None = None
-    send, batches = trio.open_memory_channel[Batch](BATCHES)
+    send, batches = trio.open_memory_channel[Received](BATCHES)
     async with httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=True, mounts=NO_PROXY) as client:
-        service = Service(client, endpoint, token)
+        service = RemoteService(client, endpoint, token)
         response = await service.connect()
         receiver = EntryReceiver(batches, on_notice)
         try:
@@ -98,9 +98,9 @@ async def open_log_stream(
 
 
 async def _run(
-    service: Service,
+    service: RemoteService,
     response: httpx.Response,
-    send: trio.MemorySendChannel[Batch],
+    send: trio.MemorySendChannel[Received],
     receiver: EntryReceiver,
 ) -> None:
     """Pass on the batches of the service, and connect again after each disconnect."""
@@ -124,10 +124,10 @@ async def _run(
 
 
 async def _connect_again(
-    service: Service,
+    service: RemoteService,
     problem: SourceUnavailable,
     waits: Iterator[float],
-    send: trio.MemorySendChannel[Batch],
+    send: trio.MemorySendChannel[Received],
 ) -> httpx.Response:
     """Return a response as soon as the service answers; send a notice for each new problem."""
     announced = ""

@@ -14,7 +14,7 @@ import trio
 
 from natstream.entries.entry import LogEntry, Notice
 from natstream.errors import NatstreamError
-from natstream.formats.ndjson import Batch
+from natstream.formats.ndjson import Received
 
 __all__ = ["EntryReceiver"]
 
@@ -23,7 +23,7 @@ class EntryReceiver(trio.abc.ReceiveChannel[LogEntry]):
     """The receive end of a log stream. Several tasks may receive; each entry goes to one."""
 
     def __init__(
-        self, batches: trio.MemoryReceiveChannel[Batch], on_notice: Callable[[Notice], object]
+        self, batches: trio.MemoryReceiveChannel[Received], on_notice: Callable[[Notice], object]
     ) -> None:
         self._batches = batches
         self._on_notice = on_notice
@@ -73,7 +73,7 @@ class EntryReceiver(trio.abc.ReceiveChannel[LogEntry]):
                 self._arrived.popleft()
         return entries
 
-    async def _next_batch(self) -> Batch:
+    async def _next_batch(self) -> Received:
         try:
             return await self._batches.receive()
         except trio.EndOfChannel:

@@ -1,6 +1,6 @@
 """One service over HTTP: requests for its stream, and what its answers mean.
 
-In: the address of the stream and a token. Out: batches of entries and notices. `Service`
+In: the address of the stream and a token. Out: batches of entries and notices. `RemoteService`
 remembers how far it has read, so that the next request resumes there. Sockets, TLS, proxies and
 redirects are httpx's part.
 
@@ -25,9 +25,9 @@ from natstream.errors import (
     SourceUnavailable,
     network_reason,
 )
-from natstream.formats.ndjson import CONTENT_TYPE, Batch, Reading
+from natstream.formats.ndjson import CONTENT_TYPE, Reading, Received
 
-__all__ = ["Service"]
+__all__ = ["RemoteService"]
 
 LONGEST_RETRY_AFTER = 300.0
 # A refusal of the service is one sentence in JSON. A longer body comes from another program.
@@ -37,7 +37,7 @@ CLOSE_DEADLINE = 1.0
 
 
 @attrs.define
-class Service:
+class RemoteService:
     """The stream of a service, and how far it has been read."""
 
     client: httpx.AsyncClient
@@ -80,7 +80,9 @@ class Service:
             return response
         raise await self._refusal(response)
 
-    async def deliver(self, response: httpx.Response, send: trio.MemorySendChannel[Batch]) -> None:
+    async def deliver(
+        self, response: httpx.Response, send: trio.MemorySendChannel[Received]
+    ) -> None:
         """Send the batches of a response to `send`, until the service ends it.
 
         Raises:
@@ -104,7 +106,7 @@ class Service:
                 verb = "refuses the token" if self.token else "needs a token"
                 return SourceDenied(f"{self.name} {verb}")
             case httpx.codes.BAD_REQUEST:
-                return BadQuery(detail, str(body.get("parameter") or ""))
+                return BadQuery(detail, parameter=str(body.get("parameter") or ""))
             case httpx.codes.OK:
                 kind = response.headers.get("Content-Type") or "without a content type"
                 return SourceUnavailable(f"{self.name} answers, but is not a natstream: {kind}")

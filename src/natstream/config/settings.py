@@ -1,4 +1,4 @@
-"""Environment variables → one frozen `Settings`, read once at start.
+"""Environment variables → one frozen `Settings`, read once at start. Pure.
 
 Each field carries the name of its variable, the function that reads its text (see
 `setting_types`), its help, and the person who changes it; the table in the documentation is made
@@ -32,7 +32,7 @@ class Settings:
         "",
         "organisation's slug, the NATS user; required for the NATS source",
         who="Operators of the NATS source: once, to name their organisation",
-        shown="–",
+        default_text="–",
     )
     access_token: str = setting(
         "ACCESS_TOKEN",
@@ -40,7 +40,7 @@ class Settings:
         "",
         "Fly token, the NATS password; required for the NATS source",
         who="Operators of the NATS source: once, and whenever the token is rotated",
-        shown="–",
+        default_text="–",
         secret=True,
     )
     apps: tuple[str, ...] = setting(
@@ -49,7 +49,7 @@ class Settings:
         (),
         "app to read; several separated by commas; `*`: every app of the organisation",
         who="Operators on Fly: to read other apps than natstream's own",
-        shown="`FLY_APP_NAME`, which Fly sets on every machine; else `*`",
+        default_text="`FLY_APP_NAME`, which Fly sets on every machine; else `*`",
     )
     nats_servers: tuple[str, ...] = setting(
         "NATSTREAM_NATS_URL",
@@ -57,7 +57,7 @@ class Settings:
         ("nats://[fdaa::3]:4223",),
         "NATS servers, separated by commas; the default is Fly's own, inside every machine",
         who="Operators outside Fly: to reach NATS through a tunnel, or to use another server",
-        shown="`nats://[fdaa::3]:4223`",
+        default_text="`nats://[fdaa::3]:4223`",
     )
     bind: Bind = setting(
         "NATSTREAM_BIND",
@@ -65,7 +65,7 @@ class Settings:
         Bind("::", 8080),
         "where the page and the API listen",
         who="Operators whose port 8080 is in use, or who want to listen on one address only",
-        shown="`[::]:8080`",
+        default_text="`[::]:8080`",
     )
     drain_bind: Bind | None = setting(
         "NATSTREAM_DRAIN_BIND",
@@ -73,7 +73,7 @@ class Settings:
         Bind("127.0.0.1", 8081),
         "where the drain listener listens; `off` disables it",
         who="Operators whose port 8081 is in use, or who have no senders (`off`)",
-        shown="`127.0.0.1:8081`, or `[::]:8081` once a drain token is set",
+        default_text="`127.0.0.1:8081`, or `[::]:8081` once a drain token is set",
     )
     tokens: tuple[str, ...] = setting(
         "NATSTREAM_TOKEN",
@@ -82,7 +82,8 @@ class Settings:
         "bearer tokens, separated by commas; a reader must show one of them. There may be "
         "several, so that one can be rotated out",
         who="Operators of every service that others can reach; again when a token is rotated",
-        shown="none: every client that reaches the address can read, and the start warns of it",
+        default_text="none: every client that reaches the address can read, and the start warns of "
+        "it",
         secret=True,
     )
     drain_tokens: tuple[str, ...] = setting(
@@ -91,7 +92,7 @@ class Settings:
         (),
         "bearer tokens, separated by commas; a drain sender must show one of them",
         who="Operators whose senders run on other machines; again when a token is rotated",
-        shown="none",
+        default_text="none",
         secret=True,
     )
     metrics_bind: Bind | None = setting(
@@ -101,7 +102,7 @@ class Settings:
         "where `/metrics` and `/readyz` listen, without a token: a port for the private network. "
         "The page's port then no longer has them",
         who="Operators with a Prometheus that cannot show a token, such as Fly's",
-        shown="off: they are at the page's port, for readers of everything",
+        default_text="off: they are at the page's port, for readers of everything",
     )
     hosts: tuple[str, ...] = setting(
         "NATSTREAM_HOSTS",
@@ -110,7 +111,7 @@ class Settings:
         "host names of the page, separated by commas; a request for another name gets a 421, "
         "which protects against DNS rebinding",
         who="Operators of a page without a token, once it has a host name",
-        shown="any",
+        default_text="any",
     )
     cors_origins: tuple[str, ...] = setting(
         "NATSTREAM_CORS_ORIGINS",
@@ -118,7 +119,7 @@ class Settings:
         (),
         "origins whose pages may read the API, separated by commas; `*`: any, without cookies",
         who="Developers whose own page, such as a dashboard, reads the API",
-        shown="none",
+        default_text="none",
     )
     client_header: str = setting(
         "NATSTREAM_CLIENT_HEADER",
@@ -127,7 +128,7 @@ class Settings:
         "header in which a proxy names the client's address (on Fly `Fly-Client-IP`). Limits then "
         "hold for each address, and `Fly-Forwarded-Proto` and `X-Forwarded-Proto` are believed",
         who="Operators behind a proxy, if no client can reach natstream without passing it",
-        shown="none: no such header is believed",
+        default_text="none: no such header is believed",
     )
     sources: tuple[str, ...] = setting(
         "NATSTREAM_SOURCES",
@@ -135,7 +136,7 @@ class Settings:
         values.SOURCES,
         "which sources run",
         who="Operators with drains only (`drain`), who then need no Fly token",
-        shown="`nats,drain`",
+        default_text="`nats,drain`",
     )
     journal_servers: tuple[str, ...] = setting(
         "NATSTREAM_JOURNAL_URL",
@@ -144,7 +145,7 @@ class Settings:
         "NATS servers with JetStream, separated by commas. Lines are kept there, durably, and all "
         "processes that name the same servers serve the same stream (see docs/scaling.md)",
         who="Operators who run several processes, or whose lines must survive a restart",
-        shown="none: lines are kept only in memory",
+        default_text="none: lines are kept only in memory",
     )
     journal_user: str = setting(
         "NATSTREAM_JOURNAL_USER",
@@ -152,7 +153,7 @@ class Settings:
         "",
         "the journal's user",
         who="Operators of a journal whose servers ask for a user",
-        shown="none",
+        default_text="none",
     )
     journal_password: str = setting(
         "NATSTREAM_JOURNAL_PASSWORD",
@@ -160,7 +161,7 @@ class Settings:
         "",
         "the password of the journal's user",
         who="Operators of a journal whose servers ask for a user; again when it is rotated",
-        shown="none",
+        default_text="none",
         secret=True,
     )
     journal_token: str = setting(
@@ -169,7 +170,7 @@ class Settings:
         "",
         "the journal's token, instead of a user",
         who="Operators of a journal whose servers ask for a token; again when it is rotated",
-        shown="none",
+        default_text="none",
         secret=True,
     )
     journal_stream: str = setting(
@@ -185,7 +186,7 @@ class Settings:
         86_400.0,
         "how long a newly created stream keeps lines",
         who="Operators of a journal, before its first start: to look back for longer than a day",
-        shown="`24h`",
+        default_text="`24h`",
     )
     journal_max_bytes: int = setting(
         "NATSTREAM_JOURNAL_MAX_BYTES",
@@ -193,7 +194,7 @@ class Settings:
         1 << 30,
         "how many bytes of lines it keeps; the first limit reached counts",
         who="Operators of a journal, before its first start: to fit the servers' disks",
-        shown="`1073741824` (1 GiB)",
+        default_text="`1073741824` (1 GiB)",
     )
     journal_replicas: int = setting(
         "NATSTREAM_JOURNAL_REPLICAS",
@@ -209,7 +210,7 @@ class Settings:
         "`on`: other processes on this machine may listen on the same ports, and the kernel "
         "spreads readers over them; each uses one core",
         who="Operators with more readers than one core can serve",
-        shown="`off`: a port that is in use is an error",
+        default_text="`off`: a port that is in use is an error",
     )
     backlog_lines: int = setting(
         "NATSTREAM_BACKLOG_LINES",
@@ -224,7 +225,7 @@ class Settings:
         64 * 2**20,
         "bytes of memory that these lines may use; the first limit reached counts",
         who="Operators whose readers want to look back further, or with little memory",
-        shown="`67108864` (64 MiB)",
+        default_text="`67108864` (64 MiB)",
     )
     max_readers: int = setting(
         "NATSTREAM_MAX_READERS",
@@ -242,7 +243,7 @@ class Settings:
         "bytes of a drain's body, as sent and as decompressed; a larger body gets a 413",
         who="Operators whose senders make larger batches (1 to 10 MB are usual), or with "
         "little memory",
-        shown="`16777216` (16 MiB)",
+        default_text="`16777216` (16 MiB)",
     )
     max_lag: float = setting(
         "NATSTREAM_MAX_LAG",
@@ -306,6 +307,6 @@ def markdown_table() -> str:
     rows = ["| variable | meaning | default | who changes it, and when |", "|---|---|---|---|"]
     for field in attrs.fields(Settings):
         about = field.metadata
-        default = about["shown"] or f"`{str(field.default).removesuffix('.0')}`"
+        default = about["default_text"] or f"`{str(field.default).removesuffix('.0')}`"
         rows.append(f"| `{about['variable']}` | {about['help']} | {default} | {about['who']} |")
     return "\n".join(rows)

@@ -14,7 +14,7 @@ import attrs
 
 from natstream.config.settings import Settings
 
-__all__ = ["REMOVED", "Removed", "unused_variables"]
+__all__ = ["REMOVED", "unused_variables"]
 
 # Of other commands: the service that `natstream tail` and `natstream link` talk to.
 OTHERS = {"NATSTREAM_URL"}
@@ -31,15 +31,18 @@ class Removed(NamedTuple):
 
 REMOVED: Mapping[str, Removed] = {
     "NATSTREAM_MAX_CONNECTIONS": Removed(
-        "how many connections the page and the API hold at once", "300 above NATSTREAM_MAX_READERS"
+        meaning="how many connections the page and the API hold at once",
+        value="300 above NATSTREAM_MAX_READERS",
     ),
     "NATSTREAM_MAX_HEADER": Removed(
-        "how many bytes a request's line and headers may have", "16,384"
+        meaning="how many bytes a request's line and headers may have", value="16,384"
     ),
     "NATSTREAM_HEADER_TIMEOUT": Removed(
-        "how many seconds a request's line and headers may take", "10"
+        meaning="how many seconds a request's line and headers may take", value="10"
     ),
-    "NATSTREAM_DRAIN_MAX_REQUESTS": Removed("how many bodies the drain reads at once", "64"),
+    "NATSTREAM_DRAIN_MAX_REQUESTS": Removed(
+        meaning="how many bodies the drain reads at once", value="64"
+    ),
 }
 
 

@@ -24,7 +24,7 @@ def setting(
     help: str,
     *,
     who: str,
-    shown: str = "",
+    default_text: str = "",
     secret: bool = False,
 ) -> Any:
     """Return a field of `Settings` that is read from an environment variable.
@@ -36,7 +36,7 @@ def setting(
         help: what the setting means.
         who: the person who changes the setting, and when. A value that no person would change
             is no setting; it is a constant beside the code that uses it.
-        shown: the default as the documentation shows it, if its text would not be clear.
+        default_text: the default as the documentation shows it, if its text would not be clear.
         secret: the value is never shown.
     """
     metadata = {
@@ -44,7 +44,7 @@ def setting(
         "parse": parse,
         "help": help,
         "who": who,
-        "shown": shown,
+        "default_text": default_text,
         "secret": secret,
     }
     return attrs.field(default=default, repr=not secret, metadata=metadata)
@@ -61,11 +61,11 @@ def read_variable(
     try:
         return parse(text)
     except ValueError as error:
-        held = "a value that it cannot take" if secret else _shown(text)
+        held = "a value that it cannot take" if secret else _masked(text)
         raise ConfigurationError(f"{variable} is {held}; it takes {error}.") from None
 
 
-def _shown(text: str) -> str:
+def _masked(text: str) -> str:
     """Return a wrong value on one line, as an error may show it: with likely secrets masked."""
     # The first line masks credentials in an address, the second a Fly token in a wrong variable.
     text = re.sub(r".*@", "***@", text, flags=re.DOTALL)

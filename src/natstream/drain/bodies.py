@@ -14,7 +14,7 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import NamedTuple
 
-from natstream.drain.content_encoding import UnknownFormat
+from natstream.drain.content_encoding import UnsupportedMediaType
 from natstream.drain.splitting import check_lines, is_prose, json_texts, split_lines, unfold
 from natstream.entries.entry import LogEntry
 from natstream.entries.fly import parse_object, parse_text
@@ -62,7 +62,7 @@ def parse_body(
             if entry := parse_object(stripped.rstrip(), app_name):
                 return ParsedBody((entry,))
     if stripped.startswith(b"\x1f\x8b"):
-        raise UnknownFormat("The body is gzip; say so with Content-Encoding: gzip.")
+        raise UnsupportedMediaType("The body is gzip; say so with Content-Encoding: gzip.")
     # Blank lines are dropped, and the first other line keeps its indentation.
     text = body[body.rfind(b"\n", 0, len(body) - len(stripped)) + 1 :]
     is_json = stripped.startswith((b"{", b"[")) and not (plain and is_prose(stripped))

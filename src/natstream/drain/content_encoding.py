@@ -13,7 +13,7 @@ from io import BytesIO
 
 from natstream.errors import BadBody
 
-__all__ = ["ENCODINGS", "BodyBuffer", "BodyTooLarge", "UnknownFormat", "check_content_type"]
+__all__ = ["BodyBuffer", "BodyTooLarge", "UnsupportedMediaType", "check_content_type"]
 
 ENCODINGS = ("gzip", "deflate", "identity")
 
@@ -27,7 +27,7 @@ class BodyTooLarge(BadBody):
     """The sender's fault: the body has too many bytes, as sent or decompressed, or lines."""
 
 
-class UnknownFormat(BadBody):
+class UnsupportedMediaType(BadBody):
     """The sender's fault: the body has a content encoding or content type that cannot be read."""
 
 
@@ -40,7 +40,7 @@ class BodyBuffer:
         announced: the value of Content-Length, if there is one.
 
     Raises:
-        UnknownFormat: `encoding` is none of `ENCODINGS`.
+        UnsupportedMediaType: `encoding` is none of `ENCODINGS`.
         BodyTooLarge: the announced size is larger than `limit`.
     """
 
@@ -50,7 +50,7 @@ class BodyBuffer:
         """Bytes as sent."""
         self._encoding = {"": "identity", "x-gzip": "gzip"}.get(encoding, encoding)
         if self._encoding not in ENCODINGS:
-            raise UnknownFormat(
+            raise UnsupportedMediaType(
                 f"Content-Encoding {encoding[:80]!r} cannot be read here; "
                 f"send one of {', '.join(ENCODINGS)}."
             )
@@ -122,13 +122,13 @@ class BodyBuffer:
 
 
 def check_content_type(content_type: str) -> None:
-    """Raise UnknownFormat for a binary content type.
+    """Raise UnsupportedMediaType for a binary content type.
 
     Other content types do not matter, since many senders use a default that says nothing about the
     body. The body's first byte tells whether it is JSON.
     """
     if _BINARY_CONTENT.match(content_type.lower()):
-        raise UnknownFormat(
+        raise UnsupportedMediaType(
             f"Content-Type {content_type[:80]!r} cannot be read here; "
             "send application/json, application/x-ndjson or text/plain."
         )

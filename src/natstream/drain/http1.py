@@ -103,7 +103,9 @@ class HttpConnection:
             if isinstance(event, h11.Request):
                 self._is_head = event.method == b"HEAD"
                 check_version(event.http_version)
-                return Request(event.method, event.target, dict(event.headers))
+                return Request(
+                    method=event.method, target=event.target, headers=dict(event.headers)
+                )
             if event is not h11.NEED_DATA:
                 return None
             if received and not began:

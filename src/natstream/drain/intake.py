@@ -24,7 +24,7 @@ from natstream.drain.collector import LogCollector
 from natstream.drain.content_encoding import (
     BodyBuffer,
     BodyTooLarge,
-    UnknownFormat,
+    UnsupportedMediaType,
     check_content_type,
 )
 from natstream.drain.http1 import Answer, HttpConnection, Request
@@ -102,7 +102,7 @@ class Intake:
             buffer = BodyBuffer(
                 header(b"content-encoding", b"").decode("latin-1").strip().lower(),
                 self._max_body,
-                int(header(b"content-length", b"0")),
+                announced=int(header(b"content-length", b"0")),
             )
             body = await http.read_body(buffer)
             parse = partial(
@@ -129,7 +129,7 @@ class Intake:
             return closing()
         except JournalUnavailable as error:
             return busy(str(error), taken="a part of it may be stored")
-        except UnknownFormat as error:
+        except UnsupportedMediaType as error:
             return refusal(415, str(error), (b"accept-encoding", b"gzip, deflate"))
         except BodyTooLarge as error:
             return refusal(413, str(error))

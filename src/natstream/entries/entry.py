@@ -1,4 +1,4 @@
-"""The three things that readers see: `LogEntry`, one parsed log line; `Notice`; and `Gap`.
+"""The three things that readers see: `LogEntry`, one parsed log line; `Notice`; and `Gap`. Pure.
 
 An entry keeps its payload's bytes instead of the decoded object, because a dict of a Fly payload
 takes about 3 KB and its bytes take 400. So the backlog reaches much further back. `LogEntry.raw`

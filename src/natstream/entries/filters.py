@@ -101,7 +101,7 @@ class Filter:
             if name not in FILTER_PARAMETERS:
                 continue
             if not value.strip():
-                raise BadQuery(f"{name} is empty; leave it out or give it a value", name)
+                raise BadQuery(f"{name} is empty; leave it out or give it a value", parameter=name)
             values.setdefault(name, []).append(value)
         return cls(
             exact=frozenset(
@@ -187,7 +187,7 @@ def _searches(q: Iterable[str], not_: Iterable[str], scoped: bool) -> tuple[_Sea
             if instructions > MAX_INSTRUCTIONS:
                 together = "" if size == instructions else ", with the others"
                 raise BadQuery(
-                    f"{parameter} is too large a regular expression{together}", parameter
+                    f"{parameter} is too large a regular expression{together}", parameter=parameter
                 )
     reach = MAX_INSTRUCTIONS_TIMES_BYTES // max(1, instructions)
     return tuple(_Search(parameter, match.Match, reach, scoped) for parameter, match in compiled)
@@ -228,7 +228,7 @@ class _Search:
                     raise ExpressionTooSlow(
                         f"{self.parameter} is too slow a regular expression for these lines, so "
                         "it would delay all readers: use a simpler one, or ask for fewer lines",
-                        self.parameter,
+                        parameter=self.parameter,
                     )
         return found
 
@@ -278,7 +278,7 @@ def _compile(pattern: str, parameter: str) -> tuple[Any, int]:
         if isinstance(reason, bytes):
             reason = reason.decode("utf-8", "replace")
         raise BadQuery(
-            f"{parameter} is not a regular expression of RE2: {reason}", parameter
+            f"{parameter} is not a regular expression of RE2: {reason}", parameter=parameter
         ) from None
     return expression, instructions
 
@@ -286,15 +286,15 @@ def _compile(pattern: str, parameter: str) -> tuple[Any, int]:
 def _exact_values(name: str, texts: Iterable[str]) -> frozenset[str]:
     values = {value.strip() for text in texts for value in text.split(",") if value.strip()}
     if not values:
-        raise BadQuery(f"{name} is empty; leave it out or give it a value", name)
+        raise BadQuery(f"{name} is empty; leave it out or give it a value", parameter=name)
     if len(values) > MAX_VALUES:
-        raise BadQuery(f"{name} takes at most {MAX_VALUES} values", name)
+        raise BadQuery(f"{name} takes at most {MAX_VALUES} values", parameter=name)
     if name in ("level", "stream", "type", "source"):
         values = {value.casefold() for value in values}
     if name == "level":
         values = {LEVEL_ALIASES.get(value, value) for value in values}
     if name == "type" and not values <= set(TYPES):
-        raise BadQuery("type takes log or system", name)
+        raise BadQuery("type takes log or system", parameter=name)
     return frozenset(values)
 
 
@@ -303,16 +303,16 @@ def _min_level(texts: Sequence[str]) -> str:
         return ""
     level = LEVEL_ALIASES.get(texts[0].strip().casefold(), texts[0].strip().casefold())
     if len(texts) > 1 or level not in LEVELS:
-        raise BadQuery(f"min_level takes one of {', '.join(LEVELS)}", "min_level")
+        raise BadQuery(f"min_level takes one of {', '.join(LEVELS)}", parameter="min_level")
     return level
 
 
 def _texts(name: str, values: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     texts = values.get(name, ())
     if len(texts) > MAX_TEXTS:
-        raise BadQuery(f"{name} may be given {MAX_TEXTS} times at the most", name)
+        raise BadQuery(f"{name} may be given {MAX_TEXTS} times at the most", parameter=name)
     if any(len(text) > MAX_TEXT_LENGTH for text in texts):
-        raise BadQuery(f"{name} takes at most {MAX_TEXT_LENGTH:,} characters", name)
+        raise BadQuery(f"{name} takes at most {MAX_TEXT_LENGTH:,} characters", parameter=name)
     return tuple(dict.fromkeys(texts))
 
 

@@ -14,16 +14,16 @@ import msgspec
 
 from natstream.entries.entry import Gap, LogEntry, Notice
 
-__all__ = ["CONTENT_TYPE", "Batch", "Reading"]
+__all__ = ["CONTENT_TYPE", "Reading", "Received"]
 
 CONTENT_TYPE = "application/x-ndjson"
 # The longest message of the service has 256 KiB, and JSON may take six bytes for one byte.
 LONGEST_LINE = 4 * 2**20
 
-Batch = list[LogEntry | Notice]
+Received = list[LogEntry | Notice]
 
 
-class _Event(msgspec.Struct):
+class _ReceivedEvent(msgspec.Struct):
     id: str = ""
     message: str = ""
     timestamp: int = 0
@@ -39,7 +39,7 @@ class _Event(msgspec.Struct):
     gap: dict[str, Any] | None = None
 
 
-_decode = msgspec.json.Decoder(_Event).decode
+_decode = msgspec.json.Decoder(_ReceivedEvent).decode
 
 
 @attrs.define
@@ -58,10 +58,10 @@ class Reading:
         """Begin a new connection. Drop the half line with which the last one may have ended."""
         self._rest = b""
 
-    def feed(self, data: bytes) -> Batch:
+    def feed(self, data: bytes) -> Received:
         """Return the entries and notices that `data` completes, in order."""
         *lines, self._rest = (self._rest + data).split(b"\n")
-        batch: Batch = []
+        batch: Received = []
         unreadable = 0
         if len(self._rest) > LONGEST_LINE:
             self._rest = b""
@@ -86,7 +86,7 @@ class Reading:
         return batch
 
 
-def _entry(event: _Event, stream: str, line: bytes) -> LogEntry:
+def _entry(event: _ReceivedEvent, stream: str, line: bytes) -> LogEntry:
     return LogEntry(
         machine_id=event.machine,
         message=event.message,
@@ -102,7 +102,7 @@ def _entry(event: _Event, stream: str, line: bytes) -> LogEntry:
     )
 
 
-def _notice(event: _Event) -> Notice:
+def _notice(event: _ReceivedEvent) -> Notice:
     type_: Literal["system", "error"] = "error" if event.type == "error" else "system"
     if event.gap is None:
         return Notice(message=event.message, type=type_, unix_ms=event.timestamp)

@@ -75,8 +75,10 @@ class Batch:
 
     def __attrs_post_init__(self) -> None:
         # The positions are kept, because every reader asks for them several times.
-        self.start = Position(self.first, self.first_notice)
-        self.end = Position(self.first + len(self.entries), self.first_notice + len(self.notices))
+        self.start = Position(entry=self.first, notice=self.first_notice)
+        self.end = Position(
+            entry=self.first + len(self.entries), notice=self.first_notice + len(self.notices)
+        )
 
     def since(self, position: Position) -> Batch:
         """Return the part of the batch from `position` on; no `position` lies before `start`."""
@@ -144,8 +146,8 @@ class StoredBatch(Batch):
     """The number before which the journal holds no other entry that the filter lets through."""
 
     def __attrs_post_init__(self) -> None:
-        self.start = Position(self.first, self.first_notice)
-        self.end = Position(self.until, self.first_notice)
+        self.start = Position(entry=self.first, notice=self.first_notice)
+        self.end = Position(entry=self.until, notice=self.first_notice)
         self.release()  # One reader reads it, so no other reader shares its selection.
 
     def number(self, index: int) -> int:
@@ -273,7 +275,9 @@ class Backlog:
     @property
     def end(self) -> Position:
         """The position after the newest record."""
-        return Position(self.first + self.lines, self.first_notice + len(self._notices))
+        return Position(
+            entry=self.first + self.lines, notice=self.first_notice + len(self._notices)
+        )
 
     @property
     def newest_ms(self) -> int:

@@ -1,4 +1,4 @@
-"""The position of one reader on the timeline, and the gaps that it meets on the way. No I/O.
+"""The position of one reader on the timeline, and the gaps that it meets on the way. Pure.
 
 In: batches to move over, and segments to go on to. Out: the entries that the reader's filter lets
 through, and gaps where entries are missing. The subscription waits, and asks the archive.
@@ -147,18 +147,18 @@ class Cursor:
         shown = self.segment.backlog.persistent and bool(self._shown)
         at_most = shown or not self.filter.is_everything
         gap = Gap(missed=until - self.position.entry, since=self._resume_ms, at_most=at_most)
-        self.position = Position(until, self.position.notice)
-        self.note(gap)
+        self.position = Position(entry=until, notice=self.position.notice)
+        self._after_gap()
         return gap
 
     def pop_gap(self) -> Gap | None:
         """Return the gap that the reader has to be told of, and forget it."""
         gap, self.gap = self.gap, None
         if gap is not None:
-            self.note(gap)
+            self._after_gap()
         return gap
 
-    def note(self, gap: Gap) -> None:
+    def _after_gap(self) -> None:
         """Update the time to resume from after a gap, and end the lag after a jump to the end."""
         backlog = self.segment.backlog
         if backlog.first <= self.position.entry < backlog.end.entry:
@@ -183,7 +183,9 @@ class Cursor:
         start = last.next_start
         if self._claim is not None and self._claim.epoch == segment.epoch:
             start = self._claim.number + 1
-        self.position = self.left.get(segment.epoch) or Position(start, backlog.notice_at(start))
+        self.position = self.left.get(segment.epoch) or Position(
+            entry=start, notice=backlog.notice_at(start)
+        )
         if last.outage is not None:
             self._shown.add(last.outage)
             if last.outage.overflowed:

@@ -1,4 +1,4 @@
-"""The state of each source and task, since when it holds, and the counts of the source.
+"""The state of each source and task, since when it holds, and its counts. Pure.
 
 In: a source changes its `SourceStatus`. Out: each change of state is announced to every reader
 through the hub, and `/readyz`, `/api/status`, `/metrics` and the page read the status here. Nothing

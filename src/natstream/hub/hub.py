@@ -232,7 +232,7 @@ class Hub:
             return None
         backlog, number = segment.backlog, wanted.number
         if backlog.first <= number < backlog.end.entry:
-            return backlog.read(Position(number, 0), number + 1, 1, 1).entries[0]
+            return backlog.read(Position(entry=number, notice=0), number + 1, 1, 1).entries[0]
         return None if segment.archive is None else await segment.archive.find(number)
 
     @contextmanager

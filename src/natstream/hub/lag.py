@@ -1,4 +1,4 @@
-"""How long a reader has been behind the newest line. No I/O.
+"""How long a reader has been behind the newest line. Pure.
 
 In: the moments at which the reader falls behind, or is at the newest line. Out: whether it has been
 behind for too long.

@@ -1,4 +1,4 @@
-"""What a source needs of the hub, or of the journal that stands in front of the hub.
+"""What a source needs of the hub, or of the journal that stands in front of the hub. Pure.
 
 Each protocol asks only for what its callers use: the NATS source publishes and announces, and the
 drain also wants a receipt where entries are stored. The hub stores nothing and gives no receipts.

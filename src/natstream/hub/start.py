@@ -64,7 +64,7 @@ class StartRequest:
         if segment is self.segment:
             # The reader gets the notices since it joined, because finding its start takes time.
             notice = min(notice, self.joined.notice)
-        return Position(number, notice)
+        return Position(entry=number, notice=notice)
 
 
 @attrs.frozen
@@ -252,7 +252,7 @@ def _resume_in_reach(
 def _after(segment: Segment, event_id: EventId) -> Start:
     # The notices after that entry are shown again, because the reader may not have seen them.
     number = event_id.number + 1
-    position = Position(number, segment.backlog.notice_at(number))
+    position = Position(entry=number, notice=segment.backlog.notice_at(number))
     return Start(segment, position, resume_ms=event_id.unix_ms)
 
 

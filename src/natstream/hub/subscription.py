@@ -21,7 +21,7 @@ from natstream.hub.lookup import Lookup
 from natstream.hub.start import Plan, Start, StartRequest, StartSearch, plan_start
 from natstream.hub.timeline import Segment
 
-__all__ = ["CHANNEL_BATCHES", "Publisher", "Subscription"]
+__all__ = ["CHANNEL_BATCHES", "Subscription"]
 
 # A reader this many batches behind reads from the backlog. All readers' channels hold the same few
 # newest batches, so a longer channel would only keep more of them in memory.
@@ -33,7 +33,7 @@ _NOTHING = Selection(
 )
 
 
-class Publisher(Protocol):
+class SubscribedHub(Protocol):
     """The part of the hub that a subscription uses."""
 
     max_lag: float
@@ -48,7 +48,7 @@ class Subscription:
     `Hub.subscribe` makes it. One task at a time may use it. A cancelled wait loses nothing.
     """
 
-    def __init__(self, hub: Publisher, request: StartRequest, *, follow: bool) -> None:
+    def __init__(self, hub: SubscribedHub, request: StartRequest, *, follow: bool) -> None:
         self._hub, self._follow = hub, follow
         self.cursor = Cursor(request, follow=follow)
         # The hub keeps the original receive end, to make room when the channel is full; the reader

@@ -71,7 +71,9 @@ def find_tail(
             start = max(lowest, end - SLICE_LINES)
             if start >= end:
                 break
-            batch = backlog.read(Position(start, 0), end, SLICE_LINES, backlog.max_bytes)
+            batch = backlog.read(
+                Position(entry=start, notice=0), end, SLICE_LINES, backlog.max_bytes
+            )
             matching = filter.select(batch.entries)
             enough = len(matching) >= wanted
             end = batch.number(matching[-wanted]) if enough else batch.first

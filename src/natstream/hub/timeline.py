@@ -1,4 +1,4 @@
-"""The segments of a process, and the links between them. No I/O.
+"""The segments of a process, and the links between them. Pure.
 
 A segment is a run of numbers under one epoch. Without a journal there is one segment, the
 process's own. With a journal, the timeline goes from the journal's segment to a fallback segment

@@ -1,4 +1,4 @@
-"""The identity of lines: their names, and memories of names that were read or shown. No I/O.
+"""The identity of lines: their names, and memories of names that were read or shown. Pure.
 
 The stream stores one line under a name, for as long as it remembers the name. So every process has
 to give the same name to the same line. Each process also remembers the names that it has read from

@@ -72,7 +72,7 @@ class JetStream:
         inbox = f"_INBOX.{secrets.token_hex(11)}"
         self._answers, self._acks, self._pulls = f"{inbox}.r.", f"{inbox}.a.", f"{inbox}.p."
         self._ack_prefix = self._acks.encode()
-        self._waiting: dict[bytes, _Answer] = {}
+        self._waiting: dict[bytes, _Reply] = {}
         self._requests = 0
         self._max_stored = -1
         self.subjects = {f"{self._answers}*": self._on_answer, f"{self._acks}*": self._on_published}
@@ -94,7 +94,7 @@ class JetStream:
         """
         self._requests += 1
         reply = f"{self._answers}{self._requests}".encode()
-        answer = self._waiting[reply] = _Answer()
+        answer = self._waiting[reply] = _Reply()
         payload = b"" if body is None else json.dumps(body).encode()
         try:
             self.connection.send(
@@ -294,7 +294,7 @@ class _Message(msgspec.Struct):
 
 
 @attrs.define
-class _Answer:
+class _Reply:
     event: trio.Event = attrs.field(factory=trio.Event)
     payload: bytes = b"{}"
     headers: bytes = b""

@@ -196,7 +196,9 @@ class Journal:
 
         connection = NatsConnection(self._login, on_end)
         address = self._login.address
-        jetstream = JetStream(connection, address, self._config.name, self._writer.on_ack)
+        jetstream = JetStream(
+            connection, address=address, name=self._config.name, on_ack=self._writer.on_ack
+        )
         self._trouble = None
         self._jetstream, self._scope = jetstream, scope
         if self._status.state is SourceState.STARTING:

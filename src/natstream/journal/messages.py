@@ -45,7 +45,7 @@ _TEXTS = (
 )  # fmt: skip
 
 
-class _Fields(msgspec.Struct, array_like=True):
+class _StoredFields(msgspec.Struct, array_like=True):
     """The fields of an entry, in their order."""
 
     machine_id: str
@@ -65,7 +65,7 @@ class _Fields(msgspec.Struct, array_like=True):
 
 
 _pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(_Fields).decode
+_unpack = msgspec.msgpack.Decoder(_StoredFields).decode
 
 
 def encode(entry: LogEntry, max_bytes: int) -> tuple[str, bytes]:
@@ -80,7 +80,7 @@ def encode(entry: LogEntry, max_bytes: int) -> tuple[str, bytes]:
     if len(payload) <= max_bytes and _is_given_back(entry):
         return subject(entry), payload
     seconds, ns = divmod(entry.unix_ns, _NS)
-    fields = _Fields(
+    fields = _StoredFields(
         machine_id=entry.machine_id,
         message=entry.message,
         stream=entry.stream,
@@ -110,7 +110,7 @@ def _payload(entry: LogEntry) -> bytes:
     return raw if isinstance(raw, bytes) else json.dumps(raw).encode()
 
 
-def _shortened(fields: _Fields, max_bytes: int) -> _Fields:
+def _shortened(fields: _StoredFields, max_bytes: int) -> _StoredFields:
     """Return the fields cut so that they fit, because no line may hold up the lines behind it.
 
     Other fields are cut first, so that as much of the message is kept as possible.

@@ -1,7 +1,7 @@
 """The journal's stream: how natstream creates it, and what an existing stream must be to serve.
 
 In: settings, and JetStream's answers about a stream. Out: the request that creates a stream, a
-`StreamInfo`, and the reason why a stream cannot serve. No I/O.
+`StreamInfo`, and the reason why a stream cannot serve. Pure.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ class Inbox:
         """
         if self._messages or not self._missed:
             return None
-        gap = Gap(self._missed, self._missed_since)
+        gap = Gap(missed=self._missed, since=self._missed_since)
         self._missed = self._missed_since = 0
         return gap
 

@@ -1,4 +1,4 @@
-"""The protocol of NATS, as a server speaks it: bytes in, messages out. It does no I/O.
+"""The protocol of NATS, as a server speaks it: bytes in, messages out. Pure.
 
 In: the bytes that were read, cut anywhere. Out: each message, as a call of its subscription's
 handler; and each other line of the protocol, for the caller, in the order in which the server

@@ -84,7 +84,7 @@ class NatsSource:
             except Exception:
                 # This is a bug of ours, and the readers lose some of these lines. The gap stands
                 # where these lines are missing, because later messages are still published.
-                lost = Gap(len(messages), time.time_ns() // 1_000_000, at_most=True)
+                lost = Gap(missed=len(messages), since=time.time_ns() // 1_000_000, at_most=True)
                 self.status.lost += len(messages)
                 self.sink.announce(f"Up to {len(messages):,} lines from NATS are lost", gap=lost)
                 raise
@@ -112,7 +112,7 @@ class NatsSource:
             SourceState.UP, f"Connected to {self.login.address}, reading {', '.join(self.subjects)}"
         )
         if self._missing_since is not None:
-            self._announce_gap(Gap(None, self._missing_since))
+            self._announce_gap(Gap(missed=None, since=self._missing_since))
             self._missing_since = None
 
     def _announce_gap(self, gap: Gap | None) -> None:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["SECURITY_HEADERS", "Headers", "Refused", "check_head", "check_version"]
+__all__ = ["SECURITY_HEADERS", "Refused", "check_head", "check_version"]
 
 Headers = Iterable[tuple[bytes, bytes]]
 

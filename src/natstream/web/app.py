@@ -27,11 +27,11 @@ from natstream.web.auth import authenticate, client_address, current_grant
 from natstream.web.errors import answer_errors, refusal
 from natstream.web.facets import Facets
 from natstream.web.files import Files
-from natstream.web.health_endpoints import add_healthz, add_operations, statuses
+from natstream.web.health_endpoints import add_health_endpoints, add_healthz, statuses
 from natstream.web.metrics import Metrics
 from natstream.web.query import parse_filter, parse_stream_request
 from natstream.web.reader_quota import ReaderQuota
-from natstream.web.security import guard
+from natstream.web.security import add_security
 from natstream.web.stream import LogStreamBody
 
 __all__ = ["create_app"]
@@ -54,11 +54,11 @@ def create_app(
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     answer_errors(app)
-    guard(app, settings)
+    add_security(app, settings)
     authenticate(app, settings, metrics.counters)
     add_healthz(app)
     if settings.metrics_bind is None:
-        add_operations(app, health, metrics)
+        add_health_endpoints(app, health, metrics)
 
     @app.get("/")
     async def page() -> Response:

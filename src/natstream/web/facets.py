@@ -87,7 +87,7 @@ class Facets:
         self._slice = 0
         """The index of the current slice; the first slice has index 0."""
         self._tallies: dict[_Key, _Tally] = {}
-        self._other = _Tally(LogEntry("", "", ""))
+        self._other = _Tally(LogEntry(machine_id="", message="", stream=""))
 
     def count(self, entries: Iterable[LogEntry]) -> None:
         """Count the entries of a batch. The cost per line is lower in a larger batch."""

@@ -21,19 +21,19 @@ from natstream.config.settings import Settings
 from natstream.hub.health import Health, SourceStatus
 from natstream.web.errors import answer_errors
 from natstream.web.metrics import Metrics
-from natstream.web.security import guard
+from natstream.web.security import add_security
 
-__all__ = ["add_healthz", "add_operations", "create_metrics_app", "statuses"]
+__all__ = ["add_health_endpoints", "add_healthz", "create_metrics_app", "statuses"]
 
 
 def create_metrics_app(settings: Settings, health: Health, metrics: Metrics) -> QuartTrio:
     """Return the application for `NATSTREAM_METRICS_BIND`, which has only these endpoints."""
     app = QuartTrio(__name__, static_folder=None)
     # Scrapers reach it by address, under any host name, and pages in browsers have no use for it.
-    guard(app, attrs.evolve(settings, hosts=(), cors_origins=()))
+    add_security(app, attrs.evolve(settings, hosts=(), cors_origins=()))
     answer_errors(app)
     add_healthz(app)
-    add_operations(app, health, metrics)
+    add_health_endpoints(app, health, metrics)
     return app
 
 
@@ -45,8 +45,8 @@ def add_healthz(app: Quart) -> None:
         return jsonify({"status": "ok"})
 
 
-def add_operations(app: Quart, health: Health, metrics: Metrics) -> None:
-    """Add `/readyz` and `/metrics`; on the page's application, a guard asks for a token first."""
+def add_health_endpoints(app: Quart, health: Health, metrics: Metrics) -> None:
+    """Add `/readyz` and `/metrics`; on the page's application, a check asks for a token first."""
 
     @app.get("/readyz")
     async def readyz() -> Response:

@@ -98,7 +98,7 @@ def _check_names(pairs: Iterable[tuple[str, str]], known: frozenset[str]) -> Non
             raise BadQuery(
                 f"{name[:100]!r} is not a parameter, so the request was refused. "
                 f"The parameters are {', '.join(sorted(known))}",
-                name[:100],
+                parameter=name[:100],
             )
 
 
@@ -107,14 +107,14 @@ def _singles(pairs: Iterable[tuple[str, str]]) -> Mapping[str, str]:
     for name, value in pairs:
         if name in STREAM_PARAMETERS:
             if name in single:
-                raise BadQuery(f"{name} is given twice; give it once", name)
+                raise BadQuery(f"{name} is given twice; give it once", parameter=name)
             single[name] = value
     return single
 
 
 def _tail(text: str) -> int:
     if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
-        raise BadQuery("tail must be a whole number of lines, for example 100", "tail")
+        raise BadQuery("tail must be a whole number of lines, for example 100", parameter="tail")
     return int(text)
 
 
@@ -127,7 +127,7 @@ def _since(text: str) -> int:
     if unix_ns is None:
         raise BadQuery(
             "since must be a duration such as 10m or 2h, an ISO 8601 time, or epoch seconds",
-            "since",
+            parameter="since",
         )
     return unix_ns // 1_000_000
 
@@ -137,13 +137,13 @@ def _flag(name: str, text: str) -> bool:
         return True
     if text.lower() in ("false", "0", "no"):
         return False
-    raise BadQuery(f"{name} must be true or false", name)
+    raise BadQuery(f"{name} must be true or false", parameter=name)
 
 
 def _format(name: str | None, accept: MIMEAccept | None) -> Format:
     if name is not None:
         if name not in FORMATS:
-            raise BadQuery(f"format must be one of {', '.join(FORMATS)}", "format")
+            raise BadQuery(f"format must be one of {', '.join(FORMATS)}", parameter="format")
         return FORMATS[name]
     formats = list(FORMATS.values())
     if accept is None:

@@ -14,7 +14,7 @@ from natstream.config.settings import Settings
 from natstream.server.request_checks import SECURITY_HEADERS
 from natstream.web.errors import nothing, refusal
 
-__all__ = ["READABLE", "guard", "is_cross_site"]
+__all__ = ["READABLE", "add_security", "is_cross_site"]
 
 # The endpoints that pages of other origins and holders of scoped links may read: the log lines,
 # their counts, and the state of the service.
@@ -28,7 +28,7 @@ PREFLIGHT_HEADERS = {
 }
 
 
-def guard(app: Quart, settings: Settings) -> None:
+def add_security(app: Quart, settings: Settings) -> None:
     """Check the host name and the origin of all requests of `app`, and add the headers.
 
     Call this before any other handler is added, so that these checks run first.

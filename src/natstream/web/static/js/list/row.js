@@ -28,7 +28,7 @@ import { bytes, clockTime, count, fullTime } from '../text/time.js';
 // A wrapped row shows this many lines, and a click shows more. It also bounds the height of the
 // list, because browsers cannot scroll more than some 17 million pixels: 100,000 such rows stay
 // below.
-export const FOLDED_LINES = 8;
+const FOLDED_LINES = 8;
 // An unwrapped line is cut after more characters than people scroll to.
 const LONGEST_LINE = 2_000;
 // An opened row is bounded as well, because it is still a row and not a document.

@@ -5,7 +5,7 @@
 // is forged or old.
 
 /** Level → its row in the counts. @type {Record<string, number>} */
-export const LEVEL_GROUPS = {
+const LEVEL_GROUPS = {
   fatal: 0, error: 0, panic: 0, alert: 0, emerg: 0, emergency: 0,
   warn: 1, warning: 1,
   info: 2, notice: 2,

@@ -9,7 +9,7 @@
 
 // The service replays from 2 s before the event id (OTHER_PROCESS_MARGIN_MS), and clocks differ a
 // little.
-export const MARGIN_MS = 5_000;
+const MARGIN_MS = 5_000;
 
 /** @param {string} id @returns {{arrived: number, epoch: string} | null} */
 export function parseId(id) {

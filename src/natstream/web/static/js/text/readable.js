@@ -9,7 +9,7 @@ export const UNSEEN =
 const UNSEEN_ALL = new RegExp(UNSEEN.source, 'gu');
 
 /** Return the name to show for an unseen character. @param {string} character */
-export function nameOf(character) {
+function nameOf(character) {
   const code = /** @type {number} */ (character.codePointAt(0));
   if (code < 0x20) return String.fromCharCode(0x2400 + code);
   if (code === 0x7f) return '\u2421';
