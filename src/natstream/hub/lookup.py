@@ -53,8 +53,14 @@ class Lookup(Generic[T]):
 
     def result(self) -> T:
         """Return the answer, or raise the exception that the question has raised."""
-        if self._error is not None:
-            raise self._error
+        # An exception refers to this frame, and so to the lookup. If the lookup kept it, both would
+        # stay in memory until the garbage collector runs.
+        error, self._error = self._error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error
         return cast(T, self._answer)
 
     def cancel(self) -> None:

@@ -58,7 +58,7 @@ class Subscription:
         self._receive = self._hub_receive.clone()
         self._held: tuple[Segment, Batch] | None = None
         self._search: StartSearch | None = None
-        self._archive = ArchiveReading(self.cursor, self._wake)
+        self._archive = ArchiveReading(self.cursor)
         self._quiet_ticks = 0
         self._is_keep_alive_due = False
         self.wake_at = math.inf
@@ -71,6 +71,7 @@ class Subscription:
     def __exit__(self, *exc: object) -> None:
         if self._search is not None:
             self._search.close()
+            self._search = None  # It refers to this reader.
         self._archive.stop()
         self._receive.close()
         self._hub_receive.close()
@@ -225,7 +226,7 @@ class Subscription:
         if (archive := cursor.segment.archive) is not None:
             until = min(cursor.segment.backlog.first, cursor.goal)
             if cursor.position.entry < until:
-                return self._tell(self._archive.read(archive, until, now))
+                return self._tell(self._archive.read(archive, until, now, self._wake))
             self._archive.stop()
         if cursor.is_replay_over:
             raise trio.EndOfChannel
