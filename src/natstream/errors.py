@@ -78,6 +78,14 @@ class JournalUnavailable(SourceUnavailable):
         self.reason = reason
 
 
+class JournalClosed(NatstreamError):
+    """This process closes, so a reader cannot have the stored lines that it still has to read.
+
+    It is no `SourceError`, because those become gaps. A reader that is told of a gap resumes after
+    it, but these lines are not missing: the reader gets them when it resumes at another process.
+    """
+
+
 class JournalDenied(SourceDenied):
     """The operator's fault: the journal refuses the credentials, or its stream cannot serve."""
 

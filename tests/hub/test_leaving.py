@@ -12,6 +12,7 @@ import trio
 from tests.support.slow_archive import line, open_journal_hub
 from trio.testing import MockClock
 
+from natstream.errors import JournalClosed
 from natstream.hub.hub import Hub
 from natstream.hub.subscription import Subscription
 
@@ -65,3 +66,22 @@ async def test_a_reader_that_leaves_stays_in_no_cycle(
         await trio.sleep(1)  # A question that was cut has ended.
         assert left() is None
         assert archive.open_readers == 0
+
+
+@pytest.mark.parametrize("start", [{"tail": 10}, {"since": 91_000}])
+@pytest.mark.parametrize("seconds", [0, 20, 60])
+async def test_a_journal_that_closes_makes_no_gap(
+    start: dict[str, Any], seconds: float, autojump_clock: MockClock
+) -> None:
+    """A reader that waits for the archive when that closes is told so, and skips no line."""
+    async with open_journal_hub() as (hub, archive):
+        with hub.subscribe(**start) as reader:
+            with trio.move_on_after(seconds):
+                await reader.receive()
+            reached = reader.resume_id
+            archive.close_journal()
+            for _ in range(2):
+                with pytest.raises(JournalClosed):
+                    await reader.receive()
+            assert reader.resume_id == reached
+            assert hub.statistics().gaps == 0

@@ -11,7 +11,7 @@ import trio
 
 from natstream.entries.entry import LogEntry
 from natstream.entries.filters import Filter
-from natstream.errors import SourceUnavailable
+from natstream.errors import JournalClosed, SourceUnavailable
 from natstream.hub.backlog import Backlog, StoredBatch
 from natstream.hub.hub import Hub
 
@@ -40,7 +40,13 @@ class SlowArchive:
     _position: int = 1
 
     def start_soon(self, function: Callable[..., Awaitable[Any]], /, *args: Any) -> None:
+        if self.nursery.cancel_scope.cancel_called:
+            raise JournalClosed("The journal is closed")
         self.nursery.start_soon(function, *args)
+
+    def close_journal(self) -> None:
+        """Cut all questions, and accept no more."""
+        self.nursery.cancel_scope.cancel()
 
     async def answer(self) -> None:
         """Wait as long as an answer takes.
@@ -96,7 +102,7 @@ async def open_journal_hub(**limits: Any) -> AsyncIterator[tuple[Hub, SlowArchiv
     """Run a hub whose segment is a journal's: all of it is stored, none of it in memory."""
     hub = Hub(keepalive=KEEPALIVE, **limits)
     async with trio.open_nursery() as nursery:
-        archive = SlowArchive(nursery)
+        archive = SlowArchive(await nursery.start(_open_nursery))
         backlog = Backlog(
             "jabc", max_lines=1_000, max_bytes=2**20, first=STORED + 1, persistent=True
         )
@@ -104,3 +110,9 @@ async def open_journal_hub(**limits: Any) -> AsyncIterator[tuple[Hub, SlowArchiv
         await nursery.start(hub.run)
         yield hub, archive
         nursery.cancel_scope.cancel()
+
+
+async def _open_nursery(*, task_status: trio.TaskStatus[trio.Nursery]) -> None:
+    async with trio.open_nursery() as nursery:
+        task_status.started(nursery)
+        await trio.sleep_forever()

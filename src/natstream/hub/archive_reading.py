@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from natstream.entries.entry import Gap
-from natstream.errors import SourceError
+from natstream.errors import JournalClosed, SourceError
 from natstream.hub.backlog import Selection, StoredBatch
 from natstream.hub.cursor import Cursor
 from natstream.hub.lookup import Lookup
@@ -51,6 +51,9 @@ class ArchiveReading:
         Returns:
             The entries that the filter lets through; or a gap if entries are no longer stored; or
             `None` while the chunk is being fetched.
+
+        Raises:
+            JournalClosed: the chunk cannot be fetched; a later call tries it again.
         """
         cursor = self._cursor
         if (skipped := cursor.skip_shown(until, now)) is not None:
@@ -67,6 +70,9 @@ class ArchiveReading:
         except SourceError:
             self.stop()
             return cursor.lose(until)  # The journal stays away, so go on with the backlog.
+        except JournalClosed:
+            self.stop()
+            raise
         if cursor.position.entry < batch.start.entry:
             return cursor.lose(batch.start.entry)
         selection = cursor.accept(attrs.evolve(batch, first_notice=cursor.position.notice), now)

@@ -119,6 +119,7 @@ class Subscription:
         Raises:
             trio.EndOfChannel: the hub was closed, or the replay without `follow` is over.
             ExpressionTooSlow: an expression of the filter takes too long for these entries.
+            JournalClosed: stored entries are left that cannot be read, because the process closes.
         """
         while (item := await self.step()) is None:
             pass
@@ -158,8 +159,7 @@ class Subscription:
 
         Raises:
             trio.WouldBlock: there is nothing to show at the moment.
-            trio.EndOfChannel: see `receive`.
-            ExpressionTooSlow: see `receive`.
+            trio.EndOfChannel, ExpressionTooSlow, JournalClosed: see `receive`.
         """
         if item := self._advance():
             self._quiet_ticks, self._is_keep_alive_due = 0, False
