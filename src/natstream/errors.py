@@ -16,6 +16,7 @@ __all__ = [
     "BadQuery",
     "ConfigurationError",
     "ExpressionTooSlow",
+    "JournalClosed",
     "JournalDenied",
     "JournalReason",
     "JournalUnavailable",
