@@ -16,6 +16,7 @@ __all__ = [
     "BadQuery",
     "ConfigurationError",
     "ExpressionTooSlow",
+    "JournalClosed",
     "JournalDenied",
     "JournalReason",
     "JournalUnavailable",
@@ -76,6 +77,14 @@ class JournalUnavailable(SourceUnavailable):
     def __init__(self, message: str, reason: JournalReason = "unreachable") -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class JournalClosed(NatstreamError):
+    """This process closes, so a reader cannot have the stored lines that it still has to read.
+
+    It is no `SourceError`, because those become gaps. A reader that is told of a gap resumes after
+    it, but these lines are not missing: the reader gets them when it resumes at another process.
+    """
 
 
 class JournalDenied(SourceDenied):

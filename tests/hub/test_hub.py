@@ -479,6 +479,27 @@ def waiting(reader: Subscription) -> list[Batch]:
     return [batch for _, batch in filter(None, reader._hub_receive._state.data)]
 
 
+async def test_a_replay_without_following_is_not_cut_short_by_the_lag(
+    autojump_clock: MockClock,
+) -> None:
+    """A reader that does not follow gets each line that it joined behind, however slow it is."""
+    hub = Hub(max_lag=5.0)
+    hub.publish_nowait(lines(1, 200))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(hub.run)
+        await trio.sleep(1)
+        hub.publish_nowait(lines(201, 200))  # The reader joins before these are handed out.
+        with hub.subscribe(follow=False) as reader:
+            got = await read(reader, 200)
+            await trio.sleep(1)
+            hub.publish_nowait(lines(401, 200))
+            await trio.sleep(10)
+            async for item in reader:
+                got += numbers(item)
+        assert got == list(range(1, 401))
+        nursery.cancel_scope.cancel()
+
+
 # --- any interleaving ------------------------------------------------------------------------
 
 

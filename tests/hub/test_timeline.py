@@ -21,7 +21,7 @@ from trio.testing import MockClock
 
 from natstream.entries.entry import Gap, LogEntry
 from natstream.entries.filters import EVERYTHING, Filter
-from natstream.errors import SourceUnavailable
+from natstream.errors import JournalClosed, SourceUnavailable
 from natstream.formats.events import EventId
 from natstream.hub.backlog import Backlog, Selection, StoredBatch
 from natstream.hub.hub import Hub
@@ -55,7 +55,8 @@ class Stream:
     readers: set[StoredReader] = attrs.field(factory=set)
     """The readers that are not closed."""
     nursery: trio.Nursery | None = None
-    """Where questions are asked."""
+    """Where questions are asked; `None` while the process does not answer its readers."""
+    closed: trio.Event = attrs.field(factory=trio.Event)
 
     @property
     def next(self) -> int:
@@ -76,10 +77,25 @@ class Stream:
             self.failures += 1
             raise SourceUnavailable("The journal is away")
 
+    async def answer_questions(self) -> None:
+        """Answer the readers' questions, and begin anew whenever `stop_answering` was called."""
+        while True:
+            async with trio.open_nursery() as self.nursery:
+                await self.closed.wait()
+                self.nursery.cancel_scope.cancel()
+                self.nursery = None
+            self.closed = trio.Event()
+            await trio.sleep(ROUND_TRIP)
+
+    def stop_answering(self) -> None:
+        """Cut the questions that readers have asked."""
+        self.closed.set()
+
     # --- as an archive ---
 
     def start_soon(self, function: Callable[..., Awaitable[Any]], /, *args: Any) -> None:
-        assert self.nursery is not None
+        if self.nursery is None:
+            raise JournalClosed("It is closed")
         self.nursery.start_soon(function, *args)
 
     def open(self, start: int, filter: Filter) -> StoredReader:
@@ -385,6 +401,9 @@ class Client:
                     return
         except trio.EndOfChannel:
             self.ended = True
+        except JournalClosed:
+            self.is_busy = False
+            self.cut()
         finally:
             self.is_busy = False
 
@@ -399,6 +418,8 @@ class Client:
             pass
         except trio.EndOfChannel:
             self.ended = True
+        except JournalClosed:
+            self.cut()
 
     def check(self, item: Selection | Gap) -> None:
         """Check that an item is the one that has to come next."""
@@ -519,6 +540,7 @@ OPERATIONS = st.lists(
         st.tuples(st.just("another has stored it"), st.integers(1, 5)),
         st.tuples(st.just("overflow"), st.just(0)),
         st.tuples(st.just("archive away"), st.booleans().map(int)),
+        st.tuples(st.just("archive closed"), st.just(0)),
         st.tuples(st.just("sleep"), st.integers(0, 3)),
         st.tuples(st.just("join"), st.integers(0, 3)),
         st.tuples(st.just("join at tail"), st.integers(0, 30)),
@@ -585,7 +607,7 @@ async def interleave(
         clients.append(client)
 
     async with trio.open_nursery() as nursery:
-        stream.nursery = nursery
+        nursery.start_soon(stream.answer_questions)
         await nursery.start(hub.run)
         if starts_away:
             stream.store(process.make(5))
@@ -616,6 +638,8 @@ async def interleave(
                     process.overflow()
                 case "archive away":
                     stream.is_away = bool(amount)
+                case "archive closed":
+                    stream.stop_answering()
                 case "sleep":
                     await trio.sleep(amount / 10)
                 case "join":
@@ -658,6 +682,10 @@ async def interleave(
             if client.reader is None:
                 continue
             await client.read(10_000)
+            if client.reader is None:  # Its question was cut, so it comes back.
+                client.connect(last_event_id=client.resume_id)
+                await client.read(10_000)
+            assert client.reader is not None
             if not client.ended:
                 event_id = EventId.parse(client.reader.resume_id)
                 assert event_id is not None
@@ -667,6 +695,7 @@ async def interleave(
         assert not stream.readers, "a reader of the stream was not closed"
         assert hub.statistics().readers == 0
         hub.close()
+        nursery.cancel_scope.cancel()
 
 
 def now_ms() -> int:

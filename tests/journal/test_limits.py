@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 import trio
-from tests.support.event_stream import EventStream
+from tests.support.event_stream import Event, EventStream
 from tests.support.eventsource import open_readers
 from tests.support.fleet import numbered, publish
 from tests.support.journal_server import JournalServer
@@ -179,3 +179,42 @@ async def test_a_reader_far_back_when_the_journal_goes(
             assert [gap["missed"] for gap in gaps] == [missed]
             assert len(messages) == len(wanted) - missed
             assert messages[-1_010:] == wanted[-1_010:]
+
+
+async def test_a_closing_process_makes_no_gap_for_a_reader_far_back(
+    journal: JournalServer,
+) -> None:
+    """A reader far back is told that the journal is closed, and no line before its id is missing.
+
+    So it misses nothing when it resumes at another process.
+    """
+    async with open_service(
+        **journal.environ | {"NATSTREAM_BACKLOG_LINES": "1000", "NATSTREAM_GRACE": "10"}
+    ) as service:
+        await service.state("journal", "up")
+        await far_back(journal)
+        await until(lambda: service.service.core.hub.backlog.end.entry == FAR + 1)
+        async with EventStream.open(service.service.bind.port, "?since=1h") as events:
+            got = await events.receive()
+            await trio.sleep(0.5)  # The response has sent as much as fits.
+            service.stop.set()
+            await trio.sleep(0.5)  # The journal is closed.
+            got += await rest_of(events)
+            last = events.id
+    lines = [event.message for event in got if event.is_line]
+    assert lines == [f"m1 {number}" for number in range(len(lines))]
+    assert len(lines) < FAR
+    assert int(last.rpartition("-")[2]) == len(lines)
+    assert not [event for event in got if "gap" in event.data]
+    assert "The journal was closed before all stored lines were read" in got[-1].message
+
+
+async def rest_of(stream: EventStream) -> list[Event]:
+    """Return the events up to the end of a response, which has to end in order."""
+    got: list[Event] = []
+    with trio.fail_after(5):
+        while True:
+            try:
+                got += await stream.receive()
+            except trio.EndOfChannel:
+                return got

@@ -15,6 +15,7 @@ from natstream.entries.entry import LogEntry
 from natstream.errors import JournalUnavailable
 from natstream.journal import outbox as module
 from natstream.journal.outbox import ITEM_OVERHEAD, Outbox, StorageReceipt
+from natstream.journal.writer import Writer
 
 WINDOW_LINES, CROWDED = 4, 5
 COST = LogEntry("m", "1", "stdout", raw=b"").cost + ITEM_OVERHEAD
@@ -426,3 +427,29 @@ async def test_a_receipt_that_is_withdrawn_fails_for_good(autojump_clock: object
     await wait()
     assert outbox.stored(2) is None  # Its answer may have been on the way.
     assert outbox.in_flight == 1
+
+
+async def test_a_task_that_waits_for_the_last_line_hears_of_its_recognition(
+    autojump_clock: object,
+) -> None:
+    """A closing process goes on when its last line is recognised in the stream, unanswered."""
+    writer = Writer(
+        on_overflow=lambda item: pytest.fail("a line was dropped"),
+        on_too_large=lambda: pytest.fail("a line was refused"),
+        on_error=lambda error: pytest.fail("the server has refused a line"),
+    )
+    writer.accept([line(1)], None)
+    [(_, item)] = writer.outbox.unsent()
+
+    async def settle() -> None:
+        while not writer.is_settled:
+            await writer.progress.park()
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(settle)
+            writer.add_followed([item.message_id], 2)
+            await trio.testing.wait_all_tasks_blocked()
+            assert not writer.is_settled
+            writer.acknowledge_followed()
+            assert writer.is_settled

@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from natstream.entries.entry import Gap
-from natstream.errors import SourceError
+from natstream.errors import JournalClosed, SourceError
 from natstream.hub.backlog import Selection, StoredBatch
 from natstream.hub.cursor import Cursor
 from natstream.hub.lookup import Lookup
@@ -24,15 +24,10 @@ __all__ = ["ArchiveReading"]
 
 
 class ArchiveReading:
-    """Reads the archive for one cursor.
+    """Reads the archive for one cursor, which is moved over the chunks."""
 
-    Args:
-        cursor: the cursor, which is moved over the chunks.
-        wake: called when a chunk was fetched; it must neither wait nor raise.
-    """
-
-    def __init__(self, cursor: Cursor, wake: Callable[[], None]) -> None:
-        self._cursor, self._wake = cursor, wake
+    def __init__(self, cursor: Cursor) -> None:
+        self._cursor = cursor
         self._reader: ArchiveReader | None = None
         self._chunk: Lookup[StoredBatch] | None = None
 
@@ -41,12 +36,25 @@ class ArchiveReading:
         """The chunk that is being fetched, if one is."""
         return None if self._chunk is None or self._chunk.is_done else self._chunk
 
-    def read(self, archive: Archive, until: int, now: float) -> Selection | Gap | None:
+    def read(
+        self, archive: Archive, until: int, now: float, wake: Callable[[], None]
+    ) -> Selection | Gap | None:
         """Move the cursor over the next chunk before the number `until`.
+
+        Args:
+            archive: stores the chunk.
+            until: see above.
+            now: the time on trio's clock.
+            wake: called when the chunk was fetched (see `Lookup`). Only the lookup keeps it,
+                because a reader whose parts refer to it would stay in memory until the garbage
+                collector runs, with all batches on its channel.
 
         Returns:
             The entries that the filter lets through; or a gap if entries are no longer stored; or
             `None` while the chunk is being fetched.
+
+        Raises:
+            JournalClosed: the chunk cannot be fetched; a later call tries it again.
         """
         cursor = self._cursor
         if (skipped := cursor.skip_shown(until, now)) is not None:
@@ -55,7 +63,7 @@ class ArchiveReading:
         if self._reader is None:
             self._reader = archive.open(cursor.position.entry, cursor.filter)
         if self._chunk is None:
-            self._chunk = Lookup(archive, partial(self._reader.read, until), self._wake)
+            self._chunk = Lookup(archive, partial(self._reader.read, until), wake)
         if not self._chunk.is_done:
             return None
         try:
@@ -63,6 +71,9 @@ class ArchiveReading:
         except SourceError:
             self.stop()
             return cursor.lose(until)  # The journal stays away, so go on with the backlog.
+        except JournalClosed:
+            self.stop()
+            raise
         if cursor.position.entry < batch.start.entry:
             return cursor.lose(batch.start.entry)
         selection = cursor.accept(attrs.evolve(batch, first_notice=cursor.position.notice), now)

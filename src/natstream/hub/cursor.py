@@ -139,7 +139,11 @@ class Cursor:
 
     def has_lagged(self, limit: float, now: float) -> bool:
         """Return whether the reader has been behind for more than `limit` seconds, and still is."""
-        return self.position.entry < self.segment.flushed.entry and self.lag.exceeds(limit, now)
+        return (
+            self.position.entry < self.segment.flushed.entry
+            and self.lag.exceeds(limit, now)
+            and not self.stops_here  # It was promised all entries up to the end of its replay.
+        )
 
     def lose(self, until: int) -> Gap:
         """Move to the entry `until`, and return the gap, because entries before it are missing."""

@@ -114,9 +114,14 @@ class FanOut:
         ticks = round(self._keepalive / tick)
         while True:
             await trio.sleep(tick)
-            now = trio.current_time()
-            for subscription in self.subscriptions:
-                subscription.tick(ticks, now)
+            self._tick(ticks)
+
+    def _tick(self, ticks: int) -> None:
+        # This is a method of its own, because a variable of the waiting task would keep the last
+        # reader in memory.
+        now = trio.current_time()
+        for subscription in self.subscriptions:
+            subscription.tick(ticks, now)
 
     async def _hand_out(self) -> None:
         next_flush = trio.current_time()

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar, cast
 
 import trio
 
-from natstream.errors import SourceError, SourceUnavailable
+from natstream.errors import JournalClosed
 from natstream.hub.timeline import Archive
 
 __all__ = ["Lookup", "ask"]
@@ -34,12 +34,12 @@ class Lookup(Generic[T]):
         self._question, self._wake = question, wake
         self._scope = trio.CancelScope()
         self._done = trio.Event()
+        self._is_answered = False
         self._answer: T | None = None
-        self._error: Exception | None = SourceUnavailable("The journal is closed")
+        self._error: Exception | None = None
         try:
             archive.start_soon(self._run)
-        except SourceError as error:
-            self._error = error
+        except JournalClosed:
             self._done.set()
 
     @property
@@ -52,9 +52,21 @@ class Lookup(Generic[T]):
         await self._done.wait()
 
     def result(self) -> T:
-        """Return the answer, or raise the exception that the question has raised."""
-        if self._error is not None:
-            raise self._error
+        """Return the answer, or raise the exception that the question has raised.
+
+        Raises:
+            JournalClosed: the journal was closed before it answered.
+        """
+        # An exception refers to this frame, and so to the lookup. If the lookup kept it, both would
+        # stay in memory until the garbage collector runs.
+        error, self._error = self._error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error
+        if not self._is_answered:
+            raise JournalClosed("The journal was closed before all stored lines were read")
         return cast(T, self._answer)
 
     def cancel(self) -> None:
@@ -66,7 +78,7 @@ class Lookup(Generic[T]):
             with self._scope:
                 await trio.lowlevel.checkpoint_if_cancelled()
                 self._answer = await self._question()
-                self._error = None
+                self._is_answered = True
         except Exception as error:  # noqa: BLE001 - `result` raises it, in the reader's task
             self._error = error
         finally:

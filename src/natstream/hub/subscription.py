@@ -59,7 +59,7 @@ class Subscription:
         self._receive = self._hub_receive.clone()
         self._held: tuple[Segment, Batch] | None = None
         self._search: StartSearch | None = None
-        self._archive = ArchiveReading(self.cursor, self._wake)
+        self._archive = ArchiveReading(self.cursor)
         self._quiet_ticks = 0
         self._is_keep_alive_due = False
         self.wake_at = math.inf
@@ -72,6 +72,7 @@ class Subscription:
     def __exit__(self, *exc: object) -> None:
         if self._search is not None:
             self._search.close()
+            self._search = None  # It refers to this reader.
         self._archive.stop()
         self._receive.close()
         self._hub_receive.close()
@@ -119,6 +120,7 @@ class Subscription:
         Raises:
             trio.EndOfChannel: the hub was closed, or the replay without `follow` is over.
             ExpressionTooSlow: an expression of the filter takes too long for these entries.
+            JournalClosed: stored entries are left that cannot be read, because the process closes.
         """
         while (item := await self.step()) is None:
             pass
@@ -158,8 +160,7 @@ class Subscription:
 
         Raises:
             trio.WouldBlock: there is nothing to show at the moment.
-            trio.EndOfChannel: see `receive`.
-            ExpressionTooSlow: see `receive`.
+            trio.EndOfChannel, ExpressionTooSlow, JournalClosed: see `receive`.
         """
         if item := self._advance():
             self._quiet_ticks, self._is_keep_alive_due = 0, False
@@ -226,7 +227,7 @@ class Subscription:
         if (archive := cursor.segment.archive) is not None:
             until = min(cursor.segment.backlog.first, cursor.goal)
             if cursor.position.entry < until:
-                return self._tell(self._archive.read(archive, until, now))
+                return self._tell(self._archive.read(archive, until, now, self._wake))
             self._archive.stop()
         if cursor.is_replay_over:
             raise trio.EndOfChannel

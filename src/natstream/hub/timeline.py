@@ -66,7 +66,7 @@ class Archive(Protocol):
         """Run a coroutine function in a task of the journal's.
 
         Raises:
-            SourceUnavailable: the journal is closed.
+            JournalClosed: the journal is closed.
         """
 
     def open(self, start: int, filter: Filter) -> ArchiveReader:

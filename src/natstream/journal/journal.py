@@ -22,7 +22,7 @@ import attrs
 import trio
 
 from natstream.entries.entry import Gap, LogEntry
-from natstream.errors import JournalUnavailable, SourceError
+from natstream.errors import JournalClosed, JournalUnavailable, SourceError
 from natstream.hub.backlog import Backlog
 from natstream.hub.health import SourceState, SourceStatus
 from natstream.hub.hub import Hub
@@ -316,7 +316,7 @@ class Journal:
 
     def _start_lookup(self, function: Callable[..., Awaitable[Any]], /, *args: Any) -> None:
         if self._lookups is None:
-            raise JournalUnavailable("The journal is closed")
+            raise JournalClosed("The journal is closed")
         self._lookups.start_soon(function, *args)
 
     async def _reach(self, epoch: str, deadline: float) -> JetStream:

@@ -188,6 +188,7 @@ class Writer:
                     self.outbox.send_again(number)
                 self._busy = []
                 self.work.set()
+                self.progress.unpark_all()
 
     def _publication(self, jetstream: JetStream, number: int, item: Item) -> bytes:
         subject, payload = encode(item.entry, self._max_payload)
@@ -272,6 +273,7 @@ class Writer:
         for name, number in self.outbox.by_message_id().items():
             if self._followed.holds(name, now):
                 self._acknowledge(number, duplicate=False)
+        self.progress.unpark_all()
 
     def forget_followed(self, end: int) -> None:
         """Begin to follow another stream, at the number `end`."""

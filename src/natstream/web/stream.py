@@ -15,7 +15,7 @@ import trio
 from quart.wrappers.response import ResponseBody
 
 from natstream.entries.entry import Gap, Notice
-from natstream.errors import ExpressionTooSlow, TooManyReaders
+from natstream.errors import ExpressionTooSlow, JournalClosed, TooManyReaders
 from natstream.formats.events import gap_notice
 from natstream.hub.backlog import PIECE_BYTES, Selection
 from natstream.hub.hub import Hub
@@ -97,7 +97,7 @@ class LogStreamBody(ResponseBody):
                 item = await subscription.step()
             except trio.EndOfChannel:
                 return
-            except ExpressionTooSlow as error:
+            except (ExpressionTooSlow, JournalClosed) as error:
                 yield format.notice(Notice(str(error), "error"))
                 return
             if trio.current_time() >= self._until:
@@ -136,8 +136,8 @@ class LogStreamBody(ResponseBody):
         while size < PIECE_BYTES and not subscription.is_current:
             try:
                 item = subscription.receive_nowait()
-            except (trio.WouldBlock, trio.EndOfChannel, ExpressionTooSlow):
-                break  # The next `step` raises the last two again.
+            except (trio.WouldBlock, trio.EndOfChannel, ExpressionTooSlow, JournalClosed):
+                break  # The next `step` raises the last three again.
             frames = self._frames(item, subscription)
             pieces += frames
             size += sum(map(len, frames))
