@@ -451,6 +451,7 @@ def bad_requests() -> Sequence[Bad]:
     packed, bomb = gzip.compress(line("x") * 50), gzip.compress(bytes(50 << 20))
     gz, deflate = b"Content-Encoding: gzip", b"Content-Encoding: deflate"
     head = b"POST / HTTP/1.1\r\nHost: drain\r\n" + AUTHORIZED
+    both = AUTHORIZED + b"Content-Length: 5\r\n"
     coding, length = head + b"Transfer-Encoding: ", head + b"Content-Length: "
     close = b"\r\nConnection: close\r\n\r\n"
     most, names = "100,000 bytes", "gzip, deflate"
@@ -482,6 +483,7 @@ def bad_requests() -> Sequence[Bad]:
         Bad("Content-Length no number", length + b"ten\r\n\r\n", 400, "Content-Length"),
         Bad("Content-Length negative", length + b"-1\r\n\r\n", 400, "Content-Length"),
         Bad("two Content-Lengths", length + b"5\r\nContent-Length: 6\r\n\r\n", 400, "Length"),
+        Bad("a length and chunks", chunked(a, headers=both), 400, "not both"),
         Bad("unknown Transfer-Encoding", coding + b"gzip\r\n\r\n", 400, "Transfer-Encoding"),
         Bad("bad chunk size", coding + b"chunked\r\n\r\nzz\r\n", 400, "chunk"),
         Bad("no last chunk", chunked(a, headers=AUTHORIZED, end=b""), 400, "chunked", eof=True),
