@@ -1,11 +1,17 @@
 """`natstream.asgi:app`: for `hypercorn -k trio natstream.asgi:app`, without our own server.
 
 `natstream serve` is better, because plain hypercorn lacks what `natstream.server.server` mends.
-For example, a client that stops reading holds its task and delays the shutdown, a client that
-speaks HTTP/2 in clear text and reads nothing makes memory grow, readers get no closing notice when
-hypercorn's grace period ends, and hypercorn exits with status 0 if the start fails. Addresses and
-limits are hypercorn's own settings (see deploy/hypercorn.toml). Run one worker, since each worker
-has a backlog and event ids of its own.
+For example:
+
+* A client that stops reading holds its task and delays the shutdown.
+* A client may change to HTTP/2 in clear text, past the path rules of a proxy that passes on
+  `Upgrade: h2c`. If it then reads nothing, memory grows.
+* A body may have both a length and chunks, which lets a client hide a request from a proxy.
+* Readers get no closing notice when hypercorn's grace period ends.
+* hypercorn exits with status 0 if the start fails.
+
+Addresses and limits are hypercorn's own settings (see deploy/hypercorn.toml). Run one worker, since
+each worker has a backlog and event ids of its own.
 """
 
 from __future__ import annotations

@@ -81,6 +81,38 @@ def test_signals_end_it_in_order_with_status_0(number: signal.Signals) -> None:
         assert time.monotonic() - started < 3.5
 
 
+@pytest.mark.parametrize(("ignored", "status"), [(False, -signal.SIGINT), (True, 0)])
+def test_ctrl_c_during_the_first_imports_ends_it_quietly(ignored: bool, status: int) -> None:
+    """Ctrl-C prints no traceback while modules are imported, and stays ignored under nohup."""
+    program = """
+import os, signal, sys
+from natstream.__main__ import run
+
+class InterruptOnImport:
+    def find_spec(self, name, path, target=None):
+        if name == "click":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, InterruptOnImport())
+sys.argv = ["natstream", "--version"]
+run()
+"""
+    # A child inherits a signal that is ignored, and no handler.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if ignored else None
+    try:
+        result = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    finally:
+        if ignored:
+            signal.signal(signal.SIGINT, before)
+    assert (result.returncode, result.stderr) == (status, "")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_during_the_start_ends_it_with_status_0(number: signal.Signals) -> None:
     """A signal that comes while modules are being imported ends the service with status 0."""
@@ -157,5 +189,7 @@ def test_help_is_worth_reading() -> None:
     """The help texts name the demo, the commands and the first settings."""
     text = natstream("--help").stdout
     assert "natstream demo" in text
+    # The variables are exported in lines of their own, which the terminal's width does not wrap.
+    assert "      export FLY_ORG=my-org\n      export ACCESS_TOKEN=" in text
     assert "serve" in text
     assert "FLY_ORG" in natstream("serve", "--help").stdout

@@ -84,6 +84,26 @@ async def test_a_request_head_that_comes_whole_has_the_same_limit(size: int) -> 
         assert b" %d " % expected in await receive_until(stream, b"\r\n\r\n")
 
 
+@pytest.mark.parametrize(
+    ("head", "says"),
+    [
+        (b"GET / HTTP/1.1", "This is not a valid HTTP/1.1 request."),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nCookie: " + b"a" * 70_000, "The headers are too large."),
+        (
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked",
+            "The only Transfer-Encoding that works here is chunked.",
+        ),
+    ],
+    ids=["no host", "too large", "an unknown coding"],
+)
+async def test_bytes_that_are_no_request_are_told_why(head: bytes, says: str) -> None:
+    """The refusal says which fault the bytes have."""
+    async with open_server() as server, await server.connect() as stream:
+        await stream.send_all(head + b"\r\n\r\n")
+        answer = await receive_all(stream)
+        assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"error": says}
+
+
 REFUSED = {
     "a WebSocket": b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
     "a WebSocket's name in another case": (

@@ -5,11 +5,14 @@ All commands with such options share these, so that they have the same names eve
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import click
 
-__all__ = ["filter_options"]
+from natstream.errors import BadQuery
+
+__all__ = ["filter_options", "option_sentence"]
 
 
 def _filter(*names: str, help: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -27,6 +30,12 @@ _OPTIONS = (
     _filter("--grep", help="Only messages with this text or /regular expression/."),
     _filter("--not", "not_", help="Only messages without this text or /regular expression/."),
 )
+
+
+def option_sentence(error: BadQuery) -> str:
+    """Return the error's sentence with the option's name in place of the parameter's."""
+    option = "grep" if error.parameter == "q" else error.parameter.replace("_", "-")
+    return re.sub(rf"^{re.escape(error.parameter)} ", f"--{option} ", str(error))
 
 
 def filter_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from natstream.cli.filter_options import filter_options
+from natstream.cli.filter_options import filter_options, option_sentence
 from natstream.config.settings import Settings
 from natstream.entries.escapes import one_line
 from natstream.errors import BadQuery
@@ -74,7 +74,7 @@ def link(expires: str, url: str, grep: tuple[str, ...], **filters: Any) -> None:
     try:
         grant = Grant(time.time() + _seconds(expires), query)
     except BadQuery as error:
-        raise click.UsageError(str(error)) from None
+        raise click.UsageError(option_sentence(error)) from None
     shows = ", ".join(f"{name} {value}" for name, value in query) or "everything"
     until = datetime.fromtimestamp(grant.expires, UTC)
     click.echo(one_line(f"This link shows {shows}, until {until:%Y-%m-%d %H:%M} UTC."), err=True)

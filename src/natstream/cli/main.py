@@ -58,11 +58,15 @@ def main() -> None:
 
     Try it with invented traffic, without an account:
 
+    \b
         natstream demo
 
     On Fly, or on any machine that can reach Fly's NATS:
 
-        FLY_ORG=my-org ACCESS_TOKEN=$(fly tokens create readonly my-org) natstream serve
+    \b
+        export FLY_ORG=my-org
+        export ACCESS_TOKEN=$(fly tokens create readonly my-org)
+        natstream serve
     """
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import select
 import sys
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ from typing import Any, TextIO
 import click
 import trio
 
-from natstream.cli.filter_options import filter_options
+from natstream.cli.filter_options import filter_options, option_sentence
 from natstream.client.address import DEFAULT_URL, is_private, parse_url
 from natstream.client.client import open_log_stream
 from natstream.client.receiver import EntryReceiver
@@ -159,8 +158,7 @@ def _run(url: str, parameters: dict[str, Any], format: Format, show: Show) -> in
             else:
                 return 0
     except BadQuery as error:
-        option = "grep" if error.parameter == "q" else error.parameter.replace("_", "-")
-        _say(re.sub(rf"^{re.escape(error.parameter)} ", f"--{option} ", str(error)))
+        _say(option_sentence(error))
         return USAGE
     except ConfigurationError as error:
         _say(str(error))

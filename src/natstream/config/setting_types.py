@@ -108,7 +108,12 @@ def servers(text: str) -> tuple[str, ...]:
 
 def bind_or_off(text: str) -> Bind | None:
     """Parse an address to listen on, or `off`."""
-    return None if text.lower() == "off" else parse_bind(text)
+    if text.lower() == "off":
+        return None
+    try:
+        return parse_bind(text)
+    except ValueError as error:
+        raise ValueError(f"off, or {error}") from None
 
 
 def tokens(text: str) -> tuple[str, ...]:

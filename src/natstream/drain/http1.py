@@ -17,7 +17,7 @@ import trio
 
 from natstream.drain.content_encoding import BodyBuffer
 from natstream.server.deadlines import HEADER_TIMEOUT, LINGER, RECEIVE_BYTES, expire_in, linger
-from natstream.server.request_checks import Refused, check_version
+from natstream.server.request_checks import Refused, check_framing, check_version
 
 __all__ = ["Answer", "Deadlines", "HttpConnection", "Request"]
 
@@ -103,9 +103,9 @@ class HttpConnection:
             if isinstance(event, h11.Request):
                 self._is_head = event.method == b"HEAD"
                 check_version(event.http_version)
-                return Request(
-                    method=event.method, target=event.target, headers=dict(event.headers)
-                )
+                headers = dict(event.headers)
+                check_framing(headers)
+                return Request(method=event.method, target=event.target, headers=headers)
             if event is not h11.NEED_DATA:
                 return None
             if received and not began:

@@ -84,14 +84,26 @@ class Intake:
         self._max_body = max_body
         self._max_lines = max_lines
         self._one_large_body = trio.Lock()
-        self.is_over = False
-        """Whether the grace period is over, so that no further body is handed on."""
+        self._parsing = trio.CancelScope()
+        self._is_over = False
         self.delivering: set[HttpConnection] = set()
         """The connections whose bodies have been handed on in part, until they are answered."""
         self.accepted = 0
         """Entries."""
         self.dropped: Counter[str] = Counter()
         """Lines left out of accepted bodies, by reason."""
+
+    def start(self) -> None:
+        """Hand bodies on, until `stop`."""
+        self._is_over = False
+
+    def stop(self) -> None:
+        """Begin to hand on no more bodies, because the time for closing is over.
+
+        Parsing a large body may take longer than the process has left, so it is not waited for.
+        """
+        self._is_over = True
+        self._parsing.cancel()
 
     async def accept(self, http: HttpConnection, request: Request) -> Answer:
         """Read a request's body and hand its entries on. Return the answer."""
@@ -119,9 +131,7 @@ class Intake:
                 await self._hand_on(http, parsed, len(body), receipt)
             else:
                 async with self._one_large_body:
-                    self._check_time()
-                    parse = partial(parse, max_lines=self._max_lines)
-                    parsed = await trio.to_thread.run_sync(parse)
+                    parsed = await self._parse_in_thread(parse)
                     await self._hand_on(http, parsed, len(body), receipt)
             if receipt is not None:
                 await receipt.confirmed()
@@ -147,6 +157,19 @@ class Intake:
             return parse(max_lines=min(QUICK_LINES, self._max_lines))
         except BodyTooLarge:
             return None
+
+    async def _parse_in_thread(self, parse: Callable[..., ParsedBody]) -> ParsedBody:
+        """Parse a body beside the readers. At `stop`, the thread is left to itself.
+
+        Raises:
+            _OutOfTime: the time for closing is over.
+        """
+        self._check_time()
+        with trio.CancelScope() as self._parsing:
+            return await trio.to_thread.run_sync(
+                partial(parse, max_lines=self._max_lines), abandon_on_cancel=True
+            )
+        raise _OutOfTime
 
     async def _hand_on(
         self, http: HttpConnection, parsed: ParsedBody, size: int, receipt: Receipt | None
@@ -175,7 +198,7 @@ class Intake:
                 await self._hub.publish(run)
 
     def _check_time(self) -> None:
-        if self.is_over:
+        if self._is_over:
             raise _OutOfTime
 
     def route(self, run: Sequence[LogEntry]) -> None:

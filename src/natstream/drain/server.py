@@ -216,7 +216,8 @@ class LogDrainServer:
             raise RuntimeError("this drain is running already")
         sock = listen(Bind(self.host, self.port), shared=self._shared)
         host, self._actual_port = sock.getsockname()[:2]
-        self._closing = self._intake.is_over = False
+        self._closing = False
+        self._intake.start()
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
         try:
             self._announce(host)
@@ -237,7 +238,7 @@ class LogDrainServer:
 
     async def _close_connections(self) -> None:
         await self._wait_for_requests(self._grace)
-        self._intake.is_over = True
+        self._intake.stop()
         for connection in self._connections:
             connection.give_up()
         await self._wait_for_requests(self._grace * FINISHING)

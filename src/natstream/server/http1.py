@@ -118,8 +118,8 @@ class MendedH11(H11Protocol):
 
     async def _send_error_response(self, status_code: int) -> None:
         """Refuse bytes that are no request. hypercorn 0.18.0 sends neither a body nor headers."""
-        fault = "The headers are too large" if status_code == 431 else "This is no HTTP/1.1"
-        await self._socket.send(Refused(status_code, f"{fault}.").message)
+        fault = _FAULTS.get(status_code, "This is not a valid HTTP/1.1 request.")
+        await self._socket.send(Refused(status_code, fault).message)
 
     async def stream_send(self, event: Event) -> None:
         """Send a part of a response. Each line of a reader comes this way, so it is short."""
@@ -166,6 +166,12 @@ class MendedH11(H11Protocol):
         """
         vars(self).clear()
 
+
+# By h11's status, why bytes are not a request that can be served.
+_FAULTS = {
+    431: "The headers are too large.",
+    501: "The only Transfer-Encoding that works here is chunked.",
+}
 
 # The headers of the answer that hypercorn sends because an application sent none.
 NO_ANSWER = [(b"content-length", b"0"), (b"connection", b"close")]

@@ -7,10 +7,10 @@ JSON, `{"error": …}`, with the headers that all our answers carry.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["SECURITY_HEADERS", "Refused", "check_head", "check_version"]
+__all__ = ["SECURITY_HEADERS", "Refused", "check_framing", "check_head", "check_version"]
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -100,16 +100,24 @@ def check_head(
     if size > limit:
         raise refused(431, f"The request line and the headers may have {limit:,} bytes.")
     names = {name for name, _ in headers}
-    if b"content-length" in names and b"transfer-encoding" in names:
-        # A proxy in front may use the other header. Then bytes that are a part of the body for the
-        # proxy are a request for us, which the proxy never checked.
-        raise refused(400, "A body has Content-Length or Transfer-Encoding, not both.")
+    check_framing(names, bodiless=method == b"HEAD")
     # The header is read as hypercorn reads it.
     upgrades = [v.decode("latin-1").strip().lower() for n, v in headers if n == b"upgrade"]
     if method.upper() == b"CONNECT" or "websocket" in upgrades:
         raise refused(400, "There are no WebSockets and no tunnels here.")
     if not _is_target(target):
         raise refused(400, "This is not an address.")
+
+
+def check_framing(names: Container[bytes], *, bodiless: bool = False) -> None:
+    """Raise Refused if the headers with these names give a body two lengths.
+
+    A proxy in front may believe the other header. Then it takes the bytes that follow for a part of
+    this body, and we would take them for a request that the proxy never checked.
+    """
+    if b"content-length" in names and b"transfer-encoding" in names:
+        sentence = "A body has Content-Length or Transfer-Encoding, not both."
+        raise Refused(400, sentence, bodiless=bodiless)
 
 
 def check_version(http_version: bytes) -> None:
