@@ -23,9 +23,9 @@ import attrs
 import structlog
 import trio
 
+from natstream.config.environment import read_settings
 from natstream.config.process import prepare_process
 from natstream.config.service_log import configure_logging
-from natstream.config.settings import Settings
 from natstream.config.unused import unused_variables
 from natstream.core import Core, make_core
 from natstream.errors import NatstreamError
@@ -54,7 +54,7 @@ class Application:
         configure_logging()
         try:
             # hypercorn chooses the addresses, and serves only one application.
-            settings = attrs.evolve(Settings.from_environ(), metrics_bind=None)
+            settings = attrs.evolve(read_settings(), metrics_bind=None)
             for warning in [*unused_variables(os.environ), *prepare_process(settings)]:
                 log.warning(warning)
             self._core = make_core(settings)

@@ -14,7 +14,7 @@ import trio
 from tests.support.fake_service import Answer, open_fake_service
 from tests.support.journal_server import USER, JournalServer
 
-from natstream.cli.check import check_addresses, check_nats, read_settings
+from natstream.cli.check import check_addresses, check_nats, settings_to_check
 from natstream.cli.check_journal import check_journal
 from natstream.config.diagnostics import Finding, check_sharing, check_sources, check_tokens
 from natstream.config.listening import listen
@@ -28,7 +28,7 @@ SECRETS = {"FLY_ORG": "acme", "ACCESS_TOKEN": "fly-token"}
 
 
 def settings(**variables: str) -> Settings:
-    return read_settings(SECRETS | variables)
+    return settings_to_check(SECRETS | variables)
 
 
 def states(findings: object) -> list[str]:
@@ -44,7 +44,7 @@ def test_every_wrong_setting_is_named() -> None:
     """The check names all wrong settings, so that the operator can mend them together."""
     environ = {"NATSTREAM_BIND": "here", "FLY_APP": "web", "NATSTREAM_GRACE": "long"}
     with pytest.raises(ExceptionGroup) as caught:
-        read_settings(environ)
+        settings_to_check(environ)
     first, second = caught.value.exceptions
     assert str(first).startswith("NATSTREAM_BIND is 'here'")
     assert str(second).startswith("NATSTREAM_GRACE is 'long'")
@@ -53,7 +53,7 @@ def test_every_wrong_setting_is_named() -> None:
 def test_what_is_missing_is_named() -> None:
     """A setting that is missing is named if no setting is wrong by itself."""
     with pytest.raises(ExceptionGroup) as caught:
-        read_settings({"FLY_ORG": "acme"})
+        settings_to_check({"FLY_ORG": "acme"})
     assert str(caught.value.exceptions[0]).startswith("ACCESS_TOKEN is not set")
 
 

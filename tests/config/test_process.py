@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from natstream.config import process
-from natstream.config.settings import Settings
+from natstream.config.environment import read_settings
 
 
 def test_the_service_gives_its_threads_short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,7 +17,7 @@ def test_the_service_gives_its_threads_short_turns(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "setswitchinterval", turns.append)
     # So that the collector and the limits of this process stay as they are.
     monkeypatch.setattr(process, "tune_process", lambda readers: None)
-    process.prepare_process(Settings.from_environ({"NATSTREAM_SOURCES": "drain"}))
+    process.prepare_process(read_settings({"NATSTREAM_SOURCES": "drain"}))
     assert turns == [0.001]
 
 

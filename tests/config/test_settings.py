@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from natstream.config.environment import read_settings
 from natstream.config.setting_types import parse_bind
 from natstream.config.settings import Bind, Settings, markdown_table
 from natstream.errors import ConfigurationError
@@ -20,7 +21,7 @@ NATS = {"FLY_ORG": "acme", "ACCESS_TOKEN": "FlyV1 fm2_secret"}
 
 def read(**environ: str) -> Settings:
     """Return the settings of an environment that has all that the NATS source needs."""
-    return Settings.from_environ(NATS | environ)
+    return read_settings(NATS | environ)
 
 
 def refusal(**environ: str) -> str:
@@ -201,7 +202,7 @@ def test_without_credentials_it_says_which_is_missing_and_what_needs_none(
 
 def test_a_drain_only_deployment_needs_no_credentials() -> None:
     """With `NATSTREAM_SOURCES=drain` the credentials of NATS may be missing."""
-    assert Settings.from_environ({"NATSTREAM_SOURCES": "drain"}).sources == ("drain",)
+    assert read_settings({"NATSTREAM_SOURCES": "drain"}).sources == ("drain",)
 
 
 def test_the_drain_leaves_loopback_once_it_has_a_token() -> None:
@@ -453,6 +454,6 @@ def test_every_variable_that_is_read_is_documented() -> None:
             asked.add(name)
             return super().get(name, default)
 
-    Settings.from_environ(Environ(NATS))
+    read_settings(Environ(NATS))
     names = r"(?:NATSTREAM|FLY)_[A-Z_]+|ACCESS_TOKEN"
     assert asked == set(re.findall(names, DOCUMENT.read_text(encoding="utf-8")))

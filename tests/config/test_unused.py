@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
+from natstream.config.environment import read_settings
 from natstream.config.process import SPARE_CONNECTIONS
 from natstream.config.settings import Settings
 from natstream.config.unused import REMOVED, unused_variables
@@ -20,7 +21,7 @@ VALUES = ["5", "nonsense", "-1", "\x1b[2J", "hunter2@secret", "9" * 5_000]
 def test_a_removed_setting_is_one_warning_and_changes_nothing(variable: str, value: str) -> None:
     """The sentence names the variable and the constant; the value is neither read nor shown."""
     environ = {"NATSTREAM_SOURCES": "drain"}
-    assert Settings.from_environ(environ | {variable: value}) == Settings.from_environ(environ)
+    assert read_settings(environ | {variable: value}) == read_settings(environ)
     (said,) = unused_variables(environ | {variable: value})
     assert said.startswith(f"{variable} was removed and has no effect: it set ")
     assert said.endswith(f"which is now always {REMOVED[variable].value}.")

@@ -20,7 +20,7 @@ from tests.support.loopback import free_port
 from tests.support.service import open_service
 from tests.support.waiting import PATIENCE
 
-from natstream.config.settings import Settings
+from natstream.config.environment import read_settings
 from natstream.demo.nats_server import find_nats_server
 
 ROOT = Path(__file__).parents[2]
@@ -122,7 +122,7 @@ def test_natstream_beside_it_is_set_for_it() -> None:
     env = journal_settings()
     assert "NATSTREAM_JOURNAL_PASSWORD" not in env  # it is a secret
     secret = {"NATSTREAM_SOURCES": "drain", "NATSTREAM_JOURNAL_PASSWORD": PASSWORD}
-    settings = Settings.from_environ({**env, **secret})
+    settings = read_settings({**env, **secret})
     assert settings.journal_servers == ("nats://my-nats.internal:4222",)
     assert f"user: {settings.journal_user}\n" in CONFIGURATION
     assert settings.journal_replicas == 3

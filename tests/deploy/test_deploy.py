@@ -28,6 +28,7 @@ from tests.support.deployment import Instruction, instructions, seconds
 from tests.support.loopback import free_port
 from tests.support.waiting import PATIENCE
 
+from natstream.config.environment import read_settings
 from natstream.config.settings import Bind, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -348,7 +349,7 @@ def test_fly_documents_every_key_of_fly_toml(fly: Mapping[str, Any]) -> None:
 
 def test_fly_toml_agrees_with_natstream() -> None:
     """Ports, limits and deadlines of fly.toml agree with those of natstream."""
-    settings = Settings.from_environ({**FLY["env"], **SECRETS})
+    settings = read_settings({**FLY["env"], **SECRETS})
     service = FLY["http_service"]
     assert settings.bind == Bind("::", service["internal_port"])
     assert settings.metrics_bind == Bind("::", FLY["metrics"][0]["port"])

@@ -75,13 +75,14 @@ def test_rows_of_every_height_keep_their_place(viewer: Viewer) -> None:
     expect(viewer.row("n399 ")).to_be_visible()
     seen: set[int] = set()
     for _ in range(60):
-        numbers = [int(text[1:].split()[0]) for text in viewer.messages()]
+        texts = viewer.messages()
+        numbers = [int(text[1:].split()[0]) for text in texts]
         assert numbers == list(range(numbers[0], numbers[-1] + 1))
         seen.update(numbers)
         if 0 in seen:
             break
         viewer.scroll(-900)
-        viewer.page.wait_for_timeout(60)
+        eventually(lambda: viewer.messages()[0] != texts[0], "the rows above")  # noqa: B023 - used at once
     assert seen == set(range(400))
 
 

@@ -23,8 +23,8 @@ from tests.support.service import RunningService, open_service
 from tests.support.waiting import PATIENCE, until
 from tests.support.web_server import open_server, receive_all, receive_until
 
+from natstream.config.environment import read_settings
 from natstream.config.process import share_files, tune_process
-from natstream.config.settings import Settings
 from natstream.drain.server import DrainLimits
 from natstream.errors import TooManyReaders
 from natstream.server.connection import Limits
@@ -84,7 +84,7 @@ def test_listeners_together_leave_files_for_the_rest(
     files: int, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The listeners leave a tenth of the open files, or 200, for sources, journal and files."""
-    settings = Settings.from_environ({"NATSTREAM_SOURCES": "drain", **variables})
+    settings = read_settings({"NATSTREAM_SOURCES": "drain", **variables})
     monkeypatch.setattr(resource, "getrlimit", lambda which: (files, files))
     shares = share_files(settings)
     assert min(shares.page, shares.drain, shares.metrics) > 0

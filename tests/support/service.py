@@ -19,7 +19,7 @@ from tests.support.event_stream import Event, EventParser
 from tests.support.eventsource import Reader
 from tests.support.waiting import PATIENCE, until
 
-from natstream.config.settings import Settings
+from natstream.config.environment import read_settings
 from natstream.supervisor import Service, run_service
 
 
@@ -149,9 +149,7 @@ async def open_service(
     timeout = httpx.Timeout(PATIENCE)
     async with trio.open_nursery() as nursery:
         service = await nursery.start(
-            partial(
-                run_service, Settings.from_environ(environ(nats_server, **more)), until=stop.wait
-            )
+            partial(run_service, read_settings(environ(nats_server, **more)), until=stop.wait)
         )
         async with httpx.AsyncClient(limits=limits, timeout=timeout) as client:
             running = RunningService(service, client, stop)

@@ -28,8 +28,8 @@ import trio
 from tests.support.journal_server import JournalServer
 from tests.support.waiting import PATIENCE
 
+from natstream.config.environment import read_settings
 from natstream.config.service_log import configure_logging
-from natstream.config.settings import Settings
 from natstream.core import make_core
 from natstream.errors import ConfigurationError
 from natstream.hub.health import Health, SourceState
@@ -223,7 +223,7 @@ async def test_no_secret_is_in_the_errors_and_the_help() -> None:
 @pytest.mark.parametrize("journal_secret", JOURNAL_SECRETS)
 def test_no_secret_is_in_a_repr(journal_secret: str) -> None:
     """No secret is in the repr of the settings, of objects made from them, or of their errors."""
-    settings = Settings.from_environ(environ(**NO_JOURNAL | JOURNAL_SECRETS[journal_secret]))
+    settings = read_settings(environ(**NO_JOURNAL | JOURNAL_SECRETS[journal_secret]))
     assert settings.tokens == (READER, OLD_READER)
     assert JOURNAL in (settings.journal_password, settings.journal_token)
     core = make_core(settings)
@@ -243,7 +243,7 @@ def test_no_secret_is_in_a_repr(journal_secret: str) -> None:
     for object_ in (settings, source, Keyring(settings.tokens), health, hub, *journal):
         assert MARK not in f"{object_!r} {object_}"
     with pytest.raises(ConfigurationError) as caught:
-        Settings.from_environ(environ(NATSTREAM_TOKEN=f"{MARK} {MARK}"))
+        read_settings(environ(NATSTREAM_TOKEN=f"{MARK} {MARK}"))
     assert MARK not in repr(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
@@ -293,7 +293,7 @@ async def test_a_crash_is_logged_without_secrets_or_forged_lines(log: io.StringI
     status = Health(lambda message, type: None).add_task("hub")
 
     async def crash() -> None:
-        settings = Settings.from_environ(environ())
+        settings = read_settings(environ())
         secret = settings.tokens[0]
         assert secret
         raise RuntimeError(FORGED)

@@ -20,6 +20,7 @@ import trio
 from natstream.background import running_beside
 from natstream.cli.check_journal import check_journal
 from natstream.config.diagnostics import Finding, check_sharing, check_sources, check_tokens
+from natstream.config.environment import read_settings
 from natstream.config.listening import bound, naming_setting
 from natstream.config.process import tune_process
 from natstream.config.settings import Bind, Settings
@@ -33,7 +34,7 @@ from natstream.hub.hub import Hub, open_hub
 from natstream.nats.connection import Login
 from natstream.nats.source import NatsSource
 
-__all__ = ["check", "check_addresses", "check_nats", "read_settings"]
+__all__ = ["check", "check_addresses", "check_nats", "settings_to_check"]
 
 # An app that is in use logs every second. A person who runs the check should not have to wait for
 # longer, except with --wait.
@@ -68,7 +69,7 @@ def check(wait: float) -> None:
     for sentence in unused_variables(os.environ):
         click.echo(Finding("warning", sentence))
     try:
-        settings = read_settings(os.environ)
+        settings = settings_to_check(os.environ)
     except ExceptionGroup as group:
         for error in group.exceptions:
             click.echo(Finding("failure", str(error)))
@@ -100,7 +101,7 @@ async def _report(settings: Settings, wait: float) -> int:
     return status
 
 
-def read_settings(environ: Mapping[str, str]) -> Settings:
+def settings_to_check(environ: Mapping[str, str]) -> Settings:
     """Return the settings of an environment.
 
     Raises:
@@ -115,12 +116,12 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         if environ.get(variable):
             alone[variable] = environ[variable]
         try:
-            Settings.from_environ(alone)
+            read_settings(alone)
         except ConfigurationError as error:
             problems.append(error)
     if not problems:
         try:
-            return Settings.from_environ(environ)
+            return read_settings(environ)
         except ConfigurationError as error:
             problems.append(error)
     raise ExceptionGroup("the settings are wrong", problems)

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from natstream.cli.filter_options import filter_options, option_sentence
-from natstream.config.settings import Settings
+from natstream.config.environment import read_settings
 from natstream.entries.escapes import one_line
 from natstream.errors import BadQuery
 from natstream.web.grants import Grant, Keyring
@@ -90,7 +90,7 @@ def _tokens() -> tuple[str, ...]:
         "NATSTREAM_SOURCES": "drain",
         "NATSTREAM_TOKEN": os.environ.get("NATSTREAM_TOKEN", ""),
     }
-    return Settings.from_environ(environ).tokens
+    return read_settings(environ).tokens
 
 
 def _query(options: dict[str, Any]) -> tuple[tuple[str, str], ...]:

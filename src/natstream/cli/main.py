@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 
+from natstream.config.environment import read_settings
 from natstream.config.settings import Settings
 from natstream.errors import ConfigurationError, NatstreamError
 
@@ -91,7 +92,7 @@ def serve() -> None:
     from natstream.config.service_log import configure_logging
     from natstream.config.unused import unused_variables
 
-    settings = Settings.from_environ()
+    settings = read_settings()
     configure_logging()
     for warning in [*unused_variables(os.environ), *prepare_process(settings)]:
         click.echo(f"natstream: {warning}", err=True)

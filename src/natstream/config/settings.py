@@ -1,23 +1,17 @@
-"""Environment variables → one frozen `Settings`, read once at start. Pure.
+"""The settings of the service, as one frozen object. Pure.
 
 Each field carries the name of its variable, the function that reads its text (see
-`setting_types`), its help, and the person who changes it; the table in the documentation is made
-from them. A wrong value raises `ConfigurationError` with one sentence: the variable, the value that
-it held and the values that it takes. The sentence never holds a secret.
+`setting_types`), its help, and the person who changes it. `environment` reads the variables, and
+the table in the documentation is made from the fields.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from typing import Any
-
 import attrs
 
 from natstream.config import setting_types as values
-from natstream.config.combinations import check_combinations
 from natstream.config.setting_types import Bind
-from natstream.config.variables import read_variable, setting
+from natstream.config.variables import setting
 
 __all__ = ["Bind", "Settings", "markdown_table"]
 
@@ -273,28 +267,6 @@ class Settings:
         "seconds that a shutdown after SIGTERM takes at most",
         who="Operators whose platform kills a process sooner, or gives it more time",
     )
-
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """Return the settings of an environment; an empty variable counts as unset.
-
-        Raises:
-            ConfigurationError: a variable is wrong or missing; the sentence names the first one.
-        """
-        given: dict[str, Any] = {}
-        for field in attrs.fields(cls):
-            variable = field.metadata["variable"]
-            if text := environ.get(variable, "").strip():
-                given[field.name] = read_variable(
-                    variable, text, field.metadata["parse"], secret=field.metadata["secret"]
-                )
-        if "apps" not in given and (text := environ.get("FLY_APP_NAME", "").strip()):
-            given["apps"] = read_variable("FLY_APP_NAME", text, values.one_app)
-        if given.get("drain_tokens") and "drain_bind" not in given:
-            given["drain_bind"] = Bind("::", 8081)
-        settings = cls(**given)
-        check_combinations(settings)
-        return settings
 
     @property
     def subjects(self) -> tuple[str, ...]:

@@ -1,22 +1,49 @@
-"""Settings that are right each by itself, and wrong together. Pure.
+"""Environment variables → `Settings`, read once at start. Pure.
 
-In: the settings. Out: nothing, or a `ConfigurationError` with one sentence that names the variables
-and says what to change.
+A wrong value, and a combination of values that cannot work, raises `ConfigurationError` with one
+sentence: the variables, the value that one held, and the values that it takes or the change that
+helps. The sentence never holds a secret.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Mapping
+from typing import Any
 
+import attrs
+
+from natstream.config import setting_types as values
+from natstream.config.settings import Bind, Settings
+from natstream.config.variables import read_variable
 from natstream.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    from natstream.config.settings import Settings
-
-__all__ = ["check_combinations"]
+__all__ = ["read_settings"]
 
 
-def check_combinations(settings: Settings) -> None:
+def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read and check every variable; an empty variable counts as unset.
+
+    Raises:
+        ConfigurationError: a variable is wrong or missing; the sentence names the first one.
+    """
+    given: dict[str, Any] = {}
+    for field in attrs.fields(Settings):
+        variable = field.metadata["variable"]
+        if text := environ.get(variable, "").strip():
+            given[field.name] = read_variable(
+                variable, text, field.metadata["parse"], secret=field.metadata["secret"]
+            )
+    if "apps" not in given and (text := environ.get("FLY_APP_NAME", "").strip()):
+        given["apps"] = read_variable("FLY_APP_NAME", text, values.one_app)
+    if given.get("drain_tokens") and "drain_bind" not in given:
+        given["drain_bind"] = Bind("::", 8081)
+    settings = Settings(**given)
+    _check_combinations(settings)
+    return settings
+
+
+def _check_combinations(settings: Settings) -> None:
     """Raise `ConfigurationError` for the first combination that cannot work."""
     _check_sources(settings)
     _check_binds(settings)
