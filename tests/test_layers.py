@@ -40,7 +40,7 @@ IMPURE = {"trio", "asyncio", "socket", "ssl", "select", "threading", "subprocess
 
 # The packages (or modules) that may import a library; a fault of it is then mended in one place.
 HOMES = {
-    "nats": {"nats.client_adapter", "nats.connection"},
+    "nats": {"nats.client_adapter", "nats.connection", "nats.failures"},
     "trio_asyncio": {"nats.connection"},
     "h11": {"drain.http1", "server"},
     "hypercorn": {"server"},

@@ -232,17 +232,28 @@ async def test_a_server_that_is_down_at_start_is_waited_for(nats_server: Mistrea
     assert hub.gaps == []  # it was never connected, so no lines are missing
 
 
-async def test_a_server_in_lame_duck_mode_is_left_at_once(nats_server: MistreatedServer) -> None:
-    """The source leaves a server that announces its end, which closes connections much later."""
+async def test_a_lame_duck_without_another_server_is_read_until_its_end(
+    nats_server: MistreatedServer,
+) -> None:
+    """A server that announces its end goes on delivering, and no line of that time is lost."""
     source, hub = make_source(nats_server)
     async with kept_running(source):
         await is_up(source)
-        nats_server.lame_duck()
+        async with nats_server.publisher() as publisher:
+            nats_server.lame_duck()
+            await until(lambda: any("is shutting down" in notice.message for notice in hub.notices))
+            for number in range(30):
+                await publisher.publish([(SUBJECT, payload(str(number)))])
+                await trio.sleep(0.02)
+        await until(lambda: len(hub.entries) == 30)
+        assert source.status.state is SourceState.UP
+        assert hub.errors == []
+        await nats_server.kill()
         await is_in(source, SourceState.LOST)
         assert "is lost: the server is shutting down" in hub.errors[0]
-        await nats_server.kill()
         await nats_server.start()
         await is_up(source, within=2.5)
+    assert hub.messages == [str(number) for number in range(30)]
 
 
 async def test_a_server_that_falls_silent_is_given_up(nats_server: MistreatedServer) -> None:

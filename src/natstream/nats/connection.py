@@ -1,28 +1,32 @@
 """One connection to NATS, for as long as a block lasts.
 
-In: addresses and credentials, then raw commands. Out: messages, handed to the handler of their
+In: a login and subjects, then raw commands. Out: messages, handed to the handler of their
 subscription; and the reason why the connection has ended. nats-py makes the connection. It runs on
 trio-asyncio's event loop inside `connected()`, and none of its tasks outlives that block. Its own
 reconnecting is off, because the supervisor restarts every source with a backoff and tells the
 readers. A connection that has ended is not used again.
+
+All servers of the login and all addresses of their names are tried side by side (`dialing`). A
+server counts as connected once it has answered a PING that was sent after the subscriptions.
 """
 
 from __future__ import annotations
 
-import os
-import re
+import math
 import warnings
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from functools import partial
+from typing import Any
 
 import attrs
 import trio
 
 from nats import errors as nats_errors
-from natstream.errors import network_reason
-from natstream.nats.client_adapter import ClientAdapter
+from natstream.nats.client_adapter import ClientAdapter, NetworkAddress
+from natstream.nats.dialing import network_addresses, try_side_by_side
+from natstream.nats.failures import LameDuckError, explain
+from natstream.nats.login import Failure, Login, host_and_port, rank, summarise
 from natstream.nats.parser import Handler, MessageParser
 
 with warnings.catch_warnings():
@@ -30,12 +34,14 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import trio_asyncio  # type: ignore[import-untyped] # it has no types
 
-__all__ = ["PING_INTERVAL", "Failure", "Login", "NatsConnection"]
+__all__ = ["PING_INTERVAL", "Login", "NatsConnection"]
 
-# Seconds. A connection takes a few round trips: at most a second or so around the globe, with TLS.
-# The limit for one server is short, so that a server that does not answer leaves time for the next.
-STEP_DEADLINE = 2
+# Seconds, for one address. A connection takes a few round trips: at most a second or so around the
+# globe, with TLS. A name's lookup has the same limit.
 CONNECT_DEADLINE = 5.0
+# Seconds for the answer behind the subscriptions. It is one round trip, and other servers wait for
+# their turn meanwhile.
+SUBSCRIBE_DEADLINE = 2.0
 # A PING goes out this often, in seconds. The connection counts as stale if the server has sent
 # nothing when the third is due.
 PING_INTERVAL = 5.0
@@ -44,78 +50,58 @@ PING_INTERVAL = 5.0
 FLUSH_DEADLINE = 0.5
 CLOSE_DEADLINE = 1.0
 
-# Errors as servers word them. nats-py converts them to lower case once it is connected.
-_NO_ACCESS = re.compile(r"auth\w* (violation|revoked|expired)", re.IGNORECASE)
-_NO_PERMISSION = re.compile(r'permissions violation.*? "([^"]*)"', re.IGNORECASE)
-
 
 @attrs.frozen
-class Login:
-    """The servers to connect to, and the credentials for them."""
+class _Link:
+    """The connection that has won: its client, and the server that it leads to."""
 
-    servers: Sequence[str] = attrs.field(repr=False)
-    """Addresses as `NATSTREAM_NATS_URL` takes them."""
-    user: str = ""
-    password: str = attrs.field(default="", repr=False)
-    token: str = attrs.field(default="", repr=False)
-
-    @property
-    def address(self) -> str:
-        """The servers' hosts and ports, for people. A URL's user and password are left out."""
-        return "NATS at " + " or ".join(_host_and_port(server) for server in self.servers)
-
-    def options(self) -> dict[str, Any]:
-        """Return the credentials as arguments of nats-py's `connect`."""
-        options: dict[str, Any] = {}
-        if self.user:
-            options |= {"user": self.user, "password": self.password}
-        if self.token:
-            options["token"] = self.token
-        return options
-
-    def redact(self, text: str) -> str:
-        """Return a server's text, safe to show: short, printable, and without our secrets.
-
-        A server knows the password, so it may repeat it in an error.
-        """
-        for secret in filter(None, (self.password, self.token)):
-            text = re.sub(re.escape(secret), "***", text, flags=re.IGNORECASE)
-        return "".join(char if char.isprintable() else "?" for char in text[:200])
-
-
-@attrs.frozen
-class Failure:
-    """The reason why there is no connection."""
-
-    kind: Literal["denied", "forbidden", "unreachable"]
-    """`denied`: the server refuses the credentials; `forbidden`: they lack a permission;
-    `unreachable`: any other reason."""
-    words: str
-    """The subject that is forbidden, or the reason; safe to show."""
+    server: str
+    address: NetworkAddress
+    adapter: ClientAdapter
 
 
 class NatsConnection:
-    """One connection to the first of several servers that answers.
+    """One connection to the first of several servers that takes the subscriptions.
 
     Args:
         login: the servers and the credentials.
         on_end: called once when the connection has ended by itself. It must neither wait nor raise.
         ping_interval: seconds between two PINGs.
+        on_lame_duck: called once when the server says that it will shut down; until then it goes on
+            delivering. Without it, the connection ends at that moment.
     """
 
     def __init__(
-        self, login: Login, on_end: Callable[[], None], *, ping_interval: float = PING_INTERVAL
+        self,
+        login: Login,
+        on_end: Callable[[], None],
+        *,
+        ping_interval: float = PING_INTERVAL,
+        on_lame_duck: Callable[[], None] | None = None,
     ) -> None:
         self._login = login
         self._on_end = on_end
+        self._on_lame_duck = on_lame_duck
         self._ping_interval = ping_interval
         self._handlers: dict[bytes, Handler] = {}
         """By the number of the subscription, as the server spells it."""
         self._last_subscription = 0
-        self._adapter = ClientAdapter(MessageParser(self._handlers))
-        self._client = self._adapter.client
         self._event_loop: Any = None
-        self._last_error: Exception | None = None
+        self._link: _Link | None = None
+        """What the connection leads to; `None` until a server has taken the subscriptions."""
+        self._adapter: ClientAdapter | None = None
+        """The client that subscribes at present, or has subscribed."""
+        self._turn = trio.Lock()
+        """Held while a client subscribes, so that messages come over one connection only."""
+        self._failures: dict[str, Failure] = {}
+        """By server: the most telling reason why it could not be connected."""
+        self._retry_at = math.inf
+        """The moment (trio's clock) from which one of the servers may be asked again."""
+        self._is_open = False
+        self.is_lame = False
+        """Whether the server has said that it will shut down."""
+        self.subscribed_at = 0.0
+        """The moment (trio's clock) at which the subscriptions were sent."""
         self.end: Exception | None = None
         """The reason why the connection has ended; `None` while it lasts."""
 
@@ -157,7 +143,7 @@ class NatsConnection:
 
         Any trio task may call it. It does nothing while there is no connection.
         """
-        if self.end is None:
+        if self.end is None and self._adapter is not None:
             self._adapter.write(commands, self._event_loop)
 
     async def wait_sent(self) -> None:
@@ -165,7 +151,7 @@ class NatsConnection:
 
         It may wait for ever if the connection ends, so the caller must be cancelled then.
         """
-        flushed = self._adapter.flushed
+        flushed = None if self._link is None else self._link.adapter.flushed
         if flushed is None or flushed.done():
             await trio.lowlevel.checkpoint()
         else:
@@ -174,23 +160,48 @@ class NatsConnection:
     @property
     def unsent(self) -> int:
         """Bytes of commands that wait for the network."""
-        return int(self._client.pending_data_size)
+        return 0 if self._link is None else int(self._link.adapter.client.pending_data_size)
 
     @property
     def max_payload(self) -> int:
         """Bytes that the server accepts as one message, headers included."""
-        return int(self._client.max_payload)
+        return 0 if self._link is None else int(self._link.adapter.client.max_payload)
+
+    @property
+    def address(self) -> str:
+        """The server's host and port, for people; all servers' while there is no connection."""
+        if self._link is None:
+            return self._login.address
+        return f"NATS at {host_and_port(self._link.server)}"
+
+    @property
+    def process(self) -> tuple[object, ...]:
+        """What tells the server's process from others: its id, and its address."""
+        if self._link is None:
+            return ()
+        return (self._link.adapter.info.get("server_id"), *self._link.address[:2])
 
     def failure(self) -> Failure:
         """Return the reason why the connection has ended, in words for people."""
-        error = self.end
-        said = str(error) if type(error) is nats_errors.Error else ""
-        if isinstance(error, nats_errors.AuthorizationError) or re.search(_NO_ACCESS, said):
-            return Failure("denied", "")
-        if match := re.search(_NO_PERMISSION, said):
-            return Failure("forbidden", self._login.redact(match[1]))
-        words = self._login.redact(said.removeprefix("nats: ")) or _reason(error)
-        return Failure("unreachable", words)
+        if self._link is None:
+            in_order = {
+                server: self._failures[server]
+                for server in self._login.servers
+                if server in self._failures
+            }
+            return summarise(in_order, max(0.0, self._retry_at - trio.current_time()))
+        server, address, adapter = attrs.astuple(self._link, recurse=False)
+        end = LameDuckError() if self.is_lame else self.end
+        return summarise({server: self._explain(server, address, adapter, end)}, 0.0)
+
+    @property
+    def refusals(self) -> Mapping[str, Failure]:
+        """By server: why it was not used, if the reason is one that a person has to remove."""
+        return {
+            server: failure
+            for server, failure in self._failures.items()
+            if failure.kind != "unreachable"
+        }
 
     def finish(self, error: Exception) -> None:
         """Count the connection as ended, for this reason. Only the first reason counts."""
@@ -201,91 +212,142 @@ class NatsConnection:
     # --- opening and closing -------------------------------------------------------------
 
     async def _open(self, subjects: Mapping[str, Handler]) -> None:
+        """Connect to the first server that takes the subscriptions; otherwise set `end`."""
+        with trio.CancelScope() as race:
+            servers = dict.fromkeys(self._login.servers)
+            await try_side_by_side(
+                [partial(self._try_server, server, subjects, race) for server in servers]
+            )
+        self._is_open = True
+        if self._link is None:
+            self.finish(nats_errors.NoServersError())
+        elif self._link.adapter.info.get("ldm"):
+            self._hear_lame_duck()
+
+    async def _try_server(
+        self, server: str, subjects: Mapping[str, Handler], race: trio.CancelScope
+    ) -> None:
         try:
             with trio.fail_after(CONNECT_DEADLINE):
-                await trio_asyncio.aio_as_trio(self._client.connect)(
-                    list(self._login.servers),
+                addresses = await network_addresses(server)
+        except (OSError, UnicodeError, trio.TooSlowError) as error:
+            self._note(server, explain(self._login, error, "", wants_certificate=False))
+            return
+        await try_side_by_side(
+            [partial(self._try_address, server, address, subjects, race) for address in addresses]
+        )
+
+    async def _try_address(
+        self,
+        server: str,
+        address: NetworkAddress,
+        subjects: Mapping[str, Handler],
+        race: trio.CancelScope,
+    ) -> None:
+        """Connect and subscribe, then cancel `race`; otherwise note why this address failed."""
+        if (
+            refusal := self._login.refusal(server, address.host, address.port, trio.current_time())
+        ) is not None:
+            self._note(server, refusal.failure, refusal.until)
+            return
+        adapter = ClientAdapter(MessageParser(self._handlers))
+        try:
+            with trio.fail_after(CONNECT_DEADLINE):
+                await trio_asyncio.aio_as_trio(adapter.connect)(
+                    server,
+                    address,
                     **self._login.options(),
-                    name="natstream",
-                    error_cb=self._on_error,
-                    closed_cb=self._on_closed,
-                    lame_duck_mode_cb=self._on_lame_duck,
-                    connect_timeout=STEP_DEADLINE,
-                    # Each server is tried twice, without a pause. nats-py takes 0 for no limit.
-                    max_reconnect_attempts=1,
-                    reconnect_time_wait=0,
-                    allow_reconnect=False,
+                    connect_timeout=CONNECT_DEADLINE,
                     ping_interval=self._ping_interval,
-                    max_outstanding_pings=2,
                 )
-                for subject, handler in subjects.items():
-                    self.listen(subject, handler)
-                # The server answers this after its objections to the subscriptions.
-                await trio_asyncio.aio_as_trio(self._client.flush)()
-        except nats_errors.NoServersError as error:
-            self.finish(self._last_error or error)
-        except (OSError, nats_errors.Error, trio.TooSlowError, ValueError) as error:
-            self.finish(error)
+            async with self._turn:
+                await self._subscribe(adapter, subjects)
+                self._link = _Link(server, address, adapter)
+            race.cancel()
+        except (OSError, EOFError, nats_errors.Error, trio.TooSlowError, ValueError) as error:
+            failure = self._explain(server, address, adapter, adapter.end or error)
+            refusal = self._login.refusal(server, address.host, address.port, trio.current_time())
+            self._note(server, failure, 0.0 if refusal is None else refusal.until)
+        finally:
+            if self._link is None or self._link.adapter is not adapter:
+                await self._close_client(adapter)
+
+    async def _subscribe(self, adapter: ClientAdapter, subjects: Mapping[str, Handler]) -> None:
+        """Send the subscriptions, and wait until the server has answered a PING behind them.
+
+        The server answers the PING after its objections to the subscriptions.
+        """
+        self._adapter = adapter
+        self.subscribed_at = trio.current_time()
+        answered = False
+        try:
+            with trio.fail_after(SUBSCRIBE_DEADLINE), trio.CancelScope() as waiting:
+                adapter.on_end = waiting.cancel
+                if adapter.end is None:
+                    for subject, handler in subjects.items():
+                        self.listen(subject, handler)
+                    await trio_asyncio.aio_as_trio(adapter.ping)(self._event_loop)
+                    answered = adapter.end is None
+        finally:
+            if not answered:
+                self._adapter = None
+                self._handlers.clear()
+        if not answered:
+            raise adapter.end or nats_errors.ConnectionClosedError
+        adapter.on_end = self._on_client_end
+        adapter.on_lame_duck = self._hear_lame_duck
+
+    def _note(self, server: str, failure: Failure, retry_at: float = 0.0) -> None:
+        known = self._failures.get(server)
+        if known is None or rank(failure) < rank(known):
+            self._failures[server] = failure
+        self._retry_at = min(self._retry_at, retry_at)
+
+    def _explain(
+        self, server: str, address: NetworkAddress, adapter: ClientAdapter, error: Exception | None
+    ) -> Failure:
+        """Return why a server has failed, and leave it alone for a while if it refuses us."""
+        wants_certificate = bool(adapter.info.get("tls_verify"))
+        failure = explain(self._login, error, adapter.said, wants_certificate=wants_certificate)
+        if failure.kind != "unreachable":
+            now = trio.current_time()
+            self._login.hold(server, address.host, address.port, failure, now)
+        return failure
 
     async def _close(self) -> None:
         """Receive the messages that the server has sent, and close the connection.
 
         nats-py's `drain()` is of no use here, because it ignores cancellation.
         """
-        if not self.end:
-            with trio.move_on_after(FLUSH_DEADLINE, shield=True), suppress(nats_errors.Error):
-                await trio_asyncio.aio_as_trio(self._client.flush)()
-        with trio.move_on_after(CLOSE_DEADLINE, shield=True):
-            await trio_asyncio.aio_as_trio(self._client.close)()
+        if self._link is None:
+            return
+        if self.end is None:
+            with trio.move_on_after(FLUSH_DEADLINE, shield=True):
+                await trio_asyncio.aio_as_trio(self._link.adapter.ping)(self._event_loop)
+        await self._close_client(self._link.adapter)
+
+    async def _close_client(self, adapter: ClientAdapter) -> None:
+        with trio.move_on_after(CLOSE_DEADLINE, shield=True), suppress(OSError):
+            await trio_asyncio.aio_as_trio(adapter.close)()
+
+    # --- what happens to the connection --------------------------------------------------
+
+    def _on_client_end(self) -> None:
+        if self._adapter is not None and self._adapter.end is not None:
+            self.finish(self._adapter.end)
 
     def _on_loop_error(self, loop: object, context: Mapping[str, Any]) -> None:
         """End the connection if a task of nats-py raises.
 
-        By default, trio-asyncio's event loop would crash with the exception.
+        By default, trio-asyncio's event loop would crash with the exception. An attempt to connect
+        has its own deadline, so it is not ended here.
         """
-        if error := context.get("exception"):
+        if (error := context.get("exception")) and self._is_open:
             self.finish(error)
 
-    async def _on_error(self, error: Exception) -> None:
-        # This must not raise, because nats-py would stop reading and keep the connection.
-        self._last_error = error
-        if "permissions violation" in str(error):
-            self.finish(error)
-
-    async def _on_closed(self) -> None:
-        self.finish(self._client.last_error or nats_errors.ConnectionClosedError())
-
-    async def _on_lame_duck(self) -> None:
-        self.finish(_LameDuckError())
-
-
-class _LameDuckError(Exception):
-    """The server has told its clients that it will shut down soon."""
-
-
-def _host_and_port(url: str) -> str:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    return f"[{host}]:{parts.port or 4222}" if ":" in host else f"{host}:{parts.port or 4222}"
-
-
-def _reason(error: Exception | None) -> str:
-    """Return the reason in our own words, since nats-py's may hold an address with a password."""
-    match error:
-        case _LameDuckError():
-            return "the server is shutting down"
-        case nats_errors.UnexpectedEOF():
-            return "the server closed the connection"
-        case nats_errors.ProtocolError():
-            return "the server does not follow the NATS protocol"
-        case nats_errors.StaleConnectionError() | TimeoutError() | trio.TooSlowError():
-            return "the server does not answer"
-        case nats_errors.SecureConnWantedError():
-            return "the server offers no TLS, but its address begins with tls://"
-        case UnicodeError():
-            return "the server's name is not valid"
-        case OSError(errno=None) if match := re.search(r"\[Errno (\d+)\]", str(error)):
-            return os.strerror(int(match[1]))  # asyncio joins the errors of a name's addresses
-        case OSError():
-            return network_reason(error)
-    return type(error).__name__
+    def _hear_lame_duck(self) -> None:
+        if self._on_lame_duck is None:
+            self.finish(LameDuckError())
+        elif not self.is_lame:
+            self.is_lame = True
+            self._on_lame_duck()

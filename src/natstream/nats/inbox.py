@@ -14,7 +14,7 @@ import trio
 
 from natstream.entries.entry import Gap
 
-__all__ = ["Inbox", "Message"]
+__all__ = ["MAX_MESSAGES", "Inbox", "Message"]
 
 # More than a second of messages at full speed, and the memory that they may use.
 MAX_MESSAGES = 100_000

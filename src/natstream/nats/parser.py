@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["Handler", "MessageParser"]
+__all__ = ["LONGEST_LINE", "Handler", "MessageParser"]
 
 # The longest line of the protocol is an INFO with the addresses of a cluster's servers: 50 bytes
 # for each. Without a limit, a line that never ends would fill the memory.

@@ -1,17 +1,23 @@
 """The NATS source: it parses the messages of one connection, and publishes them to a sink.
 
-In: messages of the given subjects. Out: entries in their order, and the state of the connection in
-the source's `SourceStatus`. `NatsSource.run` is the life of one connection. It ends with a
-`SourceError`, which says why and which setting to look at; the supervisor calls it again later.
+In: messages of the given subjects. Out: entries in their order, and the state of the connection
+(`states`). `NatsSource.run` ends with a `SourceError` when the connection has ended. The error says
+why and which setting to look at; the supervisor calls `run` again later.
 
 Messages wait in the `Inbox`, which is bounded and counts the messages that it had to drop. The
 tasks that read and parse take turns. So in a flood most messages wait in the socket and at the
 server, which slows the publishers down. The server usually keeps up to 64 MiB for us, then closes
 the connection. After that, as after every lost connection, the number of lost messages is unknown.
+
+A server that will shut down goes on delivering for a while. Then a second connection is made to
+another server. For a moment both deliver. The source publishes everything that the first one brings
+until it is left, and then the messages that only the second one has brought (`handover`).
 """
 
 from __future__ import annotations
 
+import math
+import random
 import time
 from collections.abc import Sequence
 
@@ -20,13 +26,59 @@ import trio
 
 from natstream.entries.entry import Gap
 from natstream.entries.fly import parse_nats
-from natstream.errors import SourceDenied, SourceError, SourceUnavailable
-from natstream.hub.health import SourceState, SourceStatus
+from natstream.hub.health import SourceStatus
 from natstream.hub.sink import Sink
 from natstream.nats.connection import PING_INTERVAL, Login, NatsConnection
+from natstream.nats.handover import Handover
 from natstream.nats.inbox import Inbox, Message
+from natstream.nats.states import SourceStates
 
 __all__ = ["NatsSource"]
+
+# Seconds in which both connections deliver. A cluster's servers need a moment to learn of a new
+# subscription, and until then the new connection does not bring the messages of the others.
+OVERLAP = 1.0
+# Seconds after the handover in which a message of the new connection may still be a double, because
+# it was slower than over the old one.
+LATEST_DOUBLE = 2.0
+# Seconds between two attempts to find another server than the one that shuts down.
+FIRST_DELAY, LONGEST_DELAY = 0.25, 2.0
+
+
+@attrs.define(eq=False)
+class _Feed:
+    """One connection, and the messages that it has brought."""
+
+    connection: NatsConnection
+    inbox: Inbox
+    ended: trio.Event
+    leave: trio.Event = attrs.field(factory=trio.Event)
+    """Set once the connection is to be closed."""
+    closed: trio.Event = attrs.field(factory=trio.Event)
+    """Set once the connection is closed, and everything that the server had sent has arrived."""
+    handover: Handover | None = None
+    """Notes what arrives, once another connection is to take over."""
+    doubles: Handover | None = None
+    """Knows what the connection before this one has brought too."""
+    doubles_until: float = math.inf
+
+    def receive(self, subject: bytes, reply: bytes, payload: bytes, headers: bytes) -> None:
+        """Keep a message; this never waits."""
+        self.inbox.append(subject, reply, payload, headers)
+        if self.handover is not None:
+            self.handover.note((subject, payload), trio.current_time())
+
+    def pop_run(self) -> list[Message] | None:
+        """Return the oldest messages without those that are doubles; `None` if none wait."""
+        messages = self.inbox.pop_run()
+        if not messages:
+            return None
+        if self.doubles is None:
+            return messages
+        if trio.current_time() > self.doubles_until:
+            self.doubles = None
+            return messages
+        return [message for message in messages if not self.doubles.is_known(message)]
 
 
 @attrs.define(eq=False)
@@ -41,8 +93,16 @@ class NatsSource:
     """Seconds between two PINGs."""
     grace: float = 2.0
     """Seconds for publishing the messages that had arrived when the source was cancelled."""
-    _missing_since: int | None = attrs.field(default=None, init=False)
-    """Unix ms of the last connection's end. NATS keeps nothing, so later lines are missing."""
+    _states: SourceStates = attrs.field(init=False)
+    _feed: _Feed = attrs.field(init=False)
+    """The connection that is read."""
+    _successor: _Feed | None = attrs.field(default=None, init=False)
+    """The connection that takes over from `_feed`, while both deliver."""
+    _is_time: bool = attrs.field(default=False, init=False)
+    """Whether both have delivered for long enough."""
+
+    def __attrs_post_init__(self) -> None:
+        self._states = SourceStates(self.subjects, self.sink, self.status)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Connect, and publish until the connection ends; `started()` means subscribed.
@@ -54,31 +114,125 @@ class NatsSource:
             SourceUnavailable: there is no connection, or it has ended.
             SourceDenied: the server refuses the credentials or a subscription.
         """
-        inbox = Inbox()
-        connection = NatsConnection(self.login, inbox.wake, ping_interval=self.ping_interval)
+        feed = self._feed = self._open_feed()
+        self._successor = None
+        self._states.connecting(self.login.address)
         try:
-            if self.status.state is SourceState.STARTING:
-                self.status.change(SourceState.CONNECTING, f"Connecting to {self.login.address}")
-            async with connection.connected(dict.fromkeys(self.subjects, inbox.append)):
-                if not connection.end:
-                    self._announce_up()
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._hold, feed)
+                if not feed.connection.end:
+                    self._states.up(feed.connection)
                     task_status.started()
-                while not connection.end:
-                    await inbox.wait()
-                    await self._publish_all(inbox)
+                await self._read(nursery)
+                nursery.cancel_scope.cancel()
         finally:
-            try:
-                with trio.move_on_after(self.grace, shield=True):
-                    await self._publish_all(inbox)
-            finally:
-                self._announce_gap(inbox.clear())
-                if self.status.state is SourceState.UP:
-                    self._missing_since = time.time_ns() // 1_000_000
-        raise self._explain(connection) from connection.end
+            await self._finish()
+        connection = self._feed.connection
+        raise self._states.explain(connection) from connection.end
 
-    async def _publish_all(self, inbox: Inbox) -> None:
+    # --- connections ---------------------------------------------------------------------
+
+    def _open_feed(self) -> _Feed:
+        inbox, ended = Inbox(), trio.Event()
+
+        def on_end() -> None:
+            ended.set()
+            inbox.wake()
+
+        connection = NatsConnection(
+            self.login, on_end, ping_interval=self.ping_interval, on_lame_duck=inbox.wake
+        )
+        return _Feed(connection, inbox, ended)
+
+    async def _hold(
+        self, feed: _Feed, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Keep a connection until it is to be left; `started()` means that it is up, or failed."""
+        try:
+            handlers = dict.fromkeys(self.subjects, feed.receive)
+            async with feed.connection.connected(handlers):
+                task_status.started()
+                await feed.leave.wait()
+        finally:
+            feed.closed.set()
+
+    async def _read(self, nursery: trio.Nursery) -> None:
+        """Publish until there is no connection any more."""
+        while True:
+            feed = self._feed
+            deadline = self._states.steady_at
+            with trio.CancelScope(deadline=math.inf if deadline is None else deadline) as waiting:
+                await feed.inbox.wait()
+            if waiting.cancelled_caught:
+                self._states.steady(feed.connection)
+                continue
+            await self._publish_all(feed)
+            if feed.connection.is_lame and feed.handover is None:
+                feed.handover = Handover()
+                self._states.lame_duck(feed.connection)
+                nursery.start_soon(self._find_successor, nursery, feed)
+            if self._successor is not None and (feed.connection.end or self._is_time):
+                await self._take_over(feed, self._successor)
+            elif feed.connection.end:
+                return
+
+    async def _find_successor(self, nursery: trio.Nursery, lame: _Feed) -> None:
+        """Connect to another server than the one that shuts down, and let both deliver."""
+        delay = FIRST_DELAY
+        while True:
+            feed = self._open_feed()
+            await nursery.start(self._hold, feed)
+            is_other = feed.connection.process != lame.connection.process
+            if feed.connection.end is None and is_other:
+                self._successor, self._is_time = feed, False
+                with trio.move_on_after(OVERLAP):
+                    await feed.ended.wait()
+                if feed.connection.end is None:
+                    self._is_time = True
+                    lame.inbox.wake()
+                    return
+                if self._successor is not feed:  # It has taken over meanwhile.
+                    return
+                self._successor = None
+            feed.leave.set()
+            await feed.closed.wait()
+            await trio.sleep(delay * random.uniform(0.5, 1.0))
+            delay = min(delay * 2, LONGEST_DELAY)
+
+    async def _take_over(self, old: _Feed, new: _Feed) -> None:
+        """Leave the old connection, and go on with the new one."""
+        old.leave.set()
+        await old.closed.wait()
+        await self._publish_all(old)
+        self._switch(old, new)
+        self._states.up(new.connection)
+        new.inbox.wake()
+
+    def _switch(self, old: _Feed, new: _Feed) -> None:
+        if old.handover is not None:
+            old.handover.close(new.connection.subscribed_at)
+        new.doubles = old.handover
+        new.doubles_until = trio.current_time() + LATEST_DOUBLE
+        self._feed, self._successor = new, None
+
+    # --- lines ---------------------------------------------------------------------------
+
+    async def _finish(self) -> None:
+        """Publish what has arrived, as far as the grace allows; the remainder counts as lost."""
+        try:
+            with trio.move_on_after(self.grace, shield=True):
+                await self._publish_all(self._feed)
+                if self._successor is not None:
+                    self._switch(self._feed, self._successor)
+                    await self._publish_all(self._feed)
+        finally:
+            for feed in filter(None, (self._feed, self._successor)):
+                self._states.missing(feed.inbox.clear())
+            self._states.ended()
+
+    async def _publish_all(self, feed: _Feed) -> None:
         """Publish the messages that wait. Cancellation loses none of the popped messages."""
-        while messages := inbox.pop_run():
+        while (messages := feed.pop_run()) is not None:
             try:
                 await self._publish(messages)
             except Exception:
@@ -88,7 +242,7 @@ class NatsSource:
                 self.status.lost += len(messages)
                 self.sink.announce(f"Up to {len(messages):,} lines from NATS are lost", gap=lost)
                 raise
-            self._announce_gap(inbox.pop_gap())
+            self._states.missing(feed.inbox.pop_gap())
             await trio.lowlevel.checkpoint_if_cancelled()
 
     async def _publish(self, messages: Sequence[Message]) -> None:
@@ -106,40 +260,3 @@ class NatsSource:
         # The shield does not last long, because `publish` waits only until the readers have run.
         with trio.CancelScope(shield=True):
             await self.sink.publish(entries)
-
-    def _announce_up(self) -> None:
-        self.status.change(
-            SourceState.UP, f"Connected to {self.login.address}, reading {', '.join(self.subjects)}"
-        )
-        if self._missing_since is not None:
-            self._announce_gap(Gap(missed=None, since=self._missing_since))
-            self._missing_since = None
-
-    def _announce_gap(self, gap: Gap | None) -> None:
-        if gap is None:
-            return
-        if gap.missed is None:
-            message = "Lines published while there was no connection to NATS are missing"
-        else:
-            self.status.lost += gap.missed
-            message = f"{gap.missed:,} lines came from NATS faster than they could be read"
-        self.sink.announce(message, gap=gap)
-
-    def _explain(self, connection: NatsConnection) -> SourceError:
-        """Return the error for the connection's end: what happened, and which setting to check."""
-        failure, address = connection.failure(), self.login.address
-        if failure.kind == "denied":
-            return SourceDenied(
-                f"{address} refuses the credentials: FLY_ORG must be the organisation's slug, "
-                "and ACCESS_TOKEN a valid token of that organisation"
-            )
-        if failure.kind == "forbidden":
-            return SourceDenied(
-                f"{address} does not let us read {failure.words}: FLY_APP must name an "
-                "app of the organisation FLY_ORG, and ACCESS_TOKEN must allow us to read it"
-            )
-        if self.status.state is SourceState.UP:
-            return SourceUnavailable(f"The connection to {address} is lost: {failure.words}")
-        return SourceUnavailable(
-            f"{address} cannot be reached: {failure.words}; NATSTREAM_NATS_URL says where it is"
-        )
