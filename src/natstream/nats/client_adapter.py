@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple, cast
 from urllib.parse import ParseResult
 
@@ -85,17 +86,22 @@ class ClientAdapter:
             Exception: one of nats-py's errors, `OSError`, `EOFError` or `TimeoutError`.
         """
         await self._transport.dial(address)
-        await self.client.connect(
-            [url],
-            name="natstream",
-            tls_handshake_first=address.encrypts_first,
-            allow_reconnect=False,
-            max_outstanding_pings=2,
-            error_cb=self._on_error,
-            closed_cb=self._on_closed,
-            lame_duck_mode_cb=self._on_lame_duck,
-            **options,
-        )
+        try:
+            await self.client.connect(
+                [url],
+                name="natstream",
+                tls_handshake_first=address.encrypts_first,
+                allow_reconnect=False,
+                max_outstanding_pings=2,
+                error_cb=self._on_error,
+                closed_cb=self._on_closed,
+                lame_duck_mode_cb=self._on_lame_duck,
+                **options,
+            )
+        except OSError:
+            # A server that has too many connections says so behind its INFO, and closes.
+            await self._transport.read_last_words()
+            raise
 
     async def close(self) -> None:
         """Close the connection; it may be closed already, or never have been open."""
@@ -249,6 +255,14 @@ class _Transport(TcpTransport):
         if line.startswith(b"-ERR"):
             self.said = _words(line)
         return line
+
+    async def read_last_words(self) -> None:
+        """Look for the server's error in what it sent before it closed the connection."""
+        with suppress(OSError, EOFError, ProtocolError):
+            while not self.said:
+                line = await self._read_line()
+                if line.startswith(b"-ERR"):
+                    self.said = _words(line)
 
     async def _pass_over(self, line: bytes) -> None:
         """Handle a line before the PONG: a PING is answered, and a message has no reader yet."""

@@ -69,6 +69,7 @@ class NatsConnection:
         ping_interval: seconds between two PINGs.
         on_lame_duck: called once when the server says that it will shut down; until then it goes on
             delivering. Without it, the connection ends at that moment.
+        instead_of: the connection that this one is to replace; its server's process is not used.
     """
 
     def __init__(
@@ -78,10 +79,12 @@ class NatsConnection:
         *,
         ping_interval: float = PING_INTERVAL,
         on_lame_duck: Callable[[], None] | None = None,
+        instead_of: NatsConnection | None = None,
     ) -> None:
         self._login = login
         self._on_end = on_end
         self._on_lame_duck = on_lame_duck
+        self._avoided = () if instead_of is None else instead_of._process
         self._ping_interval = ping_interval
         self._handlers: dict[bytes, Handler] = {}
         """By the number of the subscription, as the server spells it."""
@@ -175,11 +178,9 @@ class NatsConnection:
         return f"NATS at {host_and_port(self._link.server)}"
 
     @property
-    def process(self) -> tuple[object, ...]:
-        """What tells the server's process from others: its id, and its address."""
-        if self._link is None:
-            return ()
-        return (self._link.adapter.info.get("server_id"), *self._link.address[:2])
+    def _process(self) -> tuple[object, ...]:
+        """What tells the server's process from others."""
+        return () if self._link is None else _process(self._link.adapter, self._link.address)
 
     def failure(self) -> Failure:
         """Return the reason why the connection has ended, in words for people."""
@@ -260,6 +261,8 @@ class NatsConnection:
                     connect_timeout=CONNECT_DEADLINE,
                     ping_interval=self._ping_interval,
                 )
+            if _process(adapter, address) == self._avoided:
+                raise nats_errors.NoServersError
             async with self._turn:
                 await self._subscribe(adapter, subjects)
                 self._link = _Link(server, address, adapter)
@@ -351,3 +354,7 @@ class NatsConnection:
         elif not self.is_lame:
             self.is_lame = True
             self._on_lame_duck()
+
+
+def _process(adapter: ClientAdapter, address: NetworkAddress) -> tuple[object, ...]:
+    return (adapter.info.get("server_id"), address.host, address.port)

@@ -132,7 +132,7 @@ class NatsSource:
 
     # --- connections ---------------------------------------------------------------------
 
-    def _open_feed(self) -> _Feed:
+    def _open_feed(self, lame: _Feed | None = None) -> _Feed:
         inbox, ended = Inbox(), trio.Event()
 
         def on_end() -> None:
@@ -140,7 +140,11 @@ class NatsSource:
             inbox.wake()
 
         connection = NatsConnection(
-            self.login, on_end, ping_interval=self.ping_interval, on_lame_duck=inbox.wake
+            self.login,
+            on_end,
+            ping_interval=self.ping_interval,
+            on_lame_duck=inbox.wake,
+            instead_of=None if lame is None else lame.connection,
         )
         return _Feed(connection, inbox, ended)
 
@@ -180,10 +184,9 @@ class NatsSource:
         """Connect to another server than the one that shuts down, and let both deliver."""
         delay = FIRST_DELAY
         while True:
-            feed = self._open_feed()
+            feed = self._open_feed(lame)
             await nursery.start(self._hold, feed)
-            is_other = feed.connection.process != lame.connection.process
-            if feed.connection.end is None and is_other:
+            if feed.connection.end is None:
                 self._successor, self._is_time = feed, False
                 with trio.move_on_after(OVERLAP):
                     await feed.ended.wait()
