@@ -17,6 +17,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 from nats.aio.client import Client
+from nats.aio.transport import TcpTransport
 from nats.errors import ConnectionClosedError, ProtocolError, StaleConnectionError
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 from tests.support.fake_nats import FakeNatsSession, open_fake_nats
@@ -152,6 +153,10 @@ async def with_plain_client(
 
 
 async def ignore(error: Exception) -> None:
+    pass
+
+
+async def nothing(client: Client) -> None:
     pass
 
 
@@ -304,6 +309,119 @@ async def test_nats_py_still_takes_only_answers_for_a_sign_of_life(is_helped: bo
     async with open_fake_nats(talk) as url:
         await with_plain_client(url, use, ping_interval=0.05)
     assert isinstance(errors[0], StaleConnectionError) is not is_helped
+
+
+async def test_nats_py_still_limits_the_greeting() -> None:
+    """nats-py's own transport refuses an INFO of more than 32 KiB, so we have one of our own."""
+
+    async def talk(session: FakeNatsSession) -> None:
+        await session.inform(connect_urls=["127.0.0.1:4222"] * 2_500)
+        await trio.sleep_forever()
+
+    async with open_fake_nats(talk) as url:
+        with pytest.raises(ValueError, match="limit"):
+            await with_plain_client(url, nothing)
+
+
+async def test_nats_py_still_takes_any_line_for_the_first_answer() -> None:
+    """After a PING instead of the PONG, nats-py returns, is not connected, and writes nothing."""
+
+    async def talk(session: FakeNatsSession) -> None:
+        await session.inform()
+        await session.hear(b"PING\r\n")
+        await session.say("PING")
+        await trio.sleep_forever()
+
+    async def use(client: Client) -> None:
+        assert client.is_connecting
+        assert not client.is_connected
+
+    async with open_fake_nats(talk) as url:
+        await with_plain_client(url, use)
+
+
+async def test_nats_py_still_sends_its_ping_past_the_commands_that_wait(
+    nats_server: MistreatedServer,
+) -> None:
+    """`flush` writes its PING at once, while commands wait in `_pending`, so we do not use it."""
+    written: list[bytes] = []
+
+    async def use(client: Client) -> None:
+        await client.flush()
+        transport = client._transport
+        assert transport is not None
+        write = transport.write
+
+        def record(data: bytes) -> None:
+            written.append(data)
+            assert client._pending == [b"SUB there 1\r\n"]
+            write(data)
+
+        transport.write = record  # type: ignore[method-assign] # to see the order
+        client._pending.append(b"SUB there 1\r\n")
+        client._pending_data_size += 13
+        await client.flush()
+
+    await with_plain_client(nats_server.url, use)
+    assert written == [b"PING\r\n"]
+
+
+async def test_nats_py_still_waits_for_no_answer_once_it_does_not_read(
+    nats_server: MistreatedServer,
+) -> None:
+    """`flush` returns without a PONG if the reading task has ended, so it shows nothing."""
+
+    async def use(client: Client) -> None:
+        assert client._reading_task is not None
+        client._reading_task.cancel()
+        await asyncio.wait([client._reading_task])
+        await client.flush()
+        assert client._pongs == []
+
+    await with_plain_client(nats_server.url, use)
+
+
+async def test_nats_py_still_answers_the_first_of_the_waiting_pings(
+    nats_server: MistreatedServer,
+) -> None:
+    """`_pongs` holds a future for each PING; a PONG ends the first one."""
+
+    async def use(client: Client) -> None:
+        assert client._flush_queue is not None
+        answers = [asyncio.get_running_loop().create_future() for _ in range(2)]
+        client._pongs += answers
+        client._pending += [b"PING\r\n", b"PING\r\n"]
+        client._pending_data_size += 12
+        client._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
+        await asyncio.gather(*answers)
+        assert client._pongs == []
+
+    await with_plain_client(nats_server.url, use)
+
+
+async def test_nats_py_still_uses_the_transport_that_it_has(nats_server: MistreatedServer) -> None:
+    """The client makes no transport of its own if `_transport` is set, and connects that one."""
+    calls: list[str] = []
+
+    class Recording(TcpTransport):
+        async def connect(self, *args: Any, **options: Any) -> None:
+            calls.append("connect")
+            await super().connect(*args, **options)
+
+        async def readline(self) -> bytes:
+            calls.append("readline")
+            line: bytes = await super().readline()
+            return line
+
+    async def main() -> None:
+        client = Client()
+        client._transport = Recording()  # type: ignore[no-untyped-call] # nats-py has no types
+        await client.connect(nats_server.url, allow_reconnect=False, error_cb=ignore, **PUBLISHER)
+        assert client._server_info["server_id"]
+        await client.close()
+
+    await run_on_asyncio(main)
+    assert calls == ["connect", "readline", "readline"]
 
 
 async def test_nats_py_still_sends_the_password_unencrypted() -> None:

@@ -156,3 +156,157 @@ async def test_commands_arrive_whole_and_in_order(nats_server: MistreatedServer)
         assert got[-1] == b"the end"
     connection.send(b"PUB there.x 0\r\n\r\n")
     assert connection.unsent == 0
+
+
+# --- the greeting ------------------------------------------------------------------------------
+
+
+FIRST_LINES = [
+    b"PING\r\n",
+    b"+OK\r\n",
+    b'INFO {"server_id": "x", "max_payload": 1048576}\r\n',
+    b"MSG logs.x 1 4\r\nPONG\r\n",
+    b"HMSG logs.x 1 12 16\r\nNATS/1.0\r\n\r\nPONG\r\n",
+    b"PING\r\n+OK\r\nPING\r\n",
+]
+
+
+@pytest.mark.parametrize("first", FIRST_LINES, ids=lambda words: words[:20])
+async def test_a_line_before_the_first_answer_is_passed_over(first: bytes) -> None:
+    """The connection subscribes, whatever the server says before it answers the first PING."""
+    got: list[bytes] = []
+
+    async def talk(session: FakeNatsSession) -> None:
+        await session.inform()
+        await session.hear(b"PING\r\n")
+        await session.stream.send_all(first)
+        if first.startswith(b"PING"):
+            await session.hear(b"PONG\r\n")
+        await session.say("PONG")
+        await session.hear(b"SUB logs.> 1\r\n")
+        await session.hear(b"PING\r\n")
+        await session.stream.send_all(b"PONG\r\nMSG logs.x 1 2\r\nhi\r\n")
+        await trio.sleep_forever()
+
+    async with open_fake_nats(talk) as url:
+        connection = NatsConnection(Login([url]), lambda: None, ping_interval=60)
+        async with connection.connected({"logs.>": lambda *message: got.append(message[2])}):
+            assert connection.end is None
+            await until(lambda: got == [b"hi"])
+
+
+@pytest.mark.parametrize("first", [*FIRST_LINES, b"", b"nonsense\r\n", b"MSG x\r\n"])
+async def test_a_server_that_does_not_answer_the_subscriptions_is_not_up(
+    first: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an answer to the PING behind the subscriptions, there is no connection."""
+    monkeypatch.setattr("natstream.nats.connection.CONNECT_DEADLINE", 0.3)
+
+    async def talk(session: FakeNatsSession) -> None:
+        await session.inform()
+        await session.hear(b"PING\r\n")
+        await session.stream.send_all(first)
+        await trio.sleep_forever()
+
+    async with open_fake_nats(talk) as url:
+        connection = NatsConnection(Login([url]), lambda: None, ping_interval=60)
+        async with connection.connected({"logs.>": lambda *message: None}):
+            assert connection.end is not None
+    assert connection.failure().kind == "unreachable"
+
+
+async def test_a_server_of_a_large_cluster_is_connected() -> None:
+    """An INFO with 2,500 addresses is far longer than 32 KiB, which is nats-py's limit."""
+    urls = [f"[fdaa:0:18:a7b:7d:{number:x}:1:2]:4222" for number in range(2_500)]
+
+    async def talk(session: FakeNatsSession) -> None:
+        await session.greet(connect_urls=urls)
+        await session.inform(connect_urls=urls)
+        await trio.sleep_forever()
+
+    async with open_fake_nats(talk) as url:
+        connection = NatsConnection(Login([url]), lambda: None)
+        async with connection.connected({"logs.>": lambda *message: None}):
+            assert connection.end is None
+            await trio.sleep(0.1)
+            assert connection.end is None
+
+
+async def test_a_greeting_that_does_not_end_is_bounded() -> None:
+    """A server cannot fill our memory with a first line that never ends."""
+
+    async def talk(session: FakeNatsSession) -> None:
+        while True:
+            await session.stream.send_all(b"x" * 2**16)
+
+    async with open_fake_nats(talk) as url:
+        connection = NatsConnection(Login([url]), lambda: None)
+        async with connection.connected({}):
+            assert connection.failure().words == "the server does not follow the NATS protocol"
+
+
+async def test_a_subject_may_hold_odd_white_space(nats_server: MistreatedServer) -> None:
+    """A real server passes subjects with these characters on, and no message is lost by them."""
+    subjects = [b"logs.a" + bytes([byte]) + b"b" for byte in (*range(1, 9), 11, 12, *range(14, 32))]
+    subjects += ["logs.a\x85\xa0\u2028b".encode(), b"logs.\xff\x80"]
+    got: list[tuple[bytes, bytes]] = []
+    login = Login([nats_server.url], **PUBLISHER)
+    connection = NatsConnection(login, lambda: None)
+    async with connection.connected({"logs.>": lambda *message: got.append(message[:3:2])}):
+        for subject in subjects:
+            connection.send(b"PUB %b 2\r\nhi\r\n" % subject)
+            connection.send(b"HPUB %b 12 14\r\nNATS/1.0\r\n\r\nhi\r\n" % subject)
+        await until(lambda: len(got) == 2 * len(subjects))
+    assert got == [(subject, b"hi") for subject in subjects for _ in range(2)]
+
+
+# --- the server's own words --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", ["before the INFO", "behind the INFO", "as the answer", "later"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "maximum connections exceeded",
+        "Authentication Timeout",
+        "maximum account active connections exceeded",
+        "Connection throttling is active. Please try again later.",
+        "Secure Connection - TLS Required",
+        "Slow Consumer",
+    ],
+)
+async def test_the_words_of_a_server_are_told(step: str, words: str) -> None:
+    """An error of the server is the reason, whenever the server says it, as it spells it."""
+    error = f"-ERR '{words}'"
+
+    async def talk(session: FakeNatsSession) -> None:
+        match step:
+            case "before the INFO":
+                await session.say(error)
+            case "behind the INFO":
+                await session.inform()
+                await session.say(error)
+            case "as the answer":
+                await session.inform()
+                await session.hear(b"PING\r\n")
+                await session.say(error)
+            case "later":
+                await session.greet()
+                await session.say(error)
+
+    async with open_fake_nats(talk) as url:
+        connection = NatsConnection(Login([url]), lambda: None)
+        async with connection.connected({"logs.>": lambda *message: None}):
+            await until(lambda: connection.end)
+    assert connection.failure().words == words
+
+
+async def test_a_full_server_says_so(nats_server: MistreatedServer) -> None:
+    """A real server that has its `max_connections` is not just a connection that is lost."""
+    nats_server.settings["max_connections"] = 1
+    await nats_server.restart()
+    async with nats_server.publisher():
+        login = Login([nats_server.url], nats_server.user, nats_server.password)
+        connection = NatsConnection(login, lambda: None)
+        async with connection.connected({}):
+            assert connection.failure().words == "maximum connections exceeded"

@@ -477,6 +477,40 @@ async def test_tls_works_and_its_errors_are_explained(
     assert hub.errors == []
 
 
+async def test_a_wanted_client_certificate_is_named(
+    nats_server: MistreatedServer,
+    certificate: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The error says what the server wants, since the end of the connection alone does not."""
+    cert_file, key_file = map(str, certificate)
+    tls = {"cert_file": cert_file, "key_file": key_file, "ca_file": cert_file, "verify": True}
+    nats_server.settings["tls"] = tls
+    await nats_server.restart()
+    monkeypatch.setenv("SSL_CERT_FILE", cert_file)
+    source, _ = make_source(nats_server, password=nats_server.password)
+    with pytest.raises(SourceUnavailable, match="wants a client certificate"):
+        await source.run()
+
+
+async def test_a_server_that_encrypts_first_is_connected(
+    nats_server: MistreatedServer,
+    certificate: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An address with tls:// works with nats-server's `handshake_first` without a setting."""
+    cert_file, key_file = map(str, certificate)
+    tls = {"cert_file": cert_file, "key_file": key_file, "handshake_first": True}
+    nats_server.settings["tls"] = tls
+    await nats_server.restart()
+    monkeypatch.setenv("SSL_CERT_FILE", cert_file)
+    source, hub = make_source(nats_server.url.replace("nats://", "tls://"))
+    source.login = attrs.evolve(source.login, password=nats_server.password)
+    async with kept_running(source):
+        await is_up(source, within=2.5)
+    assert hub.errors == []
+
+
 # --- closing and overflow --------------------------------------------------------------------
 
 

@@ -211,6 +211,8 @@ class Journal:
                 error: SourceError
                 if connection.end is not None:  # The server or the network ended it.
                     error = jetstream.connection_error(was_up=self._status.state is SourceState.UP)
+                    # Only the servers that refuse us are left alone; the others are asked again.
+                    error.retry_after = connection.failure().retry_after
                 else:
                     error = self._trouble or JournalUnavailable("The journal is left")
         finally:

@@ -98,7 +98,7 @@ class ClientAdapter:
                 lame_duck_mode_cb=self._on_lame_duck,
                 **options,
             )
-        except OSError:
+        except ConnectionError:
             # A server that has too many connections says so behind its INFO, and closes.
             await self._transport.read_last_words()
             raise
