@@ -156,10 +156,6 @@ async def ignore(error: Exception) -> None:
     pass
 
 
-async def nothing(client: Client) -> None:
-    pass
-
-
 async def test_nats_py_still_gives_all_that_it_reads_to_its_parser(
     nats_server: MistreatedServer,
 ) -> None:
@@ -319,8 +315,14 @@ async def test_nats_py_still_limits_the_greeting() -> None:
         await trio.sleep_forever()
 
     async with open_fake_nats(talk) as url:
-        with pytest.raises(ValueError, match="limit"):
-            await with_plain_client(url, nothing)
+
+        async def main() -> None:
+            client = Client()
+            with pytest.raises(ValueError, match="limit"):
+                await client.connect(url, allow_reconnect=False, error_cb=ignore)
+            await client.close()
+
+        await run_on_asyncio(main)
 
 
 async def test_nats_py_still_takes_any_line_for_the_first_answer() -> None:
@@ -352,12 +354,12 @@ async def test_nats_py_still_sends_its_ping_past_the_commands_that_wait(
         assert transport is not None
         write = transport.write
 
-        def record(data: bytes) -> None:
-            written.append(data)
+        def record(payload: bytes) -> None:
+            written.append(payload)
             assert client._pending == [b"SUB there 1\r\n"]
-            write(data)
+            write(payload)
 
-        transport.write = record  # type: ignore[method-assign] # to see the order
+        transport.write = record  # type: ignore[method-assign, assignment] # to see the order
         client._pending.append(b"SUB there 1\r\n")
         client._pending_data_size += 13
         await client.flush()
@@ -400,7 +402,7 @@ async def test_nats_py_still_answers_the_first_of_the_waiting_pings(
 
 
 async def test_nats_py_still_uses_the_transport_that_it_has(nats_server: MistreatedServer) -> None:
-    """The client makes no transport of its own if `_transport` is set, and connects that one."""
+    """The client makes no transport of its own if `_transport` is true, and connects that one."""
     calls: list[str] = []
 
     class Recording(TcpTransport):
@@ -410,13 +412,17 @@ async def test_nats_py_still_uses_the_transport_that_it_has(nats_server: Mistrea
 
         async def readline(self) -> bytes:
             calls.append("readline")
-            line: bytes = await super().readline()
+            line: bytes = await super().readline()  # type: ignore[no-untyped-call] # no types
             return line
+
+        def __bool__(self) -> bool:
+            return True
 
     async def main() -> None:
         client = Client()
         client._transport = Recording()  # type: ignore[no-untyped-call] # nats-py has no types
-        await client.connect(nats_server.url, allow_reconnect=False, error_cb=ignore, **PUBLISHER)
+        options: dict[str, Any] = {**PUBLISHER, "allow_reconnect": False, "error_cb": ignore}
+        await client.connect(nats_server.url, **options)
         assert client._server_info["server_id"]
         await client.close()
 
