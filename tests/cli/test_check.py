@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from tests.support.fake_nats import FakeNatsSession, open_fake_nats
 from tests.support.fake_service import Answer, open_fake_service
 from tests.support.journal_server import USER, JournalServer
 
@@ -443,3 +444,22 @@ async def test_exit_statuses(nats_server: MistreatedServer) -> None:
         assert status == 1
         assert report.splitlines()[-1].startswith("failure ")
         assert LONG not in report
+
+
+async def test_a_server_that_never_answers_the_subscriptions_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The check does not say ok when the server's first line is a PING and nothing follows."""
+    monkeypatch.setattr("natstream.nats.connection.CONNECT_DEADLINE", 0.3)
+
+    async def talk(session: FakeNatsSession) -> None:
+        await session.inform()
+        await session.hear(b"PING\r\n")
+        await session.say("PING")
+        await trio.sleep_forever()
+
+    async with open_fake_nats(talk) as url:
+        settings = Settings(org="acme", access_token="x", nats_servers=(url,))
+        findings = await check_nats(url, settings, wait=0)
+    assert [finding.state for finding in findings] == ["failure"]
+    assert "does not answer" in findings[0].text

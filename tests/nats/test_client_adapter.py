@@ -359,7 +359,7 @@ async def test_nats_py_still_sends_its_ping_past_the_commands_that_wait(
             assert client._pending == [b"SUB there 1\r\n"]
             write(payload)
 
-        transport.write = record  # type: ignore[method-assign, assignment] # to see the order
+        transport.write = record  # type: ignore[method-assign] # to see the order
         client._pending.append(b"SUB there 1\r\n")
         client._pending_data_size += 13
         await client.flush()

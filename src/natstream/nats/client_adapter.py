@@ -257,7 +257,7 @@ class _Transport(TcpTransport):
         return line
 
     async def read_last_words(self) -> None:
-        """Look for the server's error in what it sent before it closed the connection."""
+        """Look for the server's error among the unread lines of a closed connection."""
         with suppress(OSError, EOFError, ProtocolError):
             while not self.said:
                 line = await self._read_line()
