@@ -47,6 +47,8 @@ class ClientAdapter:
     def __init__(self, parser: MessageParser) -> None:
         self.end: Exception | None = None
         """The reason why the connection has ended; `None` while it lasts."""
+        self.is_lame = False
+        """Whether the server has said that it will shut down."""
         self.on_end: Callable[[], None] = _do_nothing
         """Called once when the connection has ended by itself. It must neither wait nor raise."""
         self.on_lame_duck: Callable[[], None] = _do_nothing
@@ -169,6 +171,7 @@ class ClientAdapter:
         self.finish(self.client.last_error or ConnectionClosedError())
 
     async def _on_lame_duck(self) -> None:
+        self.is_lame = True
         self.on_lame_duck()
 
     async def _parse_line(self, line: bytes) -> None:

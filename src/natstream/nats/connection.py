@@ -222,7 +222,7 @@ class NatsConnection:
         self._is_open = True
         if self._link is None:
             self.finish(nats_errors.NoServersError())
-        elif self._link.adapter.info.get("ldm"):
+        elif self._link.adapter.is_lame or self._link.adapter.info.get("ldm"):
             self._hear_lame_duck()
 
     async def _try_server(
