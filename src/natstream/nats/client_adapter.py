@@ -24,7 +24,7 @@ class ClientAdapter:
     """One client of nats-py, whose messages go to `parser`; everything else is nats-py's."""
 
     def __init__(self, parser: MessageParser) -> None:
-        self.client = cast(Any, Client())  # `_ps` and `_connect_command` have narrower types
+        self.client: Any = cast(Any, Client())  # `_ps` and `_connect_command` have narrower types
         self._parser = parser
         # `_ps`: the client calls `parse` of this object with all data that it reads. Its own parser
         # needs 6 µs for a message instead of 1, because it uses regular expressions, queues and a
@@ -52,6 +52,12 @@ class ClientAdapter:
         if client._flush_queue.empty():
             self.flushed = loop.create_future()
             client._flush_queue.put_nowait(self.flushed)
+
+    @property
+    def server_info(self) -> dict[str, Any]:
+        """The server's last INFO (`_server_info`); empty before the connection."""
+        info: dict[str, Any] = self.client._server_info
+        return info
 
     async def parse(self, data: bytes = b"") -> None:
         """Parse what the client has read; the client calls this as its parser."""

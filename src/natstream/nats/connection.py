@@ -177,6 +177,11 @@ class NatsConnection:
         return int(self._client.pending_data_size)
 
     @property
+    def server_info(self) -> Mapping[str, Any]:
+        """What the server says about itself: its INFO; empty before the connection."""
+        return self._adapter.server_info
+
+    @property
     def max_payload(self) -> int:
         """Bytes that the server accepts as one message, headers included."""
         return int(self._client.max_payload)
