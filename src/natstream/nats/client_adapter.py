@@ -38,6 +38,12 @@ class ClientAdapter:
         self.flushed: asyncio.Future[None] | None = None
         """Done once the network has accepted everything that was written; `None` before that."""
 
+    @property
+    def info(self) -> dict[str, Any]:
+        """What the server said of itself when it greeted; empty before that."""
+        info: dict[str, Any] = self.client._server_info
+        return info
+
     def write(self, commands: bytes, loop: asyncio.AbstractEventLoop) -> None:
         """Give commands to the task that writes. Without a connection, do nothing.
 
@@ -52,12 +58,6 @@ class ClientAdapter:
         if client._flush_queue.empty():
             self.flushed = loop.create_future()
             client._flush_queue.put_nowait(self.flushed)
-
-    @property
-    def server_info(self) -> dict[str, Any]:
-        """The server's last INFO (`_server_info`); empty before the connection."""
-        info: dict[str, Any] = self.client._server_info
-        return info
 
     async def parse(self, data: bytes = b"") -> None:
         """Parse what the client has read; the client calls this as its parser."""

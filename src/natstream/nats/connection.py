@@ -178,8 +178,8 @@ class NatsConnection:
 
     @property
     def server_info(self) -> Mapping[str, Any]:
-        """What the server says about itself: its INFO; empty before the connection."""
-        return self._adapter.server_info
+        """What the server said of itself when it greeted; empty before that."""
+        return self._adapter.info
 
     @property
     def max_payload(self) -> int:
