@@ -213,6 +213,8 @@ class Journal:
                 could_list, left_at = self._may_list, self._left_at
                 error = self._last_error = await self._run_connection()
                 if could_list and not self._may_list:
+                    # The next connection begins without this refusal, which concerns only the list.
+                    self._login = attrs.evolve(self._login)
                     continue
                 if not self._is_brief(error, is_new=left_at != self._left_at):
                     break
