@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 import trio
+from tests.support.service import open_service
 
 import natstream
 
@@ -165,6 +166,39 @@ def test_the_documentations_code_compiles_and_names_what_there_is(block: str) ->
         if isinstance(node, ast.ImportFrom) and node.module == "natstream":
             for alias in node.names:
                 assert hasattr(natstream, alias.name)
+
+
+@pytest.mark.parametrize("name", natstream.__all__)
+def test_the_documentation_explains_each_name(name: str) -> None:
+    """Each exported name has its place in a table, and each error a row of its own."""
+    _, _, tables = LIBRARY.partition("## All names")
+    names, _, errors = tables.partition("## Errors")
+    if issubclass(getattr(natstream, name), Exception) if name[0].isupper() else False:
+        assert re.search(rf"^\| `{name}` \|", errors, re.MULTILINE)
+    else:
+        assert re.search(rf"^\| .*`{name}`.* \| .+ \|$", names, re.MULTILINE)
+
+
+async def test_the_program_that_reads_a_service_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """The program with `open_log_stream` prints the entries and the notices of a real service."""
+    (program,) = [block for block in python_blocks() if "open_log_stream(" in block]
+    names: dict[str, Any] = {}
+    async with open_service() as service:
+        entry = natstream.parse_log_entry(
+            {"machine_id": "m1", "message": "hello", "fly": {"app": {"name": "web"}}}
+        )
+        assert entry is not None
+        await service.service.core.hub.publish([entry])
+        program = program.replace("http://127.0.0.1:8080", service.url)
+        exec(compile(program.replace("trio.run(main)", ""), "docs/library.md", "exec"), names)
+        with trio.fail_after(10):
+            await names["main"]()
+        out = capsys.readouterr().out
+        assert "-- Connected to log stream" in out
+        assert "m1 hello" in out
+    with trio.fail_after(10):
+        await names["main"]()
+    assert "cannot be reached" in capsys.readouterr().out
 
 
 async def test_the_first_program_of_the_documentation_runs(

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import natstream
+
+ROOT = Path(__file__).parents[1]
 
 
 def imports_for_type_checkers() -> dict[str, str]:
@@ -64,3 +69,61 @@ def test_a_program_that_reads_a_drain_loads_no_web_framework(heavy: str) -> None
         f"sys.exit({heavy!r} in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+CALLBACK = """
+from natstream import Notice, open_log_stream
+
+def plain(notice: Notice) -> None: ...
+async def later(notice: Notice) -> None: ...
+notices: list[Notice] = []
+
+open_log_stream(on_notice=plain)
+open_log_stream(on_notice=notices.append)
+open_log_stream(on_notice=lambda notice: print(notice.message))
+open_log_stream(on_notice=later)
+"""
+LAST = "open_log_stream(on_notice=later)"
+
+
+def pyright(*arguments: str) -> dict[str, Any]:
+    """Return pyright's findings; it takes the Python of the tests from PATH."""
+    scripts = str(Path(sys.executable).parent)
+    environ = os.environ | {"PATH": os.pathsep.join((scripts, os.environ["PATH"]))}
+    command = [sys.executable, "-m", "pyright", "--outputjson", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_every_public_type_is_known() -> None:
+    """Type checkers know the type of everything that natstream makes public."""
+    found = pyright("--verifytypes", "natstream", "--ignoreexternal")["typeCompleteness"]
+    unknown = [
+        symbol["name"]
+        for symbol in found["symbols"]
+        if symbol["isExported"] and (not symbol["isTypeKnown"] or symbol["isTypeAmbiguous"])
+    ]
+    assert unknown == []
+    assert found["completenessScore"] == 1
+    assert found["exportedSymbolCounts"]["withKnownType"] > len(natstream.__all__)
+
+
+def test_pyright_refuses_an_async_callback(tmp_path: Path) -> None:
+    """pyright refuses an async function as `on_notice`, and nothing else of the program."""
+    program = tmp_path / "program.py"
+    program.write_text(CALLBACK)
+    (finding,) = pyright(str(program))["generalDiagnostics"]
+    assert finding["range"]["start"]["line"] == CALLBACK.splitlines().index(LAST)
+    assert "CoroutineType" in finding["message"]
+
+
+def test_mypy_refuses_an_async_callback(tmp_path: Path) -> None:
+    """mypy refuses an async function as `on_notice`, and nothing else of the program."""
+    program = tmp_path / "program.py"
+    program.write_text(CALLBACK)
+    command = [sys.executable, "-m", "mypy", "--config-file", os.devnull, str(program)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    line = CALLBACK.splitlines().index(LAST) + 1
+    assert f"program.py:{line}: error" in done.stdout
+    assert "Found 1 error" in done.stdout

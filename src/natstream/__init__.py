@@ -33,7 +33,9 @@ if TYPE_CHECKING:
         SourceUnavailable,
         TooManyReaders,
     )
+    from natstream.hub.backlog import Selection
     from natstream.hub.hub import Hub, open_hub
+    from natstream.hub.subscription import Subscription
 
 __all__ = [
     "BadBody",
@@ -52,9 +54,11 @@ __all__ = [
     "LogStream",
     "NatstreamError",
     "Notice",
+    "Selection",
     "SourceDenied",
     "SourceError",
     "SourceUnavailable",
+    "Subscription",
     "TooManyReaders",
     "drain_channel",
     "open_hub",
@@ -71,6 +75,8 @@ _HOMES = (
     "entries.filters",
     "entries.fly",
     "drain.collector",
+    "hub.backlog",
+    "hub.subscription",
     "hub.hub",
     "drain.server",
     "client.receiver",

@@ -33,7 +33,7 @@ from natstream.supervisor import run_core
 
 __all__ = ["app"]
 
-log = structlog.stdlib.get_logger("natstream")
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("natstream")
 
 
 class Application:
@@ -70,4 +70,4 @@ class Application:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-app = Application()
+app: Application = Application()

@@ -104,6 +104,7 @@ def _make_journal(settings: Settings, hub: Hub, health: Health) -> Journal:
             max_age=settings.journal_max_age,
             max_bytes=settings.journal_max_bytes,
             replicas=settings.journal_replicas,
+            read_subjects=settings.subjects if "nats" in settings.sources else (),
         ),
         hub,
         health.add_source("journal"),

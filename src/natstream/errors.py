@@ -61,14 +61,30 @@ class SourceDenied(SourceError):
     It is retried slowly, because the token may be rotated meanwhile.
     """
 
-    retry_after = 30.0
+    retry_after: float = 30.0
 
 
-JournalReason = Literal["unreachable", "denied", "no_leader", "full", "deleted", "unfit", "reader"]
-"""The trouble with the journal: its server is unreachable (`unreachable`), or refuses the
-credentials or a permission (`denied`); its stream has no leader at present (`no_leader`), accepts
-no more lines (`full`) or was deleted (`deleted`); the stream or its server is configured so that it
-cannot serve (`unfit`); or the stream no longer delivers the lines that it holds (`reader`)."""
+JournalReason = Literal[
+    "unreachable",
+    "denied",
+    "no_leader",
+    "full",
+    "deleted",
+    "no_jetstream",
+    "max_payload",
+    "no_headers",
+    "unfit",
+    "reader",
+]
+"""The trouble with the journal.
+
+Its server is unreachable (`unreachable`), or refuses the credentials or a permission (`denied`).
+Its stream has no leader at present (`no_leader`), accepts no more lines, because a quota or a disk
+is full (`full`), or was deleted (`deleted`). The server has no JetStream (`no_jetstream`), accepts
+only messages that are too small (`max_payload`), or supports no headers (`no_headers`). The stream
+is configured so that it cannot serve (`unfit`), or no longer delivers the lines that it holds
+(`reader`).
+"""
 
 
 class JournalUnavailable(SourceUnavailable):

@@ -31,7 +31,7 @@ from natstream.web.health_endpoints import create_metrics_app
 
 __all__ = ["Service", "keep_running", "run_core", "run_service"]
 
-log = structlog.stdlib.get_logger("natstream")
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("natstream")
 
 # A NATS server that restarts is back within a second or two. The jitter is there because the
 # connections of many processes must not all be opened in the same moment.

@@ -282,12 +282,12 @@ async def make_away(journal: JournalServer, nats: Any, reason: str) -> None:
         case "denied":
             journal.settings["authorization"] = authorization({**USER, "password": "a new one"})
             await journal.restart()
-        case "unfit":
+        case "no_jetstream":
             del journal.settings["jetstream"]
             await journal.restart()
 
 
-@pytest.mark.parametrize("reason", ["unreachable", "denied", "unfit", "full"])
+@pytest.mark.parametrize("reason", ["unreachable", "denied", "no_jetstream", "full"])
 async def test_what_keeps_the_journal_away_is_told_apart(reason: str, nats_server: Any) -> None:
     """/readyz, the status and a metric give one word for the trouble, while lines wait.
 

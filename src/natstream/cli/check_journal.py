@@ -14,6 +14,7 @@ from natstream.config.settings import Settings
 from natstream.entries.escapes import one_line
 from natstream.errors import SourceError
 from natstream.journal.jetstream import JetStream
+from natstream.journal.loop_check import check_for_loop
 from natstream.nats.connection import Login, NatsConnection
 
 __all__ = ["check_journal"]
@@ -60,10 +61,15 @@ async def _check_journal_server(
     async with connection.connected(jetstream.subjects):
         try:
             if connection.end is None:
+                jetstream.check_server()
                 config, stream = await _find_stream(jetstream)
                 if config is None:
                     return [access, await _check_creation(jetstream, settings)], stream
-                return [access, *_check_stream(jetstream, config, settings)], stream
+                reads = settings.subjects if "nats" in settings.sources else ()
+                findings = [*_check_stream(jetstream, config, settings, reads)]
+                if findings[0].state == "ok":
+                    findings += await _find_loop(jetstream, reads)
+                return [access, *findings], stream
         except SourceError as error:
             if connection.end is None:
                 return [Finding("failure", str(error))], None
@@ -122,12 +128,23 @@ async def _check_creation(jetstream: JetStream, settings: Settings) -> Finding:
     return Finding("ok", text)
 
 
+async def _find_loop(jetstream: JetStream, read_subjects: Sequence[str]) -> Sequence[Finding]:
+    """Report a stream that publishes the journal's lines where they are read."""
+    try:
+        await check_for_loop(jetstream, read_subjects)
+    except SourceError as error:
+        if error.reason == "unfit":
+            return [Finding("failure", str(error))]
+        # Otherwise the credentials may not list streams, which the service does not need.
+    return []
+
+
 def _check_stream(
-    jetstream: JetStream, config: dict[str, Any], settings: Settings
+    jetstream: JetStream, config: dict[str, Any], settings: Settings, read_subjects: Sequence[str]
 ) -> Iterator[Finding]:
     """Report whether an existing stream can serve, and whether the settings ask for another."""
     try:
-        jetstream.check(config)
+        jetstream.check(config, read_subjects)
     except SourceError as error:
         yield Finding("failure", str(error))
         return

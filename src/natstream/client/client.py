@@ -50,7 +50,7 @@ async def open_log_stream(
     url: str = DEFAULT_URL,
     *,
     token: str = "",
-    on_notice: Callable[[Notice], object] = lambda notice: None,
+    on_notice: Callable[[Notice], None] = lambda notice: None,
     **parameters: Parameter,
 ) -> AsyncIterator[EntryReceiver]:
     """Connect to the service at `url`, and receive its entries until the end of the block.
@@ -61,7 +61,8 @@ async def open_log_stream(
 
     Unless `follow` is off, the stream does not end. After a disconnect the client connects again
     and resumes after the last entry. The waits between its attempts grow. `on_notice` is called
-    with the notices of the service, and with a notice for each gap and each disconnect.
+    with the notices of the service, and with a notice for each gap and each disconnect. It must
+    be a plain function, because an async function would never be awaited.
 
     Raises:
         ConfigurationError: `url` is not an address, or `token` cannot be a token.

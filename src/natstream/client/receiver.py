@@ -23,7 +23,7 @@ class EntryReceiver(trio.abc.ReceiveChannel[LogEntry]):
     """The receive end of a log stream. Several tasks may receive; each entry goes to one."""
 
     def __init__(
-        self, batches: trio.MemoryReceiveChannel[Received], on_notice: Callable[[Notice], object]
+        self, batches: trio.MemoryReceiveChannel[Received], on_notice: Callable[[Notice], None]
     ) -> None:
         self._batches = batches
         self._on_notice = on_notice

@@ -22,12 +22,12 @@ class Shop:
 
     def __init__(self, random: Random) -> None:
         self.random = random
-        self.web = self._machines("teashop", "iad", "iad", "lhr")
-        self.api = self._machines("teashop-api", "iad", "fra", "syd")
-        self.worker = self._machines("teashop-worker", "iad", "iad")
-        self.db = self._machines("teashop-db", "iad", "lhr")
-        self.images = self._machines("teashop-images", "fra", "nrt")
-        self.crowd = 1.0
+        self.web: list[Machine] = self._machines("teashop", "iad", "iad", "lhr")
+        self.api: list[Machine] = self._machines("teashop-api", "iad", "fra", "syd")
+        self.worker: list[Machine] = self._machines("teashop-worker", "iad", "iad")
+        self.db: list[Machine] = self._machines("teashop-db", "iad", "lhr")
+        self.images: list[Machine] = self._machines("teashop-images", "fra", "nrt")
+        self.crowd: float = 1.0
         """The number of visitors, as a multiple of the usual number."""
 
     def _machines(self, app: str, *regions: str) -> list[Machine]:

@@ -40,7 +40,7 @@ class LineReceiver(trio.abc.ReceiveChannel[str]):
 
     def __init__(self, max_lines: int) -> None:
         self._send, self._receive = trio.open_memory_channel[str](max_lines)
-        self.dropped = 0
+        self.dropped: int = 0
         """How many lines were lost because this reader was too far behind."""
 
     async def receive(self) -> str:

@@ -46,7 +46,7 @@ class BodyBuffer:
 
     def __init__(self, encoding: str, limit: int, announced: int = 0) -> None:
         self.limit = limit
-        self.received = 0
+        self.received: int = 0
         """Bytes as sent."""
         self._encoding = {"": "identity", "x-gzip": "gzip"}.get(encoding, encoding)
         if self._encoding not in ENCODINGS:

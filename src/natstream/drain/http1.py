@@ -71,8 +71,8 @@ class HttpConnection:
 
     def __init__(self, stream: trio.SocketStream, deadlines: Deadlines) -> None:
         # Shielded, because a cancellation from outside comes as `give_up`.
-        self.scope = trio.CancelScope(shield=True)
-        self.late = ""
+        self.scope: trio.CancelScope = trio.CancelScope(shield=True)
+        self.late: str = ""
         # The stream's own methods would take 5 % of a small request.
         self._socket = stream.socket
         self._deadlines = deadlines

@@ -88,7 +88,7 @@ class Intake:
         self._is_over = False
         self.delivering: set[HttpConnection] = set()
         """The connections whose bodies have been handed on in part, until they are answered."""
-        self.accepted = 0
+        self.accepted: int = 0
         """Entries."""
         self.dropped: Counter[str] = Counter()
         """Lines left out of accepted bodies, by reason."""

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DrainLimits", "DrainStatistics", "LogDrainServer"]
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 # After the grace period, batches that are being handed on get this part of it in addition. Then
 # they are cut off, and their senders are told that a part was accepted.

@@ -146,8 +146,8 @@ class StoredBatch(Batch):
     """The number before which the journal holds no other entry that the filter lets through."""
 
     def __attrs_post_init__(self) -> None:
-        self.start = Position(entry=self.first, notice=self.first_notice)
-        self.end = Position(entry=self.until, notice=self.first_notice)
+        self.start: Position = Position(entry=self.first, notice=self.first_notice)
+        self.end: Position = Position(entry=self.until, notice=self.first_notice)
         self.release()  # One reader reads it, so no other reader shares its selection.
 
     def number(self, index: int) -> int:
@@ -254,11 +254,11 @@ class Backlog:
         self.max_lines = max_lines
         self.max_bytes = max_bytes
         self.persistent = persistent
-        self.bytes = 0
+        self.bytes: int = 0
         """The memory that the remembered entries use."""
-        self.first = first
+        self.first: int = first
         """The number of the oldest remembered entry, or of the next entry if there is none."""
-        self.first_notice = 1
+        self.first_notice: int = 1
         """The number of the oldest remembered notice, or of the next notice if there is none."""
         # These lists are parallel, with the oldest entry first. Entries before _start are evicted.
         self._start = 0

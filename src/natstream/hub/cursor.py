@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 
 from natstream.entries.entry import Gap
+from natstream.entries.filters import Filter
 from natstream.formats.events import EventId
 from natstream.hub.backlog import Batch, Position, Selection
 from natstream.hub.lag import LagClock
@@ -32,14 +33,16 @@ class Cursor:
     """
 
     def __init__(self, request: StartRequest, *, follow: bool) -> None:
-        self.filter = request.filter
+        self.filter: Filter = request.filter
         self._follow = follow
-        self.segment = self._joined_segment = request.segment
-        self.position = self._joined = request.joined
+        self.segment: Segment = request.segment
+        self._joined_segment = request.segment
+        self.position: Position = request.joined
+        self._joined = request.joined
         """The next record of the segment that the reader needs."""
         self.gap: Gap | None = None
         """A gap that the reader is told of before it gets anything else."""
-        self.lag = LagClock(request.is_replay)
+        self.lag: LagClock = LagClock(request.is_replay)
         self.left: dict[str, Position] = {}
         """The positions at which the reader left segments, by epoch."""
         self._claim: EventId | None = None

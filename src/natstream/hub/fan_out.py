@@ -49,13 +49,13 @@ class FanOut:
         self._timeline = timeline
         self._keepalive = keepalive
         self.subscriptions: set[Subscription] = set()
-        self.is_closing = False
+        self.is_closing: bool = False
         self._is_running = False
         self._published_bytes = self._flushed_bytes = 0
         self._work, self._urgent = trio.Event(), trio.Event()
         self._publishers = trio.lowlevel.ParkingLot()
         self._round: list[Batch] = []
-        self.round_seconds = 0.0
+        self.round_seconds: float = 0.0
         """CPU seconds that handing a batch to all readers costs, as measured."""
 
     # --- publishers ----------------------------------------------------------------------

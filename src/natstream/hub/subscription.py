@@ -50,7 +50,7 @@ class Subscription:
 
     def __init__(self, hub: SubscribedHub, request: StartRequest, *, follow: bool) -> None:
         self._hub, self._follow = hub, follow
-        self.cursor = Cursor(request, follow=follow)
+        self.cursor: Cursor = Cursor(request, follow=follow)
         # The hub keeps the original receive end, to make room when the channel is full; the reader
         # has a clone. `None` on the channel only wakes the reader.
         self._send, self._hub_receive = trio.open_memory_channel[tuple[Segment, Batch] | None](
@@ -62,7 +62,7 @@ class Subscription:
         self._archive = ArchiveReading(self.cursor)
         self._quiet_ticks = 0
         self._is_keep_alive_due = False
-        self.wake_at = math.inf
+        self.wake_at: float = math.inf
         """The time on trio's clock at which `step` returns `None` anyway, up to a tick late."""
         self._start(request, plan_start(request))
 

@@ -155,7 +155,7 @@ class Timeline:
     """The segments of one process, in order; readers join the current one."""
 
     def __init__(self, backlog: Backlog) -> None:
-        self.current = Segment(backlog)
+        self.current: Segment = Segment(backlog)
 
     def fall_back(self, backlog: Backlog, outage: Outage) -> Segment:
         """Return a new current segment for this process's own entries; the journal is away."""

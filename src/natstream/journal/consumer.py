@@ -7,6 +7,7 @@ does not answer, raises `JournalUnavailable`.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections import deque
 from collections.abc import Sequence
@@ -30,8 +31,12 @@ PULL_LINES = 2_000
 PULL_BYTES = 4 * 2**20
 # Seconds after which the server forgets a consumer that is not used.
 FORGET_AFTER = 60.0
+# Seconds after which a pull that brought too little is repeated.
+PULL_FOR = 60.0
 
 _NS = 10**9
+
+_LIMIT = re.compile(rb"Exceeded MaxRequest(Batch|MaxBytes) of (\d+)")
 
 
 class Consumer:
@@ -49,8 +54,8 @@ class Consumer:
 
     def __init__(self, jetstream: JetStream, *, pull_bytes: int = PULL_BYTES) -> None:
         self._jetstream = jetstream
-        self._pull_bytes = pull_bytes
-        self.server = ""
+        self._pull_lines, self._pull_bytes, self._pull_for = PULL_LINES, pull_bytes, PULL_FOR
+        self.server: str = ""
         """The server of a cluster that runs the consumer; empty outside of a cluster."""
         self._name = secrets.token_hex(8)
         self._waiting: deque[Stored] = deque()
@@ -87,13 +92,14 @@ class Consumer:
             JournalUnavailable: the server does not answer, or the stream does not exist.
             JournalDenied: the server has no JetStream.
         """
+        forget_after = min(FORGET_AFTER, self._jetstream.longest_inactivity)
         config: dict[str, Any] = {
             "name": self._name,
             "ack_policy": "none",
             "replay_policy": "instant",
             "mem_storage": True,
             "num_replicas": 1,
-            "inactive_threshold": int(FORGET_AFTER * _NS),
+            "inactive_threshold": int(forget_after * _NS),
             "headers_only": headers_only,
         }
         if since_ns is None:
@@ -111,6 +117,11 @@ class Consumer:
         if "error" in answer:
             raise self._jetstream.trouble(answer["error"])
         self.server = answer.get("cluster", {}).get("leader", "")
+        # The server puts its own limits (`max_request_batch`) into the consumer that it creates.
+        granted = answer.get("config", {})
+        self._pull_lines = min(self._pull_lines, granted.get("max_batch") or PULL_LINES)
+        self._pull_bytes = min(self._pull_bytes, granted.get("max_bytes") or PULL_BYTES)
+        self._pull_for = min(PULL_FOR, (granted.get("max_expires") or PULL_FOR * _NS) / _NS)
 
     def close(self) -> None:
         """Tell the server to forget the consumer, without waiting."""
@@ -140,7 +151,8 @@ class Consumer:
                 # A pull that brought nothing has met a message that is larger than `pull_bytes`,
                 # which has to be pulled alone.
                 alone = asked and not self._exhausted
-                self._pull(1 if alone else PULL_LINES if wait else most, wait=wait, alone=alone)
+                lines = 1 if alone else PULL_LINES if wait else most
+                self._pull(min(lines, self._pull_lines), wait=wait, alone=alone)
                 asked = True
             self._arrived = trio.Event()
             with trio.move_on_at(self._heard + SILENCE):
@@ -161,7 +173,11 @@ class Consumer:
         if not alone:
             request["max_bytes"] = self._pull_bytes
         if wait:
-            request |= {"expires": 60 * _NS, "idle_heartbeat": int(SILENCE / 3 * _NS)}
+            heartbeat = min(SILENCE, self._pull_for) / 3
+            request |= {
+                "expires": int(self._pull_for * _NS),
+                "idle_heartbeat": int(heartbeat * _NS),
+            }
         else:
             request["no_wait"] = True
         payload = json.dumps(request).encode()
@@ -205,10 +221,26 @@ class Consumer:
         self._outstanding = 0
         if code in (b"404", b"408"):
             self._exhausted = True
+        elif self._takes_over_limit(status):
+            pass  # The next pull asks for less.
         elif code != b"409" or (b"MaxBytes" not in status and b"Completed" not in status):
             # The two exceptions mean that the pull has brought as much as it may.
             self._broken = status[9:].decode("ascii", "replace").strip()
         self._arrived.set()
+
+    def _takes_over_limit(self, status: bytes) -> bool:
+        """Use a limit that the server names, and return whether it is lower than ours was.
+
+        The server names it if its configuration was changed after the consumer was created.
+        """
+        if not (match := _LIMIT.search(status)):
+            return False
+        limit = max(1, int(match[2]))
+        if match[1] == b"Batch":
+            is_lower, self._pull_lines = limit < self._pull_lines, limit
+        else:
+            is_lower, self._pull_bytes = limit < self._pull_bytes, limit
+        return is_lower
 
 
 def _rfc3339(unix_ns: int) -> str:

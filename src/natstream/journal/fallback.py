@@ -55,7 +55,7 @@ class Fallback:
         self._returned_at = 0.0
         self.outage: Outage | None = None
         """The present outage; `None` while readers are on the journal's segment."""
-        self.segment_lock = trio.Lock()
+        self.segment_lock: trio.Lock = trio.Lock()
         """Held while lines are shown, and while the hub goes from segment to segment."""
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import attrs
@@ -16,7 +16,14 @@ import msgspec
 import trio
 
 from natstream.errors import JournalDenied, JournalUnavailable
-from natstream.journal.stream_config import StreamConfig, StreamInfo, creation, fault, stream_info
+from natstream.journal.stream_config import (
+    MIN_MESSAGE,
+    StreamConfig,
+    StreamInfo,
+    creation,
+    fault,
+    stream_info,
+)
 from natstream.nats.connection import NatsConnection
 from natstream.nats.parser import Handler
 
@@ -24,6 +31,9 @@ __all__ = ["JetStream", "Stored"]
 
 # Seconds. A cluster that elects a leader answers nothing for some of them.
 REQUEST_DEADLINE = 5.0
+# Seconds until the first request is sent again, because a request that arrives while a cluster has
+# no leader is never answered.
+ASK_AGAIN = 1.0
 
 # Error codes of the server.
 _STREAM_NOT_FOUND = 10059
@@ -31,7 +41,10 @@ _NAME_IN_USE = 10058
 _NOT_ENABLED = (10039, 10076)
 _NO_PEERS = 10005
 _TOO_FEW_READERS = (10026, 10153)
-_FULL = (10077, 10047, 10023, 10028)
+_ACCOUNT_QUOTA = 10002
+_STORE_FAILED = 10077
+_FULL = (_ACCOUNT_QUOTA, _STORE_FAILED, 10047, 10023, 10028)
+_TOO_LONG_WINDOW = "duplicates window can not be larger"
 
 
 class Stored(NamedTuple):
@@ -75,7 +88,12 @@ class JetStream:
         self._waiting: dict[bytes, _Reply] = {}
         self._requests = 0
         self._max_stored = -1
-        self.subjects = {f"{self._answers}*": self._on_answer, f"{self._acks}*": self._on_published}
+        self.longest_inactivity: float = float("inf")
+        """Seconds after which the stream lets the server forget an unused consumer."""
+        self.subjects: dict[str, Handler] = {
+            f"{self._answers}*": self._on_answer,
+            f"{self._acks}*": self._on_published,
+        }
 
     @property
     def max_message(self) -> int:
@@ -85,8 +103,10 @@ class JetStream:
 
     # --- requests ------------------------------------------------------------------------
 
-    async def request(self, api: str, body: object = None) -> dict[str, Any]:
-        """Ask JetStream's API, and return its answer, which may be an error.
+    async def request(
+        self, api: str, body: object = None, *, deadline: float = REQUEST_DEADLINE
+    ) -> dict[str, Any]:
+        """Ask JetStream's API, wait up to `deadline` s, and return its answer or its error.
 
         Raises:
             JournalUnavailable: the server does not answer.
@@ -100,18 +120,21 @@ class JetStream:
             self.connection.send(
                 b"PUB $JS.API.%b %b %d\r\n%b\r\n" % (api.encode(), reply, len(payload), payload)
             )
-            with trio.move_on_after(REQUEST_DEADLINE):
+            with trio.move_on_after(deadline):
                 await answer.event.wait()
         finally:
             del self._waiting[reply]
         if self.connection.end is not None:
             raise JournalUnavailable(f"The connection to the journal's {self.address} is lost")
-        if answer.headers.startswith(b"NATS/1.0 503"):
+        is_silent = not answer.event.is_set()
+        # A server whose JetStream was turned off while it ran may answer nothing.
+        is_off = is_silent and not self.connection.server_info.get("jetstream")
+        if is_off or answer.headers.startswith(b"NATS/1.0 503"):
             raise JournalDenied(
                 f"The journal's {self.address} has no JetStream: it has to be enabled there",
-                "unfit",
+                "no_jetstream",
             )
-        if not answer.event.is_set():
+        if is_silent:
             raise JournalUnavailable(
                 f"The journal's {self.address} does not answer: it may have no leader just now",
                 "no_leader",
@@ -133,15 +156,25 @@ class JetStream:
             JournalUnavailable: the server does not answer, or the stream has no leader.
             JournalDenied: the stream cannot serve, or cannot be created.
         """
-        answer = await self.request(f"STREAM.INFO.{self.name}")
+        self.check_server()
+        answer = await self._ask_for_info()
         if _error(answer) == _STREAM_NOT_FOUND:
             answer = await self.request(f"STREAM.CREATE.{self.name}", creation(config))
             if _error(answer) == _NAME_IN_USE:  # Another process was faster.
                 answer = await self.request(f"STREAM.INFO.{self.name}")
         if "error" in answer:
             self._refuse(answer["error"], config)
-        self.check(answer["config"])
+        self.check(answer["config"], config.read_subjects)
         return self._read_info(answer)
+
+    async def _ask_for_info(self) -> dict[str, Any]:
+        give_up = trio.current_time() + REQUEST_DEADLINE - ASK_AGAIN
+        while True:
+            try:
+                return await self.request(f"STREAM.INFO.{self.name}", deadline=ASK_AGAIN)
+            except JournalUnavailable as error:
+                if error.reason != "no_leader" or trio.current_time() >= give_up:
+                    raise
 
     async def info(self) -> StreamInfo:
         """Return the state of the stream.
@@ -156,17 +189,45 @@ class JetStream:
         return self._read_info(answer)
 
     def _read_info(self, answer: dict[str, Any]) -> StreamInfo:
-        self._max_stored = answer["config"].get("max_msg_size", -1)
+        config = answer["config"]
+        self._max_stored = config.get("max_msg_size", -1)
+        limit = (config.get("consumer_limits") or {}).get("inactive_threshold")
+        self.longest_inactivity = limit / 10**9 if limit else float("inf")
         return stream_info(answer)
 
-    def check(self, config: dict[str, Any]) -> None:
-        """Raise JournalDenied if a stream of this configuration cannot serve."""
-        if reason := fault(self.name, config):
+    def check_server(self) -> None:
+        """Raise JournalDenied if the server cannot carry the journal's messages."""
+        info, size = self.connection.server_info, self.connection.max_payload
+        if not info.get("headers"):
             raise JournalDenied(
-                f"The journal's stream {self.name} cannot serve: {reason}; "
-                "NATSTREAM_JOURNAL_STREAM may name another",
-                "unfit",
+                f"The journal's {self.address} supports no headers, under which each line has its "
+                "name: no_header_support has to be off there",
+                "no_headers",
             )
+        if size < MIN_MESSAGE:
+            raise JournalDenied(
+                f"The journal's {self.address} accepts only messages of {size:,} bytes: its "
+                f"max_payload has to be at least {MIN_MESSAGE:,} (usual are 1,048,576)",
+                "max_payload",
+            )
+
+    def check(self, config: dict[str, Any], read_subjects: Sequence[str]) -> None:
+        """Raise JournalDenied if a stream of this configuration cannot serve.
+
+        Args:
+            config: the stream's configuration, as the server gives it.
+            read_subjects: the subjects from which natstream reads lines.
+        """
+        if reason := fault(self.name, config, read_subjects):
+            raise self.unfit(reason)
+
+    def unfit(self, reason: str) -> JournalDenied:
+        """Return the error of a stream that cannot serve for this reason."""
+        return JournalDenied(
+            f"The journal's stream {self.name} cannot serve: {reason}; "
+            "NATSTREAM_JOURNAL_STREAM may name another",
+            "unfit",
+        )
 
     def _on_answer(self, subject: bytes, reply: bytes, payload: bytes, headers: bytes) -> None:
         if (answer := self._waiting.get(subject)) is not None:
@@ -193,6 +254,12 @@ class JetStream:
                 f"The journal's {self.address} does not let us use {failure.words}: its user "
                 f"needs $JS.API.>, {self.name}.> and _INBOX.>"
             )
+        if "maximum payload violation" in failure.words.lower():
+            return JournalUnavailable(
+                f"The journal's {self.address} accepts only smaller messages than before, because "
+                "its max_payload was lowered: longer lines are cut from now on",
+                "max_payload",
+            )
         if was_up:
             return JournalUnavailable(
                 f"The connection to the journal's {self.address} is lost: {failure.words}"
@@ -202,14 +269,20 @@ class JetStream:
             "NATSTREAM_JOURNAL_URL says where it is"
         )
 
-    def trouble(self, error: dict[str, Any]) -> JournalUnavailable:
+    def trouble(self, error: dict[str, Any]) -> JournalDenied | JournalUnavailable:
         """Return the exception for an error of the server's."""
         code = error.get("err_code")
+        if code in _NOT_ENABLED:
+            return JournalDenied(
+                f"The journal's {self.address} has no JetStream for these credentials: it has to "
+                "be enabled for their account",
+                "no_jetstream",
+            )
         if code == _STREAM_NOT_FOUND:
             return JournalUnavailable(f"The journal's stream {self.name} is gone", "deleted")
         said = _description(error)
         if code in _FULL:
-            return self.full(said)
+            return self.full(f"{said}{_remedy(code)}")
         if code in _TOO_FEW_READERS:
             return JournalUnavailable(
                 f"The journal's stream {self.name} allows too few readers: {said}", "unfit"
@@ -222,13 +295,16 @@ class JetStream:
 
     def _refuse(self, error: dict[str, Any], config: StreamConfig) -> NoReturn:
         """Raise the reason why the stream could neither be found nor be created."""
-        if error.get("err_code") in _NOT_ENABLED:
-            raise JournalDenied(
-                f"The journal's {self.address} has no JetStream for these credentials", "unfit"
-            )
-        if error.get("code") == 503:
+        if error.get("code") == 503 or error.get("err_code") in _NOT_ENABLED:
             raise self.trouble(error)
         said = _description(error)
+        if said.startswith(_TOO_LONG_WINDOW):
+            raise JournalDenied(
+                f"The journal's stream {self.name} cannot be created at {self.address}: {said}, "
+                f"and natstream needs {config.duplicate_window:g} s, so that it stores no line "
+                "twice; the server's limit duplicate_window has to allow that",
+                "unfit",
+            )
         sentence = (
             f"The journal's stream {self.name} cannot be created at {self.address}: {said} "
             f"(NATSTREAM_JOURNAL_MAX_BYTES is {config.max_bytes:,}, "
@@ -236,7 +312,7 @@ class JetStream:
         )
         if error.get("err_code") == _NO_PEERS:  # A cluster's servers start one by one.
             raise JournalUnavailable(sentence, "no_leader")
-        raise JournalDenied(sentence, "unfit")
+        raise JournalDenied(sentence, "full" if error.get("err_code") in _FULL else "unfit")
 
     # --- publishing ----------------------------------------------------------------------
 
@@ -303,6 +379,13 @@ class _Reply:
 def _error(answer: dict[str, Any]) -> int:
     code = answer.get("error", {}).get("err_code", 0)
     return code if isinstance(code, int) else 0
+
+
+def _remedy(code: object) -> str:
+    """Return the words behind an error that says what is full."""
+    if code == _ACCOUNT_QUOTA:
+        return "; the account's quota has to be raised, or room made in it"
+    return ""
 
 
 def _description(error: dict[str, Any]) -> str:

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import attrs
 import trio
@@ -32,8 +34,9 @@ from natstream.journal.consumer import Consumer
 from natstream.journal.fallback import Fallback
 from natstream.journal.follower import Follower
 from natstream.journal.jetstream import JetStream
+from natstream.journal.loop_check import check_for_loop, is_denied
 from natstream.journal.outbox import Item, StorageReceipt
-from natstream.journal.state import Availability, JournalState
+from natstream.journal.state import PATIENCE, Availability, JournalState
 from natstream.journal.stream_config import StreamConfig, StreamInfo
 from natstream.journal.writer import Writer
 from natstream.nats.connection import Login, NatsConnection
@@ -42,6 +45,18 @@ __all__ = ["Journal"]
 
 # The most lines that are accepted from a source at once, before other tasks get their turn.
 SLICE_LINES = 200
+# Trouble of these kinds may pass within `PATIENCE`, and then readers are not told. Seconds between
+# two tries meanwhile.
+_BRIEF = ("unreachable", "no_leader", "reader", "max_payload")
+RETRY_PAUSE = 0.1
+# Brief trouble is told nevertheless if it is the fifth within a minute, because then it does not
+# pass by itself.
+MOST_BRIEF = 5
+BRIEF_WITHIN = 60.0
+# Seconds between two looks for a stream that publishes the journal's lines where they are read, and
+# seconds to wait for the first look, because a cluster lists its streams slowly.
+LOOP_CHECK_INTERVAL = 10.0
+LOOP_CHECK_DEADLINE = 1.0
 
 
 class Journal:
@@ -84,6 +99,13 @@ class Journal:
         self._trouble: SourceError | None = None
         self._overflow: Gap | None = None
         self._closing = False
+        self._left_at = float("-inf")
+        """The time at which the journal last ceased to serve."""
+        self._last_error: SourceError | None = None
+        self._brief: deque[float] = deque(maxlen=MOST_BRIEF)
+        """The times of the last brief troubles."""
+        self._may_list = True
+        """Whether the credentials may list the account's streams."""
 
     # --- sources -------------------------------------------------------------------------
 
@@ -179,13 +201,50 @@ class Journal:
 
     # --- one connection ------------------------------------------------------------------
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Connect, write and follow until the connection ends; `started()` once it follows.
+    async def run(self) -> None:
+        """Connect, write and follow; connect again at once while trouble is brief.
 
         Raises:
             JournalUnavailable: the journal is away; its `reason` says why.
             JournalDenied: credentials are refused, or the stream cannot serve.
         """
+        async with trio.open_nursery() as nursery:
+            while True:
+                could_list, left_at = self._may_list, self._left_at
+                error = self._last_error = await self._run_connection()
+                if could_list and not self._may_list:
+                    # The next connection begins without this refusal, which concerns only the list.
+                    self._login = attrs.evolve(self._login)
+                    continue
+                if not self._is_brief(error, is_new=left_at != self._left_at):
+                    break
+                if left_at != self._left_at:
+                    nursery.start_soon(self._tell_later, self._left_at)
+                    self._status.restarts += 1
+                await trio.sleep(RETRY_PAUSE)
+            nursery.cancel_scope.cancel()
+        raise error
+
+    def _is_brief(self, error: SourceError, *, is_new: bool) -> bool:
+        """Return whether to try again before readers are told of this trouble."""
+        now = trio.current_time()
+        if error.reason not in _BRIEF or now >= self._left_at + PATIENCE:
+            return False
+        if is_new:
+            self._brief.append(now)
+        return len(self._brief) < MOST_BRIEF or now - self._brief[0] > BRIEF_WITHIN
+
+    async def _tell_later(self, left_at: float) -> None:
+        """Tell readers of the trouble that began at `left_at`, unless it passes within `PATIENCE`.
+
+        The try that is under way goes on meanwhile.
+        """
+        await trio.sleep_until(left_at + PATIENCE)
+        if self._left_at == left_at and not self._state.is_serving and (error := self._last_error):
+            self._status.change(SourceState.LOST, str(error), error.reason)
+
+    async def _run_connection(self) -> SourceError:
+        """Connect, write and follow until the connection ends, and return the reason."""
         scope = trio.CancelScope()
 
         def on_end() -> None:
@@ -206,7 +265,7 @@ class Journal:
         try:
             async with connection.connected(jetstream.subjects):
                 with scope:
-                    await self._use(connection, jetstream, task_status)
+                    await self._use(connection, jetstream)
                 self._stop_serving()
                 error: SourceError
                 if connection.end is not None:  # The server or the network ended it.
@@ -215,35 +274,43 @@ class Journal:
                     error.retry_after = connection.failure().retry_after
                 else:
                     error = self._trouble or JournalUnavailable("The journal is left")
+                self._may_list = self._may_list and not is_denied(jetstream)
         finally:
             self._stop_serving()
-        raise error
+        return error
 
-    async def _use(
-        self,
-        connection: NatsConnection,
-        jetstream: JetStream,
-        task_status: trio.TaskStatus[None],
-    ) -> None:
+    async def _use(self, connection: NatsConnection, jetstream: JetStream) -> None:
         if connection.end is not None:
             return
         try:
             info = await jetstream.open_stream(self._config)
+            with trio.move_on_after(LOOP_CHECK_DEADLINE):
+                await self._check_for_loop(jetstream)
             self._state.change(Availability.RETURNING)
             backlog, consumer = await self._come_back(jetstream, info)
         except SourceError as error:
             self._trouble = error
             return
-        task_status.started()
         try:
             async with trio.open_nursery() as nursery:
                 follow = partial(self._follower.follow, jetstream, consumer, backlog)
                 write = partial(self._writer.write, jetstream)
                 watch = partial(self._writer.watch, jetstream)
-                for task in (follow, write, watch):
+                look = partial(self._look_for_loop, jetstream)
+                for task in (follow, write, watch, look):
                     nursery.start_soon(self._until_trouble, task)
         finally:
             consumer.close()
+
+    async def _check_for_loop(self, jetstream: JetStream) -> None:
+        if self._may_list and self._config.read_subjects:
+            with suppress(JournalUnavailable):  # The other tasks find out why.
+                await check_for_loop(jetstream, self._config.read_subjects)
+
+    async def _look_for_loop(self, jetstream: JetStream) -> NoReturn:
+        while True:
+            await trio.sleep(LOOP_CHECK_INTERVAL)
+            await self._check_for_loop(jetstream)
 
     async def _until_trouble(self, task: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -259,6 +326,7 @@ class Journal:
         was_serving = self._state.is_serving
         self._state.change(Availability.AWAY)
         if was_serving:
+            self._left_at = trio.current_time()
             self._writer.acknowledge_followed()
             # These lines are removed, because their senders send them again.
             for receipt in self._outbox.receipts():

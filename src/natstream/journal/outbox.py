@@ -41,12 +41,13 @@ class StorageReceipt:
     """
 
     def __init__(self, key: str, term: int = 0) -> None:
-        self.key, self.term = key, term
+        self.key: str = key
+        self.term: int = term
         self.entries = 0
         """How many entries were accepted with this receipt."""
         self.missing: set[int] = set()
         """The outbox's numbers of the entries that are not yet stored."""
-        self.failed = False
+        self.failed: bool = False
         self._settled = trio.Event()
 
     def stored(self, number: int) -> None:
@@ -102,7 +103,7 @@ class Outbox:
         self._in_flight = self._in_flight_bytes = 0
         # Lines that were sent, and have to be sent again.
         self._again: set[int] = set()
-        self.bytes = 0
+        self.bytes: int = 0
         """The memory that the waiting lines use."""
 
     def __len__(self) -> int:

@@ -9,7 +9,7 @@ import enum
 
 import trio
 
-__all__ = ["Availability", "JournalState"]
+__all__ = ["PATIENCE", "Availability", "JournalState"]
 
 # Seconds. A cluster elects a leader, and a server restarts, within a second or two, which readers
 # need not notice.
@@ -35,7 +35,7 @@ class JournalState:
     def __init__(self) -> None:
         self._value = Availability.AWAY
         self._changed = trio.Event()
-        self.term = 0
+        self.term: int = 0
         """Counts the times that the journal began or ceased to serve."""
 
     @property

@@ -6,15 +6,26 @@ In: settings, and JetStream's answers about a stream. Out: the request that crea
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
 
-__all__ = ["DUPLICATE_WINDOW", "StreamConfig", "StreamInfo", "creation", "fault", "stream_info"]
+__all__ = [
+    "DUPLICATE_WINDOW",
+    "MIN_MESSAGE",
+    "StreamConfig",
+    "StreamInfo",
+    "creation",
+    "fault",
+    "loop",
+    "stream_info",
+]
 
 # Seconds within which several processes may send the same line, and the stream stores it once.
 DUPLICATE_WINDOW = 120.0
-# If a stream accepted only smaller messages, many lines would keep nothing but their beginning.
+# If a stream or its server accepted only smaller messages, many lines would keep nothing but their
+# beginning.
 MIN_MESSAGE = 4_096
 # A stream is full if it has no room for one line of ordinary length.
 LINE_BYTES = 512
@@ -31,6 +42,13 @@ class StreamConfig:
     """Seconds."""
     max_bytes: int
     replicas: int
+    read_subjects: Sequence[str] = ()
+    """The subjects from which natstream reads lines; not a part of the stream."""
+
+    @property
+    def duplicate_window(self) -> float:
+        """Seconds within which the server recognises a line that comes twice."""
+        return min(DUPLICATE_WINDOW, self.max_age)
 
 
 @attrs.frozen(kw_only=True)
@@ -61,7 +79,7 @@ def creation(config: StreamConfig) -> dict[str, Any]:
         "max_age": int(config.max_age * _NS),
         "max_bytes": config.max_bytes,
         "num_replicas": config.replicas,
-        "duplicate_window": int(min(DUPLICATE_WINDOW, config.max_age) * _NS),
+        "duplicate_window": int(config.duplicate_window * _NS),
         "allow_direct": True,
     }
 
@@ -86,12 +104,13 @@ def stream_info(answer: dict[str, Any]) -> StreamInfo:
     )
 
 
-def fault(name: str, config: dict[str, Any]) -> str:
+def fault(name: str, config: dict[str, Any], read_subjects: Sequence[str] = ()) -> str:
     """Return why the existing stream `name` cannot be a journal; an empty text if it can.
 
     Args:
         name: the stream's name.
         config: its configuration, as JetStream says it.
+        read_subjects: the subjects from which natstream reads lines.
     """
     subjects = config.get("subjects") or []
     max_age = config.get("max_age") or DUPLICATE_WINDOW * _NS
@@ -110,6 +129,11 @@ def fault(name: str, config: dict[str, Any]) -> str:
         return "it is sealed, or acknowledges nothing"
     if config.get("subject_transform"):
         return "it has to keep subjects as they are, and transforms them"
+    if sources := config.get("sources"):
+        origins = ", ".join(str(source.get("name")) for source in sources)
+        return f"it has to hold only lines that natstream stores, and copies those of {origins}"
+    if endless := loop(name, [config], read_subjects):
+        return endless
     if per_subject > 0:
         return f"it has to keep all lines, and keeps {per_subject:,} of each machine"
     if 0 < max_message < MIN_MESSAGE:
@@ -120,3 +144,52 @@ def fault(name: str, config: dict[str, Any]) -> str:
             f"line twice, and is {window:g} s"
         )
     return ""
+
+
+def loop(name: str, configs: Iterable[dict[str, Any]], read_subjects: Sequence[str]) -> str:
+    """Return why stored lines would be read, and stored again, for ever; empty if they would not.
+
+    Args:
+        name: the journal's stream.
+        configs: the configurations of the streams of its account.
+        read_subjects: the subjects from which natstream reads lines.
+    """
+    by_name = {config["name"]: config for config in configs}
+    copies = [name]  # the journal's stream, and each stream that copies from one of these
+    for copy in copies:
+        copies += [
+            each
+            for each, config in by_name.items()
+            if each not in copies and copy in _origins(config)
+        ]
+    for copy in copies:
+        target = ((by_name.get(copy) or {}).get("republish") or {}).get("dest", "")
+        for subject in read_subjects:
+            if target and _overlap(target, subject):
+                which = "it" if copy == name else f"the stream {copy} copies its lines and"
+                return (
+                    f"{which} republishes to {target}, and natstream reads lines from {subject}, "
+                    "so that it would store each line again and again: republish has to be removed"
+                )
+    return ""
+
+
+def _origins(config: dict[str, Any]) -> set[str]:
+    """Return the names of the streams from which a stream copies."""
+    origins = [config.get("mirror"), *(config.get("sources") or ())]
+    return {origin.get("name", "") for origin in origins if origin}
+
+
+def _overlap(target: str, subject: str) -> bool:
+    """Return whether a message published to `target` may be received from `subject`.
+
+    Both may have wildcards. In `target`, `{{wildcard(1)}}` and `$1` stand for some token.
+    """
+    tokens, others = target.split("."), subject.split(".")
+    for token, other in zip(tokens, others, strict=False):
+        if ">" in (token, other):
+            return True
+        is_open = token.startswith(("{{", "$")) or "*" in (token, other)
+        if not is_open and token != other:
+            return False
+    return len(tokens) == len(others)

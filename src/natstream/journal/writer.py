@@ -44,7 +44,7 @@ MAX_UNSEEN = 10_000
 HEADER_BYTES = 1_024
 
 _STORED = re.compile(rb'\{"stream": ?"[^"]+", ?(?:"domain": ?"[^"]*", ?)?"seq": ?(\d+)')
-_NO_ANSWER = "The journal acknowledges nothing: it may have no leader just now"
+_NO_ANSWER = "The journal acknowledges nothing: it may have no leader just now, or a full disk"
 _TOO_LARGE = 10054
 _IS_STORING_IT = 10158
 
@@ -67,13 +67,13 @@ class Writer:
     ) -> None:
         self._on_overflow, self._on_too_large = on_overflow, on_too_large
         self._on_error = on_error
-        self.outbox = Outbox()
+        self.outbox: Outbox = Outbox()
         self._names, self._followed = Names(), Followed()
-        self.work = trio.Event()
+        self.work: trio.Event = trio.Event()
         """Set when there are lines to write or to show."""
-        self.room = trio.lowlevel.ParkingLot()
+        self.room: trio.lowlevel.ParkingLot = trio.lowlevel.ParkingLot()
         """Where publishers wait while the outbox is crowded."""
-        self.progress = trio.lowlevel.ParkingLot()
+        self.progress: trio.lowlevel.ParkingLot = trio.lowlevel.ParkingLot()
         """Where tasks wait for lines to be sent, acknowledged, or read from the stream."""
         self._busy: list[int] = []
         """Lines that the server was storing for another process when they were sent."""
@@ -84,7 +84,9 @@ class Writer:
         self._unseen: OrderedDict[int, Item] = OrderedDict()
         """Lines that are stored and not yet read from the stream, by their number there."""
         self._max_payload = 1 << 20
-        self.stored = self.duplicates = self._newest = 0
+        self.stored: int = 0
+        self.duplicates: int = 0
+        self._newest = 0
 
     # --- from the sources ----------------------------------------------------------------
 
@@ -135,7 +137,7 @@ class Writer:
                     await self._explain_refusal(jetstream)
                 await self.progress.park()
             return
-        raise JournalUnavailable(_NO_ANSWER, "no_leader")
+        await self._explain_silence(jetstream)
 
     async def write(self, jetstream: JetStream) -> NoReturn:
         """Publish the lines that wait, as many as may be in flight, in one piece each time."""
@@ -162,6 +164,7 @@ class Writer:
             JournalUnavailable: a line is not acknowledged in time.
         """
         oldest, waited, now = 0, 0.0, trio.current_time()
+        stored = self.stored
         while True:
             while not self.outbox.in_flight and not self._busy:
                 await self.progress.park()
@@ -175,10 +178,12 @@ class Writer:
             # answer may have come meanwhile.
             waited += min(now - last, 2 * BUSY_PAUSE)
             if oldest != self.outbox.oldest_in_flight:
-                oldest, waited = self.outbox.oldest_in_flight, 0.0
+                oldest, waited, stored = self.outbox.oldest_in_flight, 0.0, self.stored
             if oldest and waited > ACK_DEADLINE:
                 self.acknowledge_followed()
                 if oldest == self.outbox.oldest_in_flight:
+                    if self.stored == stored:
+                        await self._explain_silence(jetstream)
                     raise JournalUnavailable(_NO_ANSWER, "no_leader")
             if self._busy:
                 for number in self._busy:
@@ -200,6 +205,17 @@ class Writer:
         raise JournalUnavailable(
             "No server accepts lines for the journal: it may have no leader just now", "no_leader"
         )
+
+    async def _explain_silence(self, jetstream: JetStream) -> NoReturn:
+        info = await jetstream.info()  # It raises a better reason if it knows one.
+        if info.current is None:
+            # Since nats-server 2.15, a server whose disk is full answers requests, but never
+            # acknowledges a line. Without copies on other servers, no leader can be missing.
+            raise jetstream.full(
+                "it acknowledges nothing, although its server answers; the server's disk may be "
+                "full or broken, and the server's log says why"
+            )
+        raise JournalUnavailable(_NO_ANSWER, "no_leader")
 
     # --- lines that are stored -----------------------------------------------------------
 

@@ -53,7 +53,7 @@ class ClientAdapter:
         """Called once when the connection has ended by itself. It must neither wait nor raise."""
         self.on_lame_duck: Callable[[], None] = _do_nothing
         """Called when the server says that it will shut down. It must neither wait nor raise."""
-        self.client = cast(Any, Client())  # `_ps` and `_connect_command` have narrower types
+        self.client: Any = cast(Any, Client())  # `_ps` and `_connect_command` have narrower types
         self._parser = parser
         # `_ps`: the client calls `parse` of this object with all data that it reads. Its own parser
         # needs 6 µs for a message instead of 1, because it uses regular expressions, queues and a

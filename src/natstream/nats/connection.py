@@ -166,6 +166,11 @@ class NatsConnection:
         return 0 if self._link is None else int(self._link.adapter.client.pending_data_size)
 
     @property
+    def server_info(self) -> Mapping[str, Any]:
+        """What the server said of itself when it greeted; empty before that."""
+        return {} if self._link is None else self._link.adapter.info
+
+    @property
     def max_payload(self) -> int:
         """Bytes that the server accepts as one message, headers included."""
         return 0 if self._link is None else int(self._link.adapter.client.max_payload)

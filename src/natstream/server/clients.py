@@ -19,7 +19,7 @@ from natstream.server.request_checks import Refused
 
 __all__ = ["Clients"]
 
-log = logging.getLogger("hypercorn.error")
+log: logging.Logger = logging.getLogger("hypercorn.error")
 
 # How many clients may be told at once that there are too many: a part of `max_connections`, and at
 # most so many. Each of them is a file descriptor for up to a second more.

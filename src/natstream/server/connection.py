@@ -77,7 +77,7 @@ class ClientConnection:
     """
 
     def __init__(self, shared: Shared, sock: trio.socket.SocketType) -> None:
-        self.socket = ClientSocket(sock)
+        self.socket: ClientSocket = ClientSocket(sock)
         self._shared = shared
         self._tasks = TaskGroup()
         self._protocol = MendedH11(

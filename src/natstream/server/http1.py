@@ -97,7 +97,7 @@ class MendedH11(H11Protocol):
         self._max_header = max_header
         self._h11 = cast(h11.Connection, self.connection)  # only a WebSocket has another one
         self._is_chunked = False
-        self.can_read = ReadingWait(sock, self._h11)
+        self.can_read: ReadingWait = ReadingWait(sock, self._h11)
 
     async def _check_protocol(self, event: h11.Request) -> None:
         """Raise Refused for a request that no application may see.

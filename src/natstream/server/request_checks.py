@@ -55,7 +55,7 @@ class Refused(Exception):
         self._phrase = _PHRASES.get(status, "Refused")
         super().__init__(sentence or f"{self._phrase}.")
         self._retry_after = retry_after
-        self.body = b"" if bodiless else json.dumps({"error": str(self)}).encode() + b"\n"
+        self.body: bytes = b"" if bodiless else json.dumps({"error": str(self)}).encode() + b"\n"
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:

@@ -23,7 +23,7 @@ from natstream.server.connection import Limits, Shared
 
 __all__ = ["serve"]
 
-log = logging.getLogger("hypercorn.error")
+log: logging.Logger = logging.getLogger("hypercorn.error")
 
 # The part of the grace period that is kept for resetting the connections that have not ended.
 FORCED = 0.2

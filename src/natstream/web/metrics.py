@@ -83,8 +83,8 @@ class Metrics(Collector):
     """The metrics of one process, over its hub and the health of its sources."""
 
     def __init__(self, hub: Hub, health: Health) -> None:
-        self.counters = Counters()
-        self.loop_delay = LoopDelay()
+        self.counters: Counters = Counters()
+        self.loop_delay: LoopDelay = LoopDelay()
         self.drain: Callable[[], DrainStatistics] | None = None
         """Returns the drain's statistics, if there is a drain; called at each scrape."""
         self.journal: Callable[[], JournalStatistics] | None = None

@@ -26,7 +26,8 @@ const WORDS = {
  * @type {Record<string, string>} */
 const REASONS = {
   unreachable: 'unreachable', no_leader: 'without a leader', full: 'full', deleted: 'deleted',
-  unfit: 'unfit',
+  no_jetstream: 'without JetStream', max_payload: 'with too small messages',
+  no_headers: 'without headers', unfit: 'unfit',
 };
 
 /** @param {Source} source */
