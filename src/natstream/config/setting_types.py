@@ -152,6 +152,15 @@ def origins(text: str) -> tuple[str, ...]:
     return origins
 
 
+def base_url(text: str) -> str:
+    """Parse the address of an interface, to which paths are added."""
+    if not re.fullmatch(
+        r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?(/[\w.~/-]*)?", text, re.I | re.A
+    ):
+        raise ValueError("https://host or http://host:port, without credentials")
+    return text.rstrip("/")
+
+
 def header(text: str) -> str:
     """Parse the name of a header."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,63}", text):

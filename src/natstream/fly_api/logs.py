@@ -34,7 +34,7 @@ class LogPage:
     """One answer of the interface."""
 
     lines: Sequence[tuple[str, LogEntry]]
-    """Pairs of a line's id, which may be empty, and its entry."""
+    """Pairs of a line's id and its entry."""
     cursor: int | None
     """The time in ns from which the next page is asked; None if the answer names none."""
 
@@ -49,12 +49,19 @@ def parse_page(app: str, answer: Any) -> LogPage:
     if not isinstance(data, list):
         raise FlyApiError("The logs interface gave an answer without lines", "unreadable")
     lines = [
-        (str(item.get("id") or ""), _entry(app, attributes))
+        (_id(item.get("id"), attributes), _entry(app, attributes))
         for item in data
         if isinstance(item, dict) and isinstance(attributes := item.get("attributes"), dict)
     ]
     token = meta.get("next_token") if isinstance(meta, dict) else None
     return LogPage(lines, _cursor(token))
+
+
+def _id(given: Any, attributes: Mapping[str, Any]) -> str:
+    """Return Fly's id of a line, or what tells a line without one from the others of its page."""
+    if isinstance(given, str | int) and given:
+        return str(given)
+    return "\0".join(str(attributes.get(name)) for name in ("timestamp", "instance", "message"))
 
 
 def _cursor(token: Any) -> int | None:
@@ -106,7 +113,9 @@ class LogReader:
     instance: str = ""
     """A machine, if only its lines are wanted."""
     is_at_end: bool = attrs.field(default=False, init=False)
-    """Whether the last page brought nothing new, so that the next one may come later."""
+    """Whether the last page was not full, so that there is nothing more at present."""
+    _full: int = attrs.field(default=1, init=False)
+    """The lines of the largest page, since Fly does not say how many a page has."""
     _seen: OrderedDict[str, None] = attrs.field(factory=OrderedDict, init=False)
 
     async def next_page(self) -> Sequence[LogEntry]:
@@ -120,8 +129,8 @@ class LogReader:
             params["instance"] = self.instance
         answer = await self.client.get(f"{self.base}/api/v1/apps/{self.app}/logs", params)
         page = parse_page(self.app, answer)
-        new = [entry for id, entry in page.lines if not (id and id in self._seen)]
-        self._seen.update((id, None) for id, _ in page.lines if id)
+        new = [entry for id, entry in page.lines if id not in self._seen]
+        self._seen.update((id, None) for id, _ in page.lines)
         while len(self._seen) > MAX_IDS:
             self._seen.popitem(last=False)
         cursor = page.cursor
@@ -129,7 +138,9 @@ class LogReader:
             cursor = max(entry.unix_ns for entry in new)
         # A cursor that goes back would give the same lines for ever.
         has_moved = cursor is not None and (self.since_ns is None or cursor > self.since_ns)
-        self.is_at_end = not has_moved or not new
+        self._full = max(self._full, len(page.lines))
+        # Pages differ by a few lines. The lines that come while an app is read make short pages.
+        self.is_at_end = not has_moved or not new or len(page.lines) < self._full / 2
         if has_moved:
             self.since_ns = cursor
         return new

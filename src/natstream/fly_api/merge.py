@@ -28,7 +28,7 @@ class Merge:
     """Remembers the lines of each way that the other has not brought yet.
 
     Args:
-        seen: lines of NATS that were shown before.
+        seen: lines that were shown before, of either way.
     """
 
     def __init__(self, seen: Iterable[LogEntry] = ()) -> None:
@@ -36,10 +36,18 @@ class Merge:
         self._fly: OrderedDict[int, int] = OrderedDict()
         self.overflowed = False
         """Whether lines were forgotten, so that some may be shown twice."""
-        self.saw(seen)
+        self.had(seen)
+
+    def had(self, entries: Iterable[LogEntry]) -> None:
+        """Note lines of either way that were shown before the merge began."""
+        for entry in entries:
+            self._add(self._nats, _key(entry))
 
     def saw(self, entries: Iterable[LogEntry]) -> None:
-        """Note lines of NATS that were shown, in this process or by way of the journal."""
+        """Note lines of NATS that are shown, in this process or by way of the journal.
+
+        Lines of the interface are passed over, because `new_from_fly` has counted them.
+        """
         for entry in entries:
             if entry.source != FROM_FLY:
                 self._add(self._nats, _key(entry))
