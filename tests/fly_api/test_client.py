@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import random
-from collections.abc import AsyncIterator
 
 import pytest
 import trio
@@ -14,14 +13,6 @@ from natstream.fly_api import client
 from natstream.fly_api.client import FlyApiError, open_fly_client
 
 TOKEN = "fm2_c2VjcmV0"
-
-
-@pytest.fixture
-async def fly() -> AsyncIterator[FlyStandIn]:
-    """Run a stand-in that has one app without lines."""
-    async with FlyStandIn.run() as stand_in:
-        stand_in.lines["web"] = []
-        yield stand_in
 
 
 @pytest.fixture(autouse=True)

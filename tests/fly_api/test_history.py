@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -17,14 +17,6 @@ from tests.support.service import RunningService, open_service
 from tests.support.waiting import until
 
 from natstream.fly_api import client, history
-
-
-@pytest.fixture
-async def fly() -> AsyncIterator[FlyStandIn]:
-    """Run a stand-in that has one app without lines."""
-    async with FlyStandIn.run() as stand_in:
-        stand_in.lines["web"] = []
-        yield stand_in
 
 
 @pytest.fixture(autouse=True)

@@ -38,7 +38,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         given["apps"] = read_variable("FLY_APP_NAME", text, values.one_app)
     if given.get("drain_tokens") and "drain_bind" not in given:
         given["drain_bind"] = Bind("::", 8081)
-    if environ.get("FLY_MACHINE_ID"):  # This process runs on Fly.
+    if environ.get("FLY_MACHINE_ID", ""):  # This process runs on Fly.
         given.setdefault("fly_api", bool(given.get("access_token")))
         given.setdefault("machines_api_url", "http://_api.internal:4280")
     settings = Settings(**given)

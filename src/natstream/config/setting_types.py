@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 __all__ = [
+    "APP_NAME",
     "SOURCES",
     "Bind",
     "apps",

@@ -139,7 +139,8 @@ class Settings:
         "`on`: Fly's own interfaces are asked, with `ACCESS_TOKEN`, for the lines before the "
         "start, the lines of an outage, and the names of machines",
         who="Operators whose token may read logs only by NATS (`off`), or outside Fly (`on`)",
-        default_text="`on` on Fly if there is an `ACCESS_TOKEN`; else `off`",
+        default_text="`on` on Fly (where `FLY_MACHINE_ID` is set) if there is an `ACCESS_TOKEN`; "
+        "else `off`",
     )
     fly_api_url: str = setting(
         "NATSTREAM_FLY_API_URL",
