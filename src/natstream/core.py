@@ -26,7 +26,7 @@ from natstream.web.facets import Facets
 from natstream.web.metrics import Metrics
 
 if TYPE_CHECKING:
-    from natstream.fly_api.history import FlyHistory
+    from natstream.fly_api.interfaces import FlyInterfaces
     from natstream.journal.journal import Journal
 
 __all__ = ["Core", "Source", "make_core"]
@@ -91,10 +91,10 @@ def make_core(settings: Settings) -> Core:
         sink: Sink = journal or hub
         status = health.add_source("nats")
         if reads_fly:
-            history = _make_history(settings, hub, sink, health)
-            observers.append(history.observe)
-            sink = history.nats_sink
-            sources.append(Source(history.run, history.status))
+            fly = _make_fly_interfaces(settings, hub, sink, health)
+            observers += [fly.history.observe, fly.machines.observe]
+            sink = fly.history.nats_sink
+            sources.append(Source(fly.run, fly.history.status))
         sources.append(_make_nats(settings, sink, status))
     if "drain" in settings.sources and settings.drain_bind is not None:
         sources.append(_make_drain(settings, settings.drain_bind, hub, journal, health, metrics))
@@ -133,12 +133,13 @@ def _make_journal(settings: Settings, hub: Hub, health: Health) -> Journal:
     )
 
 
-def _make_history(settings: Settings, hub: Hub, sink: Sink, health: Health) -> FlyHistory:
+def _make_fly_interfaces(settings: Settings, hub: Hub, sink: Sink, health: Health) -> FlyInterfaces:
     from natstream.fly_api.apps import list_apps
     from natstream.fly_api.history import FlyHistory
+    from natstream.fly_api.interfaces import FlyInterfaces
+    from natstream.fly_api.machines import Machines
 
-    return FlyHistory(
-        settings.access_token,
+    history = FlyHistory(
         settings.fly_api_url,
         settings.apps,
         partial(list_apps, base=settings.machines_api_url, org=settings.org),
@@ -149,6 +150,8 @@ def _make_history(settings: Settings, hub: Hub, sink: Sink, health: Health) -> F
         status=health.add_interface("fly_logs"),
         stored=bool(settings.journal_servers),
     )
+    machines = Machines(settings.machines_api_url, health.add_interface("fly_machines"))
+    return FlyInterfaces(settings.access_token, history, machines)
 
 
 def _make_nats(settings: Settings, sink: Sink, status: SourceStatus) -> Source:

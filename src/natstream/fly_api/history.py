@@ -22,8 +22,7 @@ import trio
 
 from natstream.config.setting_types import APP_NAME
 from natstream.entries.entry import Gap, LogEntry
-from natstream.errors import SourceDenied
-from natstream.fly_api.client import FlyApiError, FlyClient, open_fly_client
+from natstream.fly_api.client import FlyApiError, FlyClient
 from natstream.fly_api.logs import LogReader
 from natstream.fly_api.merge import Merge
 from natstream.fly_api.past import read_past
@@ -102,7 +101,6 @@ class _Filling:
 class FlyHistory:
     """Fills the past and the holes of NATS from Fly's logs interface."""
 
-    token: str = attrs.field(repr=False)
     base: str
     """The address of the interface."""
     apps: Sequence[str]
@@ -122,6 +120,7 @@ class FlyHistory:
     _spoke: OrderedDict[str, None] = attrs.field(factory=OrderedDict, init=False)
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
     _past: trio.Event = attrs.field(init=False)
+    _started_ms: int = attrs.field(factory=lambda: time.time_ns() // 1_000_000, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.nats_sink = FlySink(self.sink)
@@ -138,25 +137,19 @@ class FlyHistory:
         if self.nats_sink.merge is not None:
             self.nats_sink.merge.saw(entries)
 
-    async def run(self) -> None:
-        """Fill the past, and then each outage of NATS, until it is cancelled.
-
-        Raises:
-            SourceDenied: the token cannot be sent at all.
-        """
-        started_ms = time.time_ns() // 1_000_000
-        try:
-            async with open_fly_client(self.token) as client:
-                with trio.move_on_after(START_DEADLINE):
-                    await self._fill_start(client)
-                self._past.set()
-                while True:
-                    await self._wait_nats(is_gone=True)
-                    await self._fill_outage(client, started_ms)
-        except FlyApiError as error:
-            raise SourceDenied(str(error)) from error
-        finally:
+    async def run(self, client: FlyClient) -> None:
+        """Fill the past, and then each outage of NATS, until it is cancelled."""
+        if not self._past.is_set():
+            with trio.move_on_after(START_DEADLINE):
+                await self._fill_start(client)
             self._past.set()
+        while True:
+            await self._wait_nats(is_gone=True)
+            await self._fill_outage(client)
+
+    def give_up_start(self) -> None:
+        """Let the readers of the past wait no longer."""
+        self._past.set()
 
     # --- the start -----------------------------------------------------------------------
 
@@ -234,11 +227,11 @@ class FlyHistory:
 
     # --- an outage -----------------------------------------------------------------------
 
-    async def _fill_outage(self, client: FlyClient, started_ms: int) -> None:
+    async def _fill_outage(self, client: FlyClient) -> None:
         """Publish what NATS misses while it is away, and the rest when it is back."""
         lost_ms = int(self.nats.since * 1_000)
         last_ms = max(int(self.nats.last_line * 1_000), lost_ms - int(UNNOTICED * 1_000))
-        since_ms = max(started_ms, last_ms) - int(MARGIN * 1_000)
+        since_ms = max(self._started_ms, last_ms) - int(MARGIN * 1_000)
         filling = await self._begin(since_ms * 1_000_000)
         while True:
             with self.nats_sink.holding():
