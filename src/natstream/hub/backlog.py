@@ -189,6 +189,17 @@ class Selection:
             return self
         return Selection(batch=self.batch, indices=left, notices=self._notices)
 
+    def head(self, count: int) -> Selection:
+        """Return the first `count` entries of the selection, with the notices before the last."""
+        indices = self._indices[:count]
+        last = self.batch.number(indices[-1]) if indices else self.batch.first
+        notices = [pair for pair in self._notices if pair[0] <= last]
+        return Selection(batch=self.batch, indices=indices, notices=notices)
+
+    def before(self, unix_ms: int) -> Selection:
+        """Return the entries that arrived before a time, with the notices before the next one."""
+        return self.head(sum(self.batch.arrivals[index] < unix_ms for index in self._indices))
+
     def pieces(self, format: Format) -> Sequence[bytes]:
         """Return the frames in a format, joined into pieces of at most 64 KiB or one frame."""
         pieces = self._pieces.get(format)

@@ -41,6 +41,10 @@ MAX_BODY_BYTES = 64 * 1024
 # Seconds within which the body of a request must arrive.
 BODY_TIMEOUT = 10
 
+NO_LINE = (
+    "The service no longer has a line with this id, or never had one. Use the id of a newer line."
+)
+
 
 def create_app(
     settings: Settings, hub: Hub, health: Health, facets: Facets, metrics: Metrics
@@ -84,11 +88,18 @@ def create_app(
         await hub.wait_opened()
         hub.check_room()
         quota.check(grant, address)
+        line = None
+        if wanted.around is not None:
+            line = await hub.find_line(wanted.around)
+            # Both answers are the same, so that the holder of a link learns nothing of other lines.
+            if line is None or not grant.shows(line.entry):
+                return refusal(404, NO_LINE)
         body: LogStreamBody | bytes = b""  # A HEAD request must not start a stream.
         if request.method == "GET":
             body = LogStreamBody(
                 hub,
                 wanted,
+                line=line,
                 until=trio.current_time() + grant.expires - time.time(),
                 standing_notices=lambda: _standing_notices(health),
                 counters=metrics.counters,
@@ -104,11 +115,7 @@ def create_app(
     async def raw() -> Response:
         entry = await hub.find(request.args.get("id", ""))
         if entry is None:
-            return refusal(
-                404,
-                "The service no longer has a line with this id, or never had one. "
-                "Use the id of a newer line.",
-            )
+            return refusal(404, NO_LINE)
         return jsonify(entry.raw)
 
     @app.get("/api/facets")

@@ -21,6 +21,7 @@ from collections.abc import Iterable
 import attrs
 from itsdangerous import BadData, URLSafeSerializer
 
+from natstream.entries.entry import LogEntry
 from natstream.entries.filters import Filter
 from natstream.errors import BadQuery
 from natstream.web.query import parse_filter
@@ -56,6 +57,10 @@ class Grant:
     def narrow(self, filter: Filter) -> Filter:
         """Return the filter of a reader that asks for `filter` and holds this grant."""
         return filter if self.scope is None else self.scope & filter
+
+    def shows(self, entry: LogEntry) -> bool:
+        """Return whether the holder may see this entry."""
+        return self.scope is None or self.scope.matches(entry)
 
 
 class Keyring:
