@@ -379,7 +379,7 @@ async def test_a_redirect_is_followed_without_its_body() -> None:
 
 async def test_a_cookie_that_cannot_be_sent_is_a_sentence() -> None:
     """A cookie with characters that no request can hold ends in a sentence."""
-    headers = {"Location": "/x", "Set-Cookie": "\xff\xfe=1"}
+    headers = {"Location": "/x", "Set-Cookie": "\xff\xfe=1; Path=/"}
     async with open_fake_service(Answer(status=302, end="end", headers=headers)) as fake:
         with pytest.raises(SourceUnavailable, match="cannot be reached"):
             await messages(fake, 1)

@@ -99,7 +99,7 @@ class FakeService:
         self, stream: trio.SocketStream, connection: h11.Connection, answer: Answer
     ) -> None:
         headers = {"Content-Type": "application/x-ndjson", "Connection": "close"} | answer.headers
-        encoded = [(name, value.encode("latin-1")) for name, value in headers.items()]
+        encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         response = h11.Response(status_code=answer.status, headers=encoded)
         await stream.send_all(connection.send(response) or b"")
         for piece in answer.body:

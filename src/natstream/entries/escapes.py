@@ -24,8 +24,9 @@ import msgspec
 
 from natstream.entries.colours import SafeColours
 from natstream.entries.entry import LogEntry
+from natstream.entries.readable import read_message
 
-__all__ = ["json_line", "one_line", "sanitize", "text_line"]
+__all__ = ["indented", "json_line", "line_time", "one_line", "sanitize", "text_line"]
 
 RESET = "\x1b[0m"
 FAINT = "\x1b[2m"
@@ -115,17 +116,43 @@ def sanitize(text: str, *, keep_colours: bool) -> str:
     return safe + RESET if last and not _is_reset(last) else safe
 
 
-def text_line(entry: LogEntry, *, paint: bool = False, keep_colours: bool = True) -> str:
+def text_line(
+    entry: LogEntry, *, paint: bool = False, keep_colours: bool = True, for_people: bool = False
+) -> str:
     """Return a readable line, as `fly logs` prints it. Lines after an inner break are indented.
 
-    `paint` adds colours to the origin and level, and `keep_colours` keeps those in the message.
+    Args:
+        entry: the line.
+        paint: add colours to the origin and level.
+        keep_colours: keep the colours in the message.
+        for_people: show the text of a JSON message first, and then its other fields.
     """
     origin = _origin(entry.app_name or entry.provider, entry.machine_id, entry.region, paint)
     level = _level(entry.level, paint)
-    message = sanitize(entry.message, keep_colours=keep_colours)
-    if "\n" in message:
-        message = message.rstrip("\n").replace("\n", "\n    ")
-    return f"{_moment(entry.unix_ns // 1_000_000_000, paint)} {origin}{level} {message}"
+    if for_people:
+        message = _readable(entry.message, paint, keep_colours)
+    else:
+        message = indented(sanitize(entry.message, keep_colours=keep_colours))
+    return f"{line_time(entry.unix_ns, paint)} {origin}{level} {message}"
+
+
+def _readable(message: str, paint: bool, keep_colours: bool) -> str:
+    text, fields = read_message(message)
+    text = indented(sanitize(text, keep_colours=keep_colours))
+    if not fields:
+        return text
+    quiet = one_line(" ".join(f"{name}={value}" for name, value in fields))
+    return f"{text} {FAINT}{quiet}{RESET}".lstrip() if paint else f"{text} {quiet}".lstrip()
+
+
+def indented(text: str) -> str:
+    """Return a text whose lines after the first are indented, without line feeds at its end."""
+    return text.rstrip("\n").replace("\n", "\n    ") if "\n" in text else text
+
+
+def line_time(unix_ns: int, paint: bool = False) -> str:
+    """Return the time of a line, to the second."""
+    return _moment(unix_ns // 1_000_000_000, paint)
 
 
 def json_line(entry: LogEntry) -> str:
