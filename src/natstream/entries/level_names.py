@@ -46,18 +46,27 @@ _HUNDREDS = {
     100: "debug", 200: "info", 250: "info", 300: "warn", 400: "error", 500: "fatal", 550: "fatal",
     600: "fatal",
 }  # fmt: skip
+# Longer texts are no names, and need not be folded.
+LONGEST = 32
 _OTEL = ("trace", "debug", "info", "warn", "error", "fatal")
 
 
 def fold_level(text: str) -> str:
     """Return a sender's level under its name in natstream, or case-folded if it is another one."""
     folded = text.strip().casefold()
-    return LEVEL_ALIASES.get(folded, folded)
+    return LEVEL_ALIASES.get(folded) or number_level(folded) or folded
 
 
 def name_of(value: Any) -> str:
     """Return the name of a known level, or "" for any other value."""
-    return LEVEL_ALIASES.get(value.strip().casefold(), "") if isinstance(value, str) else ""
+    if not isinstance(value, str) or len(value) > LONGEST:
+        return ""
+    folded = value.strip().casefold()
+    if (level := LEVEL_ALIASES.get(folded)) is not None:
+        return level
+    # Go's slog writes its custom levels as `ERROR+4`.
+    word = folded.rstrip("0123456789")
+    return LEVEL_ALIASES.get(word[:-1], "") if word[-1:] in ("+", "-") and word != folded else ""
 
 
 def number_level(value: Any) -> str:

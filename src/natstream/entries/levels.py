@@ -51,19 +51,21 @@ def level_of(message: str) -> str:
     return _behind_prefix(text) or _behind_name(message, text)
 
 
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # --- words --------------------------------------------------------------------------------------
 
 _TOKEN = re.compile(r"[A-Za-z_$][\w$]{0,80}+(?:(?:\.|::|-)[\w$]{1,80}+){0,20}+")
 # Behind a time or a bracket, each level word counts. At the start of a line, these words are also
 # the beginnings of sentences and names, so that a colon has to follow them.
-_PLAIN_WORDS = frozenset(
+_PLAIN_WORDS = _words(
     "TRACE DEBUG INFO WARN WARNING ERROR FATAL CRITICAL SEVERE ERR WRN INF DBG TRC FTL ERRO DEBU"
-    " FATA CRIT NOTICE EMERG".split()
+    " FATA CRIT NOTICE EMERG"
 )
 # In other cases than upper case these are words of their own, also before a colon.
-_UPPER_ONLY = frozenset(
-    "log note config fine finer finest system status alert success mandatory inf fail_".split()
-)
+_UPPER_ONLY = _words("log note config fine finer finest system status alert success inf")
 # `Warning: none` and `error: 0` are labels with their values.
 _VALUE = re.compile(
     r"[\"'(<\[]?(?:none|nil|null|undefined|n/?a|false|true|no|yes|ok|on|off|empty|-|\[\]|\{\}|\"\"|"
@@ -79,6 +81,8 @@ def _at_the_start(text: str) -> tuple[str, bool]:
     if found is None:
         return "", True
     token, end = found[0], found.end()
+    if text[1:2] in ",0123456789" and (letter := _LETTER.match(text)) is not None:
+        return _LETTERS[letter[1]], False
     level = _word(text, token, end, behind_prefix=False)
     following = text[end : end + 1]
     goes_on = (
@@ -101,6 +105,8 @@ def _word(text: str, token: str, end: int, *, behind_prefix: bool) -> str:
         end: where the word ends.
         behind_prefix: whether a time, a bracket or the like stands before the word.
     """
+    if token in _CRASH_WORDS and (crash := _CRASH.match(text, end - len(token))):
+        return crash.lastgroup or ""
     level = LEVEL_WORDS.get(token)
     if level is not None:
         return level if _is_placed(text, token, end, behind_prefix) else ""
@@ -115,10 +121,10 @@ def _word(text: str, token: str, end: int, *, behind_prefix: bool) -> str:
             return LEVEL_WORDS.get(last, "")
     elif token.endswith(("Error", "Exception")) and text.startswith(" (", end):
         return "error" if "::" in token and text.rstrip().endswith(("):", ")")) else ""
-    if token in _CRASH_WORDS and (crash := _CRASH.match(text, end - len(token))):
-        return _CRASH_LEVELS[crash.lastgroup or ""]
+    elif following == ":" and (named := _NAMED.match(text, end)) and not behind_prefix:
+        return LEVEL_WORDS[named[1]]
     if token in ("PHP", "npm") and (program := _PROGRAM.match(text, end - len(token))):
-        return LEVEL_WORDS.get(program[1] or program[2], "")
+        return program.lastgroup or ""
     return ""
 
 
@@ -136,9 +142,7 @@ def _is_placed(text: str, token: str, end: int, behind_prefix: bool) -> bool:
         rest = text[end + 1 :]
         if not rest or rest[0] in " \t\r\n":
             value = rest.strip()
-            return not (
-                (_VALUE.fullmatch(value) if value else not is_upper) or _ZERO.match(value)
-            )
+            return not ((_VALUE.fullmatch(value) if value else not is_upper) or _ZERO.match(value))
         return is_upper and rest[0] not in "/:" and not rest[0].isdigit()
     if following == "\t" or text.startswith(" - ", end):
         return True
@@ -149,7 +153,7 @@ def _is_placed(text: str, token: str, end: int, behind_prefix: bool) -> bool:
         return following == "[" and text[end + 1 : end + 2] == "E" and "]:" in text[end:SHORT]
     if not (behind_prefix or token in _PLAIN_WORDS):
         return False
-    if token == "TRACE" and text[end : end + 2] == " /":
+    if text.startswith("TRACE /", end - len(token)):
         return False  # This is a method of HTTP.
     return following in ("", " ", "[", "]", "/", "(", ",", ">", ")")
 
@@ -172,17 +176,26 @@ _CRASH = re.compile(
     """,
     re.VERBOSE,
 )
-_CRASH_LEVELS = {"error": "error", "fatal": "fatal"}
-_CRASH_WORDS = frozenset(
+_CRASH_WORDS = _words(
     "Traceback Exception thread http Unhandled UNHANDLED UnhandledPromiseRejection"
     " UnhandledPromiseRejectionWarning UnhandledRejection UnhandledException Uncaught panic fatal"
-    " Fatal".split()
+    " Fatal"
 )
+# PHP's and npm's own lines. PHP's fatal error ends a request, not the server.
 _PROGRAM = re.compile(
-    r"PHP (Fatal|Parse|Warning|Notice|Deprecated|Recoverable)\b[\w ]{0,20}+: "
-    r"|npm (ERR|WARN|error|warn|notice|verb)\b"
+    r"""(?P<error> PHP\ (?:Fatal|Parse|Recoverable\ fatal)\ error: | npm\ (?:ERR!|error)\ )
+      | (?P<warn> PHP\ Warning: | npm\ (?:WARN|warn)\ )
+      | (?P<info> PHP\ (?:Notice|Deprecated): | npm\ (?:info|notice)\ )
+    """,
+    re.VERBOSE,
 )
-_ELIXIR = re.compile(r"\*\* \((?:[\w.]{1,120}|EXIT[^)\n]{0,80})\)")
+# Prisma's `prisma:error message`.
+_NAMED = re.compile(r":(error|warn|info)(?= )")
+_ELIXIR = re.compile(r"\*\* \([\w.]{0,120}Error\)")
+# Marks of Next.js and of the package log-symbols.
+_MARKS = {"✓": "info", "✔": "info", "ℹ": "info", "⚠": "warn", "⨯": "error", "✖": "error"}
+# HAProxy logs an alert when a part of its configuration fails.
+_HAPROXY_ALERT = re.compile(r"\[ALERT\] {1,8}(?:\(\d{1,9}\)|\d{1,3}/\d{6}) ")
 _RUBY = re.compile(
     r"[^\s:]{1,200}:\d{1,7}:in [`'][^'`\n]{1,120}['`]: [^\n]*\([\w:]{0,80}(?:Error|Exception)\)$"
 )
@@ -190,9 +203,7 @@ _RUBY = re.compile(
 # --- behind a prefix ----------------------------------------------------------------------------
 
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
-_CALENDAR = frozenset(
-    "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec Mon Tue Wed Thu Fri Sat Sun".split()
-)
+_CALENDAR = _words("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec Mon Tue Wed Thu Fri Sat Sun")
 _TIME = r"\d{1,2}:\d\d(?::\d\d)?+(?:[.,:]\d{1,9})?+(?:\ ?[AaPp][Mm]\b)?+"
 _DATE = (
     rf"(?:\d{{4}}[-/.]\d\d?[-/.]\d\d?|\d\d?[-/ ]{_MONTH}[-/ ]\d{{4}}|\d\d?[-/.]\d\d?[-/.]\d{{4}}"
@@ -200,7 +211,7 @@ _DATE = (
 )
 _STAMP = (
     rf"(?:{_DATE}(?:[T ,:_]{{1,2}}{_TIME})?+|{_TIME}|\d{{10,13}}(?:\.\d{{1,9}})?+(?=[:\s]))"
-    r"(?:\ ?(?:Z|[+-]\d\d:?\d\d|UTC|GMT|[A-Z]{2,4}T)(?![A-Za-z]))?+(?:\ \d{4}\b)?+"
+    r"(?:\ ?(?:Z|[+-]\d\d:?\d\d|UTC|GMT|[A-Z]{1,3}[SD]T|[CEW]ES?T)(?![A-Za-z]))?+(?:\ \d{4}\b)?+"
 )
 _ANY_LEVEL = "|".join(sorted(set(map(str.lower, LEVEL_WORDS)), key=len, reverse=True))
 _UPPER_LEVEL = _ANY_LEVEL.upper()
@@ -259,13 +270,20 @@ _BANG = re.compile(r"([DIWE])! ")
 
 def _behind_prefix(text: str) -> str:
     """Return the level that stands behind times, brackets, ids, pairs and dashes, or first."""
-    if (letter := _LETTER.match(text)) is not None:
-        return _LETTERS[letter[1] or letter[2]]
     first = text[0]
+    if first == "[" and (letter := _LETTER.match(text)) is not None:
+        return _LETTERS[letter[2]]
     if first == "<" and (priority := _SYSLOG.match(text)) is not None:
         return SYSLOG[int(priority[1]) % 8] if int(priority[1]) < 192 else ""
     if first == "[" and _KERNEL.match(text):
         return ""
+    if first == "[" and _HAPROXY_ALERT.match(text):
+        return "error"
+    if (mark := text[first == " " :][:1]) in _MARKS and text[1 + (first == " ") :][:1] in (
+        " ",
+        "\ufe0f",
+    ):
+        return _MARKS[mark]
     if first == "*":
         return "error" if _ELIXIR.match(text) else ""
     if ":in " in text and _RUBY.match(text):
@@ -273,14 +291,9 @@ def _behind_prefix(text: str) -> str:
     if first.isdigit() and (redis := _REDIS.match(text)) is not None:
         return _REDIS_LEVELS[redis[1]]
     prefix = _PREFIX.match(text)
-    if prefix is None:
-        start = 1 if first == " " else 0
-    else:
-        start = prefix.end()
+    start = (first == " ") if prefix is None else prefix.end()
     if (bracket := _LEVEL_BRACKET.match(text, start)) is not None:
-        return LEVEL_WORDS.get(bracket["only"] or bracket["first"], "") or name_of(
-            bracket["only"] or bracket["first"]
-        )
+        return name_of(bracket["only"] or bracket["first"])
     if prefix is None and first != " ":
         return ""
     found = _TOKEN.match(text, start)
@@ -294,7 +307,9 @@ def _behind_prefix(text: str) -> str:
 # --- logfmt, and behind a name ------------------------------------------------------------------
 
 _PAIR = re.compile(
-    r"""(?<![\w.-])(?:log[._]?)?(?:level|lvl|severity)=(["']?)([A-Za-z]{3,13})\1(?=[\s,;\])}]|$)"""
+    # Heroku's router begins its lines with `at`.
+    r"""(?:^at|(?<![\w.-])(?:log[._]?)?(?:level|lvl|severity))"""
+    r"""=(["']?)([A-Za-z]{3,13})(?:[+-]\d{1,3})?+\1(?=[\s,;\])}]|$)"""  # slog has `ERROR+4`
 )
 _NAME = re.compile(r"[\w.-]{1,60}+ {0,20}\| {0,4}")
 
