@@ -52,6 +52,7 @@ CURIOUS: dict[str, list[str]] = {
     "min_level": ["debug", "fatal"],
     "q": ["zebra", "/.*/", "/zebra|shown/", "crimson"],
     "not": ["shown", "/^$/"],
+    "field": ["animal=zebra", "animal", "!animal", "animal!=horse"],
     "tail": ["0", "1", "1000"],
     "since": ["1d", "0"],
     "until": ["1ms", "1d"],

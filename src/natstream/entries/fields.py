@@ -23,6 +23,7 @@ from natstream.entries.escapes import sanitize
 
 __all__ = [
     "MAX_DEPTH",
+    "MAX_TEXT",
     "UNREADABLE",
     "FieldCache",
     "Fields",
@@ -48,26 +49,10 @@ MAX_TEXT = 4_000
 
 # The members of a payload that the entry itself has, so they are no fields beside its message.
 ENVELOPE = frozenset(
-    [
-        "event",
-        "fly",
-        "host",
-        "log",
-        "message",
-        "msg",
-        "timestamp",
-        "time",
-        "ts",
-        "stream",
-        "source",
-        "level",
-        "severity",
-        "instance",
-        "machine_id",
-        "app_name",
-        "app",
-        "region",
-    ]
+    {
+        *("event", "fly", "host", "log", "message", "msg", "timestamp", "time", "ts", "stream"),
+        *("source", "level", "severity", "instance", "machine_id", "app_name", "app", "region"),
+    }
 )
 # In the object of a sender other than Fly these may hold objects with fields, as in `log.logger`.
 _SHARED = frozenset({"event", "host", "log"})
@@ -128,13 +113,7 @@ class Fields:
 
     def _payload(self) -> Mapping[str, Any]:
         if self._beside is None:
-            raw = self._entry.raw
-            shared = () if "fly" in raw else _SHARED
-            self._beside = {
-                name: value
-                for name, value in raw.items()
-                if name not in ENVELOPE or (name in shared and type(value) is dict)
-            }
+            self._beside = _NOTHING if self._entry.is_envelope_only else _beside(self._entry.raw)
         return self._beside
 
 
@@ -195,6 +174,8 @@ def value_of(fields: Fields, path: str) -> Value | None:
     value = fields.get(path, _MISSING)
     if value is _MISSING:
         return None if fields.is_complete else UNREADABLE
+    if type(value) is int and -_EXACT < value < _EXACT:
+        return value, str(value)
     if type(value) is int or type(value) is float:
         number: float | None = value if abs(value) < _INFINITY else None
         return number, field_text(value)
@@ -214,6 +195,7 @@ def field_text(value: Any) -> str:
 
 
 _INFINITY = float("inf")
+_EXACT = 10**18  # below this, making the text of an integer takes no time
 
 
 def number_of(text: str) -> float | None:
@@ -224,6 +206,19 @@ def number_of(text: str) -> float | None:
         return int(text)
     number = float(text)
     return number if abs(number) < _INFINITY else None
+
+
+def _beside(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the members of a payload that are not the entry's own."""
+    shared = () if "fly" in raw else _SHARED
+    return {
+        name: value
+        for name, value in raw.items()
+        if name not in ENVELOPE or (name in shared and type(value) is dict)
+    }
+
+
+_NOTHING: Mapping[str, Any] = {}
 
 
 # --- a message → its fields ----------------------------------------------------------------------

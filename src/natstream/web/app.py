@@ -21,6 +21,7 @@ from quart_trio import QuartTrio
 
 from natstream.config.settings import Settings
 from natstream.entries.entry import Notice
+from natstream.entries.filters import Filter
 from natstream.hub.health import Health, SourceState, SourceStatus
 from natstream.hub.hub import Hub
 from natstream.web.auth import authenticate, client_address, current_grant
@@ -29,7 +30,7 @@ from natstream.web.facets import Facets
 from natstream.web.files import Files
 from natstream.web.health_endpoints import add_health_endpoints, add_healthz, statuses
 from natstream.web.metrics import Metrics
-from natstream.web.query import parse_filter, parse_stream_request
+from natstream.web.query import parse_stream_request
 from natstream.web.reader_quota import ReaderQuota
 from natstream.web.security import add_security
 from natstream.web.stream import LogStreamBody
@@ -120,7 +121,7 @@ def create_app(
 
     @app.get("/api/facets")
     async def counts() -> Response:
-        filter = parse_filter(request.args.items(multi=True))
+        filter = Filter.from_query(request.args.items(multi=True))
         return jsonify(facets.read(filter, current_grant().scope))
 
     @app.get("/api/status")

@@ -24,7 +24,6 @@ from itsdangerous import BadData, URLSafeSerializer
 from natstream.entries.entry import LogEntry
 from natstream.entries.filters import Filter
 from natstream.errors import BadQuery
-from natstream.web.query import parse_filter
 
 __all__ = ["Grant", "Keyring"]
 
@@ -51,7 +50,7 @@ class Grant:
 
     def __attrs_post_init__(self) -> None:
         # An unknown parameter raises BadQuery, because ignoring it would show more than intended.
-        scope = attrs.evolve(parse_filter(self.query), scoped=True) if self.query else None
+        scope = attrs.evolve(Filter.from_query(self.query), scoped=True) if self.query else None
         object.__setattr__(self, "scope", scope)
 
     def narrow(self, filter: Filter) -> Filter:

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping
 import attrs
 from werkzeug.datastructures import MIMEAccept
 
-from natstream.entries.filters import FILTER_PARAMETERS, Filter
+from natstream.entries.filters import FILTER_PARAMETERS, Filter, check_parameter
 from natstream.entries.times import parse_time
 from natstream.errors import BadQuery
 from natstream.formats.events import FORMATS, Format
 
-__all__ = ["StreamRequest", "parse_duration", "parse_filter", "parse_stream_request"]
+__all__ = ["StreamRequest", "parse_duration", "parse_stream_request"]
 
 STREAM_PARAMETERS = frozenset(
     {
@@ -62,17 +62,6 @@ class StreamRequest:
         return self.follow and (self.last_event_id, self.tail, self.since) == (None, None, None)
 
 
-def parse_filter(query: Iterable[tuple[str, str]]) -> Filter:
-    """Return the filter that a query describes. The query must contain only filter parameters.
-
-    Raises:
-        BadQuery: a parameter is unknown, or its value is not valid.
-    """
-    pairs = list(query)
-    _check_names(pairs, FILTER_PARAMETERS)
-    return Filter.from_query(pairs)
-
-
 def parse_stream_request(
     query: Iterable[tuple[str, str]],
     *,
@@ -85,7 +74,8 @@ def parse_stream_request(
         BadQuery: a parameter is unknown or repeated, or its value is not valid.
     """
     pairs = list(query)
-    _check_names(pairs, FILTER_PARAMETERS | STREAM_PARAMETERS)
+    for name, _ in pairs:
+        check_parameter(name, FILTER_PARAMETERS | STREAM_PARAMETERS)
     single = _singles(pairs)
     tail = _tail(single["tail"]) if "tail" in single else None
     since = _time("since", single["since"]) if "since" in single else None
@@ -96,7 +86,7 @@ def parse_stream_request(
     _check_around(single, last_event_id)
     is_past = "around" in single or (until is not None and until <= time.time_ns() // 1_000_000)
     return StreamRequest(
-        filter=Filter.from_query(pairs),
+        filter=Filter.from_query(pair for pair in pairs if pair[0] in FILTER_PARAMETERS),
         tail=tail,
         since=since,
         follow=_flag("follow", single.get("follow", "true")) and not is_past,
@@ -114,16 +104,6 @@ def parse_duration(text: str) -> int | None:
     if not _DURATION.fullmatch(text):
         return None
     return sum(int(n) * _UNITS[unit] for n, unit in _DURATION_PART.findall(text))
-
-
-def _check_names(pairs: Iterable[tuple[str, str]], known: frozenset[str]) -> None:
-    for name, _ in pairs:
-        if name not in known:
-            raise BadQuery(
-                f"{name[:100]!r} is not a parameter, so the request was refused. "
-                f"The parameters are {', '.join(sorted(known))}",
-                parameter=name[:100],
-            )
 
 
 def _singles(pairs: Iterable[tuple[str, str]]) -> Mapping[str, str]:
