@@ -103,9 +103,21 @@ async def test_the_lines_after_a_live_match_come_as_they_are_written() -> None:
                 assert await process.stdout.receive_some() == b"m1 a3\n"
 
 
+async def test_fields_say_which_lines_match() -> None:
+    """With --field, the service finds the lines, and with -C, tail finds the same lines."""
+    async with open_service() as service:
+        texts = ["a", '{"msg":"b","status":502}', "c status=200", 'x | {"id":"7"}']
+        service.service.core.hub.publish_nowait(entries(*texts))
+        for field, number in (("status>=500", 1), ("status<300", 2), ("id=7", 3)):
+            arguments = (service.url, "-n", *TEMPLATE, "--field", field)
+            assert lines_of(await run(*arguments)) == [f"m1 {texts[number]}"]
+            got = lines_of(await run(*arguments, "-B", "1"))
+            assert got == [f"m1 {text}" for text in texts[number - 1 : number + 1]]
+
+
 async def test_a_filter_that_is_wrong_is_a_sentence_here_too() -> None:
     """A filter that is applied by tail itself is refused with the name of its option."""
-    for option in (["--grep", "/(/"], ["--min-level", "gold"]):
+    for option in (["--grep", "/(/"], ["--min-level", "gold"], ["--field", "=5"]):
         done = await run("http://127.0.0.1:1", *option, "-C", "1")
         assert done.returncode == 2
         assert done.stderr.startswith(f"natstream: {option[0]} ".encode())

@@ -12,7 +12,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.numbered import line, lines, numbers
-from tests.support.slow_archive import STORED, SlowArchive, open_journal_hub
+from tests.support.slow_archive import KEEPALIVE, STORED, SlowArchive, open_journal_hub
 from trio.testing import MockClock
 
 from natstream.entries.entry import Gap, LogEntry
@@ -44,7 +44,7 @@ async def around(
 
 async def items(reader: Subscription) -> list[Selection | Gap]:
     """Return all that the reader gets until its end."""
-    with trio.fail_after(60):
+    with trio.fail_after(600):
         return [item async for item in reader]
 
 
@@ -320,3 +320,29 @@ async def test_until_in_the_future_ends_a_live_reading(busy: bool) -> None:
         )
         assert sum(len(shown(item)) for item in read) > (20 if busy else 0)
         nursery.cancel_scope.cancel()
+
+
+async def test_a_search_in_a_slow_archive_gets_keep_alives(autojump_clock: MockClock) -> None:
+    """While the lines before a line are sought in the archive, keep-alives come in time."""
+    async with open_journal_hub() as (hub, archive):
+        await hub.publish([line(STORED + 1)], arrivals=[LONG])
+        found = await hub.find_line(id_of(hub, STORED + 1))
+        with hub.subscribe(around=found, before=3) as reader:
+            started = trio.current_time()
+            assert await reader.step() is None
+            assert trio.current_time() - started == pytest.approx(KEEPALIVE, abs=1)
+            got = [n for item in await items(reader) for n in shown(item)]
+        assert got == [*range(STORED - 2, STORED + 2)]
+        assert archive.open_readers == 0
+
+
+async def test_a_journal_that_stays_away_is_a_gap(autojump_clock: MockClock) -> None:
+    """If the archive does not answer, the lines before are a gap, and the line itself comes."""
+    async with open_journal_hub() as (hub, archive):
+        await hub.publish([line(STORED + 1)], arrivals=[LONG])
+        found = await hub.find_line(id_of(hub, STORED + 1))
+        archive.is_away = True
+        with hub.subscribe(around=found, before=3) as reader:
+            read = await items(reader)
+        assert isinstance(read[0], Gap)
+        assert [n for item in read for n in shown(item)] == [STORED + 1]

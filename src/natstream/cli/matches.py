@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import attrs
+
 from natstream.cli.context import Context
 from natstream.client.client import open_log_stream
 from natstream.entries.entry import LogEntry, Notice
@@ -89,7 +91,9 @@ class Matches:
         """
         printed: list[LogEntry | None] = []
         for entry in entries:
-            matches = self._filter.matches(entry) and self._has_begun(entry)
+            # `raw` is the service's event, whose own names are no fields of the message.
+            matches = self._filter.matches(attrs.evolve(entry, raw={}))
+            matches = matches and self._has_begun(entry)
             if matches and (missing := self._context.missing(entry)) is not None:
                 lines = await self._before(missing.first, min(missing.lines, MOST_AROUND))
                 self._context.learn(entry, lines)

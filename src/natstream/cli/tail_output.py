@@ -10,6 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from string import Formatter
 
+import attrs
+
 from natstream.entries.entry import LogEntry
 from natstream.entries.escapes import indented, line_time, one_line, sanitize
 from natstream.entries.fields import Fields, field_text
@@ -70,6 +72,7 @@ def _fill(parts: list[tuple[str, str | None]], keep_colours: bool, entry: LogEnt
         elif name in _OWN:
             filled.append(one_line(_OWN[name](entry)))
         elif name is not None:
-            fields = Fields(entry) if fields is None else fields
+            # `raw` is the service's event, whose own names are no fields of the message.
+            fields = Fields(attrs.evolve(entry, raw={})) if fields is None else fields
             filled.append(one_line(field_text(fields.get(name.strip(), ""))))
     return "".join(filled)
