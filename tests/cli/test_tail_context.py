@@ -10,7 +10,7 @@ import attrs
 import pytest
 import trio
 from tests.support.closed import TOKEN, closed_service, grant_text
-from tests.support.fake_service import Answer, line, open_fake_service
+from tests.support.fake_service import Answer, event_id, line, open_fake_service
 from tests.support.service import open_service
 from tests.support.tail_process import run, run_on_terminal, running
 
@@ -101,6 +101,17 @@ async def test_the_lines_after_a_live_match_come_as_they_are_written() -> None:
                 assert got == b"m1 a2\nm1 hit\n"
                 hub.publish_nowait(entries("a3", "a4"))
                 assert await process.stdout.receive_some() == b"m1 a3\n"
+
+
+async def test_lines_that_cannot_be_had_are_said_to_be_missing() -> None:
+    """If the lines before a match cannot be asked for, the match is shown and stderr says so."""
+    script = [Answer([line(1, "hit"), line(2, "x")], "end"), Answer(status=500, end="end")]
+    async with open_fake_service(*script) as fake:
+        done = await run(fake.url, "-n", *TEMPLATE, "--grep", "hit", "-C", "1")
+    assert done.returncode == 0
+    assert done.stdout.decode().splitlines() == [f"0e286551c30586 {text}" for text in ("hit", "x")]
+    assert done.stderr.startswith(b"# Lines before the next match are missing: http://")
+    assert fake.requests[1].query[0] == ("around", event_id(1))
 
 
 async def test_fields_say_which_lines_match() -> None:

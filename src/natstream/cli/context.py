@@ -143,7 +143,7 @@ class Context:
         self._machine(entry).prepend(lines)
 
     def add(self, entry: LogEntry, *, matches: bool) -> list[LogEntry | None]:
-        """Return what is to be printed because of the next line."""
+        """Return the lines to print because of the next one."""
         machine = self._machine(entry)
         record, group = machine.append(entry)
         wanted = [record]

@@ -16,7 +16,7 @@ from natstream.cli.context import Context
 from natstream.client.client import open_log_stream
 from natstream.entries.entry import LogEntry, Notice
 from natstream.entries.filters import Filter
-from natstream.errors import BadQuery
+from natstream.errors import BadQuery, SourceError
 from natstream.formats.events import EventId
 
 __all__ = ["Matches"]
@@ -27,7 +27,7 @@ MOST_AROUND = 1_000  # lines that the service gives on each side
 
 
 class Matches:
-    """Chooses what is printed of a stream.
+    """Chooses the lines of a stream to print.
 
     Args:
         url, token: the service, as for `open_log_stream`.
@@ -84,11 +84,7 @@ class Matches:
         return {**wide, **({"since": opened[0], "tail": None} if opened else {"tail": 0})}
 
     async def choose(self, entries: Sequence[LogEntry]) -> list[LogEntry | None]:
-        """Return what is to be printed because of the next lines; `None` is a separator.
-
-        Raises:
-            SourceUnavailable, SourceDenied: earlier lines are needed and cannot be had.
-        """
+        """Return the lines to print because of the next ones; `None` is a separator."""
         printed: list[LogEntry | None] = []
         for entry in entries:
             # `raw` is the service's event, whose own names are no fields of the message.
@@ -128,6 +124,9 @@ class Matches:
                 return [entry async for entry in entries][:-1]
         except BadQuery:
             return []  # The service no longer has the line, and so none before it.
+        except SourceError as error:
+            self._on_notice(Notice(f"Lines before the next match are missing: {error}", "error"))
+            return []
 
 
 def _id_of(entry: LogEntry) -> EventId | None:
