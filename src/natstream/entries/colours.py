@@ -1,7 +1,7 @@
 """Colours that strangers wrote into their lines → colours that hide no text. Pure.
 
-In: the SGR sequences of one text, in order. Out: the harmless part of each. Conceal, blinking and all
-unknown codes go. A background stays only with a foreground that can be read on it, because text in
+In: the SGR sequences of one text, in order. Out: the harmless part of each. Conceal, blinking and
+all unknown codes go. A background stays only with a foreground that can be read on it, because text in
 the colour of its background is as hidden as concealed text.
 """
 
