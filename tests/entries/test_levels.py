@@ -84,7 +84,8 @@ def test_a_word_in_a_sentence_is_no_level(sentence: str, words: str) -> None:
     "message",
     [
         "Warning: none", "error: 0", "Error: 0 of 12 tests", "errors: 3", "Info: true",
-        "err: <nil>", "Errors", "Error", "error", "warning", "Debug: off", "ERROR: 0", "Warnings: 0, errors: 0",
+        "err: <nil>", "Errors", "Error", "error", "warning", "Debug: off", "ERROR: 0",
+        "Warnings: 0, errors: 0",
     ],
 )  # fmt: skip
 def test_a_label_with_its_value_is_no_level(message: str) -> None:
