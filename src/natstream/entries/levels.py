@@ -30,6 +30,8 @@ __all__ = ["level_of"]
 LOOKED_AT = 512
 # A prefix such as `api-1  | ` of docker compose is short.
 SHORT = 64
+# So is the value of a label.
+LONGEST_VALUE = 24
 
 _CALENDAR = frozenset(
     {
@@ -147,9 +149,11 @@ def _is_placed(text: str, word: str, end: int, behind_prefix: bool) -> bool:
     if not is_upper and word.lower() in _UPPER_ONLY:
         return False
     if following == ":":
-        rest = text[end + 1 :]
+        rest = text[end + 1 : end + SHORT]
         if not rest or rest[0].isspace():
             value = rest.strip()
+            if len(value) > LONGEST_VALUE:
+                return value[:2] not in ("0 ", "0,", "0;")
             is_label = _VALUE.fullmatch(value) if value else not is_upper
             return not (is_label or _ZERO.match(value))
         return is_upper and rest[0] not in "/:" and not rest[0].isdigit()
@@ -172,10 +176,24 @@ def _is_placed(text: str, word: str, end: int, behind_prefix: bool) -> bool:
 _KEYS = ("level=", "lvl=", "severity=")
 # slog writes its custom levels as `ERROR+4`.
 _PAIR_VALUE = re.compile(r"""(["']?)([A-Za-z]{3,13})(?:[+-]\d{1,3})?+\1(?=[\s,;\])}]|$)""")
+# The usual order: a time, a thread or a process, and the level, perhaps in brackets. Most lines
+# that begin with a time are of this form, and `skip_prefix` takes three times as long.
+_USUAL = re.compile(
+    r"""\[?(?:\d{4}[-/]\d\d[-/]\d\d[T\ ])?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?+
+        (?:Z|\ ?[+-]\d\d:?\d\d|\ UTC)?+\]?+[\ \t]{1,2}
+        (?:\[([\w\ -]{1,40})\]\ |\d{1,8}\ )?+(?:[-|]\ )?+\[?([A-Z]{3,9}(?=[\ :\t\]]))?+""",
+    re.VERBOSE,
+)
 _NAME = re.compile(r"[\w.-]{1,60}+ {0,20}\| {0,4}")
 
 
 def _level_behind_prefix(text: str) -> str:
+    if (usual := _USUAL.match(text)) is not None:
+        in_bracket, word = usual[1], usual[2]
+        if in_bracket is not None and (level := LEVEL_WORDS.get(in_bracket)) is not None:
+            return level
+        if word is not None and word.isupper() and (level := LEVEL_WORDS.get(word)) is not None:
+            return level if _is_placed(text, word, usual.end(2), behind_prefix=True) else ""
     level = level_of_marked(text)
     if level is not None:
         return level
