@@ -46,7 +46,7 @@ def decode_json(payload: bytes | str) -> Any:
 _STARTS = (b"{", b" ", b"\t", b"\r", b"\n", b"\xef")
 
 
-class _Envelope(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+class _BareEnvelope(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """Fly's object around a message, without anything beside it."""
 
     event: msgspec.Raw
@@ -57,7 +57,7 @@ class _Envelope(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=Tru
     timestamp: msgspec.Raw = msgspec.Raw()
 
 
-_check_envelope = msgspec.json.Decoder(_Envelope).decode
+_check_envelope = msgspec.json.Decoder(_BareEnvelope).decode
 
 
 @attrs.define(eq=False, repr=False)
