@@ -105,11 +105,16 @@ def level_beside(record: Mapping[str, Any] | bytes) -> str:
         record: the object, or its JSON.
     """
     try:
-        keys: Any = _decode(record) if isinstance(record, bytes) else msgspec.convert(record, _Keys)
+        keys: Any = _decode(record) if isinstance(record, bytes) else _keys(record)
     except (ValueError, RecursionError):
         return ""
     keys.level = keys.severity = keys.log = None
     return _level_of(keys)
+
+
+def _keys(record: Mapping[str, Any]) -> Any:
+    names = {**_KEYS, **_COMPANIONS}
+    return _Keys(**{name: record[key] for name, key in names.items() if key in record})
 
 
 def sent_level(key: str, value: str | float, record: Mapping[str, Any] | bytes) -> str:

@@ -2,20 +2,27 @@
 
 Fly's platform gives the level `info` to nearly every line of an app. So the level is taken from the
 message, if the message says one: a JSON object by its keys (`level_keys`), logfmt by its pairs, a
-text by a level word where logging libraries put it, and by the first line of a crash. A level word
-in the middle of a sentence says nothing, and neither does anything else that is in doubt.
+text by a level word where logging libraries put it (`level_prefix`), and by the first line of a
+crash (`level_crashes`). A level word in the middle of a sentence says nothing, and in doubt nothing
+is derived.
 
-The time is linear in the message for JSON. Of a text only the first characters are looked at, with
-expressions that never go back over what they have read.
+The time is linear in a JSON message. Of a text only the first characters are looked at. Most lines
+are told by their first character or word, because every line of the service comes here.
 """
 
 from __future__ import annotations
 
 import re
 
-from natstream.entries.escapes import sanitize
+from natstream.entries.level_crashes import (
+    CRASH_WORDS,
+    level_of_crash,
+    level_of_letter,
+    level_of_marked,
+)
 from natstream.entries.level_keys import level_in_json
-from natstream.entries.level_names import LEVEL_WORDS, SYSLOG, name_of
+from natstream.entries.level_names import LEVEL_WORDS, name_of
+from natstream.entries.level_prefix import skip_prefix
 
 __all__ = ["level_of"]
 
@@ -23,6 +30,19 @@ __all__ = ["level_of"]
 LOOKED_AT = 512
 # A prefix such as `api-1  | ` of docker compose is short.
 SHORT = 64
+# So is the value of a label.
+LONGEST_VALUE = 24
+
+_CALENDAR = frozenset(
+    {
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Mon",
+        "Tue", "Wed", "Thu", "Fri", "Sat", "Sun",
+    }
+)  # fmt: skip
+# A line whose first word is another one says no level, unless pairs or a bar follow.
+_FIRST_WORDS = frozenset(LEVEL_WORDS) | CRASH_WORDS | _CALENDAR
+_STARTS = frozenset("0123456789[](<{-*|>»/ ✓✔ℹ⚠⨯✖_$")
+_COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
 
 def level_of(message: str) -> str:
@@ -34,38 +54,40 @@ def level_of(message: str) -> str:
     first = message[:1]
     if first == "{":
         return level_in_json(message)
-    if first == '"':
-        return level_in_json(message) if message.startswith('"{') else ""
-    text = message[:LOOKED_AT]
+    text = message if len(message) <= LOOKED_AT else message[:LOOKED_AT]
     if "\x1b" in text:
-        text = sanitize(text, keep_colours=False)
+        text = _COLOURS.sub("", text)
         first = text[:1]
-    if text[:2] == "  " or first == "\t" or not first:
-        return ""  # An indented line belongs to the line before it.
-    if first.isalpha():
-        level, goes_on = _at_the_start(text)
-        if level or not goes_on:
-            return level
-    if "=" in text and (level := _in_pairs(text)):
+    if first.isalpha() and first.isascii():
+        word = text[: text.find(" ", 0, SHORT)]
+        if not word.isalpha() or word in _FIRST_WORDS:
+            if level := _level_at_start(text):
+                return level
+        elif "=" not in text and text.find("|", 0, SHORT) < 0:
+            return ""
+    elif first not in _STARTS or text.startswith("  "):
+        # An indented line belongs to the line before it.
+        return level_in_json(message) if message.startswith('"{') else ""
+    if "=" in text and (level := _level_in_pairs(text)):
         return level
-    return _behind_prefix(text) or _behind_name(message, text)
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
+    return _level_behind_prefix(text) or _level_behind_name(message, text)
 
 
 # --- words --------------------------------------------------------------------------------------
 
 _TOKEN = re.compile(r"[A-Za-z_$][\w$]{0,80}+(?:(?:\.|::|-)[\w$]{1,80}+){0,20}+")
-# Behind a time or a bracket, each level word counts. At the start of a line, these words are also
-# the beginnings of sentences and names, so that a colon has to follow them.
-_PLAIN_WORDS = _words(
-    "TRACE DEBUG INFO WARN WARNING ERROR FATAL CRITICAL SEVERE ERR WRN INF DBG TRC FTL ERRO DEBU"
-    " FATA CRIT NOTICE EMERG"
-)
+# Behind a time or a bracket, each level word counts. At the start of a line, the other words may
+# begin a sentence or a name, so that a colon has to follow them.
+_PLAIN_WORDS = frozenset(
+    {
+        "TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL", "CRITICAL", "SEVERE", "ERR",
+        "WRN", "INF", "DBG", "TRC", "FTL", "ERRO", "DEBU", "FATA", "CRIT", "NOTICE", "EMERG",
+    }
+)  # fmt: skip
 # In other cases than upper case these are words of their own, also before a colon.
-_UPPER_ONLY = _words("log note config fine finer finest system status alert success inf")
+_UPPER_ONLY = frozenset(
+    {"log", "note", "config", "fine", "finer", "finest", "system", "alert", "success", "inf"}
+)
 # `Warning: none` and `error: 0` are labels with their values.
 _VALUE = re.compile(
     r"[\"'(<\[]?(?:none|nil|null|undefined|n/?a|false|true|no|yes|ok|on|off|empty|-|\[\]|\{\}|\"\"|"
@@ -73,30 +95,20 @@ _VALUE = re.compile(
     re.IGNORECASE,
 )
 _ZERO = re.compile(r"0(?:[ ,;]|$)")
+# Prisma's `prisma:error message`.
+_NAMED = re.compile(r":(error|warn|info)(?= )")
 
 
-def _at_the_start(text: str) -> tuple[str, bool]:
-    """Return the level that the first word says, and whether the word may be a prefix instead."""
+def _level_at_start(text: str) -> str:
     found = _TOKEN.match(text)
     if found is None:
-        return "", True
-    token, end = found[0], found.end()
-    if text[1:2] in ",0123456789" and (letter := _LETTER.match(text)) is not None:
-        return _LETTERS[letter[1]], False
-    level = _word(text, token, end, behind_prefix=False)
-    following = text[end : end + 1]
-    goes_on = (
-        following in ("=", "|", ",")
-        or (following == ":" and text[end + 1 : end + 2].isdigit())
-        or token in _CALENDAR
-        or text.find("|", end, SHORT) > 0
-        or following.isdigit()
-        or "=" in text
-    )
-    return level, goes_on
+        return ""
+    if text[1:2] in ",0123456789" and (level := level_of_letter(text)):
+        return level
+    return _level_of_word(text, found[0], found.end(), behind_prefix=False)
 
 
-def _word(text: str, token: str, end: int, *, behind_prefix: bool) -> str:
+def _level_of_word(text: str, token: str, end: int, *, behind_prefix: bool) -> str:
     """Return the level that a word says where logging libraries put the level.
 
     Args:
@@ -105,26 +117,24 @@ def _word(text: str, token: str, end: int, *, behind_prefix: bool) -> str:
         end: where the word ends.
         behind_prefix: whether a time, a bracket or the like stands before the word.
     """
-    if token in _CRASH_WORDS and (crash := _CRASH.match(text, end - len(token))):
-        return crash.lastgroup or ""
-    level = LEVEL_WORDS.get(token)
-    if level is not None:
+    if token in CRASH_WORDS and (level := level_of_crash(text, end - len(token))):
+        return level
+    if (level := LEVEL_WORDS.get(token, "")) != "":
         return level if _is_placed(text, token, end, behind_prefix) else ""
     following = text[end : end + 1]
+    is_exception = token.endswith(("Error", "Exception"))
     if following == ":" and text[end + 1 : end + 2] in ("", " "):
-        if token.endswith(("Error", "Exception")):
+        if is_exception:
             return "error" if _is_class(token) else ""
         if token.endswith("Warning"):
             return "warn" if _is_class(token) else ""
         _, dot, last = token.rpartition(".")
-        if dot and last.isupper() and behind_prefix:  # Monolog's `channel.LEVEL:`
-            return LEVEL_WORDS.get(last, "")
-    elif token.endswith(("Error", "Exception")) and text.startswith(" (", end):
-        return "error" if "::" in token and text.rstrip().endswith(("):", ")")) else ""
-    elif following == ":" and (named := _NAMED.match(text, end)) and not behind_prefix:
+        # Monolog's `channel.LEVEL:`
+        return LEVEL_WORDS.get(last, "") if dot and last.isupper() and behind_prefix else ""
+    if is_exception and "::" in token and text.startswith(" (", end):  # Ruby's and Rails'
+        return "error" if text.rstrip().endswith((")", "):")) else ""
+    if following == ":" and not behind_prefix and (named := _NAMED.match(text, end)):
         return LEVEL_WORDS[named[1]]
-    if token in ("PHP", "npm") and (program := _PROGRAM.match(text, end - len(token))):
-        return program.lastgroup or ""
     return ""
 
 
@@ -132,17 +142,20 @@ def _is_class(token: str) -> bool:
     return re.split(r"\.|::|\$", token)[-1][:1].isupper()
 
 
-def _is_placed(text: str, token: str, end: int, behind_prefix: bool) -> bool:
+def _is_placed(text: str, word: str, end: int, behind_prefix: bool) -> bool:
     """Return whether a level word is followed as a level is, and not as a word of a sentence."""
     following = text[end : end + 1]
-    is_upper = token.isupper()
-    if not is_upper and token.lower() in _UPPER_ONLY:
+    is_upper = word.isupper()
+    if not is_upper and word.lower() in _UPPER_ONLY:
         return False
     if following == ":":
-        rest = text[end + 1 :]
-        if not rest or rest[0] in " \t\r\n":
+        rest = text[end + 1 : end + SHORT]
+        if not rest or rest[0].isspace():
             value = rest.strip()
-            return not ((_VALUE.fullmatch(value) if value else not is_upper) or _ZERO.match(value))
+            if len(value) > LONGEST_VALUE:
+                return value[:2] not in ("0 ", "0,", "0;")
+            is_label = _VALUE.fullmatch(value) if value else not is_upper
+            return not (is_label or _ZERO.match(value))
         return is_upper and rest[0] not in "/:" and not rest[0].isdigit()
     if following == "\t" or text.startswith(" - ", end):
         return True
@@ -151,187 +164,85 @@ def _is_placed(text: str, token: str, end: int, behind_prefix: bool) -> bool:
     if not is_upper:
         # rustc's `error[E0382]:`
         return following == "[" and text[end + 1 : end + 2] == "E" and "]:" in text[end:SHORT]
-    if not (behind_prefix or token in _PLAIN_WORDS):
+    if not (behind_prefix or word in _PLAIN_WORDS):
         return False
-    if text.startswith("TRACE /", end - len(token)):
+    if text.startswith("TRACE /", end - len(word)):
         return False  # This is a method of HTTP.
     return following in ("", " ", "[", "]", "/", "(", ",", ">", ")")
 
 
-# --- the first line of a crash ------------------------------------------------------------------
+# --- behind a prefix, and in pairs --------------------------------------------------------------
 
-_CRASH = re.compile(
-    r"""(?P<error>
-        Traceback\ \(most\ recent\ call\ last\):
-      | Exception\ in\ thread\ \S
-      | thread\ '[^'\n]{0,120}'\ (?:\(\d{1,10}\)\ )?panicked\ at\b
-      | http:\ panic\ serving\ \S
-      | (?:Unhandled|UNHANDLED)\ ?(?:promise\ |Promise\ )?(?:rejection|exception|error
-            |Rejection|Exception|Error|REJECTION|EXCEPTION)(?![\w.])
-      | UnhandledPromiseRejection(?:Warning)?\b
-      | Uncaught\ (?:[\w.$:]{0,120}(?:Error|Exception)\b|exception\b)
-      )
-      | (?P<fatal> panic:\ \S | fatal\ error:\ \S | Fatal\ Python\ error: | FATAL\ ERROR:
-      | Unhandled\ [Ee]xception\.\ )
-    """,
+_KEYS = ("level=", "lvl=", "severity=")
+# slog writes its custom levels as `ERROR+4`.
+_PAIR_VALUE = re.compile(r"""(["']?)([A-Za-z]{3,13})(?:[+-]\d{1,3})?+\1(?=[\s,;\])}]|$)""")
+# The usual order: a time, a thread or a process, and the level, perhaps in brackets. Most lines
+# that begin with a time are of this form, and `skip_prefix` takes three times as long.
+_USUAL = re.compile(
+    r"""\[?(?:\d{4}[-/]\d\d[-/]\d\d[T\ ])?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?+
+        (?:Z|\ ?[+-]\d\d:?\d\d|\ UTC)?+\]?+[\ \t]{1,2}
+        (?:\[([\w\ -]{1,40})\]\ |\d{1,8}\ )?+(?:[-|]\ )?+\[?([A-Z]{3,9}(?=[\ :\t\]]))?+""",
     re.VERBOSE,
-)
-_CRASH_WORDS = _words(
-    "Traceback Exception thread http Unhandled UNHANDLED UnhandledPromiseRejection"
-    " UnhandledPromiseRejectionWarning UnhandledRejection UnhandledException Uncaught panic fatal"
-    " Fatal"
-)
-# PHP's and npm's own lines. PHP's fatal error ends a request, not the server.
-_PROGRAM = re.compile(
-    r"""(?P<error> PHP\ (?:Fatal|Parse|Recoverable\ fatal)\ error: | npm\ (?:ERR!|error)\ )
-      | (?P<warn> PHP\ Warning: | npm\ (?:WARN|warn)\ )
-      | (?P<info> PHP\ (?:Notice|Deprecated): | npm\ (?:info|notice)\ )
-    """,
-    re.VERBOSE,
-)
-# Prisma's `prisma:error message`.
-_NAMED = re.compile(r":(error|warn|info)(?= )")
-_ELIXIR = re.compile(r"\*\* \([\w.]{0,120}Error\)")
-# Marks of Next.js and of the package log-symbols.
-_MARKS = {"✓": "info", "✔": "info", "ℹ": "info", "⚠": "warn", "⨯": "error", "✖": "error"}
-# HAProxy logs an alert when a part of its configuration fails.
-_HAPROXY_ALERT = re.compile(r"\[ALERT\] {1,8}(?:\(\d{1,9}\)|\d{1,3}/\d{6}) ")
-_RUBY = re.compile(
-    r"[^\s:]{1,200}:\d{1,7}:in [`'][^'`\n]{1,120}['`]: [^\n]*\([\w:]{0,80}(?:Error|Exception)\)$"
-)
-
-# --- behind a prefix ----------------------------------------------------------------------------
-
-_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
-_CALENDAR = _words("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec Mon Tue Wed Thu Fri Sat Sun")
-_TIME = r"\d{1,2}:\d\d(?::\d\d)?+(?:[.,:]\d{1,9})?+(?:\ ?[AaPp][Mm]\b)?+"
-_DATE = (
-    rf"(?:\d{{4}}[-/.]\d\d?[-/.]\d\d?|\d\d?[-/ ]{_MONTH}[-/ ]\d{{4}}|\d\d?[-/.]\d\d?[-/.]\d{{4}}"
-    rf"|(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),?\ )?{_MONTH}\ {{1,2}}\d{{1,2}}(?:,?\ \d{{4}}\b)?+)"
-)
-_STAMP = (
-    rf"(?:{_DATE}(?:[T ,:_]{{1,2}}{_TIME})?+|{_TIME}|\d{{10,13}}(?:\.\d{{1,9}})?+(?=[:\s]))"
-    r"(?:\ ?(?:Z|[+-]\d\d:?\d\d|UTC|GMT|[A-Z]{1,3}[SD]T|[CEW]ES?T)(?![A-Za-z]))?+(?:\ \d{4}\b)?+"
-)
-_ANY_LEVEL = "|".join(sorted(set(map(str.lower, LEVEL_WORDS)), key=len, reverse=True))
-_UPPER_LEVEL = _ANY_LEVEL.upper()
-# A bracket that holds a level and nothing else, or a level in upper case first.
-_LEVEL_BRACKET = re.compile(
-    rf"""[\[<({{|]\ {{0,4}}(?:[\w.]{{0,40}}+:)?(?P<only>(?i:{_ANY_LEVEL}))\ {{0,8}}[\]>)}}|]
-       | \[\ {{0,2}}(?P<first>{_UPPER_LEVEL})[ /|:]""",
-    re.VERBOSE,
-)
-# A level word may not be taken for a bracket of another kind.
-_BRACKETS = rf"""
-    (?!\[\ {{0,4}}(?:[\w.]{{0,40}}+:)?(?:(?i:{_ANY_LEVEL})\ {{0,8}}\]|(?:{_UPPER_LEVEL})[ /|:]))
-      \[[^\]\n]{{0,120}}\]:?+
-  | (?!\((?i:{_ANY_LEVEL})\))\([^)\n]{{1,80}}\):?+(?=\s)
-  | (?!\{{(?i:{_ANY_LEVEL})\}})\{{[^}}\n]{{0,80}}\}}(?=\s)
-  | <[\d.]{{3,40}}>(?=\s)
-"""
-_PIECES = rf"""
-    {_STAMP}[:,]?+(?=[\s\]\[|<]|$)
-  | \[{_STAMP}[:,]?+\ {{1,4}}(?=(?:{_UPPER_LEVEL})[ \]/|])
-  | {_BRACKETS}
-  | \w[\w.-]{{0,60}}+=(?:"[^"\n]{{0,120}}"|'[^'\n]{{0,120}}'|[^\s"']{{0,120}}+)(?=\s)
-  | [\w/][\w/-]{{0,120}}+(?:\.[\w/-]{{1,120}}+){{1,9}}+:\d{{1,7}}(?::\d{{1,5}})?+[:\]]?+(?=\s)
-  | (?:-{{1,4}}+|\||>|»)(?=\s)
-"""
-# Behind the first piece, numbers (processes, threads) and names (loggers, hosts) may stand, too.
-_PREFIX = re.compile(
-    rf"""\ ?(?:{_PIECES})
-    (?:\s{{0,8}}+
-      (?: {_PIECES}
-        | (?:\#?\d{{1,12}}|0x[0-9a-fA-F]{{1,16}})[:\#]?+(?=\s)
-        | [\w.-]{{1,60}}+\ [\w./-]{{1,60}}+\[\d{{1,9}}\]:(?=\s)
-        | (?!(?:{_UPPER_LEVEL})\b)[\w$]{{1,60}}+(?:\[\d{{1,9}}\])?+:?+(?=\ -\ |\ {{0,20}}\|)
-        | [\w$]{{1,60}}+[.@/-][\w.@/$-]{{1,120}}+(?=\s)
-      )
-    ){{0,16}}+\s{{0,8}}+
-    """,
-    re.VERBOSE,
-)
-_SYSLOG = re.compile(r"<(\d{1,3})>")
-_KERNEL = re.compile(r"\[ {0,8}\d{1,9}\.\d{6}\]")
-_LETTERS = {
-    "T": "trace", "D": "debug", "I": "info", "N": "info", "W": "warn", "E": "error", "C": "fatal",
-    "F": "fatal",
-}  # fmt: skip
-# Ruby's `E, [2024…`, klog's `E0512 12:00:00`, Tornado's `[E 240512 12:00:00 web:1]`.
-_LETTER = re.compile(
-    r"([DIWEFC])(?:, \[\d{4}-|\d{4,8} \d\d:\d\d:)|\[([DIWEC]) (?:\d{6}|\d{4}-\d\d-\d\d) \d\d:\d\d:"
-)
-# Redis: `1:M 12 May 2024 09:30:01.123 # message`.
-_REDIS = re.compile(r"\d{1,9}:[MSCX] \d\d \w{3} \d{4} [\d:.]{8,15} ([.*#-]) ")
-_REDIS_LEVELS = {".": "debug", "-": "debug", "*": "info", "#": "warn"}
-# Telegraf: `2024-05-12T09:30:01Z E! [outputs] message`.
-_BANG = re.compile(r"([DIWE])! ")
-
-
-def _behind_prefix(text: str) -> str:
-    """Return the level that stands behind times, brackets, ids, pairs and dashes, or first."""
-    first = text[0]
-    if first == "[" and (letter := _LETTER.match(text)) is not None:
-        return _LETTERS[letter[2]]
-    if first == "<" and (priority := _SYSLOG.match(text)) is not None:
-        return SYSLOG[int(priority[1]) % 8] if int(priority[1]) < 192 else ""
-    if first == "[" and _KERNEL.match(text):
-        return ""
-    if first == "[" and _HAPROXY_ALERT.match(text):
-        return "error"
-    if (mark := text[first == " " :][:1]) in _MARKS and text[1 + (first == " ") :][:1] in (
-        " ",
-        "\ufe0f",
-    ):
-        return _MARKS[mark]
-    if first == "*":
-        return "error" if _ELIXIR.match(text) else ""
-    if ":in " in text and _RUBY.match(text):
-        return "error"
-    if first.isdigit() and (redis := _REDIS.match(text)) is not None:
-        return _REDIS_LEVELS[redis[1]]
-    prefix = _PREFIX.match(text)
-    start = (first == " ") if prefix is None else prefix.end()
-    if (bracket := _LEVEL_BRACKET.match(text, start)) is not None:
-        return name_of(bracket["only"] or bracket["first"])
-    if prefix is None and first != " ":
-        return ""
-    found = _TOKEN.match(text, start)
-    if found is not None:
-        if (bang := _BANG.match(text, start)) is not None:
-            return _LETTERS[bang[1]]
-        return _word(text, found[0], found.end(), behind_prefix=True)
-    return "error" if _ELIXIR.match(text, start) else ""
-
-
-# --- logfmt, and behind a name ------------------------------------------------------------------
-
-_PAIR = re.compile(
-    # Heroku's router begins its lines with `at`.
-    r"""(?:^at|(?<![\w.-])(?:log[._]?)?(?:level|lvl|severity))"""
-    r"""=(["']?)([A-Za-z]{3,13})(?:[+-]\d{1,3})?+\1(?=[\s,;\])}]|$)"""  # slog has `ERROR+4`
 )
 _NAME = re.compile(r"[\w.-]{1,60}+ {0,20}\| {0,4}")
 
 
-def _in_pairs(text: str) -> str:
+def _level_behind_prefix(text: str) -> str:
+    if (usual := _USUAL.match(text)) is not None:
+        in_bracket, word = usual[1], usual[2]
+        if in_bracket is not None and (level := LEVEL_WORDS.get(in_bracket)) is not None:
+            return level
+        if word is not None and word.isupper() and (level := LEVEL_WORDS.get(word)) is not None:
+            return level if _is_placed(text, word, usual.end(2), behind_prefix=True) else ""
+    level = level_of_marked(text)
+    if level is not None:
+        return level
+    level, start = skip_prefix(text)
+    if level or start < 0:
+        return level
+    found = _TOKEN.match(text, start)
+    if found is None:
+        return ""
+    token, end = found[0], found.end()
+    if text.startswith("!", start + 1):
+        return level_of_letter(text, start)
+    return _level_of_word(text, token, end, behind_prefix=True)
+
+
+def _level_in_pairs(text: str) -> str:
     """Return the level of a logfmt pair outside quotes, beside another pair or at the start."""
-    for pair in _PAIR.finditer(text):
-        before, after = text[: pair.start()], text[pair.end() :]
-        if before.replace('\\"', "").count('"') % 2:
-            continue
-        neighbours = before.split()[-1:] + after.split()[:1]
-        prefix = _PREFIX.match(before)
-        is_first = not before.strip() or (prefix is not None and prefix.end() == len(before))
-        if is_first or any("=" in neighbour for neighbour in neighbours):
-            return name_of(pair[2])
+    # Heroku's router begins its lines with `at=`.
+    if text.startswith("at=") and (value := _PAIR_VALUE.match(text, 3)) is not None:
+        return name_of(value[2])
+    for key in _KEYS:
+        at = text.find(key)
+        while at >= 0:
+            value = _PAIR_VALUE.match(text, at + len(key))
+            if value is not None and _is_pair(text, at, value.end()):
+                return name_of(value[2])
+            at = text.find(key, at + 1)
     return ""
 
 
-def _behind_name(message: str, text: str) -> str:
+def _is_pair(text: str, start: int, end: int) -> bool:
+    before = text[:start].removesuffix("_").removesuffix(".").removesuffix("log")
+    if before[-1:] not in ("", " ", "\t", ",", "[", "(", "{"):
+        return False
+    if before.replace('\\"', "").count('"') % 2:
+        return False  # It stands in a quoted text.
+    last = before.rstrip(" ,")
+    return (
+        not last
+        or "=" in last[last.rfind(" ") + 1 :]
+        or last.endswith('"')
+        or "=" in text[end : end + SHORT].lstrip(" ,").partition(" ")[0]
+        or skip_prefix(before)[1] == len(before)
+    )
+
+
+def _level_behind_name(message: str, text: str) -> str:
     """Return the level behind a name and a bar, as docker compose puts before each line."""
-    bar = text.find("|", 0, SHORT)
-    name = _NAME.match(text) if bar > 0 else None
+    name = _NAME.match(text) if text.find("|", 0, SHORT) > 0 else None
     if name is None or "|" in text[name.end() : name.end() + SHORT]:
         return ""
     return level_of(message[message.find("|") + 1 :].lstrip(" "))
