@@ -28,16 +28,19 @@ def decode_json(payload: bytes | str) -> Any:
     """Return a JSON text as plain Python values.
 
     The standard library decodes the texts that msgspec refuses, for example texts with lone
-    surrogates or huge numbers.
+    surrogates or huge numbers. Bytes that are not UTF-8 become replacement characters.
 
     Raises:
-        ValueError: the text is not JSON, is not UTF-8, or nests too deeply.
+        ValueError: the text is not JSON, or nests too deeply.
     """
     try:
         return _decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, UnicodeEncodeError, RecursionError):
         try:
             return json.loads(payload)
+        except UnicodeDecodeError:
+            text = payload if isinstance(payload, str) else payload.decode("utf-8-sig", "replace")
+            return decode_json(text)
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
 
