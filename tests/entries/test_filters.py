@@ -44,11 +44,19 @@ def refusal(*pairs: tuple[str, str]) -> BadQuery:
 
 
 def test_without_parameters_everything_passes() -> None:
-    """Parameters that are not about entries are ignored."""
-    assert query() == query(("tail", "5"), ("format", "text")) == EVERYTHING == Filter()
+    """A filter without parameters selects every entry."""
+    assert query() == EVERYTHING == Filter()
     assert query().is_everything
     assert not query(("app", "web")).is_everything
     assert lets(query(), app_name="", level="")
+
+
+@pytest.mark.parametrize("name", ["tail", "apps", "App", "", "fields"])
+def test_a_parameter_that_does_not_exist_is_refused(name: str) -> None:
+    """A name that is no parameter of a filter is refused, because ignoring it would show more."""
+    with pytest.raises(BadQuery, match="is not a parameter") as caught:
+        query((name, "5"))
+    assert caught.value.parameter == name
 
 
 @pytest.mark.parametrize(
@@ -101,6 +109,7 @@ def test_stream_and_level_are_folded_as_in_entries() -> None:
 @pytest.mark.parametrize(
     ("least", "passes"),
     [
+        ("trace", ["trace", "debug", "info", "warn", "error", "fatal"]),
         ("debug", ["debug", "info", "warn", "error", "fatal"]),
         ("info", ["info", "warn", "error", "fatal"]),
         ("warn", ["warn", "error", "fatal"]),
@@ -113,9 +122,9 @@ def test_stream_and_level_are_folded_as_in_entries() -> None:
 def test_min_level(least: str, passes: list[str]) -> None:
     """The level and more severe ones pass, and so do unknown levels and entries without one."""
     filter = query(("min_level", least))
-    levels = ("debug", "info", "warn", "error", "fatal")
+    levels = ("trace", "debug", "info", "warn", "error", "fatal")
     assert [level for level in levels if lets(filter, level=level)] == passes
-    assert all(lets(filter, level=level) for level in ("", "notice", "30", "trace"))
+    assert all(lets(filter, level=level) for level in ("", "gold", "30"))
 
 
 @pytest.mark.parametrize(

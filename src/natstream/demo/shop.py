@@ -6,9 +6,9 @@ from random import Random
 
 from natstream.demo.line import Machine
 
-__all__ = ["CYAN", "DIM", "GREEN", "RED", "RESET", "TEAS", "YELLOW", "Shop"]
+__all__ = ["GREEN", "RESET", "TEAS", "Shop"]
 
-GREEN, YELLOW, RED, CYAN, DIM, RESET = (f"\x1b[{code}m" for code in (32, 33, 31, 36, 2, 0))
+GREEN, RESET = (f"\x1b[{code}m" for code in (32, 0))
 
 TEAS = ["assam", "darjeeling", "earl-grey", "genmaicha", "gyokuro", "lapsang", "pu-erh", "sencha"]
 
@@ -26,6 +26,8 @@ class Shop:
         self.api: list[Machine] = self._machines("teashop-api", "iad", "fra", "syd")
         self.worker: list[Machine] = self._machines("teashop-worker", "iad", "iad")
         self.db: list[Machine] = self._machines("teashop-db", "iad", "lhr")
+        self.search: list[Machine] = self._machines("teashop-search", "iad", "fra")
+        self.pay: list[Machine] = self._machines("teashop-pay", "iad")
         self.images: list[Machine] = self._machines("teashop-images", "fra", "nrt")
         self.crowd: float = 1.0
         """The number of visitors, as a multiple of the usual number."""

@@ -13,6 +13,7 @@ import attrs
 import msgspec
 
 from natstream.entries.entry import Gap, LogEntry, Notice
+from natstream.formats.events import EventId
 
 __all__ = ["CONTENT_TYPE", "Reading", "Received"]
 
@@ -36,6 +37,7 @@ class _ReceivedEvent(msgspec.Struct):
     level: str = ""
     provider: str = ""
     source: str = "nats"
+    continues: bool = False
     gap: dict[str, Any] | None = None
 
 
@@ -72,10 +74,11 @@ class Reading:
                 continue
             try:
                 event = _decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 unreadable += 1
                 continue
-            self.resume_id = event.id or self.resume_id
+            if (event_id := EventId.parse(event.id)) is not None:
+                self.resume_id = str(event_id)  # Any other text might not be allowed in a header.
             if event.stream is not None:
                 batch.append(_entry(event, event.stream, line))
             elif event.message:
@@ -99,6 +102,7 @@ def _entry(event: _ReceivedEvent, stream: str, line: bytes) -> LogEntry:
         provider=event.provider,
         unix_ns=event.timestamp * 1_000_000,
         source=event.source,
+        continues=event.continues,
     )
 
 

@@ -14,7 +14,9 @@ from itertools import accumulate, pairwise
 
 import attrs
 
+from natstream.entries.continuation import Continuations
 from natstream.entries.entry import LogEntry, Notice
+from natstream.entries.fields import FieldCache
 from natstream.entries.filters import Filter
 from natstream.formats.events import Format, write_event_id
 
@@ -50,7 +52,7 @@ class Batch:
     """A run of consecutive entries, with the notices that stand between them. Immutable.
 
     Readers share the work that they do with a batch. The batch keeps the frame of each entry in
-    each format, and the selection of each filter until `release`.
+    each format, and until `release` the selection of each filter and the entries' fields.
     """
 
     epoch: str
@@ -67,6 +69,7 @@ class Batch:
     """Whether the entries are stored durably."""
     _frames: dict[Format, list[bytes | None]] = attrs.field(factory=dict, init=False, repr=False)
     _selections: dict[Filter, Selection] | None = attrs.field(factory=dict, init=False, repr=False)
+    _fields: FieldCache | None = attrs.field(default=None, init=False, repr=False)
 
     start: Position = attrs.field(init=False)
     """The position before the first record."""
@@ -106,6 +109,8 @@ class Batch:
             return self._select(filter)
         selection = self._selections.get(filter)
         if selection is None:
+            if self._fields is None:
+                self._fields = FieldCache(self.entries)
             selection = self._selections[filter] = self._select(filter)
         return selection
 
@@ -113,16 +118,17 @@ class Batch:
         notices = self.notices
         if notices and filter.scoped:
             notices = [(number, notice.reduced()) for number, notice in notices]
-        return Selection(batch=self, indices=filter.select(self.entries), notices=notices)
+        indices = filter.select(self.entries, self._fields)
+        return Selection(batch=self, indices=indices, notices=notices)
 
     def release(self) -> None:
-        """Stop keeping selections, because readers do not share them any more.
+        """Stop keeping selections and fields, because readers do not share them any more.
 
         A batch and a selection that it keeps refer to each other, so both stay in memory until the
         garbage collector runs. For a reader of many stored lines that was 50 MB, and a pause for
         every reader.
         """
-        self._selections = None
+        self._selections = self._fields = None
 
     def frame(self, index: int, format: Format) -> bytes:
         """Return the frame of the entry at `index`, which is encoded once."""
@@ -189,6 +195,17 @@ class Selection:
             return self
         return Selection(batch=self.batch, indices=left, notices=self._notices)
 
+    def head(self, count: int) -> Selection:
+        """Return the first `count` entries of the selection, with the notices before the last."""
+        indices = self._indices[:count]
+        last = self.batch.number(indices[-1]) if indices else self.batch.first
+        notices = [pair for pair in self._notices if pair[0] <= last]
+        return Selection(batch=self.batch, indices=indices, notices=notices)
+
+    def before(self, unix_ms: int) -> Selection:
+        """Return the entries that arrived before a time, with the notices before the next one."""
+        return self.head(sum(self.batch.arrivals[index] < unix_ms for index in self._indices))
+
     def pieces(self, format: Format) -> Sequence[bytes]:
         """Return the frames in a format, joined into pieces of at most 64 KiB or one frame."""
         pieces = self._pieces.get(format)
@@ -239,6 +256,7 @@ class Backlog:
         max_bytes: about the most memory that they may use; one entry may use more.
         first: the number that the first entry gets.
         persistent: whether the entries are stored durably, by the journal.
+        continuations: finds the lines that continue another one; it goes on from an earlier order.
     """
 
     def __init__(
@@ -249,11 +267,14 @@ class Backlog:
         max_bytes: int,
         first: int = 1,
         persistent: bool = False,
+        continuations: Continuations | None = None,
     ) -> None:
         self.epoch = epoch
         self.max_lines = max_lines
         self.max_bytes = max_bytes
         self.persistent = persistent
+        self.continuations: Continuations = continuations or Continuations()
+        """What is known of the lines before the next one. Here entries get their final order."""
         self.bytes: int = 0
         """The memory that the remembered entries use."""
         self.first: int = first
@@ -291,7 +312,7 @@ class Backlog:
 
     def append(
         self, entries: Sequence[LogEntry], costs: Sequence[int], arrivals: Sequence[int]
-    ) -> None:
+    ) -> Sequence[LogEntry]:
         """Number and remember entries, and evict the oldest entries beyond the limits.
 
         Args:
@@ -299,12 +320,17 @@ class Backlog:
             costs: the bytes of memory that each entry uses.
             arrivals: the Unix ms at which each entry arrived. If the clock was set back, an entry
                 counts as arrived with the entry before it, because `number_at` needs a sorted list.
+
+        Returns:
+            The entries as they are remembered: a line that continues another one has its level.
         """
+        entries = self.continuations.join(entries)
         self._entries += entries
         self._arrivals += list(accumulate(arrivals, max, initial=self.newest_ms))[1:]
         self._costs += costs
         self.bytes += sum(costs)
         self._evict()
+        return entries
 
     def prepend(
         self, entries: Sequence[LogEntry], costs: Sequence[int], arrivals: Sequence[int]
@@ -322,7 +348,7 @@ class Backlog:
         if room <= 0:
             return 0
         earliest = self._arrivals[0] if self._arrivals else arrivals[-1]
-        self._entries[:0] = entries[-room:]
+        self._entries[:0] = Continuations().join(entries[-room:])
         self._arrivals[:0] = [min(ms, earliest) for ms in accumulate(arrivals[-room:], max)]
         self._costs[:0] = costs[-room:]
         self.bytes += sum(costs[-room:])
