@@ -33,8 +33,7 @@ MAX_MACHINES = 2_000
 _SEVERE = frozenset({"warn", "error", "fatal"})
 _ERRORS = frozenset({"error", "fatal"})
 _NEVER = -(10 * NEAR)
-# Only traces have lines of these shapes.
-_ALWAYS = frozenset({Shape.FRAME, Shape.CHAIN, Shape.GOROUTINE})
+_OTHER = Shape.OTHER
 
 
 @attrs.define
@@ -203,10 +202,13 @@ def _belongs(trace: _Trace, shape: Shape, follows: bool, message: str) -> bool:
         follows: whether the line before is one of the trace.
         message: the line.
     """
-    if shape in _ALWAYS:
-        return True
     is_new = follows and not trace.has_members
+    if shape is _OTHER:
+        # Rust writes the message of a panic on the next line.
+        return is_new and trace.message.startswith("thread '") and trace.head is Head.RUST_PANIC
     match shape:
+        case Shape.FRAME | Shape.CHAIN | Shape.GOROUTINE:
+            return True
         case Shape.CALL:
             return trace.is_go or trace.head is Head.PANIC
         case Shape.TRACEBACK:
@@ -223,7 +225,6 @@ def _belongs(trace: _Trace, shape: Shape, follows: bool, message: str) -> bool:
             return follows and (trace.has_members or trace.head is not Head.LOGGED)
         case Shape.DETAIL:
             return follows
-    # Rust writes the message of a panic on the next line.
     return is_new and trace.head is Head.RUST_PANIC
 
 
