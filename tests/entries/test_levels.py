@@ -16,7 +16,7 @@ from natstream.entries.entry import LogEntry
 from natstream.entries.fly import parse_log_entry, parse_nats, parse_object, parse_text
 from natstream.entries.level_names import LEVEL_ALIASES
 from natstream.entries.levels import level_of
-from natstream.entries.trace_shapes import head_of, is_indented, shape_of
+from natstream.entries.trace_shapes import head_of, shape_of
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 NAMES = {"trace", "debug", "info", "warn", "error", "fatal"}
@@ -215,7 +215,7 @@ pieces = st.sampled_from(
     ]
 )  # fmt: skip
 hostile = st.text() | st.lists(pieces, max_size=200).map("".join)
-readings: list[Callable[[str], object]] = [level_of, shape_of, head_of, is_indented]
+readings: list[Callable[[str], object]] = [level_of, shape_of, head_of]
 
 
 @given(hostile)

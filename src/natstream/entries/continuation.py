@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import attrs
 
 from natstream.entries.entry import LogEntry, make_entry
-from natstream.entries.trace_shapes import Head, Shape, head_of, is_indented, shape_of
+from natstream.entries.trace_shapes import LOOKED_AT, Head, Shape, head_of, shape_of
 
 __all__ = ["LOOK_BACK", "Continuations"]
 
@@ -33,6 +33,7 @@ MAX_MACHINES = 2_000
 _SEVERE = frozenset({"warn", "error", "fatal"})
 _ERRORS = frozenset({"error", "fatal"})
 _NEVER = -(10 * NEAR)
+_OTHER = Shape.OTHER
 
 
 @attrs.define
@@ -42,7 +43,8 @@ class _Trace:
     level: str
     unix_ns: int
     """The time of the head."""
-    head: Head
+    message: str
+    """The beginning of the head."""
     between: int = 0
     """How many other lines came after its last line."""
     has_members: bool = False
@@ -53,6 +55,19 @@ class _Trace:
     is_chained: bool = False
     """Whether another traceback of Python is announced."""
     is_go: bool = False
+    _head: Head | None = None
+
+    @property
+    def head(self) -> Head:
+        """What the first line is. Few lines with a level have a trace, so it is found late."""
+        if self._head is None:
+            self._head = head_of(self.message)
+        return self._head
+
+    @property
+    def is_logged_error(self) -> bool:
+        """Whether the first line is an error that a logging library wrote."""
+        return self.level in _ERRORS and self.head is Head.LOGGED
 
 
 @attrs.define
@@ -139,12 +154,11 @@ def _continuation(entry: LogEntry, level: str) -> LogEntry:
 
 def _begin(order: _Order, entry: LogEntry) -> None:
     """Remember the head of a group that may become a trace."""
-    head = head_of(entry.message)
-    is_traceback = head is Head.TRACEBACK
     order.in_trace = True
-    order.trace = _Trace(
-        entry.level, entry.unix_ns, head, awaits_exception=is_traceback, is_go=head is Head.PANIC
-    )
+    message = entry.message[:LOOKED_AT]
+    order.trace = _Trace(entry.level, entry.unix_ns, message)
+    if message.startswith("Traceback ("):
+        order.trace.awaits_exception = True
 
 
 def _continues(order: _Order, entry: LogEntry) -> bool:
@@ -159,7 +173,7 @@ def _continues(order: _Order, entry: LogEntry) -> bool:
         _add(trace, shape)
         order.level, order.unix_ns, order.in_trace = trace.level, trace.unix_ns, True
         return True
-    if follows and is_indented(message):
+    if follows and shape is not Shape.BLANK and message.startswith(("\t", "  ")):
         if trace is not None and order.in_trace:
             _add(trace, shape)
         elif trace is not None:
@@ -189,26 +203,28 @@ def _belongs(trace: _Trace, shape: Shape, follows: bool, message: str) -> bool:
         message: the line.
     """
     is_new = follows and not trace.has_members
-    is_logged_error = trace.head is Head.LOGGED and trace.level in _ERRORS
+    if shape is _OTHER:
+        # Rust writes the message of a panic on the next line.
+        return is_new and trace.message.startswith("thread '") and trace.head is Head.RUST_PANIC
     match shape:
         case Shape.FRAME | Shape.CHAIN | Shape.GOROUTINE:
             return True
         case Shape.CALL:
-            return trace.is_go
+            return trace.is_go or trace.head is Head.PANIC
         case Shape.TRACEBACK:
-            return trace.is_chained or (follows and is_logged_error and not trace.has_traceback)
+            is_first = follows and not trace.has_traceback
+            return trace.is_chained or (is_first and trace.is_logged_error)
         case Shape.EXCEPTION if trace.awaits_exception:
             return True
-        case Shape.EXCEPTION if is_logged_error:
+        case Shape.EXCEPTION if is_new:
             # Java writes the exception behind the line that was logged with it.
-            return is_new and _is_java(message)
+            return _is_java(message) and trace.is_logged_error
         case Shape.NAME if trace.awaits_exception:
             return follows and trace.has_members
         case Shape.BLANK | Shape.END:
             return follows and (trace.has_members or trace.head is not Head.LOGGED)
         case Shape.DETAIL:
             return follows
-    # Rust writes the message of a panic on the next line.
     return is_new and trace.head is Head.RUST_PANIC
 
 

@@ -11,9 +11,11 @@ from enum import Enum, auto
 
 from natstream.entries.level_names import LEVEL_WORDS
 
-__all__ = ["Head", "Shape", "head_of", "is_indented", "shape_of"]
+__all__ = ["LOOKED_AT", "Head", "Shape", "head_of", "shape_of"]
 
 LOOKED_AT = 512
+# A prefix with a time, a process, a user and a database is shorter.
+PREFIX = 160
 
 
 class Head(Enum):
@@ -56,47 +58,60 @@ class Shape(Enum):
     OTHER = auto()
 
 
-_SHAPES = re.compile(
-    r"""
-    (?P<FRAME>
-        at\ (?:async\ |new\ )?(?:[^\s.(/<:]*+[.(/<:]|[^\s.(/<:]++\ [(\[])  # Java, JavaScript, .NET
-      | (?:Caused\ by|Suppressed|Wrapped\ by):\ | \.\.\.\ \d{1,9}\ (?:more|common\ frames)
-      | --->\ \S | ---\ End\ of\b
-      | File\ "[^"\n]{1,300}",\ line\ \d | [~^]{2}[~^\ ]*+$ | \^$      # Python
-      | created\ by\ \S | \[signal\ SIG | /\S{1,300}\.go:\d{1,7}\ \+0x  # Go
-      | note:\ (?:run\ with\ |Some\ details\ ) | stack\ backtrace:$
-      | \d{1,3}:\ +(?:0x[0-9a-f]+\ -\ )?<?[\w$]++::                    # Rust
-      | from\ \S{1,300}:\d{1,7}:in\ | /?[\w@./-]{1,300}\.rb:\d{1,7}:in\ [`']   # Ruby
-      | (?:\([\w.]{1,80}\ \d[\w.+-]{0,40}\)\ )?[\w./-]{1,300}\.(?:exs?|erl):\d{1,7}:\   # Elixir
-      | \#\d{1,5}\ (?:\S{1,300}\(\d{1,7}\):\ |\{main\}|\[internal\ function\])        # PHP
-      | Stack\ trace:$
-    )
-  | (?P<CHAIN> The\ above\ exception\ was\ the\ direct\ cause\ of\ |
-        During\ handling\ of\ the\ above\ exception,)
-  | (?P<TRACEBACK> Traceback\ \(most\ recent\ call\ last\): )
-  | (?P<GOROUTINE> goroutine\ \d{1,12}\ )
-  | (?P<EXCEPTION> [A-Za-z_][\w.$]{0,200}?
-        (?:Error|Exception|Interrupt|Exit|Iteration|Timeout|Group|Throwable|Warning)(?::\ |:?$) )
-  | (?P<NAME> [A-Za-z_][\w.]{0,200}+(?::\ |$) )
-  | (?P<CALL> [\w./~%@-]{1,300}\.[\w.*()\[\]{}·/-]{1,200}\(.{0,400}\)$ )
-  | (?P<END> [}\])]{1,4}[,;]?$ | Node\.js\ v\d | exit\ status\ \d )
-  | (?P<DETAIL> \*\*\ \( | \(?(?:Last\ message|State|Function|Args|Initial\ Call|Ancestors|
-        Message\ Queue)\b[^:\n]{0,80}: | thrown\ in\ /? | right:\  )
-    """,
-    re.VERBOSE,
-)
-# An explanation of PostgreSQL, which has the same prefix as the error before it.
-_POSTGRES = re.compile(r"\d{4}-[^\n]{1,120}?(?:DETAIL|HINT|STATEMENT|CONTEXT|QUERY|LOCATION):  ")
-_ELIXIR_DETAILS = ("Last message", "State", "Function", "Args", "Initial Call", "Ancestors")
-_EXCEPTION_HEAD = re.compile(
-    r"[A-Za-z_][\w.$:]{0,200}?(?:Error|Exception)(?:: |:?$)|Unhandled|Uncaught|\*\* \("
-    r"|PHP |[^\s:]{1,300}:\d{1,7}:in "
-)
-
-
-def is_indented(message: str) -> bool:
-    """Return whether a line begins with a tab or two blanks, and holds more than blanks."""
-    return message.startswith(("\t", "  ")) and not message[:LOOKED_AT].isspace()
+_AT = r"at\ (?:async\ |new\ )?(?:[^\s.(/<:]*+[.(/<:]|[^\s.(/<:]++\ [(\[])"
+_RUBY = r"/?[\w@./-]{1,300}+(?<=\.rb):\d{1,7}:in\ [`']"
+_ELIXIR = r"[\w./-]{1,300}+(?<=[.erlx]{3}):\d{1,7}:\ "
+# The first character of a line → its possible shapes, because most lines have none of them.
+_BY_FIRST = {
+    first: re.compile(pattern, re.VERBOSE)
+    for first, pattern in {
+        "a": rf"(?P<FRAME>{_AT}|{_RUBY}|{_ELIXIR})",  # Java, JavaScript, .NET
+        "C": r"(?P<FRAME>Caused\ by:\ )",
+        "W": r"(?P<FRAME>Wrapped\ by:\ )",
+        ".": r"(?P<FRAME>\.\.\.\ \d{1,9}\ (?:more|common\ frames))",
+        "-": r"(?P<FRAME>--->\ \S|---\ End\ of\b)",
+        "~": r"(?P<FRAME>[~^]{2}[~^\ ]*+$)",  # Python
+        "^": r"(?P<FRAME>\^[~^\ ]*+$)",
+        "F": r"""(?P<FRAME>File\ "[^"\n]{1,300}+",\ line\ \d)|(?P<DETAIL>Function:)""",
+        "D": r"(?P<CHAIN>During\ handling\ of\ the\ above\ exception,)",
+        "T": r"(?P<TRACEBACK>Traceback\ \(most\ recent\ call\ last\):)"
+        r"|(?P<CHAIN>The\ above\ exception\ was\ the\ direct\ cause\ of\ )",
+        "g": r"(?P<GOROUTINE>goroutine\ \d{1,12}\ )",
+        "c": r"(?P<FRAME>created\ by\ \S)",
+        "[": r"(?P<FRAME>\[signal\ SIG)",
+        "e": r"(?P<END>exit\ status\ \d)",
+        "/": rf"(?P<FRAME>/\S{{1,300}}+\ \+0x|{_RUBY})",
+        "n": r"(?P<FRAME>note:\ (?:run\ with\ |Some\ details\ ))",  # Rust
+        "s": r"(?P<FRAME>stack\ backtrace:$)",
+        "f": r"(?P<FRAME>from\ \S{1,300}+\ ?)(?<=[`'\w>])",
+        "l": rf"(?P<FRAME>{_RUBY}|{_ELIXIR})",
+        "(": rf"(?P<FRAME>\([\w.]{{1,80}}+\ \d[\w.+-]{{0,40}}+\)\ {_ELIXIR})"
+        r"|(?P<DETAIL>\((?:Last\ message|State)\b)",
+        "#": r"(?P<FRAME>\#\d{1,5}\ (?:\S{1,300}\(\d{1,7}\):\ |\{main\}|\[internal\ function\]))",
+        "S": r"(?P<FRAME>Suppressed:\ |Stack\ trace:$)|(?P<DETAIL>State:)",
+        "*": r"(?P<DETAIL>\*\*\ \()",
+        "L": r"(?P<DETAIL>Last\ message\b[^:\n]{0,80}+:)",
+        "A": r"(?P<DETAIL>(?:Args|Ancestors):)",
+        "I": r"(?P<DETAIL>Initial\ Call:)",
+        "M": r"(?P<DETAIL>Message\ Queue\b)",
+        "t": r"(?P<DETAIL>thrown\ in\ /)",
+        "r": r"(?P<DETAIL>right:\ )",
+        "N": r"(?P<END>Node\.js\ v\d)",
+        "}": r"(?P<END>[}\])]{1,4}[,;]?$)",
+        "]": r"(?P<END>[}\])]{1,4}[,;]?$)",
+        ")": r"(?P<END>[}\])]{1,4}[,;]?$)",
+    }.items()
+}
+_SHAPES = {shape.name: shape for shape in Shape}
+_RUST = re.compile(r"\d{1,3}: {1,4}(?:0x[0-9a-f]{1,16}+ - )?<?[\w$]++::")
+# PostgreSQL explains an error in lines that have the same prefix, this word and two blanks.
+_POSTGRES = ("DETAIL", "HINT", "STATEMENT", "CONTEXT", "QUERY", "LOCATION")
+_NAME = re.compile(r"[A-Za-z_][\w.$]{0,200}+")
+_CALL = re.compile(r"[\w./~%@-]{1,300}\.[\w.*()\[\]{}·/-]{1,200}\(.{0,400}\)$")
+_EXCEPTIONS = (
+    "Error", "Exception", "Interrupt", "Exit", "Iteration", "Timeout", "Group", "Throwable",
+    "Warning",
+)  # fmt: skip
 
 
 def shape_of(message: str) -> Shape:
@@ -104,14 +119,26 @@ def shape_of(message: str) -> Shape:
     text = message[:LOOKED_AT].strip()
     if not text:
         return Shape.BLANK
-    if (found := _SHAPES.match(text)) is not None:
-        shape = Shape[found.lastgroup or ""]
-        # `INFO: text` has the shape of a name, and other threads log between the lines of a trace.
-        is_level = shape is Shape.NAME and text.partition(":")[0] in LEVEL_WORDS
-        if shape is Shape.NAME and text.startswith(_ELIXIR_DETAILS):
+    first = text[0]
+    if first.isdigit():
+        colon = text.find(":  ", 0, PREFIX)
+        if colon > 0 and text[:colon].endswith(_POSTGRES):
             return Shape.DETAIL
-        return Shape.OTHER if is_level else shape
-    return Shape.DETAIL if text[0].isdigit() and _POSTGRES.match(text) else Shape.OTHER
+        return Shape.FRAME if text[1:4].find(":") >= 0 and _RUST.match(text) else Shape.OTHER
+    shapes = _BY_FIRST.get(first)
+    if shapes is not None and (found := shapes.match(text)) is not None:
+        return _SHAPES[found.lastgroup or ""]
+    if (name := _NAME.match(text)) is None:
+        return Shape.OTHER
+    end = name.end()
+    following = text[end : end + 2]
+    if following in ("", ":", ": "):
+        word = name[0]
+        if word.endswith(_EXCEPTIONS):
+            return Shape.EXCEPTION
+        # `INFO: text` has the shape of a name, and other threads log between the lines of a trace.
+        return Shape.OTHER if word in LEVEL_WORDS else Shape.NAME
+    return Shape.CALL if text[-1] == ")" and _CALL.match(text) else Shape.OTHER
 
 
 def head_of(message: str) -> Head:
@@ -123,4 +150,10 @@ def head_of(message: str) -> Head:
         return Head.PANIC
     if text.startswith("thread '") and " panicked at " in text:
         return Head.RUST_PANIC if text.endswith(":") else Head.EXCEPTION
-    return Head.EXCEPTION if _EXCEPTION_HEAD.match(text) else Head.LOGGED
+    name = _EXCEPTION.match(text)
+    is_exception = name is not None and name[1].endswith(("Error", "Exception"))
+    return Head.EXCEPTION if is_exception or _CRASH.match(text) else Head.LOGGED
+
+
+_EXCEPTION = re.compile(r"([A-Za-z_][\w.$]{0,200}+(?:::[\w$]{1,80}+){0,9}+)(?:: |:?$)")
+_CRASH = re.compile(r"Unhandled|Uncaught|\*\* \(|PHP |[^\s:]{1,300}:\d{1,7}:in ")
