@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -28,6 +29,8 @@ from natstream.web.query import STREAM_PARAMETERS
 from natstream.web.security import READABLE
 
 SCOPE = (("app", "web"), ("min_level", "warn"), ("not", "crimson"))
+# A time of the present may hold the digits of a count by chance.
+UNIX_MS = re.compile(r"\b1[67]\d{11}\b")
 LINES = 20
 MARK = "zebra"
 VISIBLE = LogEntry(
@@ -36,8 +39,10 @@ VISIBLE = LogEntry(
 OUTSIDE = [
     attrs.evolve(VISIBLE, app_name="zebra-app", message="zebra by its app", machine_id="m-zebra"),
     attrs.evolve(VISIBLE, level="info", message="zebra by its level", region="zebra-region"),
-    attrs.evolve(VISIBLE, message="a crimson zebra"),
-    LogEntry("m-zebra", "zebra system line", "system", app_name="zebra-too", provider="zebra"),
+    attrs.evolve(VISIBLE, message='{"colour":"crimson","kind":"zebra"}'),
+    LogEntry(
+        "m-zebra", "zebra system kind=zebra", "system", app_name="zebra-too", provider="zebra"
+    ),
 ]
 
 # For each parameter of /api/logs, values that a curious reader would try.
@@ -52,8 +57,13 @@ CURIOUS: dict[str, list[str]] = {
     "min_level": ["debug", "fatal"],
     "q": ["zebra", "/.*/", "/zebra|shown/", "crimson"],
     "not": ["shown", "/^$/"],
+    "field": ["kind=zebra", "kind", "!kind", "kind!=horse", "colour"],
     "tail": ["0", "1", "1000"],
     "since": ["1d", "0"],
+    "until": ["1ms", "1d"],
+    "around": ["{epoch}-1", "{epoch}-2", "{epoch}-5", "{epoch}-6", "{epoch}-999999", "x"],
+    "before": ["0", "1000"],
+    "after": ["0", "1000"],
     "follow": ["false"],
     "last_event_id": ["0-0-0", "{epoch}-0", "{epoch}-2", "{epoch}-999999", "garbage"],
     "format": ["sse", "ndjson", "text"],
@@ -104,7 +114,7 @@ async def all_of(service: RunningService, path: str, headers: dict[str, str]) ->
 def assert_nothing_outside(text: str, where: str) -> None:
     assert MARK not in text.lower(), where
     assert "12,345" not in text, where
-    assert "12345" not in text.replace("1664310877", ""), where
+    assert "12345" not in UNIX_MS.sub("", text.replace("1664310877", "")), where
 
 
 @pytest.mark.parametrize("shown", ["bearer", "cookie"])
@@ -290,6 +300,40 @@ async def test_the_state_of_a_source_is_shown_without_names() -> None:
         assert not {"readers", "backlog", "subjects", "drain"} & set(status)
         whole = (await service.get("/api/status", headers=bearer())).json()
         assert whole["drain"]["url"].startswith("http://127.0.0.1:")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_line_outside_a_scope_is_as_unknown_as_one_that_never_was(method: str) -> None:
+    """Around a hidden line, an evicted line and a made-up id, a scoped reader gets one answer."""
+    async with closed_service() as service:
+        publish(service)
+        backlog = service.service.core.hub.backlog
+        epoch = f"{backlog.oldest_ms}-{backlog.epoch}"
+        seen = set()
+        for id in (*(f"{epoch}-{n}" for n in (2, 3, 4, 5, 0, 10**9)), "1-other-1", "nonsense"):
+            for query in ("", "&app=zebra-app", "&q=zebra", "&before=1000&after=1000"):
+                response = await service.client.request(
+                    method,
+                    f"{service.url}/api/logs?around={id}{query}",
+                    headers=bearer(grant_text(*SCOPE)),
+                )
+                headers = {k: v for k, v in response.headers.items() if k.lower() != "date"}
+                seen.add((response.status_code, str(headers), response.text))
+        assert [answer[0] for answer in seen] == [404]
+
+
+async def test_around_a_line_of_a_scope_are_lines_of_the_scope() -> None:
+    """Around a line of its scope, a scoped reader gets only lines of its scope."""
+    async with closed_service() as service:
+        publish(service)
+        backlog = service.service.core.hub.backlog
+        line = f"{backlog.oldest_ms}-{backlog.epoch}-{5 * (1 + len(OUTSIDE)) + 1}"
+        scoped = bearer(grant_text(*SCOPE))
+        text = await all_of(service, f"/api/logs?around={line}&before=2&after=3&app=web", scoped)
+        assert_nothing_outside(text, "around")
+        assert [f"shown {n}" in text for n in range(10)] == [3 <= n <= 8 for n in range(10)]
+        hidden = await all_of(service, f"/api/logs?around={line}&q=zebra&format=text", scoped)
+        assert hidden.count("shown") == 1, "only the line itself, which is always shown"
 
 
 async def test_a_link_for_everything_hides_nothing() -> None:

@@ -28,18 +28,39 @@ def decode_json(payload: bytes | str) -> Any:
     """Return a JSON text as plain Python values.
 
     The standard library decodes the texts that msgspec refuses, for example texts with lone
-    surrogates or huge numbers.
+    surrogates or huge numbers. Bytes that are not UTF-8 become replacement characters.
 
     Raises:
-        ValueError: the text is not JSON, is not UTF-8, or nests too deeply.
+        ValueError: the text is not JSON, or nests too deeply.
     """
     try:
         return _decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, UnicodeEncodeError, RecursionError):
         try:
             return json.loads(payload)
+        except UnicodeDecodeError:
+            text = payload if isinstance(payload, str) else payload.decode("utf-8-sig", "replace")
+            return decode_json(text)
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
+
+
+# What an object starts with; a byte order mark may stand before it.
+_STARTS = (b"{", b" ", b"\t", b"\r", b"\n", b"\xef")
+
+
+class _BareEnvelope(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """Fly's object around a message, without anything beside it."""
+
+    event: msgspec.Raw
+    fly: msgspec.Raw
+    message: msgspec.Raw
+    host: msgspec.Raw = msgspec.Raw()
+    log: msgspec.Raw = msgspec.Raw()
+    timestamp: msgspec.Raw = msgspec.Raw()
+
+
+_check_envelope = msgspec.json.Decoder(_BareEnvelope).decode
 
 
 @attrs.define(eq=False, repr=False)
@@ -99,6 +120,20 @@ class LogEntry(_Fields):
         except ValueError:
             return {}
         return value if isinstance(value, dict) else {}
+
+    @property
+    def is_envelope_only(self) -> bool:
+        """Whether the payload surely has nothing beside Fly's envelope and its message.
+
+        This is told without decoding the payload to Python's objects.
+        """
+        if not isinstance(self._raw, bytes):
+            return False
+        try:
+            _check_envelope(self._raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._raw[:1] not in _STARTS
+        return True
 
     @property
     def cost(self) -> int:
