@@ -88,6 +88,7 @@ def _tokens() -> tuple[str, ...]:
     """
     environ = {
         "NATSTREAM_SOURCES": "drain",
+        "NATSTREAM_BIND": "127.0.0.1:0",  # the service may have a short token on loopback
         "NATSTREAM_TOKEN": os.environ.get("NATSTREAM_TOKEN", ""),
     }
     return read_settings(environ).tokens

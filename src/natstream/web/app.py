@@ -55,7 +55,7 @@ def create_app(
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     answer_errors(app)
     add_security(app, settings)
-    authenticate(app, settings, metrics.counters)
+    authenticate(app, settings, metrics.guard)
     add_healthz(app)
     if settings.metrics_bind is None:
         add_health_endpoints(app, health, metrics)
