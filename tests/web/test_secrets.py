@@ -40,7 +40,9 @@ from natstream.supervisor import keep_running
 from natstream.web.grants import Grant, Keyring
 
 MARK = "MARKED"
-READER, OLD_READER, DRAIN, FLY = (f"{MARK}-{name}" for name in ("reader", "old", "drain", "fly"))
+READER, OLD_READER, DRAIN, FLY = (
+    f"{MARK}-{name}-secret" for name in ("reader", "former", "drain", "fly")
+)
 JOURNAL = f"{MARK}-journal"
 WRONG = f"{MARK}-wrong"
 SECRETS = {

@@ -114,7 +114,7 @@ def create_app(
     @app.get("/api/facets")
     async def counts() -> Response:
         filter = parse_filter(request.args.items(multi=True))
-        return jsonify(facets.read(filter, current_grant().scope))
+        return jsonify(await facets.read_in_turns(filter, current_grant().scope))
 
     @app.get("/api/status")
     async def status() -> Response:
