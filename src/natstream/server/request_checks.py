@@ -158,10 +158,16 @@ def _is_host(value: bytes) -> bool:
 def _is_target(target: bytes) -> bool:
     """Return whether the application can make a path of `target`."""
     path = target.partition(b"?")[0]
-    if not path or not path.isascii():
+    if not path.isascii():
+        return False
+    if path.startswith(b"/") or path == b"*":
+        return True
+    # Quart 0.22 would serve `metrics` as `/metrics`, although a proxy's rule for `/metrics` does not
+    # match it.
+    if not path.lower().startswith((b"http://", b"https://")):
         return False
     try:
-        # Quart 0.22 does the same, outside of its error handlers, and fails.
-        return path.startswith(b"/") or bool(urlsplit(unquote(path.decode())).path)
+        # Quart does the same, outside of its error handlers, and fails.
+        return bool(urlsplit(unquote(path.decode())).path)
     except ValueError:
         return False

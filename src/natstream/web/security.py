@@ -56,7 +56,7 @@ def add_security(app: Quart, settings: Settings, *, default_names: bool = False)
     async def check_path() -> Response | None:
         raw: bytes = request.scope.get("raw_path") or request.path.encode()
         path = raw if raw.startswith(b"/") else urlsplit(raw).path
-        if b"%" not in path and b"//" not in path and path.isascii():
+        if path.startswith(b"/") and b"%" not in path and b"//" not in path and path.isascii():
             return None
         return refusal(
             404,
