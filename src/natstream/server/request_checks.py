@@ -162,7 +162,7 @@ def _is_target(target: bytes) -> bool:
         return False
     if path.startswith(b"/") or path == b"*":
         return True
-    # Quart 0.22 would serve `metrics` as `/metrics`, although a proxy's rule for `/metrics` does not
+    # Quart 0.22 would serve `metrics` as `/metrics`, but a proxy's rule for `/metrics` does not
     # match it.
     if not path.lower().startswith((b"http://", b"https://")):
         return False
