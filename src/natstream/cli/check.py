@@ -20,7 +20,7 @@ import trio
 
 from natstream.background import running_beside
 from natstream.cli.check_journal import check_journal
-from natstream.client.address import PATH, parse_url
+from natstream.client.address import parse_url
 from natstream.config.diagnostics import Finding, check_sharing, check_sources, check_tokens
 from natstream.config.environment import read_settings
 from natstream.config.listening import bound, naming_setting
@@ -232,13 +232,14 @@ async def _ask_given(url: str, settings: Settings) -> Finding:
     Raises:
         ConfigurationError: `url` is not an address.
     """
-    base = str(parse_url(url)).removesuffix(PATH)
+    ready = parse_url(url).join("../readyz")  # beside the /api of this URL
     headers = {"Authorization": f"Bearer {settings.tokens[0]}"} if settings.tokens else {}
     text = (
-        f"{base} did not answer as a natstream that accepts the token. Is it the address of the "
+        f"{ready} did not answer as a natstream that accepts the token. Is it the address of the "
         "page, without a NATSTREAM_METRICS_BIND, and is NATSTREAM_TOKEN its token?"
     )
-    return _readiness(base, await _get(f"{base}/readyz", headers)) or Finding("failure", text)
+    answer = await _get(str(ready), headers)
+    return _readiness(str(ready.join(".")), answer) or Finding("failure", text)
 
 
 async def _get(url: str, headers: Mapping[str, str] | None = None) -> Any:

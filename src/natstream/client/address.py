@@ -11,7 +11,7 @@ import httpx
 
 from natstream.errors import ConfigurationError
 
-__all__ = ["DEFAULT_URL", "PATH", "is_private", "parse_url"]
+__all__ = ["DEFAULT_URL", "is_private", "parse_url"]
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_PORT = 8080
