@@ -52,14 +52,16 @@ soak: .venv/ready-dev
 	  { echo "natstream needs Python 3.11 to 3.13; say which: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv .venv
 
-.venv/ready-run: .venv/bin/python requirements/demo.txt pyproject.toml
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/demo.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+# The build's own tools come from the locks too, so pip must not fetch others (--no-build-isolation).
+.venv/ready-run: .venv/bin/python requirements/demo.txt requirements/build.txt pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes \
+	  -r requirements/demo.txt -r requirements/build.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/ready-dev: .venv/bin/python requirements/dev.txt pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@ .venv/ready-run
 
 # Locks all versions with hashes, for every Python that we support. Needs uv (pip install uv).

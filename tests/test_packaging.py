@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -88,3 +89,34 @@ def test_the_version_is_the_changelogs_newest() -> None:
         line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## ")
     ]
     assert headings[0].split()[1] == PROJECT["version"]
+
+
+INSTALLERS = ("Makefile", "deploy/Dockerfile", "docs/deploy.md")
+
+
+def pip_commands(text: str) -> list[str]:
+    """Return the lines of a file that install or build packages, each as one line."""
+    lines = text.replace("\\\n", " ").replace('", "', " ").splitlines()
+    return [line for line in lines if re.search(r"\bpip\b.* (install|wheel) .*(-r|-e|\.)", line)
+            and not line.startswith("#")]  # fmt: skip
+
+
+def test_every_installed_package_comes_from_a_lock() -> None:
+    """Each pip command checks hashes, or installs only natstream, with build tools of the lock."""
+    commands = [
+        command
+        for name in INSTALLERS
+        for command in pip_commands((ROOT / name).read_text(encoding="utf-8"))
+    ]
+    assert len(commands) >= 10
+    for command in commands:
+        if "--no-deps" in command:
+            assert "--no-build-isolation" in command or "--no-index" in command, command
+        else:
+            assert "--require-hashes" in command, command
+
+
+def test_h11_has_no_known_fault() -> None:
+    """natstream needs a release of h11 that reads chunks strictly, and no HTTP/2 of its own."""
+    assert [name for name in PROJECT["dependencies"] if name.startswith("h11")] == ["h11>=0.16"]
+    assert not [name for name in PROJECT["dependencies"] if re.match(r"h2\b", name)]

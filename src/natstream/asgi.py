@@ -8,6 +8,7 @@ For example:
   `Upgrade: h2c`. If it then reads nothing, memory grows.
 * A body may have both a length and chunks, which lets a client hide a request from a proxy.
 * Readers get no closing notice when hypercorn's grace period ends.
+* A malformed `Host` header gets a 500, and clients without a token can use up all connections.
 * hypercorn exits with status 0 if the start fails.
 
 Addresses and limits are hypercorn's own settings (see deploy/hypercorn.toml). Run one worker, since

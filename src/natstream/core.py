@@ -194,6 +194,7 @@ def _make_drain(
         ),
         grace=settings.grace * FOR_SOURCES,
         shared=settings.share_port,
+        guard=metrics.guard,
     )
     metrics.drain = drain.statistics
 

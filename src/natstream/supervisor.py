@@ -127,7 +127,8 @@ async def _run_on(
 
 def _listeners(core: Core, page: socket.socket, private: socket.socket | None) -> list[_Listener]:
     shares = share_files(core.settings)
-    listeners = [_Listener(page, core.app, Limits(max_connections=shares.page))]
+    limits = Limits(max_connections=shares.page, needs_token=bool(core.settings.tokens))
+    listeners = [_Listener(page, core.app, limits)]
     if private is not None:
         app = create_metrics_app(core.settings, core.health, core.metrics)
         listeners.append(_Listener(private, app, Limits(max_connections=shares.metrics)))

@@ -64,7 +64,11 @@ def test_tokens() -> None:
     assert states(check_tokens(open_to_all)) == ["warning", "warning"]
     here_only = settings(NATSTREAM_BIND="127.0.0.1:8080")
     assert states(check_tokens(here_only)) == ["ok", "ok"]
-    guarded = settings(NATSTREAM_TOKEN=LONG, NATSTREAM_DRAIN_TOKEN=f"{LONG},short")
+    guarded = settings(
+        NATSTREAM_TOKEN=LONG,
+        NATSTREAM_DRAIN_TOKEN=f"{LONG},short",
+        NATSTREAM_DRAIN_BIND="127.0.0.1:0",
+    )
     assert states(check_tokens(guarded)) == ["ok", "warning"]
     assert states(check_tokens(settings(NATSTREAM_DRAIN_BIND="off"))) == ["warning"]
 
@@ -94,24 +98,75 @@ def readiness(state: str, detail: str) -> Answer:
     return Answer([json.dumps(body).encode()], "end", 503, {"Content-Type": "application/json"})
 
 
-@pytest.mark.parametrize(
-    ("answer", "state", "says"),
-    [
-        (readiness("up", ""), "ok", "runs already"),
-        (readiness("denied", "wrong \x1b[2Jtoken"), "failure", "not ready: nats: wrong token"),
-        (Answer([b"<html>"], "end"), "failure", "is taken by another process"),
-        (Answer([b'{"sources": []}'], "end"), "failure", "is taken by another process"),
-    ],
-)
+STATES: list[tuple[Answer, str, str]] = [
+    (readiness("up", ""), "ok", "runs already"),
+    (readiness("denied", "wrong \x1b[2Jtoken"), "failure", "not ready: nats: wrong token"),
+]
+OTHERS = [Answer([b"<html>"], "end"), Answer([b'{"sources": []}'], "end"), Answer([b"7"], "end")]
+
+
+@pytest.mark.parametrize(("answer", "state", "says"), STATES)
 async def test_a_natstream_that_runs_is_asked(answer: Answer, state: str, says: str) -> None:
     """The check asks a natstream at the address for its state, since it may belong there."""
     async with open_fake_service(answer) as fake:
-        there = settings(NATSTREAM_BIND=f"127.0.0.1:{fake.port}", NATSTREAM_TOKEN=LONG)
-        findings = await check_addresses(there)
+        findings = await check_addresses(settings(NATSTREAM_BIND=f"127.0.0.1:{fake.port}"))
         assert fake.requests[0].path == "/readyz"
-        assert fake.requests[0].headers["authorization"] == f"Bearer {LONG}"
     assert findings[0].state == state
     assert says in findings[0].text
+
+
+@pytest.mark.parametrize("answer", OTHERS)
+@pytest.mark.parametrize("token", ["", LONG])
+async def test_another_program_is_shown_no_token(answer: Answer, token: str) -> None:
+    """Another program that listens at the address is named, and is shown no token."""
+    async with open_fake_service(answer) as fake:
+        there = settings(NATSTREAM_BIND=f"127.0.0.1:{fake.port}", NATSTREAM_TOKEN=token)
+        findings = await check_addresses(there)
+        assert LONG not in repr(fake.requests)
+    assert findings[0].state == "failure"
+    assert "is taken by another process" in findings[0].text
+
+
+@pytest.mark.parametrize("with_metrics", [True, False])
+async def test_a_natstream_with_a_token_is_shown_none(with_metrics: bool) -> None:
+    """The check shows no token to the program at its own address, even if it looks like natstream.
+
+    At the address of the metrics it needs none. Elsewhere it names the command that asks.
+    """
+    answer = readiness("up", "") if with_metrics else Answer([b'{"status": "ok"}'], "end")
+    async with open_fake_service(answer) as fake:
+        bind = f"127.0.0.1:{fake.port}"
+        more = {"NATSTREAM_METRICS_BIND": bind} if with_metrics else {}
+        with listen(Bind("127.0.0.1", 0)) as taken:
+            page = f"127.0.0.1:{taken.getsockname()[1]}" if with_metrics else bind
+            there = settings(NATSTREAM_BIND=page, NATSTREAM_TOKEN=LONG, **more)
+            findings = await check_addresses(there)
+        assert [request.path for request in fake.requests] == [
+            "/readyz" if with_metrics else "/healthz"
+        ]
+        assert LONG not in repr(fake.requests)
+    assert states(findings) == ["ok" if with_metrics else "warning"]
+    assert with_metrics or f"natstream check --url http://{bind}" in findings[0].text
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "says"),
+    [*STATES, *((answer, "failure", "did not answer as a natstream") for answer in OTHERS)],
+)
+async def test_a_given_address_is_shown_the_token(answer: Answer, state: str, says: str) -> None:
+    """With --url, the check asks the natstream there with the token, and shows its state."""
+    async with open_fake_service(answer) as fake:
+        environ = SECRETS | {
+            "NATSTREAM_SOURCES": "drain",
+            "NATSTREAM_TOKEN": LONG,
+            "NATSTREAM_BIND": "127.0.0.1:0",
+        }
+        status, report = await run(f"--url=127.0.0.1:{fake.port}", **environ)
+        assert fake.requests[0].path == "/readyz"
+        assert fake.requests[0].headers["authorization"] == f"Bearer {LONG}"
+    assert status == (0 if state == "ok" else 1)
+    assert says in report
+    assert LONG not in report
 
 
 async def test_it_is_asked_where_its_metrics_are() -> None:
@@ -392,14 +447,14 @@ async def test_a_shared_address_is_free_for_one_more() -> None:
         assert "by a process that does not share it" in finding.text
 
 
-async def run(**variables: str) -> tuple[int, str]:
+async def run(*options: str, **variables: str) -> tuple[int, str]:
     environ = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("NATSTREAM_", "FLY_", "ACCESS_"))
     }
     done = await trio.run_process(
-        [sys.executable, "-m", "natstream", "check", "--wait", "0"],
+        [sys.executable, "-m", "natstream", "check", "--wait", "0", *options],
         env=environ | variables,
         capture_stdout=True,
         check=False,

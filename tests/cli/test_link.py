@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 
 import pytest
@@ -93,11 +94,36 @@ def test_a_link_that_cannot_be_made_is_refused(
         ("logs.example/sub?x=1#y", {}, "https://logs.example/sub/link"),
         ("http://[::1]:8080", {}, "http://[::1]:8080/link"),
         ("", {"NATSTREAM_URL": "https://one.example"}, "https://one.example/link"),
+        ("", {"NATSTREAM_PUBLIC_URL": "https://two.example/"}, "https://two.example/link"),
         ("", {}, "http://127.0.0.1:8080/link"),
         ("", {"FLY_APP_NAME": "my-logs", "FLY_MACHINE_ID": "0"}, "https://my-logs.fly.dev/link"),
     ],
 )
 def test_the_address_of_a_link(url: str, environ: dict[str, str], page: str) -> None:
-    """A link starts with --url, else with NATSTREAM_URL, else with the name of the Fly app."""
+    """A link starts with --url, else with an address of the settings or the name of the Fly app."""
     printed, _, _ = make_link(*(["--url", url] if url else []), **environ)
     assert printed.partition("#")[0] == page
+
+
+@pytest.mark.parametrize("is_public", [True, False])
+def test_an_app_without_a_public_address_is_told(
+    is_public: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Fly, a link to a name without an address comes with the command that helps."""
+    asked: list[str] = []
+
+    def look_up(host: str, port: int) -> list[object]:
+        asked.append(host)
+        if is_public:
+            return [()]
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    on_fly = {"FLY_APP_NAME": "my-logs", "FLY_MACHINE_ID": "0"}
+    printed, said, status = make_link(**on_fly)
+    assert (status, asked) == (0, ["my-logs.fly.dev"])
+    assert printed.startswith("https://my-logs.fly.dev/link#")
+    assert ("--url http://my-logs.internal:8080" in said) is not is_public
+    asked.clear()
+    make_link("--url", "http://my-logs.internal:8080", **on_fly)
+    assert asked == []

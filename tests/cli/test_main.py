@@ -71,7 +71,7 @@ def test_signals_end_it_in_order_with_status_0(number: signal.Signals) -> None:
         socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as stalled,
         httpx.stream("GET", f"{url}/api/logs", timeout=PATIENCE) as response,
     ):
-        stalled.sendall(b"GET /api/logs HTTP/1.1\r\nHost: x\r\n\r\n")
+        stalled.sendall(b"GET /api/logs HTTP/1.1\r\nHost: localhost\r\n\r\n")
         rows = response.iter_lines()
         assert next(rows).startswith("retry: ")
         started = time.monotonic()

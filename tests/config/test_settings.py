@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from natstream.config.environment import read_settings
+from natstream.config.process import prepare_process
 from natstream.config.setting_types import parse_bind
 from natstream.config.settings import Bind, Settings, markdown_table
 from natstream.errors import ConfigurationError
@@ -22,6 +23,9 @@ NATS = {"FLY_ORG": "acme", "ACCESS_TOKEN": "FlyV1 fm2_secret"}
 def read(**environ: str) -> Settings:
     """Return the settings of an environment that has all that the NATS source needs."""
     return read_settings(NATS | environ)
+
+
+NEW, OLD, SENDER = "a-token-of-readers", "a-former-token-of-readers", "a-token-of-senders"
 
 
 def refusal(**environ: str) -> str:
@@ -44,6 +48,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         drain_tokens=(),
         metrics_bind=None,
         hosts=(),
+        public_url="",
         cors_origins=(),
         client_header="",
         sources=("nats", "drain"),
@@ -74,10 +79,11 @@ def test_every_variable_is_read() -> None:
         NATSTREAM_NATS_URL="nats://127.0.0.1:4222,tls://nats.example.com",
         NATSTREAM_BIND="0.0.0.0:80",
         NATSTREAM_DRAIN_BIND="[::1]:81",
-        NATSTREAM_TOKEN="new, old",
-        NATSTREAM_DRAIN_TOKEN="drain",
+        NATSTREAM_TOKEN=f"{NEW}, {OLD}",
+        NATSTREAM_DRAIN_TOKEN=SENDER,
         NATSTREAM_METRICS_BIND="[::]:9091",
         NATSTREAM_HOSTS="Logs.example.com, [::1]",
+        NATSTREAM_PUBLIC_URL="https://Logs.example.com/",
         NATSTREAM_CORS_ORIGINS="https://one.example, http://localhost:3000",
         NATSTREAM_CLIENT_HEADER="Fly-Client-IP",
         NATSTREAM_SOURCES="nats",
@@ -109,10 +115,11 @@ def test_every_variable_is_read() -> None:
         "nats_servers": ("nats://127.0.0.1:4222", "tls://nats.example.com"),
         "bind": ("0.0.0.0", 80),
         "drain_bind": ("::1", 81),
-        "tokens": ("new", "old"),
-        "drain_tokens": ("drain",),
+        "tokens": (NEW, OLD),
+        "drain_tokens": (SENDER,),
         "metrics_bind": ("::", 9091),
         "hosts": ("logs.example.com", "[::1]"),
+        "public_url": "https://Logs.example.com",
         "cors_origins": ("https://one.example", "http://localhost:3000"),
         "client_header": "Fly-Client-IP",
         "sources": ("nats",),
@@ -215,9 +222,9 @@ def test_a_drain_only_deployment_needs_no_credentials() -> None:
 
 def test_the_drain_leaves_loopback_once_it_has_a_token() -> None:
     """A drain token opens the drain to other machines, unless its own address variable is set."""
-    assert read(NATSTREAM_DRAIN_TOKEN="t").drain_bind == Bind("::", 8081)
-    assert read(NATSTREAM_DRAIN_TOKEN="t", NATSTREAM_DRAIN_BIND=":9").drain_bind == Bind("::", 9)
-    assert read(NATSTREAM_DRAIN_TOKEN="t", NATSTREAM_DRAIN_BIND="Off").drain_bind is None
+    assert read(NATSTREAM_DRAIN_TOKEN=SENDER).drain_bind == Bind("::", 8081)
+    assert read(NATSTREAM_DRAIN_TOKEN=SENDER, NATSTREAM_DRAIN_BIND=":9").drain_bind == Bind("::", 9)
+    assert read(NATSTREAM_DRAIN_TOKEN=SENDER, NATSTREAM_DRAIN_BIND="Off").drain_bind is None
 
 
 @pytest.mark.parametrize(
@@ -386,6 +393,72 @@ def test_what_is_no_token_never_opens_the_door(variable: str, text: str) -> None
     assert text.strip() == "," or text not in said
 
 
+@pytest.mark.parametrize(
+    ("variable", "bind"),
+    [("NATSTREAM_TOKEN", "NATSTREAM_BIND"), ("NATSTREAM_DRAIN_TOKEN", "NATSTREAM_DRAIN_BIND")],
+)
+def test_a_short_token_is_refused_where_other_machines_reach_it(
+    variable: str, bind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token under 16 characters is refused, except on loopback, where the start warns of it."""
+    monkeypatch.setattr("natstream.config.process.tune_process", lambda readers: None)
+    short, long = "x" * 15, "x" * 16
+    for address in (":80", "0.0.0.0:80", "10.0.0.1:80", "[fdaa::3]:80", "logs.example:80"):
+        for token in (short, f"{long},{short}"):
+            said = refusal(**{variable: token, bind: address})
+            assert said.startswith(f"{variable} holds a token of fewer than 16 characters")
+            assert token not in said
+        assert read(**{variable: long, bind: address})
+    assert variable in refusal(**{variable: short})
+    for address in ("127.0.0.1:80", "[::1]:80", "localhost:80"):
+        settings = read(**{variable: short, bind: address})
+        (warning,) = [
+            text for text in prepare_process(settings) if text.startswith(variable + " h")
+        ]
+        assert short not in warning
+
+
+def test_a_short_token_of_a_drain_that_does_not_listen_is_no_error() -> None:
+    """A drain token has no effect without a drain, so its length does not matter."""
+    assert read(NATSTREAM_DRAIN_TOKEN="t", NATSTREAM_DRAIN_BIND="off").drain_tokens == ("t",)
+    assert read(NATSTREAM_DRAIN_TOKEN="t", NATSTREAM_SOURCES="nats").drain_tokens == ("t",)
+
+
+@pytest.mark.parametrize("text", ["on", "Off", "true", "yes", "1", "no", "none"])
+def test_a_switch_is_no_header(text: str) -> None:
+    """A client header that is a switch is refused with the values that the setting takes."""
+    said = refusal(NATSTREAM_CLIENT_HEADER=text)
+    assert "it takes the name of one header, such as Fly-Client-IP" in said
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://logs.example.com", "logs.example.com"),
+        ("https://Logs.Example.com:8443/logs/", "logs.example.com"),
+        ("http://[FDAA::3]:8080", "[fdaa::3]"),
+        ("http://[::1]", "[::1]"),
+    ],
+)
+def test_the_public_address_has_a_host(url: str, host: str) -> None:
+    """The host of the public address is in lower case and has no port."""
+    settings = read(NATSTREAM_PUBLIC_URL=url)
+    assert settings.public_host == host
+    assert not settings.public_url.endswith("/")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["logs.example", "ftp://logs.example", "https://", "https://user:hunter2@logs.example",
+     "https://logs.example?q=x", "https://logs.example/#x", "https://a b", "https://a:99999"],
+)  # fmt: skip
+def test_another_text_is_no_public_address(url: str) -> None:
+    """A public address with another form is refused, and credentials in it are not shown."""
+    said = refusal(NATSTREAM_PUBLIC_URL=url)
+    assert "it takes an address such as https://logs.example.com" in said
+    assert "hunter2" not in said
+
+
 def test_something_has_to_be_read() -> None:
     """A service without any source is refused, since it would be ready and never show a line."""
     off = {"NATSTREAM_SOURCES": "drain", "NATSTREAM_DRAIN_BIND": "off"}
@@ -410,8 +483,8 @@ def test_settings_are_frozen() -> None:
 def test_secrets_are_never_shown() -> None:
     """Neither `repr` nor `str`, which logs and tracebacks use, shows a secret."""
     settings = read(
-        NATSTREAM_TOKEN="reader-secret",
-        NATSTREAM_DRAIN_TOKEN="drain-secret",
+        NATSTREAM_TOKEN="secret-of-the-readers",
+        NATSTREAM_DRAIN_TOKEN="secret-of-the-senders",
         NATSTREAM_JOURNAL_PASSWORD="journal-secret",
         NATSTREAM_JOURNAL_TOKEN="journal-secret",
     )

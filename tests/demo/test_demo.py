@@ -282,3 +282,17 @@ def test_a_journal_without_a_directory_is_one_sentence(tmp_path: Path) -> None:
     )
     assert done.exit_code == 2
     assert "Not a directory. The demo has not started. Set XDG_CACHE_HOME" in done.output
+
+
+def test_a_demo_without_temporary_files_says_so() -> None:
+    """Without a writable temporary directory, the demo ends with one sentence and status 2."""
+    code = (
+        "import tempfile; tempfile.tempdir = '/proc/nowhere'; "
+        "from natstream.cli.main import main; main(['demo'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("natstream: The demo cannot create its temporary directory (")
+    assert done.stderr.count("\n") == 1
+    assert "Set TMPDIR" in done.stderr

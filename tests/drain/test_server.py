@@ -23,6 +23,7 @@ import httpx
 import pytest
 import trio
 import trio.testing
+from tests.support.waiting import until
 
 from natstream.drain import intake
 from natstream.drain import server as drain
@@ -34,6 +35,8 @@ from natstream.errors import ListenError
 from natstream.hub.health import SourceState, SourceStatus
 from natstream.hub.hub import Hub, open_hub
 from natstream.hub.sink import Receipt
+from natstream.server.login_throttle import DELAY
+from natstream.server.token_guard import TokenGuard
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "drain"
 TOKENS = ("rotated-out", "secret")
@@ -291,6 +294,56 @@ async def test_every_token_is_compared_in_constant_time(monkeypatch: pytest.Monk
             reply = await exchange(server, post(b"x", b"Authorization: Bearer " + shown.encode()))
             assert reply.status == status
             assert compared == [(shown.encode(), token.encode()) for token in TOKENS]
+
+
+async def test_a_wrong_token_is_counted_and_answered_late() -> None:
+    """The drain's guard counts a wrong token and delays its answer; a right token never waits."""
+    guard = TokenGuard()
+    async with LogDrainServer(LogCollector(), tokens=TOKENS, guard=guard) as server:
+        wrong = post(b"x", b"Authorization: Bearer wrong")
+        start = trio.current_time()
+        async with connect(server) as guessing:
+            await guessing.send(wrong)
+            assert (await exchange(server, post(line("a"), AUTHORIZED.strip()))).status == 200
+            assert trio.current_time() - start < DELAY
+            assert (await guessing.reply()).status == 401
+        assert trio.current_time() - start >= DELAY
+        assert guard.wrong == 1
+        assert (await exchange(server, post(b"x"))).status == 401
+        assert guard.wrong == 1  # A sender that shows no token guesses none.
+
+
+async def test_wrong_tokens_do_not_delay_the_end_of_the_drain() -> None:
+    """A drain that closes does not wait until all wrong tokens have their answers."""
+    async with AsyncExitStack() as stack:
+        async with LogDrainServer(LogCollector(), tokens=TOKENS, grace=0.2) as server:
+            for _ in range(100):
+                sender = await stack.enter_async_context(connect(server))
+                await sender.send(post(b"x", b"Authorization: Bearer wrong"))
+            await until(lambda: server._guard.wrong == 100)
+            start = trio.current_time()
+        assert trio.current_time() - start < 2
+
+
+@pytest.mark.parametrize(
+    "request_", [b"", b"POST", post(b"x", b"Authorization: Bearer wrong"), post(b"x")[:-1]]
+)
+async def test_strangers_keep_out_no_sender_with_a_token(request_: bytes) -> None:
+    """The oldest connection that has shown no token ends first when there are too many."""
+    limits = DrainLimits(max_connections=10)
+    async with (
+        LogDrainServer(LogCollector(), tokens=TOKENS, limits=limits) as server,
+        connect(server) as known,
+        AsyncExitStack() as stack,
+    ):
+        await known.send(post(line("a"), AUTHORIZED.strip()))
+        assert (await known.reply()).status == 200
+        for _ in range(40):
+            stranger = await stack.enter_async_context(connect(server))
+            await stranger.send(request_)
+        assert (await exchange(server, post(line("b"), AUTHORIZED.strip()))).status == 200
+        await known.send(post(line("c"), AUTHORIZED.strip()))
+        assert (await known.reply()).status == 200
 
 
 @pytest.mark.parametrize("tokens", [[""], ["secret", " "]])

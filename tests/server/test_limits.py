@@ -189,12 +189,19 @@ async def drain_of(service: RunningService) -> str:
 async def test_the_number_of_connections_follows_from_the_number_of_readers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A service for ten readers, without any spare connection, refuses the eleventh connection."""
+    """A service for ten readers, without any spare connection, refuses the eleventh connection.
+
+    A health check is still answered, because a platform ends a process that does not answer.
+    """
     monkeypatch.setattr("natstream.config.process.SPARE_CONNECTIONS", 0)
     async with open_service(NATSTREAM_MAX_READERS="10") as service, AsyncExitStack() as stack:
         for _ in range(10):
             await stack.enter_async_context(service.stream())
-        assert (await service.get("/healthz")).status_code == 503
+        for _ in range(5):
+            answer = await service.get("/api/status")
+            assert answer.status_code == 503
+            assert answer.headers["Retry-After"] == "2"
+            assert (await service.get("/healthz")).status_code == 200
 
 
 async def test_a_head_may_have_16_kib() -> None:
@@ -241,6 +248,73 @@ async def test_the_number_of_a_drains_requests_is_limited(monkeypatch: pytest.Mo
                 await stream.send_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n1")
             await until(lambda: statistics().requests == 2)
             assert (await service.client.post(drain, content=b"x")).status_code == 503
+
+
+# --- strangers ---------------------------------------------------------------------------------
+
+
+REQUESTS_OF_STRANGERS = {
+    "silent": b"",
+    "an unfinished login": b"POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Length: 60\r\n\r\n{",
+    "a file behind a closed window": b"GET /static/js/main.js HTTP/1.1\r\nHost: x\r\n\r\n" * 500,
+    "a wrong token": b"GET /api/logs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer wrong\r\n\r\n",
+    "a wrong cookie": b"GET /api/logs HTTP/1.1\r\nHost: x\r\nCookie: natstream=wrong\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("request_", REQUESTS_OF_STRANGERS.values(), ids=REQUESTS_OF_STRANGERS)
+async def test_strangers_keep_out_no_holder_of_a_token(
+    request_: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """200 connections of strangers end no reader with a token, and keep out no new one."""
+    monkeypatch.setattr("natstream.config.process.SPARE_CONNECTIONS", 0)
+    async with closed_service(NATSTREAM_MAX_READERS="40") as service, AsyncExitStack() as stack:
+        reader = await stack.enter_async_context(service.stream(headers=bearer()))
+        for number in range(200):
+            stranger = await connect(service)
+            stack.push_async_callback(stranger.aclose)
+            with trio.move_on_after(0.2):
+                await stranger.send_all(request_)
+            if number % 40 == 0:
+                with trio.fail_after(2):
+                    answer = await service.get("/api/status", headers=bearer())
+                    assert answer.status_code == 200
+                    assert (await service.get("/healthz")).status_code == 200
+        async with service.stream(headers=bearer(grant_text())):
+            service.service.core.hub.announce("still here")
+            await reader.until("still here")
+
+
+async def test_a_request_without_a_token_loses_the_place_of_the_one_before() -> None:
+    """A proxy's connection is a stranger's again when it brings a stranger's request."""
+    async with open_server(limits=Limits(max_connections=2, needs_token=True)) as server:
+        reader = await server.get("/stream?token")
+        await receive_until(reader, b"hello")
+        shared = await server.get("/short/one?token")
+        await receive_until(shared, b"one")
+        newcomer = await server.get("/stream?token")
+        await receive_until(newcomer, b"hello")  # instead of the idle connection
+        assert await receive_all(shared) == b""
+        refused = await server.get("/short/two")
+        assert (await receive_all(refused)).startswith(b"HTTP/1.1 503 ")
+        server.account.end.set()
+        await receive_until(reader, b"goodbye")
+
+
+async def test_a_strangers_requests_do_not_make_its_connection_younger() -> None:
+    """The oldest stranger's connection is closed, although it has just sent another request."""
+    async with open_server(limits=Limits(max_connections=2, needs_token=True)) as server:
+        oldest = await server.get("/short/one")
+        await receive_until(oldest, b"one")
+        younger = await server.get("/short/two")
+        await receive_until(younger, b"two")
+        await oldest.send_all(b"GET /short/three HTTP/1.1\r\nHost: x\r\n\r\n")
+        await receive_until(oldest, b"three")
+        newcomer = await server.get("/short/four")
+        await receive_until(newcomer, b"four")
+        assert await receive_all(oldest) == b""
+        await younger.send_all(b"GET /short/five HTTP/1.1\r\nHost: x\r\n\r\n")
+        await receive_until(younger, b"five")
 
 
 # --- the quota of a link and of an address ----------------------------------------------------

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 from tests.support.service import RunningService, open_service
 
-from natstream.web.auth import COOKIE
+from natstream.web.auth import COOKIE, TLS_COOKIE
 from natstream.web.grants import Grant, Keyring
 
 TOKEN = "a-token-for-the-tests"
@@ -72,5 +72,5 @@ async def log_in(service: RunningService, **options: Any) -> httpx.Response:
 def cookie_of(response: httpx.Response) -> dict[str, str]:
     """Return the header for a response's cookie, since httpx sends no secure one over HTTP."""
     name, _, value = response.headers["Set-Cookie"].partition(";")[0].partition("=")
-    assert name == COOKIE
+    assert name in (COOKIE, TLS_COOKIE)
     return {"Cookie": f"{name}={value}"}

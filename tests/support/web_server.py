@@ -23,7 +23,7 @@ from tests.support.waiting import PATIENCE
 
 from natstream.config.listening import listen
 from natstream.config.settings import Bind
-from natstream.server.connection import Limits
+from natstream.server.connection import Limits, keep_connection
 from natstream.server.server import serve
 
 PIECE = b"x" * 65_536
@@ -68,6 +68,8 @@ def make_app() -> tuple[QuartTrio, Account]:
     @app.before_request
     async def count() -> None:
         account.requests += 1
+        if "token" in request.args:
+            keep_connection(request.scope)
 
     def stream(pieces: AsyncGenerator[bytes]) -> Response:
         response = Response(_Stream(account, pieces), content_type="text/plain")

@@ -26,10 +26,10 @@ from tests.support.service import RunningService, open_service
 from tests.support.waiting import PATIENCE
 
 from natstream.errors import TooManyAttempts
-from natstream.web import login_throttle
-from natstream.web.auth import COOKIE, OPEN
+from natstream.server import login_throttle
+from natstream.server.login_throttle import LoginThrottle
+from natstream.web.auth import COOKIE, OPEN, TLS_COOKIE
 from natstream.web.grants import Grant, Keyring
-from natstream.web.login_throttle import LoginThrottle
 
 # --- tokens --------------------------------------------------------------------------------------
 
@@ -99,10 +99,12 @@ def test_tokens_are_compared_in_constant_time(secret: str, monkeypatch: pytest.M
         return compare_digest(one, other)
 
     compare_digest = hmac.compare_digest
-    monkeypatch.setattr("natstream.web.grants.hmac.compare_digest", compare)
+    monkeypatch.setattr("natstream.server.token_guard.hmac.compare_digest", compare)
     assert ring.find(secret) == (secret if secret in tokens else None)
     assert compared == [(secret.encode(), token.encode()) for token in tokens]
-    monkeypatch.setattr("natstream.web.grants.hmac.compare_digest", lambda one, other: False)
+    monkeypatch.setattr(
+        "natstream.server.token_guard.hmac.compare_digest", lambda one, other: False
+    )
     assert ring.find(secret) is None
     assert ring.grant(secret) is None
 
@@ -217,9 +219,9 @@ async def test_guessing_clients_lock_out_no_other_client() -> None:
         start = trio.current_time()
         for _ in range(300):
             nursery.start_soon(guess)
-        counters = service.service.core.metrics.counters
+        guard = service.service.core.metrics.guard
         with trio.fail_after(PATIENCE):
-            while counters.wrong_tokens < 300:
+            while guard.wrong < 300:
                 await trio.sleep(0.01)
         with trio.fail_after(PATIENCE):
             assert (await service.get("/api/status", headers=bearer())).status_code == 200
@@ -298,6 +300,42 @@ async def test_the_cookie_is_secure_behind_tls(
     async with closed_service(**environ) as service:
         response = await log_in(service, headers=headers)
         assert ("Secure" in response.headers["Set-Cookie"].split("; ")) is secure
+        name = response.headers["Set-Cookie"].partition("=")[0]
+        assert name == (TLS_COOKIE if secure else COOKIE)
+        assert (await service.get("/api/status", headers=cookie_of(response))).status_code == 200
+
+
+async def test_behind_tls_only_its_cookie_counts() -> None:
+    """Where a trusted proxy says that TLS is used, a cookie of the plain name does not count."""
+    async with closed_service(NATSTREAM_CLIENT_HEADER="Fly-Client-IP") as service:
+        for name, scheme, status in (
+            (COOKIE, "https", 401),
+            (TLS_COOKIE, "https", 200),
+            (COOKIE, "http", 200),
+        ):
+            headers = {"Cookie": f"{name}={grant_text()}", "X-Forwarded-Proto": scheme}
+            assert (await service.get("/api/status", headers=headers)).status_code == status
+        both = {"Cookie": f"{COOKIE}={grant_text(('app', 'web'))}; {TLS_COOKIE}={grant_text()}"}
+        assert "scope" not in (await service.get("/api/status", headers=both)).json()
+        response = await service.client.post(f"{service.url}/api/logout", headers=both)
+        assert len(response.headers.get_list("Set-Cookie")) == 2
+
+
+@pytest.mark.parametrize("way", ["header", "cookie", "token", "link"])
+async def test_every_way_to_show_a_secret_is_counted_and_delayed(way: str) -> None:
+    """A wrong secret is counted and answered late, whichever way it came."""
+    async with closed_service() as service:
+        start = trio.current_time()
+        match way:
+            case "header":
+                answer = await service.get("/api/status", headers=bearer("wrong"))
+            case "cookie":
+                answer = await service.get("/api/status", headers={"Cookie": f"{COOKIE}=wrong"})
+            case _:
+                answer = await log_in(service, json={way: "wrong"})
+        assert answer.status_code == 401
+        assert trio.current_time() - start >= login_throttle.DELAY
+        assert service.service.core.metrics.guard.wrong == 1
 
 
 async def test_a_cookie_outlives_a_restart_and_ends_with_its_token() -> None:
@@ -312,24 +350,30 @@ async def test_a_cookie_outlives_a_restart_and_ends_with_its_token() -> None:
         assert (await service.get("/api/status", headers=newer)).status_code == 200
 
 
-async def test_an_invalid_cookie_is_refused_and_does_not_count_as_a_guess() -> None:
-    """A cookie that is cut, changed, expired or another service's gets a 401 without a delay."""
+async def test_an_invalid_cookie_is_refused_and_counts_as_a_guess() -> None:
+    """A cookie that is cut, changed or another service's, or holds a token, counts as a guess."""
     text = grant_text()
     spoiled = [
         text[:-1],
         f"{text[:-2]}{'A' if text[-2] != 'A' else 'B'}{text[-1]}",
         f"x{text}",
         text.partition(".")[0],
-        grant_text(seconds=-1),
         grant_text(token="another-service"),
         TOKEN[::-1],
+        TOKEN,
     ]
     async with closed_service() as service:
         assert (await service.get("/api/status", headers={"Cookie": f"{COOKIE}={text}"})).is_success
         for value in spoiled:
             response = await service.get("/api/status", headers={"Cookie": f"{COOKIE}={value}"})
             assert response.status_code == 401, value
-        assert service.service.core.metrics.counters.wrong_tokens == 0
+            assert "Max-Age=0" in response.headers["Set-Cookie"], value
+        assert service.service.core.metrics.guard.wrong == len(spoiled)
+        expired = {"Cookie": f"{COOKIE}={grant_text(seconds=-1)}"}
+        response = await service.get("/api/status", headers=expired)
+        assert response.status_code == 401
+        assert "Max-Age=0" in response.headers["Set-Cookie"]
+        assert service.service.core.metrics.guard.wrong == len(spoiled)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,9 @@ from natstream.supervisor import keep_running
 from natstream.web.grants import Grant, Keyring
 
 MARK = "MARKED"
-READER, OLD_READER, DRAIN, FLY = (f"{MARK}-{name}" for name in ("reader", "old", "drain", "fly"))
+READER, OLD_READER, DRAIN, FLY = (
+    f"{MARK}-{name}-secret" for name in ("reader", "former", "drain", "fly")
+)
 JOURNAL = f"{MARK}-journal"
 WRONG = f"{MARK}-wrong"
 SECRETS = {
@@ -319,7 +321,7 @@ async def test_a_path_forges_no_line() -> None:
         stream = await trio.open_tcp_stream("127.0.0.1", int(service.url.rpartition(":")[2]))
         async with stream:
             await stream.send_all(
-                b"GET /api/logs%0A%0Dforged%1B[2J?q=%0Aforged HTTP/1.1\r\nHost: x\r\n"
+                b"GET /api/logs%0A%0Dforged%1B[2J?q=%0Aforged HTTP/1.1\r\nHost: localhost\r\n"
                 b"Last-Event-ID: a\xa0\x80forged\r\nConnection: close\r\n\r\n"
             )
             with trio.fail_after(PATIENCE):

@@ -121,7 +121,7 @@ async def test_a_reader_that_leaves_is_gone_within_a_second() -> None:
     async with open_service() as service:
         bind = service.service.bind
         stream = await trio.open_tcp_stream(bind.host, bind.port)
-        await stream.send_all(b"GET /api/logs HTTP/1.1\r\nHost: x\r\n\r\n")
+        await stream.send_all(b"GET /api/logs HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await service.readers(1)
         await stream.aclose()
         with trio.fail_after(1):
@@ -137,7 +137,7 @@ async def test_two_hundred_readers_leave_nothing_behind() -> None:
                 service.service.bind.host, service.service.bind.port
             )
             async with stream:
-                await stream.send_all(b"GET /api/logs HTTP/1.1\r\nHost: x\r\n\r\n")
+                await stream.send_all(b"GET /api/logs HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 await stream.receive_some()
                 if number % 3 == 0:
                     await stream.send_eof()
@@ -391,7 +391,7 @@ async def test_a_reader_that_stops_reading_delays_no_other(nats_server: Any) -> 
     async with open_service(nats_server, NATSTREAM_STALL="1") as service:
         bind = service.service.bind
         stalled = await trio.open_tcp_stream(bind.host, bind.port)
-        await stalled.send_all(b"GET /api/logs HTTP/1.1\r\nHost: x\r\n\r\n")
+        await stalled.send_all(b"GET /api/logs HTTP/1.1\r\nHost: localhost\r\n\r\n")
         async with service.stream() as stream:
             await service.readers(2)
             for first in range(0, 20_000, 1_000):

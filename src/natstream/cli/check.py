@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import attrs
 import click
@@ -19,6 +20,7 @@ import trio
 
 from natstream.background import running_beside
 from natstream.cli.check_journal import check_journal
+from natstream.client.address import parse_url
 from natstream.config.diagnostics import Finding, check_sharing, check_sources, check_tokens
 from natstream.config.environment import read_settings
 from natstream.config.listening import bound, naming_setting
@@ -52,13 +54,19 @@ ANSWER_DEADLINE = 3.0
     metavar="SECONDS",
     help="How long to wait for a log line.",
 )
-def check(wait: float) -> None:
+@click.option(
+    "--url",
+    metavar="URL",
+    help="Address of a running natstream. Asks it for its state, and shows it the token.",
+)
+def check(wait: float, url: str | None) -> None:
     """Find problems before `natstream serve` has them.
 
     Reads the same environment as `natstream serve`, and checks the settings, the addresses to
     listen on, every NATS server with its credentials and permissions, whether a log line arrives,
     and whether the journal can keep lines. If natstream is already running at these addresses, the
-    check asks it for its state. Nothing is created or altered.
+    check asks it for its state. It shows the token to no program except at the address that --url
+    gives. Nothing is created or altered.
 
     \b
     Exit status:
@@ -74,10 +82,10 @@ def check(wait: float) -> None:
         for error in group.exceptions:
             click.echo(Finding("failure", str(error)))
         sys.exit(2)
-    sys.exit(trio.run(_report, settings, wait))
+    sys.exit(trio.run(_report, settings, wait, url))
 
 
-async def _report(settings: Settings, wait: float) -> int:
+async def _report(settings: Settings, wait: float, url: str | None) -> int:
     status = 0
 
     def show(findings: Iterable[Finding]) -> None:
@@ -92,7 +100,7 @@ async def _report(settings: Settings, wait: float) -> int:
     if problem := tune_process(settings.max_readers):
         show([Finding("warning", problem)])
     show(check_sharing(settings))
-    show(await check_addresses(settings))
+    show([await _ask_given(url, settings)] if url else await check_addresses(settings))
     if "nats" in settings.sources:
         for server in settings.nats_servers:
             show(await check_nats(server, settings, wait))
@@ -111,8 +119,14 @@ def settings_to_check(environ: Mapping[str, str]) -> Settings:
     problems: list[ConfigurationError] = []
     for field in attrs.fields(Settings):
         variable = field.metadata["variable"]
-        # This variable is checked alone, except for the two that the NATS source needs.
-        alone = {"FLY_ORG": "x", "ACCESS_TOKEN": "x"}
+        # This variable is checked alone, except for the two that the NATS source needs, and at
+        # addresses where a short token is allowed.
+        alone = {
+            "FLY_ORG": "x",
+            "ACCESS_TOKEN": "x",
+            "NATSTREAM_BIND": "127.0.0.1:0",
+            "NATSTREAM_DRAIN_BIND": "127.0.0.1:0",
+        }
         if environ.get(variable):
             alone[variable] = environ[variable]
         try:
@@ -193,22 +207,61 @@ def _check_address(variable: str, bind: Bind, *, shared: bool = False) -> Findin
 
 
 async def _ask_running(settings: Settings) -> Finding | None:
-    """Return the state of the natstream that listens at our address; `None` for another program."""
+    """Return the state of the natstream that listens at our address; `None` for another program.
+
+    It is shown no token, because another program may listen there in its place. The metrics' port
+    needs none. At the page's port, a service with a token answers only its health check.
+    """
     bind = settings.metrics_bind or settings.bind  # where /readyz is
     if bind.host in ("::", "0.0.0.0"):  # noqa: S104 - only compared
         bind = Bind("127.0.0.1", bind.port)
+    if settings.tokens and not settings.metrics_bind:
+        if await _get(f"http://{bind}/healthz") != {"status": "ok"}:
+            return None
+        text = (
+            f"natstream seems to run already at {bind}. The check shows its token only to an "
+            f"address that is given: for the state, run natstream check --url http://{bind}"
+        )
+        return Finding("warning", text)
+    return _readiness(str(bind), await _get(f"http://{bind}/readyz"))
+
+
+async def _ask_given(url: str, settings: Settings) -> Finding:
+    """Return the state of the natstream at the address that the operator has given.
+
+    Raises:
+        ConfigurationError: `url` is not an address.
+    """
+    ready = parse_url(url).join("../readyz")  # beside the /api of this URL
     headers = {"Authorization": f"Bearer {settings.tokens[0]}"} if settings.tokens else {}
+    text = (
+        f"{ready} did not answer as a natstream that accepts the token. Is it the address of the "
+        "page, without a NATSTREAM_METRICS_BIND, and is NATSTREAM_TOKEN its token?"
+    )
+    answer = await _get(str(ready), headers)
+    return _readiness(str(ready.join(".")), answer) or Finding("failure", text)
+
+
+async def _get(url: str, headers: Mapping[str, str] | None = None) -> Any:
+    """Return the answer's JSON, or `None` if there is none."""
     try:
         async with httpx.AsyncClient(timeout=ANSWER_DEADLINE, trust_env=False) as client:
-            answer = (await client.get(f"http://{bind}/readyz", headers=headers)).json()
+            return (await client.get(url, headers=headers)).json()
+    except (httpx.HTTPError, ValueError):
+        return None
+
+
+def _readiness(where: str, answer: Any) -> Finding | None:
+    """Return what an answer of /readyz says; `None` if it is not an answer of natstream."""
+    try:
         problems = [
             one_line(f"{name}: {source['detail'] or source['state']}")
             for name, source in answer["sources"].items()
             if source["state"] != SourceState.UP
         ]
-    except (httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError):
+    except (LookupError, TypeError, AttributeError):
         return None
     if problems:
-        text = f"natstream runs already at {bind}, but is not ready: {'; '.join(problems)}"
+        text = f"natstream runs already at {where}, but is not ready: {'; '.join(problems)}"
         return Finding("failure", text)
-    return Finding("ok", f"natstream runs already at {bind}, and is ready")
+    return Finding("ok", f"natstream runs already at {where}, and is ready")

@@ -7,14 +7,17 @@ The command does not contact the service, because the token alone is enough to s
 from __future__ import annotations
 
 import os
+import socket
 import time
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
 from natstream.cli.filter_options import filter_options, option_sentence
 from natstream.config.environment import read_settings
+from natstream.config.settings import Settings
 from natstream.entries.escapes import one_line
 from natstream.errors import BadQuery
 from natstream.web.grants import Grant, Keyring
@@ -28,7 +31,9 @@ LONGEST_DAYS = 30
 
 
 def _own_url() -> str:
-    """Return the address that Fly gives to this app, or this machine's if it is not on Fly."""
+    """Return the address of the page from the settings, from Fly, or on this machine."""
+    if url := _settings().public_url:
+        return url
     app = os.environ.get("FLY_APP_NAME")
     on_fly = app and "FLY_MACHINE_ID" in os.environ
     return f"https://{app}.fly.dev" if on_fly else "http://127.0.0.1:8080"
@@ -47,7 +52,8 @@ def _own_url() -> str:
     "--url",
     envvar="NATSTREAM_URL",
     default=_own_url,
-    help="Address at which the reader reaches the service.  [default: NATSTREAM_URL]",
+    help="Address at which the reader reaches the service.  "
+    "[default: NATSTREAM_URL, else NATSTREAM_PUBLIC_URL]",
 )
 def link(expires: str, url: str, grep: tuple[str, ...], **filters: Any) -> None:
     """Make a link that shows a part of the logs to a reader without a token.
@@ -64,7 +70,7 @@ def link(expires: str, url: str, grep: tuple[str, ...], **filters: Any) -> None:
 
     The text after the # is a bearer token, which also works with curl and `natstream tail`.
     """
-    token, *_ = (*_tokens(), "")
+    token, *_ = (*_settings().tokens, "")
     if not token:
         raise click.UsageError(
             "NATSTREAM_TOKEN is not set, so the link cannot be signed. Set it to a token of the "
@@ -78,19 +84,42 @@ def link(expires: str, url: str, grep: tuple[str, ...], **filters: Any) -> None:
     shows = ", ".join(f"{name} {value}" for name, value in query) or "everything"
     until = datetime.fromtimestamp(grant.expires, UTC)
     click.echo(one_line(f"This link shows {shows}, until {until:%Y-%m-%d %H:%M} UTC."), err=True)
-    click.echo(f"{_page(url)}/link#{Keyring([token]).sign(grant, token)}")
+    page = _page(url)
+    _warn_of_private_app(page)
+    click.echo(f"{page}/link#{Keyring([token]).sign(grant, token)}")
 
 
-def _tokens() -> tuple[str, ...]:
-    """Return the tokens in NATSTREAM_TOKEN, checked by the rules of the settings.
+def _settings() -> Settings:
+    """Return the settings that matter here, checked by the rules of the settings.
 
     The other settings do not matter here, so they are not read.
     """
     environ = {
-        "NATSTREAM_SOURCES": "drain",
-        "NATSTREAM_TOKEN": os.environ.get("NATSTREAM_TOKEN", ""),
+        name: os.environ.get(name, "") for name in ("NATSTREAM_TOKEN", "NATSTREAM_PUBLIC_URL")
     }
-    return read_settings(environ).tokens
+    # The service may have a short token, if it listens on loopback only.
+    return read_settings({"NATSTREAM_SOURCES": "drain", "NATSTREAM_BIND": "127.0.0.1:0", **environ})
+
+
+def _warn_of_private_app(page: str) -> None:
+    """Warn if the link leads to a name of Fly's that no address belongs to.
+
+    Fly's DNS has a name under fly.dev only for an app with public addresses.
+    """
+    host = urlsplit(page).hostname or ""
+    if not host.endswith(".fly.dev"):
+        return
+    try:
+        socket.getaddrinfo(host, 443)
+    except OSError:
+        app = host.removesuffix(".fly.dev")
+        click.echo(
+            f"{host} has no address, so this link leads nowhere: the app has no public address. "
+            f"For a reader in the private network, add --url http://{app}.internal:8080. For "
+            "other readers, see `fly ips allocate-v6`, or set NATSTREAM_PUBLIC_URL to the page's "
+            "address.",
+            err=True,
+        )
 
 
 def _query(options: dict[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -14,10 +14,17 @@ import attrs
 
 from natstream.config.settings import Bind, Settings
 
-__all__ = ["Finding", "check_sharing", "check_sources", "check_tokens"]
+__all__ = [
+    "SHORTEST_TOKEN",
+    "Finding",
+    "check_sharing",
+    "check_sources",
+    "check_tokens",
+    "short_tokens",
+]
 
 # An attacker cannot guess a random text of this length over a network.
-SHORT_TOKEN = 16
+SHORTEST_TOKEN = 16
 
 
 @attrs.frozen
@@ -61,6 +68,20 @@ def check_tokens(settings: Settings) -> Iterator[Finding]:
         )
 
 
+def short_tokens(settings: Settings) -> Iterator[tuple[str, bool]]:
+    """Yield each variable with a token that can be guessed, and whether other machines reach it."""
+    for variable, tokens, bind in (
+        ("NATSTREAM_TOKEN", settings.tokens, settings.bind),
+        (
+            "NATSTREAM_DRAIN_TOKEN",
+            settings.drain_tokens,
+            settings.drain_bind if "drain" in settings.sources else None,
+        ),
+    ):
+        if bind is not None and _has_short(tokens):
+            yield variable, not _is_loopback(bind.host)
+
+
 def check_sharing(settings: Settings) -> Iterator[Finding]:
     """Yield a warning for each setting that is missing if processes share a port."""
     if not settings.share_port:
@@ -81,7 +102,7 @@ def check_sharing(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_token(variable: str, tokens: Sequence[str], bind: Bind, may: str) -> Finding:
-    if any(len(token) < SHORT_TOKEN for token in tokens):
+    if _has_short(tokens):
         text = f"{variable} holds a token that can be guessed: make one with `openssl rand -hex 24`"
         return Finding("warning", text)
     if tokens:
@@ -93,6 +114,10 @@ def _check_token(variable: str, tokens: Sequence[str], bind: Bind, may: str) -> 
         f"{variable} is not set: every client that reaches {bind} can {may}. "
         "Set it, or make sure that the network is private",
     )
+
+
+def _has_short(tokens: Sequence[str]) -> bool:
+    return any(len(token) < SHORTEST_TOKEN for token in tokens)
 
 
 def _is_loopback(host: str) -> bool:

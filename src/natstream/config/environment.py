@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 
 from natstream.config import setting_types as values
+from natstream.config.diagnostics import SHORTEST_TOKEN, short_tokens
 from natstream.config.settings import Bind, Settings
 from natstream.config.variables import read_variable
 from natstream.errors import ConfigurationError
@@ -50,6 +51,7 @@ def _check_combinations(settings: Settings) -> None:
     """Raise `ConfigurationError` for the first combination that cannot work."""
     _check_sources(settings)
     _check_binds(settings)
+    _check_tokens(settings)
     _check_nats(settings)
     _check_journal(settings)
     if settings.fly_api and not settings.access_token:
@@ -75,6 +77,16 @@ def _check_binds(settings: Settings) -> None:
         if bind == settings.bind and bind.port:
             raise ConfigurationError(
                 f"NATSTREAM_BIND and {variable} are both {bind}: each needs a port of its own."
+            )
+
+
+def _check_tokens(settings: Settings) -> None:
+    for variable, others_reach_it in short_tokens(settings):
+        if others_reach_it:
+            raise ConfigurationError(
+                f"{variable} holds a token of fewer than {SHORTEST_TOKEN} characters, which can be "
+                "guessed, and other machines can reach the address: "
+                "make a token with `openssl rand -hex 24`."
             )
 
 

@@ -12,7 +12,7 @@ import sys
 
 import attrs
 
-from natstream.config.diagnostics import check_sharing
+from natstream.config.diagnostics import SHORTEST_TOKEN, check_sharing, short_tokens
 from natstream.config.settings import Settings
 
 __all__ = ["Shares", "prepare_process", "share_files", "tune_process"]
@@ -44,6 +44,11 @@ def prepare_process(settings: Settings) -> list[str]:
         warnings.append(
             "NATSTREAM_TOKEN is not set: every client that reaches this address can read the logs."
         )
+    warnings += [
+        f"{variable} holds a token of fewer than {SHORTEST_TOKEN} characters, which can be "
+        "guessed: make one with `openssl rand -hex 24`."
+        for variable, _ in short_tokens(settings)
+    ]
     warnings += [f"{finding.text}." for finding in check_sharing(settings)]
     return [warning for warning in warnings if warning]
 

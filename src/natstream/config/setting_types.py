@@ -23,6 +23,7 @@ __all__ = [
     "one_app",
     "origins",
     "parse_bind",
+    "public_url",
     "seconds",
     "servers",
     "slug",
@@ -39,6 +40,11 @@ _NATS_URL = re.compile(
     # An address holds no user or password, because logs and notices show it.
     r"(?:nats|tls)://(?:\[[0-9a-fA-F:.]+\]|[^\s/@:\[\]]+)(?::(\d{1,5}))?/?",
     re.ASCII,
+)
+
+
+_SWITCH_WORDS = frozenset(
+    ("on", "off", "true", "false", "yes", "no", "y", "n", "t", "f", "enabled", "disabled", "none")
 )
 
 
@@ -162,9 +168,20 @@ def base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def public_url(text: str) -> str:
+    """Parse the address of the page; return it without a slash at its end."""
+    match = re.fullmatch(r"(https?://([^\s/?#@]+)(/[^\s?#]*)?)", text)
+    name = match and re.fullmatch(r"([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?", match[2])
+    if not match or not name or int((name[2] or ":0")[1:]) > 65535:
+        raise ValueError("an address such as https://logs.example.com, without a query")
+    return text.rstrip("/")
+
+
 def header(text: str) -> str:
     """Parse the name of a header."""
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,63}", text):
+    # A word for "yes" is no header. With it, no client would have an address, so that the limits
+    # for each address would silently not hold.
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,63}", text) or text.lower() in _SWITCH_WORDS:
         raise ValueError("the name of one header, such as Fly-Client-IP")
     return text
 

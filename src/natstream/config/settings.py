@@ -7,6 +7,9 @@ the table in the documentation is made from the fields.
 
 from __future__ import annotations
 
+import re
+from urllib.parse import urlsplit
+
 import attrs
 
 from natstream.config import setting_types as values
@@ -105,7 +108,17 @@ class Settings:
         "host names of the page, separated by commas; a request for another name gets a 421, "
         "which protects against DNS rebinding",
         who="Operators of a page without a token, once it has a host name",
-        default_text="any",
+        default_text="with a token any; without one, and on the metrics' port, IP addresses, "
+        "`localhost`, `*.localhost`, `*.internal`, `*.flycast` and the host of "
+        "`NATSTREAM_PUBLIC_URL`",
+    )
+    public_url: str = setting(
+        "NATSTREAM_PUBLIC_URL",
+        values.public_url,
+        "",
+        "address where people reach the page, for links to it; its host is one of the page's names",
+        who="Operators of a page with an address of its own",
+        default_text="none",
     )
     cors_origins: tuple[str, ...] = setting(
         "NATSTREAM_CORS_ORIGINS",
@@ -300,6 +313,11 @@ class Settings:
         "seconds that a shutdown after SIGTERM takes at most",
         who="Operators whose platform kills a process sooner, or gives it more time",
     )
+
+    @property
+    def public_host(self) -> str:
+        """The host of `public_url` in lower case, without its port; "" if there is none."""
+        return re.sub(r":[0-9]+$", "", urlsplit(self.public_url).netloc.lower())
 
     @property
     def subjects(self) -> tuple[str, ...]:

@@ -72,6 +72,21 @@ def find_nats_server() -> str:
     )
 
 
+def _temporary_directory() -> tempfile.TemporaryDirectory[str]:
+    """Create a directory for temporary files.
+
+    Raises:
+        ConfigurationError: it cannot be created.
+    """
+    try:
+        return tempfile.TemporaryDirectory(prefix="natstream-")
+    except OSError as error:
+        raise ConfigurationError(
+            f"The demo cannot create its temporary directory ({error.strerror}), so it has not "
+            "started. Set TMPDIR to a directory that this user may write to."
+        ) from error
+
+
 @attrs.define(eq=False)
 class NatsServer:
     """A nats-server process on loopback. Its port stays the same from one start to the next."""
@@ -99,10 +114,11 @@ class NatsServer:
             settings: further settings for its configuration file.
 
         Raises:
-            ConfigurationError: there is no nats-server on this machine.
+            ConfigurationError: there is no nats-server on this machine, or no directory for
+                temporary files.
             ListenError: the server does not start.
         """
-        with tempfile.TemporaryDirectory(prefix="natstream-") as directory:
+        with _temporary_directory() as directory:
             password = secrets.token_urlsafe() if password is None else password
             settings = {
                 "authorization": {"users": [{"user": user, "password": password}]},

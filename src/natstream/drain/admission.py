@@ -1,16 +1,16 @@
 """Which requests the drain accepts, judged by their heads alone. Pure.
 
-In: the head of a request. Out: whether its sender showed a valid token, and the answer to a request
-whose body need not be read.
+In: the head of a request. Out: the token that its sender shows, and the answer to a request whose
+body need not be read.
 """
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterable
 
 from natstream.drain.answers import HELLO, refusal
 from natstream.drain.http1 import Answer, Request
+from natstream.server.token_guard import find_token
 
 __all__ = ["Admission"]
 
@@ -26,7 +26,7 @@ class Admission:
     def __init__(self, tokens: Iterable[str]) -> None:
         if isinstance(tokens, str):
             raise TypeError("tokens must be a list of tokens, not a string")
-        self._tokens = [token.strip().encode() for token in tokens]
+        self._tokens = [token.strip() for token in tokens]
         if not all(self._tokens):
             raise ValueError("a token must not be empty: senders that show none would be let in")
 
@@ -35,14 +35,14 @@ class Admission:
         """Whether senders need no token."""
         return not self._tokens
 
-    def may_send(self, request: Request) -> bool:
-        """Return whether the sender of a request may send logs."""
-        if not self._tokens:
-            return True
-        scheme, _, shown = request.headers.get(b"authorization", b"").partition(b" ")
-        # Every token is compared, each in constant time, so that the delay reveals none of them.
-        matches = [hmac.compare_digest(shown.strip(), token) for token in self._tokens]
-        return any(matches) and scheme.lower() == b"bearer"
+    def shown(self, request: Request) -> str | None:
+        """Return the token that the sender of a request shows, or `None` if it shows none."""
+        scheme, _, token = request.headers.get(b"authorization", b"").partition(b" ")
+        return token.strip().decode(errors="replace") if scheme.lower() == b"bearer" else None
+
+    def find(self, token: str) -> str | None:
+        """Return the token of the drain that equals `token`, or `None`."""
+        return find_token(token, self._tokens)
 
     def answer_to(self, request: Request, may_send: bool) -> Answer | None:
         """Return the answer to a request whose body is not wanted, or None for a wanted one."""

@@ -89,6 +89,13 @@ class HttpConnection:
             self.late = ""
             self.scope.cancel()
 
+    def wait_idly(self) -> None:
+        """Note that the answer is not urgent, so that `give_up` may end the connection meanwhile.
+
+        A wrong token waits for its answer, and the drain does not close later because of it.
+        """
+        self._wait_for_client(math.inf)
+
     async def next_request(self) -> Request | None:
         """Return the next request's head, or `None` if the client has closed.
 

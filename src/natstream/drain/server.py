@@ -33,11 +33,12 @@ from natstream.drain.admission import Admission
 from natstream.drain.answers import busy, closing, refusal
 from natstream.drain.bodies import MAX_LINES
 from natstream.drain.collector import LogCollector
-from natstream.drain.http1 import Answer, Deadlines, HttpConnection
+from natstream.drain.http1 import Answer, Deadlines, HttpConnection, Request
 from natstream.drain.intake import Intake
 from natstream.hub.health import SourceState, SourceStatus
 from natstream.hub.sink import Storage
 from natstream.server.request_checks import Refused
+from natstream.server.token_guard import TokenGuard
 
 if TYPE_CHECKING:
     from natstream.hub.hub import Hub
@@ -111,6 +112,7 @@ class LogDrainServer:
         limits: how much senders may use, and how long they may take.
         grace: seconds that requests in flight get when the drain closes.
         shared: other processes may listen on the same port.
+        guard: counts and delays wrong tokens; by default one of the drain's own.
     """
 
     def __init__(
@@ -127,11 +129,13 @@ class LogDrainServer:
         limits: DrainLimits | None = None,
         grace: float = 2.0,
         shared: bool = False,
+        guard: TokenGuard | None = None,
     ) -> None:
         self.collector = collector
         self.host = host
         self.port = port
         self._admission = Admission(tokens)
+        self._guard = guard or TokenGuard()
         self._status = status or SourceStatus("drain", lambda message, type: None)
         self._limits = limits or DrainLimits()
         self._intake = Intake(
@@ -150,6 +154,8 @@ class LogDrainServer:
         self._block: AbstractAsyncContextManager[None] | None = None
         self._closing = False
         self._connections: set[HttpConnection] = set()
+        # Those that have shown no token although one is needed, the oldest first.
+        self._strangers: dict[HttpConnection, None] = {}
         self._requests = 0
         self._quiet = trio.Event()
         self._answers: Counter[int] = Counter()
@@ -271,6 +277,9 @@ class LogDrainServer:
             return
         http = HttpConnection(stream, self._limits)
         self._connections.add(http)
+        if not self._admission.is_open:
+            self._make_room()
+            self._strangers[http] = None
         try:
             await self._serve_requests(http)
         except trio.BrokenResourceError:
@@ -279,7 +288,16 @@ class LogDrainServer:
             log.exception("a drain connection has failed")
         finally:
             self._connections.discard(http)
+            self._strangers.pop(http, None)
             self._intake.delivering.discard(http)
+
+    def _make_room(self) -> None:
+        """End the oldest connection that has shown no token, if there are too many connections."""
+        if len(self._connections) > self._limits.max_connections and self._strangers:
+            stranger = next(iter(self._strangers))
+            del self._strangers[stranger]
+            self._connections.discard(stranger)
+            stranger.give_up()
 
     async def _serve_requests(self, http: HttpConnection) -> None:
         with http.scope:
@@ -307,7 +325,7 @@ class LogDrainServer:
             return await self._answer(http, refusal(refused.status, str(refused)), close=True)
         if request is None:
             return False
-        may_send = self._admission.may_send(request)
+        may_send = await self._may_send(http, request)
         answer = self._admission.answer_to(request, may_send) or self._refuse_for_now()
         if answer is not None:
             # A client without a token must not hold a connection that senders need.
@@ -321,6 +339,18 @@ class LogDrainServer:
             self._requests -= 1
             if not self._requests:
                 self._quiet.set()
+
+    async def _may_send(self, http: HttpConnection, request: Request) -> bool:
+        """Return whether the sender of a request may send logs; late, if its token is wrong."""
+        if self._admission.is_open:
+            return True
+        if (shown := self._admission.shown(request)) is None:
+            return False
+        http.wait_idly()
+        if await self._guard.look_at(shown, self._admission.find) is None:
+            return False
+        self._strangers.pop(http, None)
+        return True
 
     def _refuse_for_now(self) -> Answer | None:
         if self._closing:

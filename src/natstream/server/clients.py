@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import attrs
 import trio
 
 from natstream.server.connection import ClientConnection, Shared
-from natstream.server.deadlines import LINGER, linger
-from natstream.server.request_checks import Refused
 
 __all__ = ["Clients"]
 
 log: logging.Logger = logging.getLogger("hypercorn.error")
 
-# How many clients may be told at once that there are too many: a part of `max_connections`, and at
-# most so many. Each of them is a file descriptor for up to a second more.
-REFUSED_SHARE, REFUSED_AT_ONCE = 0.05, 50
-
-FULL = Refused(503, "There are too many connections; come back in 2 s.", retry_after=2).message
+# How many places are kept for health checks: a part of `max_connections`, and at most so many. The
+# other clients that get such a place are told that there are too many connections.
+RESERVED_SHARE, MOST_RESERVED = 0.05, 50
 
 
 @attrs.define
@@ -36,8 +32,6 @@ class Clients:
     _connections: set[ClientConnection] = attrs.field(factory=set)
     _all_gone: trio.Event = attrs.field(factory=trio.Event)
     """Set when the last client has gone."""
-    _refusing: int = 0
-    """How many clients are being told that there are too many."""
 
     @asynccontextmanager
     async def open_nursery(self) -> AsyncIterator[trio.Nursery]:
@@ -54,15 +48,16 @@ class Clients:
     async def serve(self, stream: trio.SocketStream) -> None:
         """Serve one client until its connection has ended.
 
-        If there are `Limits.max_connections` already, the connection that has been idle for longest
-        is closed. If none is idle, then this client is refused.
+        If there are `Limits.max_connections` already, the oldest connection is closed whose client
+        has shown no token, or else the connection that has been idle for longest. If there is
+        neither, this client gets an answer only if it asks for our health, because a platform
+        would end a process that does not answer its health checks.
         """
-        limit = self._shared.limits.max_connections
-        if len(self._connections) >= limit and not self._close_longest_idle():
-            await self._refuse(stream)
-            return
+        is_full = self._count >= self._shared.limits.max_connections and not self._make_room()
+        if is_full:
+            self._make_reserved_room()
         try:
-            connection = ClientConnection(self._shared, stream.socket)
+            connection = ClientConnection(self._shared, stream.socket, only_health=is_full)
         except OSError:
             return  # the client has gone already
         self._connections.add(connection)
@@ -78,26 +73,34 @@ class Clients:
             if not self._connections:
                 self._all_gone.set()
 
-    def _close_longest_idle(self) -> bool:
-        """Close the connection that has been idle for longest. Return whether there was one."""
-        for connection in self._shared.idle:
-            connection.socket.close()
-            del self._shared.idle[connection]
-            return True
+    @property
+    def _count(self) -> int:
+        """The number of connections, without those in places that are kept for health checks."""
+        return len(self._connections) - len(self._shared.reserved)
+
+    def _make_room(self) -> bool:
+        """Close a stranger's connection, or an idle one. Return whether there was one."""
+        for queue in (self._shared.strangers, self._shared.idle):
+            for connection in queue:
+                self._drop(connection)
+                return True
         return False
 
-    async def _refuse(self, stream: trio.SocketStream) -> None:
-        """Tell the client that there are too many, if not too many are being told already."""
-        most = 1 + int(self._shared.limits.max_connections * REFUSED_SHARE)
-        if self._refusing >= min(most, REFUSED_AT_ONCE):
-            return
-        self._refusing += 1
-        try:
-            with trio.move_on_after(LINGER), suppress(trio.BrokenResourceError):
-                await stream.send_all(FULL)
-                await linger(stream.socket)
-        finally:
-            self._refusing -= 1
+    def _make_reserved_room(self) -> None:
+        """Close the oldest connection in a place for health checks, if all places are taken."""
+        reserved = self._shared.reserved
+        most = 1 + int(self._shared.limits.max_connections * RESERVED_SHARE)
+        if len(reserved) >= min(most, MOST_RESERVED):
+            self._drop(next(iter(reserved)))
+
+    def _drop(self, connection: ClientConnection) -> None:
+        """End a connection. It no longer counts, although its tasks end a moment later."""
+        self._connections.discard(connection)
+        if connection.is_idle:
+            connection.socket.close()
+        else:
+            connection.socket.reset()  # discards what the client has not read
+        connection.leave_queues()
 
     async def close(self) -> None:
         """Accept no more requests, close idle connections, and wait until all clients have gone."""

@@ -16,7 +16,9 @@ connection and no other.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 import attrs
 import trio
@@ -33,11 +35,24 @@ from natstream.server.deadlines import HEADER_TIMEOUT, LINGER, expire_in
 from natstream.server.http1 import ChunkFramer, MendedH11
 from natstream.server.request_checks import Refused
 
-__all__ = ["ClientConnection", "Limits", "Shared"]
+__all__ = ["ClientConnection", "Limits", "Shared", "keep_connection"]
 
 # Seconds that an idle connection is kept. Common proxies keep theirs for 60 s, and the proxy should
 # close first, since a request that is sent just as we close is lost.
 KEEP_ALIVE = 75.0
+
+# Where in the state of a request the application finds the function behind `keep_connection`.
+KEEP = "natstream.keep_connection"
+
+
+def keep_connection(scope: Mapping[str, Any]) -> None:
+    """Keep the connection of a request whose client has shown a token, until its next request.
+
+    The connections of other clients are closed first when there are too many. Another server than
+    ours knows no such difference, and then this does nothing.
+    """
+    if keep := scope.get("state", {}).get(KEEP):
+        keep()
 
 
 @attrs.frozen(kw_only=True)
@@ -49,7 +64,11 @@ class Limits:
     header_timeout: float = HEADER_TIMEOUT
     """Seconds in which these must arrive, from connecting or from their first byte."""
     max_connections: int = 1_000
-    """Each is a file descriptor."""
+    """Each is a file descriptor. In addition, there are a few places for health checks."""
+    needs_token: bool = False
+    """Whether the application calls `keep_connection` for clients that have shown a token."""
+    health_path: bytes = b"/healthz"
+    """The path that is answered also when there are too many connections."""
 
 
 @attrs.define
@@ -65,6 +84,10 @@ class Shared:
     chunks: ChunkFramer = attrs.field(factory=ChunkFramer)
     idle: dict[ClientConnection, None] = attrs.field(factory=dict)
     """The connections without a request, the one that has been idle for longest first."""
+    strangers: dict[ClientConnection, None] = attrs.field(factory=dict)
+    """If clients need a token: the connections without one, the oldest first."""
+    reserved: dict[ClientConnection, None] = attrs.field(factory=dict)
+    """The connections in the places that are kept for health checks, the oldest first."""
 
 
 class ClientConnection:
@@ -72,11 +95,17 @@ class ClientConnection:
 
     Every way to end it closes the socket. That ends the reading, which tells the application.
 
+    Args:
+        only_health: the connection has one of the places that are kept for health checks, so that
+            another request is told that there are too many connections.
+
     Raises:
         OSError: the client has gone already.
     """
 
-    def __init__(self, shared: Shared, sock: trio.socket.SocketType) -> None:
+    def __init__(
+        self, shared: Shared, sock: trio.socket.SocketType, *, only_health: bool = False
+    ) -> None:
         self.socket: ClientSocket = ClientSocket(sock)
         self._shared = shared
         self._tasks = TaskGroup()
@@ -84,11 +113,12 @@ class ClientConnection:
             self.socket,
             shared.chunks,
             shared.limits.max_header,
+            shared.limits.health_path if only_health else None,
             shared.app,
             shared.config,
             shared.context,
             self._tasks,
-            ConnectionState(shared.state.copy()),
+            ConnectionState({**shared.state, KEEP: self._keep}),
             False,  # without TLS, which is the proxy's task
             parse_socket_addr(sock.family, sock.getpeername()),
             parse_socket_addr(sock.family, sock.getsockname()),
@@ -97,12 +127,17 @@ class ClientConnection:
         # Around all reading. Its deadline is for the client's next step, for example its headers.
         self._reading = trio.CancelScope()
         expire_in(self._reading, shared.limits.header_timeout)
+        if only_health:
+            shared.reserved[self] = None
+            return
         shared.idle[self] = None
+        if shared.limits.needs_token:
+            shared.strangers[self] = None
 
     @property
     def is_idle(self) -> bool:
-        """Whether the client has no request that is not answered."""
-        return self in self._shared.idle
+        """Whether the client has no request that is not answered, except about our health."""
+        return self in self._shared.idle or self in self._shared.reserved
 
     async def run(self) -> None:
         """Read until the client has gone or was too slow, then wait for its responses to end."""
@@ -121,7 +156,17 @@ class ClientConnection:
     def forget(self) -> None:
         """Drop the protocol, which refers to this connection, after the connection has ended."""
         self._protocol.forget()
+        self.leave_queues()
+
+    def leave_queues(self) -> None:
+        """Be no longer one of the connections of which one is closed to make room for another."""
         self._shared.idle.pop(self, None)
+        self._shared.strangers.pop(self, None)
+        self._shared.reserved.pop(self, None)
+
+    def _keep(self) -> None:
+        """Note that the client has shown a token."""
+        self._shared.strangers.pop(self, None)
 
     async def _handle_incoming(self, event: Event) -> None:
         """Give the client's bytes, or its disconnect, to hypercorn's protocol."""
@@ -143,9 +188,17 @@ class ClientConnection:
 
     def _change_idle(self, is_idle: bool) -> None:
         """Note that a request has begun, or that its response has ended."""
+        if self in self._shared.reserved:
+            if is_idle:
+                self._finish()
+            return
         self._shared.idle.pop(self, None)
         if is_idle:
             self._shared.idle[self] = None
+        elif self._shared.limits.needs_token:
+            # A proxy may send another client's request over the same connection. A connection that
+            # is a stranger's already keeps its place, so that no request makes it younger.
+            self._shared.strangers.setdefault(self)
         if self.socket.is_finished:
             return
         if is_idle and self._shared.context.terminated.is_set():

@@ -85,16 +85,23 @@ class MendedH11(H11Protocol):
     Args:
         chunks: shared by all connections of a server.
         max_header: bytes that a request line and its headers may have.
+        only_path: the only path that is served, since there are too many connections.
         arguments: those of hypercorn's `H11Protocol`.
     """
 
     def __init__(
-        self, sock: ClientSocket, chunks: ChunkFramer, max_header: int, *arguments: Any
+        self,
+        sock: ClientSocket,
+        chunks: ChunkFramer,
+        max_header: int,
+        only_path: bytes | None,
+        *arguments: Any,
     ) -> None:
         super().__init__(*arguments)
         self._socket = sock
         self._chunks = chunks
         self._max_header = max_header
+        self._only_path = only_path
         self._h11 = cast(h11.Connection, self.connection)  # only a WebSocket has another one
         self._is_chunked = False
         self.can_read: ReadingWait = ReadingWait(sock, self._h11)
@@ -115,6 +122,13 @@ class MendedH11(H11Protocol):
             http_version=event.http_version,
             limit=self._max_header,
         )
+        if self._only_path not in (None, event.target.partition(b"?")[0]):
+            raise Refused(
+                503,
+                "There are too many connections; come back in 2 s.",
+                retry_after=2,
+                bodiless=event.method == b"HEAD",
+            )
 
     async def _send_error_response(self, status_code: int) -> None:
         """Refuse bytes that are no request. hypercorn 0.18.0 sends neither a body nor headers."""

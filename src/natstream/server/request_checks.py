@@ -7,7 +7,9 @@ JSON, `{"error": …}`, with the headers that all our answers carry.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Container, Iterable
+from ipaddress import IPv6Address
 from urllib.parse import unquote, urlsplit
 
 __all__ = ["SECURITY_HEADERS", "Refused", "check_framing", "check_head", "check_version"]
@@ -34,6 +36,12 @@ _PHRASES = {
     503: "Service Unavailable",
     505: "HTTP Version Not Supported",
 }
+
+# A host name of labels that a resolver can look up, or an IPv6 address; then perhaps a port. Quart
+# 0.22 fails on other names outside of its error handlers.
+_HOST = re.compile(rb"(?P<name>(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?)(?::[0-9]{0,5})?", re.I)
+_IPV6_HOST = re.compile(rb"\[(?P<address>[0-9a-f:.]+)\](?::[0-9]{0,5})?", re.I)
+_LONGEST_HOST = 253
 
 # Bytes of a header beside its name and value: the colon, the space and the end of its line.
 _HEADER_OVERHEAD = 4
@@ -107,6 +115,8 @@ def check_head(
         raise refused(400, "There are no WebSockets and no tunnels here.")
     if not _is_target(target):
         raise refused(400, "This is not an address.")
+    if not all(_is_host(value) for name, value in headers if name == b"host"):
+        raise refused(400, "The Host header is not a host name or an address.")
 
 
 def check_framing(names: Container[bytes], *, bodiless: bool = False) -> None:
@@ -134,13 +144,30 @@ def check_version(http_version: bytes) -> None:
         )
 
 
+def _is_host(value: bytes) -> bool:
+    """Return whether `value` is a host name or an IP address, perhaps with a port; or empty."""
+    if found := _IPV6_HOST.fullmatch(value):
+        try:
+            return bool(IPv6Address(found["address"].decode()))
+        except ValueError:
+            return False
+    found = _HOST.fullmatch(value)
+    return not value or (found is not None and len(found["name"]) <= _LONGEST_HOST)
+
+
 def _is_target(target: bytes) -> bool:
     """Return whether the application can make a path of `target`."""
     path = target.partition(b"?")[0]
-    if not path or not path.isascii():
+    if not path.isascii():
+        return False
+    if path.startswith(b"/") or path == b"*":
+        return True
+    # Quart 0.22 would serve `metrics` as `/metrics`, but a proxy's rule for `/metrics` does not
+    # match it.
+    if not path.lower().startswith((b"http://", b"https://")):
         return False
     try:
-        # Quart 0.22 does the same, outside of its error handlers, and fails.
-        return path.startswith(b"/") or bool(urlsplit(unquote(path.decode())).path)
+        # Quart does the same, outside of its error handlers, and fails.
+        return bool(urlsplit(unquote(path.decode())).path)
     except ValueError:
         return False

@@ -63,7 +63,7 @@ def create_app(
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     answer_errors(app)
     add_security(app, settings)
-    authenticate(app, settings, metrics.counters)
+    authenticate(app, settings, metrics.guard)
     add_healthz(app)
     if settings.metrics_bind is None:
         add_health_endpoints(app, health, metrics)
@@ -127,7 +127,7 @@ def create_app(
     @app.get("/api/facets")
     async def counts() -> Response:
         filter = Filter.from_query(request.args.items(multi=True))
-        return jsonify(facets.read(filter, current_grant().scope))
+        return jsonify(await facets.read_in_turns(filter, current_grant().scope))
 
     @app.get("/api/fields")
     async def fields() -> Response:

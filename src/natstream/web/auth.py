@@ -2,8 +2,11 @@
 
 A reader sends a token, or a text signed with a token, as `Authorization: Bearer …`. A browser's
 EventSource cannot send this header, so a browser exchanges the token for a cookie at
-`POST /api/login`. Tokens and cookies are never part of a URL, because proxies log URLs. If the
-settings have no tokens, every client may read everything.
+`POST /api/login`. The cookie is always a signed text, and a token in a cookie is never accepted.
+Tokens and cookies are never part of a URL, because proxies log URLs. If the settings have no
+tokens, every client may read everything.
+
+The `TokenGuard` looks at every secret, whichever way it came.
 
 The holder of a scoped link reaches only the endpoints in `READABLE`. Each of these endpoints
 limits its answer to `current_grant()`. A new endpoint is closed to such readers until `READABLE`
@@ -21,10 +24,10 @@ from quart import Quart, Response, g, request
 
 from natstream.config.settings import Settings
 from natstream.entries.entry import decode_json
+from natstream.server.connection import keep_connection
+from natstream.server.token_guard import TokenGuard
 from natstream.web.errors import nothing, refusal
 from natstream.web.grants import Grant, Keyring
-from natstream.web.login_throttle import LoginThrottle
-from natstream.web.metrics import Counters
 from natstream.web.security import READABLE, is_cross_site
 
 __all__ = ["authenticate", "client_address", "current_grant"]
@@ -32,17 +35,18 @@ __all__ = ["authenticate", "client_address", "current_grant"]
 # The endpoints that need no token, because the pages must load before they can ask for one.
 OPEN = frozenset({"page", "link", "static", "healthz", "login", "logout"})
 
-COOKIE = "natstream"
+# Behind TLS, the cookie has a name with which browsers let no other host and no page without TLS
+# set it. A browser without TLS would not keep a cookie of this name.
+COOKIE, TLS_COOKIE = "natstream", "__Host-natstream"
 
 # A reader types the token once a week. The service keeps no list of logins, so a copied cookie is
 # valid until it expires, or until the operator removes the token from the settings.
 SESSION_SECONDS = 7 * 86_400
 
 
-def authenticate(app: Quart, settings: Settings, counters: Counters) -> None:
+def authenticate(app: Quart, settings: Settings, guard: TokenGuard) -> None:
     """Give each request of `app` its grant or refuse it, and add the login and logout endpoints."""
     keyring = Keyring(settings.tokens)
-    throttle = LoginThrottle()
 
     @app.before_request
     async def check_grant() -> Response | None:
@@ -50,10 +54,13 @@ def authenticate(app: Quart, settings: Settings, counters: Counters) -> None:
             return None
         grant = await _find_grant()
         if grant is None:
-            return _unauthorized(
+            response = _unauthorized(
                 "The request has no valid token, so it was refused. "
                 "Send one: Authorization: Bearer …"
             )
+            _delete_cookies(response)  # Otherwise the browser would go on to show a wrong secret.
+            return response
+        keep_connection(request.scope)
         if grant.scope is not None and request.endpoint not in READABLE:
             return refusal(
                 403,
@@ -69,18 +76,22 @@ def authenticate(app: Quart, settings: Settings, counters: Counters) -> None:
         scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return await _grant_for(secret.strip())
-        # A wrong cookie is not counted as a guess: a signature cannot be guessed, so the cookie
-        # has only expired.
-        return keyring.grant(request.cookies.get(COOKIE, ""))
+        for name in _cookie_names(settings):
+            if cookie := request.cookies.get(name):
+                return await _grant_for_cookie(cookie)
+        return None
 
     async def _grant_for(secret: str) -> Grant | None:
-        address = client_address(settings)
-        throttle.check(address)
-        grant = keyring.grant(secret)
+        return await guard.look_at(secret, keyring.grant, address=client_address(settings))
+
+    async def _grant_for_cookie(cookie: str) -> Grant | None:
+        grant = keyring.read(cookie)
         if grant is None:
-            counters.wrong_tokens += 1
-            await throttle.fail(address)
-        return grant
+            # The signature may be a guess, since its key is made of a token. An address that is
+            # refused may still show a valid cookie, so that one guessing client does not end the
+            # sessions of all browsers behind the same address.
+            await guard.refuse(client_address(settings))
+        return grant if grant is not None and grant.expires > time.time() else None
 
     @app.post("/api/login")
     async def login() -> Response:
@@ -111,7 +122,8 @@ def authenticate(app: Quart, settings: Settings, counters: Counters) -> None:
         else:
             cookie = secret
         response = nothing()
-        _set_cookie(response, cookie, max(0, math.floor(grant.expires - time.time())))
+        seconds = max(0, math.floor(grant.expires - time.time()))
+        _set_cookie(response, TLS_COOKIE if _is_encrypted(settings) else COOKIE, cookie, seconds)
         return response
 
     @app.post("/api/logout")
@@ -123,24 +135,37 @@ def authenticate(app: Quart, settings: Settings, counters: Counters) -> None:
                 "Open the page of this service and log out there.",
             )
         response = nothing()
-        _set_cookie(response, "", 0)
+        _delete_cookies(response)
         return response
-
-    def _set_cookie(response: Response, value: str, seconds: int) -> None:
-        response.set_cookie(
-            COOKIE,
-            value,
-            max_age=seconds,
-            secure=_is_encrypted(settings),
-            httponly=True,
-            samesite="Strict",
-        )
 
 
 def current_grant() -> Grant:
     """Return the grant of the request that is being answered."""
     grant: Grant = g.grant
     return grant
+
+
+def _cookie_names(settings: Settings) -> tuple[str, ...]:
+    """Return the names of the cookies that count, in the order in which they count.
+
+    If a trusted proxy says that the client uses TLS, another cookie than that of TLS does not
+    count, because another host of the same domain could have set it.
+    """
+    return (TLS_COOKIE,) if _is_encrypted(settings) else (TLS_COOKIE, COOKIE)
+
+
+def _set_cookie(response: Response, name: str, value: str, seconds: int) -> None:
+    secure = name == TLS_COOKIE
+    response.set_cookie(
+        name, value, max_age=seconds, secure=secure, httponly=True, samesite="Strict"
+    )
+
+
+def _delete_cookies(response: Response) -> None:
+    """Delete the cookies that the request has shown, because the reader logs out or has none."""
+    for name in (TLS_COOKIE, COOKIE):
+        if name in request.cookies:
+            _set_cookie(response, name, "", 0)
 
 
 def _unauthorized(message: str) -> Response:

@@ -1,4 +1,4 @@
-"""Counts and rates by app, region, machine, level, stream and type, for the page's chips. Pure.
+"""Counts and rates by app, region, machine, level, stream and type, for the page's chips.
 
 In: batches of entries, as they are published. Out: for each field, the values of the last half
 hour, each with its number of lines and its lines per second.
@@ -12,17 +12,21 @@ ignored, and a scope with such a filter gets no counts at all.
 Memory is bounded: lines with overlong names, and lines of new combinations once there are too
 many, are counted together as "other". Counting takes about 0.4 µs per line in batches of a
 thousand.
+
+An answer over all combinations takes 20 ms, so it is made in turns of a millisecond, and it is kept
+for a second for other readers who ask for the same.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any
 
 import attrs
+import trio
 
 from natstream.entries.entry import LogEntry
 from natstream.entries.filters import EVERYTHING, Filter
@@ -56,6 +60,13 @@ MAX_NAME = 128
 # An answer holds the most frequent values of each field, which takes about 10 KB.
 MAX_VALUES = 200
 
+# Combinations that are looked at in one turn: less than a millisecond of work.
+TURN = 500
+# Seconds for which an answer is kept, because each open page asks for the same every few seconds.
+KEPT_SECONDS = 1.0
+# An answer takes about 100 KB with its 1,200 values.
+MAX_ANSWERS = 20
+
 _Key = tuple[str, str, str, str, str, str]
 _key: Callable[[LogEntry], _Key] = attrgetter(
     "app_name", "region", "machine_id", "level", "stream", "source"
@@ -71,13 +82,17 @@ class _Tally:
     slices: deque[int] = attrs.field(factory=lambda: deque([0], RATE_SLICES))
     chunks: deque[int] = attrs.field(factory=lambda: deque([0], CHUNKS))
 
+    lines: int = 0
+    """The sum of the chunks."""
+
     def add(self, lines: int) -> None:
         self.slices[-1] += lines
         self.chunks[-1] += lines
+        self.lines += lines
 
 
 class Facets:
-    """The counts of one process. No method waits. Use it from one thread only."""
+    """The counts of one process. Use it from one thread only."""
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
@@ -88,6 +103,11 @@ class Facets:
         """The index of the current slice; the first slice has index 0."""
         self._tallies: dict[_Key, _Tally] = {}
         self._other = _Tally(LogEntry(machine_id="", message="", stream=""))
+        self._reading = trio.Lock()
+        self._answers: OrderedDict[tuple[Filter, Filter | None], tuple[float, dict[str, Any]]] = (
+            OrderedDict()
+        )
+        """Filter and scope → when the answer was begun, and the answer; the oldest first."""
 
     def count(self, entries: Iterable[LogEntry]) -> None:
         """Count the entries of a batch. The cost per line is lower in a larger batch."""
@@ -104,42 +124,86 @@ class Facets:
         counting in Unix ms. `other` has, for each field, the lines whose value is not listed.
         For a scoped reader, these are only the lines that this answer has no room for. The lines
         that were counted together are left out, since they may be outside of the scope.
+
+        With many combinations this takes long; `read_in_turns` gives other tasks their turns.
         """
+        turns = self._answer(filter, scope)
+        while True:
+            try:
+                next(turns)
+            except StopIteration as end:
+                answer: dict[str, Any] = end.value
+                return answer
+
+    async def read_in_turns(self, filter: Filter, scope: Filter | None = None) -> dict[str, Any]:
+        """Return what `read` returns, perhaps as it was a second ago.
+
+        One answer is made at a time, because the turns of many answers would add up to a long
+        wait for other tasks.
+        """
+        asked = (_without(filter, ""), scope)
+        async with self._reading:
+            now = self._clock()
+            kept = self._answers.get(asked)
+            if kept is not None and now - kept[0] < KEPT_SECONDS:
+                return kept[1]
+            turns = self._answer(filter, scope)
+            answer: dict[str, Any] | None = None
+            while answer is None:
+                try:
+                    next(turns)
+                except StopIteration as end:
+                    answer = end.value
+                else:
+                    await trio.lowlevel.checkpoint()
+            self._answers[asked] = (now, answer)
+            self._answers.move_to_end(asked)
+            if len(self._answers) > MAX_ANSWERS:
+                self._answers.popitem(last=False)
+            return answer
+
+    def _answer(
+        self, filter: Filter, scope: Filter | None
+    ) -> Generator[None, None, dict[str, Any]]:
+        """Make the answer of `read`; each piece of work ends with a `yield`."""
         self._forget()
         age = self._clock() - self._start
         # The current slice is incomplete. The time counts as one second at least, because
         # otherwise a single line in the first moment would give a very high rate.
         past_slices = min(self._slice, RATE_SLICES - 1)
         seconds = max(past_slices * SLICE + age - self._slice * SLICE, 1.0)
-        has_texts = scope is not None and bool(scope.q or scope.not_ or scope.fields)
-        tallies = () if has_texts else tuple(self._tallies.values())
-        answer: dict[str, Any] = {}
-        other: dict[str, Any] = {}
-        for name, field in FACETS.items():
-            wanted = _without(filter, field)
-            if scope is not None:
-                wanted &= scope
-            lines: Counter[str] = Counter()
-            recent: Counter[str] = Counter()
-            for tally in tallies:
-                if wanted.matches(tally.sample):
-                    value = _value(tally.sample, field)
-                    lines[value] += sum(tally.chunks)
-                    recent[value] += sum(tally.slices)
-            ranked = lines.most_common()
-            answer[name] = {
-                value: _figures(n, recent[value] / seconds) for value, n in ranked[:MAX_VALUES]
-            }
-            unlisted = ranked[MAX_VALUES:]
-            other_lines = sum(n for _, n in unlisted)
-            other_recent = sum(recent[value] for value, _ in unlisted)
-            if scope is None:
-                other_lines += sum(self._other.chunks)
-                other_recent += sum(self._other.slices)
-            other[name] = _figures(other_lines, other_recent / seconds)
         chunk, in_chunk = divmod(self._slice, SLICES_A_CHUNK)
         covered = min(chunk, CHUNKS - 1) * SLICES_A_CHUNK + in_chunk - self._slice
         since = self._wall() - age - covered * SLICE
+        has_texts = scope is not None and bool(scope.q or scope.not_ or scope.fields)
+        tallies = [] if has_texts else list(self._tallies.values())
+        if scope is not None:
+            tallies = yield from _selected(tallies, scope)
+        answer: dict[str, Any] = {}
+        other: dict[str, Any] = {}
+        # Most fields are not in the filter, so that they have the same combinations.
+        selections: dict[Filter, list[_Tally]] = {EVERYTHING: tallies}
+        for name, field in FACETS.items():
+            wanted = _without(filter, field)
+            if wanted not in selections:
+                selections[wanted] = yield from _selected(tallies, wanted)
+            lines: Counter[str] = Counter()
+            recent: Counter[str] = Counter()
+            for run in _runs(selections[wanted]):
+                for tally in run:
+                    value = _value(tally.sample, field)
+                    lines[value] += tally.lines
+                    recent[value] += sum(tally.slices)
+                yield
+            listed = lines.most_common(MAX_VALUES)
+            answer[name] = {value: _figures(n, recent[value] / seconds) for value, n in listed}
+            other_lines = lines.total() - sum(n for _, n in listed)
+            other_recent = recent.total() - sum(recent[value] for value, _ in listed)
+            if scope is None:
+                other_lines += self._other.lines
+                other_recent += sum(self._other.slices)
+            other[name] = _figures(other_lines, other_recent / seconds)
+            yield
         return {**answer, "since": int(since * 1000), "other": other}
 
     def _new_tally(self, key: _Key) -> _Tally:
@@ -172,11 +236,27 @@ class Facets:
         self._slice = now
         for tally in (*self._tallies.values(), self._other):
             tally.slices.extend([0] * slices)
-            tally.chunks.extend([0] * chunks)
+            if chunks:
+                tally.chunks.extend([0] * chunks)
+                tally.lines = sum(tally.chunks)
         if chunks:
-            self._tallies = {
-                key: tally for key, tally in self._tallies.items() if any(tally.chunks)
-            }
+            self._tallies = {key: tally for key, tally in self._tallies.items() if tally.lines}
+        self._answers.clear()
+
+
+def _runs(tallies: Sequence[_Tally]) -> Iterator[Sequence[_Tally]]:
+    """Yield the tallies in runs, each of which is work for one turn."""
+    for start in range(0, len(tallies), TURN):
+        yield tallies[start : start + TURN]
+
+
+def _selected(tallies: Sequence[_Tally], wanted: Filter) -> Generator[None, None, list[_Tally]]:
+    """Return the tallies whose lines `wanted` selects; each piece of work ends with a `yield`."""
+    selected: list[_Tally] = []
+    for run in _runs(tallies):
+        selected += [tally for tally in run if wanted.matches(tally.sample)]
+        yield
+    return selected
 
 
 def _without(filter: Filter, field: str) -> Filter:
@@ -187,6 +267,7 @@ def _without(filter: Filter, field: str) -> Filter:
         min_level="" if field == "level" else filter.min_level,
         q=(),
         not_=(),
+        fields=(),
         fields=(),
     )
 

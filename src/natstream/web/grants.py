@@ -13,7 +13,6 @@ the service keeps no list of grants.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import math
 import time
 from collections.abc import Iterable
@@ -24,6 +23,7 @@ from itsdangerous import BadData, URLSafeSerializer
 from natstream.entries.entry import LogEntry
 from natstream.entries.filters import Filter
 from natstream.errors import BadQuery
+from natstream.server.token_guard import find_token
 
 __all__ = ["Grant", "Keyring"]
 
@@ -79,14 +79,8 @@ class Keyring:
         return str(self._signers[token].dumps({"e": int(grant.expires), "q": grant.query}))
 
     def find(self, secret: str) -> str | None:
-        """Return the token that equals `secret`, or `None`.
-
-        Every token is compared, and each comparison takes constant time, so that the delay of the
-        answer tells a client nothing about the tokens.
-        """
-        given = secret.encode(errors="replace")
-        matches = [token for token in self._signers if hmac.compare_digest(given, token.encode())]
-        return matches[0] if matches else None
+        """Return the token that equals `secret`, or `None`."""
+        return find_token(secret, self._signers)
 
     def grant(self, secret: str) -> Grant | None:
         """Return the grant for a token or a signed text.
@@ -95,10 +89,11 @@ class Keyring:
         """
         if self.find(secret) is not None:
             return Grant()
-        grant = self._read(secret)
+        grant = self.read(secret)
         return grant if grant is not None and grant.expires > time.time() else None
 
-    def _read(self, text: str) -> Grant | None:
+    def read(self, text: str) -> Grant | None:
+        """Return the grant that `text` is signed for, also if it has expired; else `None`."""
         if not text.isascii():
             return None
         for signer in self._signers.values():

@@ -29,8 +29,10 @@ __all__ = ["add_health_endpoints", "add_healthz", "create_metrics_app", "statuse
 def create_metrics_app(settings: Settings, health: Health, metrics: Metrics) -> QuartTrio:
     """Return the application for `NATSTREAM_METRICS_BIND`, which has only these endpoints."""
     app = QuartTrio(__name__, static_folder=None)
-    # Scrapers reach it by address, under any host name, and pages in browsers have no use for it.
-    add_security(app, attrs.evolve(settings, hosts=(), cors_origins=()))
+    # No token protects it, so it has the names of a page without one. Pages of other origins have
+    # no use for it.
+    open_to_all = attrs.evolve(settings, tokens=(), cors_origins=())
+    add_security(app, open_to_all, default_names=True)
     answer_errors(app)
     add_healthz(app)
     add_health_endpoints(app, health, metrics)

@@ -27,6 +27,7 @@ from natstream.errors import JournalReason
 from natstream.hub.health import Health, SourceState
 from natstream.hub.hub import Hub
 from natstream.hub.sink import JournalStatistics
+from natstream.server.token_guard import TokenGuard
 
 if TYPE_CHECKING:
     from natstream.drain.server import DrainStatistics
@@ -47,7 +48,6 @@ class Counters:
     sent_lines: int = 0
     """Lines that were sent, added up over all readers."""
     sent_bytes: int = 0
-    wrong_tokens: int = 0
 
 
 class LoopDelay:
@@ -84,6 +84,8 @@ class Metrics(Collector):
 
     def __init__(self, hub: Hub, health: Health) -> None:
         self.counters: Counters = Counters()
+        self.guard: TokenGuard = TokenGuard()
+        """Counts the wrong tokens of all listeners."""
         self.loop_delay: LoopDelay = LoopDelay()
         self.drain: Callable[[], DrainStatistics] | None = None
         """Returns the drain's statistics, if there is a drain; called at each scrape."""
@@ -213,7 +215,7 @@ class Metrics(Collector):
             ("sent_bytes", "Bytes of lines and notices sent", counters.sent_bytes),
             ("reader_gaps", "Gaps announced to readers", statistics.gaps),
             ("reader_missed_lines", "Missing lines that these gaps announced", statistics.missed),
-            ("wrong_tokens", "Invalid tokens that clients showed", counters.wrong_tokens),
+            ("wrong_tokens", "Invalid tokens that clients showed", self.guard.wrong),
         ):
             yield _counter(f"natstream_{name}", help, [((), count)])
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from natstream.errors import TooManyReaders
+from natstream.server.login_throttle import address_key
 from natstream.web.grants import Grant
-from natstream.web.login_throttle import address_key
 
 __all__ = ["ReaderQuota"]
 
