@@ -22,7 +22,8 @@ from natstream.drain.content_encoding import (
     UnsupportedMediaType,
     check_content_type,
 )
-from natstream.entries.entry import LogEntry, decode_json
+from natstream.entries.entry import LogEntry
+from natstream.entries.fly import Origin
 from natstream.errors import BadBody
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "drain"
@@ -31,7 +32,7 @@ LIMIT = 1 << 20
 
 def read(body: bytes, app_name: str = "", **more: Any) -> tuple[list[LogEntry], dict[str, int]]:
     """Return all entries of a body, and the number of dropped lines by reason."""
-    parsed = parse_body(body, app_name=app_name, **more)
+    parsed = parse_body(body, origin=Origin(app_name), **more)
     return list(parsed.entries), dict(parsed.dropped)
 
 

@@ -568,7 +568,7 @@ def test_both_ways_of_reading_a_fly_line_give_the_same(raw: dict[str, Any]) -> N
 def test_both_ways_of_reading_a_drain_line_give_the_same(raw: dict[str, Any], app: str) -> None:
     """The decoder for a shipper's shape and the one for any object give equal entries."""
     payload = json.dumps(raw).encode()
-    fast, slow = parse_object(payload, app), parse_log_entry(decode_json(payload), app_name=app)
+    fast, slow = parse_object(payload, Origin(app)), parse_log_entry(decode_json(payload), app_name=app)
     if fast and slow and parse_time(fast.timestamp) is None:
         slow = attrs.evolve(slow, unix_ns=fast.unix_ns)  # the arrival
     assert fast == slow

@@ -17,18 +17,21 @@ import time
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from natstream.entries.batches import find_batch
 from natstream.entries.entry import LogEntry, decode_json, make_entry
 from natstream.entries.times import time_or_arrival
 
 __all__ = [
     "LEVEL_ALIASES",
     "NdjsonLines",
+    "Origin",
     "cut",
+    "origin_of",
     "parse_log_entry",
     "parse_nats",
     "parse_ndjson",
@@ -47,6 +50,17 @@ INFRASTRUCTURE = frozenset({"fly", "proxy", "machine", "runner", "health"})
 LEVEL_ALIASES = {"warning": "warn", "err": "error", "critical": "fatal"}
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Origin(NamedTuple):
+    """The names of where a line comes from. Unknown ones are empty."""
+
+    app: str = ""
+    region: str = ""
+    machine: str = ""
+
+
+_UNNAMED = Origin()
 
 
 class NdjsonLines(list[dict[str, Any]]):
@@ -99,11 +113,20 @@ def parse_nats(subject: str, payload: bytes) -> LogEntry:
     if type(raw) is not dict:
         return parse_text(payload, machine, app_name=app, region=region, source="nats")
     sent = _tidied(raw)
-    return _entry(sent, _origin(sent, named, ""), payload, "nats")
+    return _entry(sent, _origin(sent, named, _UNNAMED), payload, "nats")
 
 
-def parse_object(payload: bytes, app_name: str = "") -> LogEntry | None:
-    """Return the entry of a JSON text, as `parse_log_entry` does; it keeps the text's bytes.
+def parse_object(
+    payload: bytes, default: Origin = _UNNAMED, needs_machine: bool = True
+) -> LogEntry | None:
+    """Return the entry of a JSON text, which keeps the text's bytes.
+
+    Return None if the object holds a batch of lines (see `find_batch`), or names no machine.
+
+    Args:
+        payload: the text.
+        default: the names of an entry that does not have its own.
+        needs_machine: without it, an object that names no machine is an entry too.
 
     Raises:
         ValueError: the text is not a JSON object.
@@ -114,15 +137,17 @@ def parse_object(payload: bytes, app_name: str = "") -> LogEntry | None:
         if not payload.lstrip().startswith(b"{"):
             raise ValueError("not an object") from None
     else:
-        origin = _origin(line, _UNNAMED, app_name)
-        if not origin[2]:
-            return None
-        if line.message is not UNSET and line.timestamp:
+        if line.message is not UNSET and line.timestamp and line.meta is UNSET:
+            origin = _origin(line, _UNNAMED, default)
+            if needs_machine and not origin[2]:
+                return None
             return _entry(line, origin, payload, "drain")
+    if find_batch(payload):
+        return None
     raw = decode_json(payload)
     if type(raw) is not dict:
         raise ValueError("not an object")
-    return parse_log_entry(raw, payload=payload, app_name=app_name)
+    return _sent_entry(raw, payload, default, needs_machine)
 
 
 def parse_log_entry(
@@ -136,11 +161,22 @@ def parse_log_entry(
             because they take an eighth of the memory.
         app_name: the app of an entry that names none.
     """
+    return _sent_entry(raw, raw if payload is None else payload, Origin(app_name), True)
+
+
+def _sent_entry(
+    raw: Mapping[str, Any], kept: Mapping[str, Any] | bytes, default: Origin, needs_machine: bool
+) -> LogEntry | None:
     line = _tidied(raw)
-    origin = _origin(line, _UNNAMED, app_name)
-    if not origin[2]:
+    origin = _origin(line, _UNNAMED, default)
+    if needs_machine and not origin[2]:
         return None
-    return _entry(line, origin, raw if payload is None else payload, "drain")
+    return _entry(line, origin, kept, "drain")
+
+
+def origin_of(raw: Mapping[str, Any], default: Origin = _UNNAMED) -> Origin:
+    """Return the names that an object gives to all lines of its batch."""
+    return Origin(*_origin(_tidied(raw), _UNNAMED, default))
 
 
 def parse_text(
@@ -222,6 +258,8 @@ class _SentLine(_Line, frozen=True, gc=False):
     app_name: str = ""
     app: str = ""
     region: str = ""
+    meta: msgspec.Raw | UnsetType = UNSET
+    """Where Fly's own tools put the provider; `_tidied` reads it."""
 
 
 _decode_line = msgspec.json.Decoder(_Line).decode
@@ -236,11 +274,17 @@ def _tidied(raw: Mapping[str, Any]) -> _SentLine:
         texts["timestamp"] = _text(raw.get("time")) or _text(raw.get("ts"))
     event, log, fly = _object(raw.get("event")), _object(raw.get("log")), _object(raw.get("fly"))
     return _SentLine(
-        event=_Event(_text(event.get("provider"))),
+        event=_Event(_text(event.get("provider")) or _provider_in(_object(raw.get("meta")))),
         log=_Log(_text(log.get("level"))),
         fly=_tidied_fly(fly) if fly else _Fly(),
-        **texts,
+        **texts,  # type: ignore[arg-type]  # names of texts alone
     )
+
+
+def _provider_in(meta: Mapping[str, Any]) -> str:
+    """Return the provider in `meta`, which Fly's interface calls event and its command Event."""
+    event, printed = _object(meta.get("event")), _object(meta.get("Event"))
+    return _text(event.get("provider")) or _text(printed.get("Provider"))
 
 
 def _tidied_fly(fly: Mapping[str, Any]) -> _Fly:
@@ -261,7 +305,6 @@ _TEXTS = frozenset(field.name for field in msgspec.structs.fields(_SentLine) if 
 
 # App, region and machine of a line, as a subject orders them; unknown ones are empty.
 _Origin = tuple[str, str, str]
-_UNNAMED: _Origin = ("", "", "")
 
 
 @lru_cache(maxsize=4096)
@@ -272,21 +315,27 @@ def _named_by(subject: str) -> _Origin:
     return app, region, machine
 
 
-def _origin(line: _SentLine, named: _Origin, default_app: str) -> _Origin:
+def _origin(line: _SentLine, named: _Origin, default: _Origin) -> _Origin:
     """Return where a line comes from. Only this function decides which field wins.
 
     Args:
         line: the payload.
         named: the names in the message's subject, which win over the payload's.
-        default_app: the drain's name for the app, for a payload that names none.
+        default: the drain's names, for a payload that has none.
     """
     app, region, machine = named
+    default_app, default_region, default_machine = default
     fly = line.fly
     in_fly = fly.app
     return (
         app or in_fly.name or line.app_name or line.app or default_app,
-        region or fly.region or line.region,
-        machine or in_fly.instance or fly.machine.id or line.instance or line.machine_id,
+        region or fly.region or line.region or default_region,
+        machine
+        or in_fly.instance
+        or fly.machine.id
+        or line.instance
+        or line.machine_id
+        or default_machine,
     )
 
 
@@ -314,7 +363,9 @@ def _message(raw: Mapping[str, Any]) -> str:
     for key in ("message", "log", "msg"):
         value = raw.get(key)
         if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-            return _text(value)
+            text = _text(value)
+            # Docker ends each line with the line feed that its container wrote.
+            return text.removesuffix("\n").removesuffix("\r") if key == "log" else text
     return ""
 
 

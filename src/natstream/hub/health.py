@@ -74,6 +74,10 @@ class SourceStatus:
         bad = state in (SourceState.LOST, SourceState.DENIED, SourceState.CRASHED)
         self._announce(detail, "error" if bad else "system")
 
+    def tell(self, message: str, type: Literal["system", "error"]) -> None:
+        """Announce what does not change the state of the source."""
+        self._announce(message, type)
+
 
 @attrs.define
 class Health:
