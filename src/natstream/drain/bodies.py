@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -116,6 +117,10 @@ def parse_body(
         NothingTaken: the body has lines, and all of them were dropped.
         BadBody: the body ends within a value.
     """
+    line = body.rstrip()
+    if b"\n" not in line and (entry := parse_object(line, origin, needs_machine)):
+        # Senders that do not batch send one object, which need not be taken apart.
+        return ParsedBody((entry,))
     parser = _Parser(body, origin, needs_machine, plain, max_lines)
     position, size = 0, PIECE_BYTES
     while position < len(body):
@@ -140,26 +145,27 @@ class _Parser:
         self._max_lines = max_lines
         self._lines = 0
         self._scan: Scan | None = None
+        self._reached_over_lines = False
 
     def read_piece(self, position: int, size: int) -> tuple[int, int]:
         """Read about `size` bytes of lines. Return where to go on, and with how many bytes."""
         end = next_piece(self._body, position, size)
-        lines = self._body[position:end].split(b"\n")
-        app, region, machine = self._origin
-        origin, needs_machine, add = self._origin, self._needs_machine, self.entries.append
+        piece = self._body[position:end]
+        entries: Iterable[LogEntry | None]
+        if b"{" not in piece and b"[" not in piece and _BOM not in piece:
+            lines = piece.replace(b"\r\n", b"\n").removesuffix(b"\n").split(b"\n")
+            self._add_texts(lines)
+            self._count(len(lines))
+            return end + 1, PIECE_BYTES
+        lines = piece.removesuffix(b"\n").split(b"\n")
+        if piece.startswith(b"{"):
+            entries = map(parse_object, lines, repeat(self._origin), repeat(self._needs_machine))
+        else:
+            entries = map(self._lone_entry, lines)
         counted = 0
-        for number, line in enumerate(lines):
-            first = line[:1]
-            if first == b"{":
-                try:
-                    if entry := parse_object(line, origin, needs_machine):
-                        add(entry)
-                        continue
-                except ValueError:
-                    pass
-            elif first not in _UNUSUAL:
-                text = line.removesuffix(b"\r")
-                add(parse_text(text, machine, app_name=app, region=region))
+        for number, (line, entry) in enumerate(zip(lines, entries, strict=True)):
+            if entry is not None:
+                self.entries.append(entry)
                 continue
             position += sum(map(len, lines[counted:number])) + number - counted
             counted = number
@@ -167,8 +173,18 @@ class _Parser:
             if resumed > position + len(line):
                 self._count(number + 1)
                 return resumed + 1, SMALL_PIECE
-        self._count(len(lines) - (not lines[-1]))
+        self._count(len(lines))
         return end + 1, min(2 * size, PIECE_BYTES)
+
+    def _lone_entry(self, line: bytes) -> LogEntry | None:
+        """Return the entry of a line that is one object or plain text; None for any other line."""
+        first = line[:1]
+        if first == b"{":
+            return parse_object(line, self._origin, self._needs_machine)
+        if first in _UNUSUAL:
+            return None
+        app, region, machine = self._origin
+        return parse_text(line.removesuffix(b"\r"), machine, app_name=app, region=region)
 
     # --- one line -------------------------------------------------------------------------
 
@@ -180,6 +196,11 @@ class _Parser:
         end = start + len(line)
         text = line.removeprefix(_BOM)
         bare = text.strip()
+        may_be_array = bare[:1] == b"[" and (not self._is_plain or _BATCH.match(bare))
+        if may_be_array and (items := self._items(bare)) is not None:
+            self._lines -= 1
+            self._add_items(items, self._origin, 1)
+            return end
         if bare[:1] in _BRACKETS:
             if self._scan is None:
                 self._scan = Scan(self._body)
@@ -226,22 +247,27 @@ class _Parser:
             if state == "broken":
                 return _mended(scan, at, 0, self._max_lines)
         if state == "cut":
-            self._check_cut(at, end, line_end)
+            self._check_cut(scan, at, end, line_end)
             return None
+        self._reached_over_lines = self._reached_over_lines or end > line_end
         text = self._body[at:end].rstrip()
         return _Found(text, at + len(text))
 
-    def _check_cut(self, at: int, end: int, line_end: int) -> None:
+    def _check_cut(self, scan: Scan, at: int, end: int, line_end: int) -> None:
         """Raise BadBody if the body was cut on its way within the value at `at`.
 
         A value that is cut short before a line feed is a line of text, because a cut body seldom
-        ends there. But a bracket alone on its line begins a value that reaches over lines.
+        ends there. But a bracket alone on its line begins a value that reaches over lines, which is
+        cut even if its last line is whole.
         """
         body = self._body
         if self._is_plain or end < len(body):
             return
-        opened = body[at:line_end].strip() in _OPENINGS and body[line_end:].strip()
-        if opened or not body.endswith(b"\n"):
+        is_opening = body[at:line_end].strip() in _OPENINGS
+        opened = is_opening and (self._reached_over_lines or body[line_end:].strip())
+        last = scan.skip_space(body.rfind(b"\n", at) + 1 or at)
+        is_whole = body[last : last + 1] in _BRACKETS and scan.value(last).state == "complete"
+        if opened or not (body.endswith(b"\n") or is_whole):
             raise BadBody("The JSON ends early; send the whole body again.")
 
     # --- values ---------------------------------------------------------------------------
@@ -256,54 +282,65 @@ class _Parser:
             self._add_object(found.text, self._origin, 0)
 
     def _add_object(self, text: bytes, origin: Origin, depth: int) -> None:
-        try:
-            entry = parse_object(text, origin, self._needs_machine)
-        except ValueError:
-            mended = text.decode("utf-8", "replace").encode()
-            if mended != text:
-                self._add_object(mended, origin, depth)
-            else:
-                self.dropped["not_json"] += 1
-            return
+        entry = parse_object(text, origin, self._needs_machine)
         if entry is not None:
             self.entries.append(entry)
         elif depth < MAX_DEPTH and (batch := find_batch(text)):
             origin = origin_of(batch.around, origin)
+            self._lines -= 1
             self._add_array(batch.items, origin, depth + 1, are_resources=batch.are_resources)
+        elif (mended := text.decode("utf-8", "replace").encode()) != text:
+            self._add_object(mended, origin, depth)
         else:
-            self.dropped["no_machine"] += 1
+            is_object = self._needs_machine and parse_object(text, origin, False)
+            self.dropped["no_machine" if is_object else "not_json"] += 1
 
     def _add_array(
         self, array: bytes, origin: Origin, depth: int, *, are_resources: bool = False
     ) -> None:
-        items: list[bytes | msgspec.Raw] = []
-        try:
-            for step in array_items(array):
-                items += step
-                self._check(self._lines + len(items))
-        except ValueError:
+        items = self._items(array)
+        if items is None:
             found = Scan(array).items(0, self._max_lines)
             items = [*found[0]] if found else [array]
         if are_resources:
             items = [_line_of(bytes(item)) for item in items]
         self._add_items(items, origin, depth)
 
+    def _items(self, array: bytes) -> list[bytes | msgspec.Raw] | None:
+        """Return the items of an array that msgspec reads, or None if it does not.
+
+        Raises:
+            BodyTooLarge: there are too many, of which only some have been read.
+        """
+        items: list[bytes | msgspec.Raw] = []
+        try:
+            for step in array_items(array):
+                items += step
+                self._check(self._lines + len(items))
+        except ValueError:
+            return None
+        return items
+
     def _add_items(self, items: Sequence[bytes | msgspec.Raw], origin: Origin, depth: int) -> None:
         self._count(len(items))
-        needs_machine, add = self._needs_machine, self.entries.append
-        for item in items:
-            text = bytes(item)
-            try:
-                if entry := parse_object(text, origin, needs_machine):
-                    add(entry)
-                    continue
-            except ValueError:
-                pass
-            if text.startswith(b'"'):
-                text = text.decode("utf-8", "replace").encode()
-                self._add_text(str(decode_json(text)).encode("utf-8", "replace"), origin)
+        texts = [*map(bytes, items)]
+        entries = map(parse_object, texts, repeat(origin), repeat(self._needs_machine))
+        for text, entry in zip(texts, entries, strict=True):
+            if entry is not None:
+                self.entries.append(entry)
+            elif text.startswith(b'"'):
+                text = str(decode_json(text.decode("utf-8", "replace"))).encode("utf-8", "replace")
+                self._add_text(text, origin)
             else:
                 self._add_object(text, origin, depth)
+
+    def _add_texts(self, lines: Iterable[bytes]) -> None:
+        app, region, machine = self._origin
+        self.entries += [
+            parse_text(line, machine, app_name=app, region=region)
+            for line in lines
+            if line and not line.isspace()
+        ]
 
     def _add_text(self, text: bytes, origin: Origin | None = None) -> None:
         app, region, machine = origin or self._origin

@@ -22,10 +22,7 @@ log = logging.getLogger(__name__)
 # Seconds. A sender that is configured wrongly loses lines with every batch.
 EVERY = 60.0
 
-_WORDS = {
-    "no_machine": "that named no machine",
-    "not_json": "that were no JSON objects",
-}
+_WORDS = {"no_machine": "without a machine", "not_json": "in an array, but no object"}
 
 
 class Losses:
@@ -54,7 +51,6 @@ class Losses:
 
     def add_body(self, status: int) -> None:
         """Count a body that was refused with a status after which its sender does not retry."""
-        self._status.parse_failures += 1
         self._untold_bodies[status] += 1
         self._news.set()
 
@@ -69,7 +65,7 @@ class Losses:
         """Tell the losses since the last time, if there are any."""
         self._news = trio.Event()
         lost = [
-            f"{count:,} {'line' if count == 1 else 'lines'} {_WORDS.get(reason, reason)}"
+            f"{count:,} {'line' if count == 1 else 'lines'} {_WORDS[reason]}"
             for reason, count in self._untold_lines.items()
         ]
         lost += [

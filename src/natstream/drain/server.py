@@ -231,6 +231,11 @@ class LogDrainServer:
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
         try:
             self._announce(host)
+            log.info(
+                "Bodies of logs take at most %d MiB together; this machine has %d MiB of memory",
+                self._memory.limit >> 20,
+                memory_bytes() >> 20,
+            )
             async with trio.open_nursery() as connections:
                 connections.start_soon(self._intake.losses.tell_regularly)
                 task_status.started()
@@ -264,11 +269,6 @@ class LogDrainServer:
                 await self._quiet.wait()
 
     def _announce(self, host: str) -> None:
-        log.info(
-            "Bodies of logs take at most %d MiB together; this machine has %d MiB of memory",
-            self._memory.limit >> 20,
-            memory_bytes() >> 20,
-        )
         where = f"Taking logs on {self.url}"
         if not self._admission.is_open:
             log.info(where)

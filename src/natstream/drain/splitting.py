@@ -77,8 +77,8 @@ class Scan:
 
     def __init__(self, text: bytes) -> None:
         self.text = text
-        # The replacement is as long as half a pair, so that all positions stay.
-        self._view = memoryview(_SURROGATE.sub(rb"\\ufffd", text) if b"\\u" in text else text)
+        self._view = memoryview(text)
+        self._is_mended = False
         self._work = WORK + WORK_FOR_BYTE * len(text)
 
     @property
@@ -98,8 +98,15 @@ class Scan:
             if "trailing" in sentence and "comma" not in sentence:
                 return Value("complete", start + at)
             self._work -= at
-            is_cut = not stopped or (at >= len(view) - 1 and _CUT_NUMBER.search(view[-4:]))
-            return Value("cut" if is_cut else "broken", start + at)
+            if not self._is_mended:
+                self._is_mended = True
+                if b"\\u" in self.text:
+                    # The replacement is as long as half a pair, so that all positions stay.
+                    self._view = memoryview(_SURROGATE.sub(rb"\\ufffd", self.text))
+                    return self.value(start, end)
+            if not stopped or (at >= len(view) - 1 and _CUT_NUMBER.search(view[-4:])):
+                return Value("cut", start + len(view))
+            return Value("broken", start + at)
         except RecursionError:
             self._work -= len(view)
             return Value("broken", start)

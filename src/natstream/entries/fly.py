@@ -60,7 +60,7 @@ class Origin(NamedTuple):
     machine: str = ""
 
 
-_UNNAMED = Origin()
+_NOWHERE = Origin()
 
 
 class NdjsonLines(list[dict[str, Any]]):
@@ -113,29 +113,27 @@ def parse_nats(subject: str, payload: bytes) -> LogEntry:
     if type(raw) is not dict:
         return parse_text(payload, machine, app_name=app, region=region, source="nats")
     sent = _tidied(raw)
-    return _entry(sent, _origin(sent, named, _UNNAMED), payload, "nats")
+    return _entry(sent, _origin(sent, named, _NOWHERE), payload, "nats")
 
 
 def parse_object(
-    payload: bytes, default: Origin = _UNNAMED, needs_machine: bool = True
+    payload: bytes, default: Origin = _NOWHERE, needs_machine: bool = True
 ) -> LogEntry | None:
     """Return the entry of a JSON text, which keeps the text's bytes.
 
-    Return None if the object holds a batch of lines (see `find_batch`), or names no machine.
+    Return None if the text is no JSON object, or if the object holds a batch of lines (see
+    `find_batch`) or names no machine.
 
     Args:
         payload: the text.
         default: the names of an entry that does not have its own.
         needs_machine: without it, an object that names no machine is an entry too.
-
-    Raises:
-        ValueError: the text is not a JSON object.
     """
     try:
         line = _decode_sent_line(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         if not payload.lstrip().startswith(b"{"):
-            raise ValueError("not an object") from None
+            return None
     else:
         if line.message is not UNSET and line.timestamp and line.meta is UNSET:
             origin = _origin(line, _UNNAMED, default)
@@ -144,10 +142,11 @@ def parse_object(
             return _entry(line, origin, payload, "drain")
     if find_batch(payload):
         return None
-    raw = decode_json(payload)
-    if type(raw) is not dict:
-        raise ValueError("not an object")
-    return _sent_entry(raw, payload, default, needs_machine)
+    try:
+        raw = decode_json(payload)
+    except ValueError:
+        return None
+    return _sent_entry(raw, payload, default, needs_machine) if type(raw) is dict else None
 
 
 def parse_log_entry(
@@ -174,7 +173,7 @@ def _sent_entry(
     return _entry(line, origin, kept, "drain")
 
 
-def origin_of(raw: Mapping[str, Any], default: Origin = _UNNAMED) -> Origin:
+def origin_of(raw: Mapping[str, Any], default: Origin = _NOWHERE) -> Origin:
     """Return the names that an object gives to all lines of its batch."""
     return Origin(*_origin(_tidied(raw), _UNNAMED, default))
 
@@ -305,6 +304,7 @@ _TEXTS = frozenset(field.name for field in msgspec.structs.fields(_SentLine) if 
 
 # App, region and machine of a line, as a subject orders them; unknown ones are empty.
 _Origin = tuple[str, str, str]
+_UNNAMED: _Origin = ("", "", "")  # a bare tuple, since Python unpacks others more slowly
 
 
 @lru_cache(maxsize=4096)
@@ -324,18 +324,17 @@ def _origin(line: _SentLine, named: _Origin, default: _Origin) -> _Origin:
         default: the drain's names, for a payload that has none.
     """
     app, region, machine = named
-    default_app, default_region, default_machine = default
     fly = line.fly
     in_fly = fly.app
     return (
-        app or in_fly.name or line.app_name or line.app or default_app,
-        region or fly.region or line.region or default_region,
+        app or in_fly.name or line.app_name or line.app or default[0],
+        region or fly.region or line.region or default[1],
         machine
         or in_fly.instance
         or fly.machine.id
         or line.instance
         or line.machine_id
-        or default_machine,
+        or default[2],
     )
 
 
