@@ -13,7 +13,7 @@ import msgspec
 
 from natstream.entries.entry import decode_json
 
-__all__ = ["Batch", "batch_start", "find_batch"]
+__all__ = ["LineBatch", "batch_start", "find_batch"]
 
 # Names under which senders put the lines of a batch. `data` is the name in JSON:API documents, as
 # Fly's interface for logs sends them, and each of its items holds a line in `attributes`.
@@ -40,7 +40,7 @@ _LONE_SURROGATE = re.compile(
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-class Batch(NamedTuple):
+class LineBatch(NamedTuple):
     """The lines of a batch and the object around them."""
 
     items: bytes
@@ -51,7 +51,7 @@ class Batch(NamedTuple):
     """The other members of the object."""
 
 
-def find_batch(text: bytes) -> Batch | None:
+def find_batch(text: bytes) -> LineBatch | None:
     """Return the batch that a JSON object holds, or None if the object is a log line itself."""
     if not _START.search(text):
         return None
@@ -66,7 +66,7 @@ def find_batch(text: bytes) -> Batch | None:
         return None
     for name in _NAMES:
         if name in members and _is_batch(name, items := bytes(members.pop(name)), members):
-            return Batch(items, name == "data", _decoded(members))
+            return LineBatch(items, name == "data", _decoded(members))
     return None
 
 
