@@ -50,6 +50,8 @@ _BRACKETS = (b"{", b"[")
 _OPENINGS = (b"{", b"[", b"[{")
 # Bytes of an object around a batch with a broken item, and of an object that is no strict JSON.
 MAX_HEAD = 65_536
+# Bytes in front of such a batch.
+SHORT_HEAD = 512
 
 _WHY = {"no_machine": "name no machine", "not_json": "are not JSON objects"}
 
@@ -372,7 +374,7 @@ def _mended(scan: Scan, start: int, offset: int, max_items: int) -> _Found | Non
     if text[start : start + 1] == b"[":
         found = scan.items(start, max_items)
         return _Found(b"", offset + found[1], found[0]) if found else None
-    array = batch_start(text[start : start + MAX_HEAD])
+    array = batch_start(text[start : start + SHORT_HEAD])
     if array >= 0 and (found := scan.items(start + array, max_items)):
         items, end = found
         head = text[start : start + array] + b"[]"

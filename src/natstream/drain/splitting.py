@@ -114,7 +114,7 @@ class Scan:
 
     def closed(self, start: int) -> int | None:
         """Return the end of the brackets that open at `start`, by counting brackets alone."""
-        return self._outside(start, b"")
+        return self._outside(start, b"") if self.may_go_on else None
 
     def items(self, start: int, limit: int) -> tuple[list[bytes], int] | None:
         """Return the items of the array at `start`, and its end, or more than `limit` items of it.
