@@ -113,7 +113,8 @@ class Intake:
             content_type = header(b"content-type", b"").decode("latin-1")
             check_content_type(content_type)
             encoding = header(b"content-encoding", b"").decode("latin-1")
-            BodyBuffer(encoding, 0)  # a sender that asks first is refused before it sends
+            if encoding:
+                BodyBuffer(encoding, 0)  # a sender that asks first is refused before it sends
             announced = int(header(b"content-length", b"0"))
             with self._memory.body(self._max_body, announced) as arriving:
                 body = _Body(
@@ -253,10 +254,13 @@ class _Body:
             BodyTooLarge: it has more than `max_size` bytes or `max_lines` lines.
             BadBody: it cannot be read.
         """
-        buffer = BodyBuffer(self.encoding, max_size)
-        buffer.feed(self.sent)
+        body = self.sent
+        if self.encoding:
+            buffer = BodyBuffer(self.encoding, max_size)
+            buffer.feed(body)
+            body = buffer.finish()
         return parse_body(
-            in_utf8(buffer.finish(), self.content_type),
+            in_utf8(body, self.content_type),
             origin=self.origin,
             needs_machine=self.needs_machine,
             plain=is_plain(self.content_type),
