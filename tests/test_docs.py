@@ -443,10 +443,57 @@ async def test_syslog_ng_ships_as_it_is_shown(tmp_path: Path) -> None:
     assert first.data.items() >= expected.items()
 
 
+@pytest.mark.skipif(
+    not [*Path("/usr/lib").glob("**/rsyslog/omelasticsearch.so")], reason="there is no rsyslog"
+)
+async def test_rsyslog_ships_as_it_is_shown(tmp_path: Path) -> None:
+    """The rsyslog configuration of docs/drains.md delivers lines, also those of an outage."""
+    (block,) = blocks("rsyslog")
+    drain, source = free_port(), free_port()
+    settings = tmp_path / "rsyslog.conf"
+    settings.write_text(
+        f'global(workDirectory="{tmp_path}")\nmodule(load="imptcp")\n'
+        f'input(type="imptcp" address="127.0.0.1" port="{source}")\n'
+        + block.text.replace('"8081"', f'"{drain}"').replace('Interval="3"', 'Interval="1"')
+    )
+    process = await trio.lowlevel.open_process(
+        ["rsyslogd", "-n", "-f", str(settings), "-i", str(tmp_path / "pid")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        with trio.fail_after(PATIENCE):
+            while True:
+                try:
+                    stream = await trio.open_tcp_stream("127.0.0.1", source)
+                    break
+                except OSError:
+                    await trio.sleep(0.05)
+        async with stream:
+            for message in ('it "failed" {x} é', "while away"):
+                line = f"<11>1 2026-11-21T01:02:03.456Z box cron 12 - - {message}\n"
+                await stream.send_all(line.encode())
+        bind = f"127.0.0.1:{drain}"
+        async with (
+            open_service(
+                NATSTREAM_DRAIN_BIND=bind, NATSTREAM_DRAIN_TOKEN="your-drain-token"
+            ) as service,
+            service.stream("?tail=10") as logs,
+        ):
+            first, second = await logs.lines(2)
+    finally:
+        process.terminate()
+        await process.wait()
+    assert (first.message, second.message) == ('it "failed" {x} é', "while away")
+    expected = {"machine": "box", "app": "cron", "level": "error", "timestamp": 1795222923456}
+    assert first.data.items() >= expected.items()
+
+
 def test_shown_senders_are_the_ones_that_were_checked() -> None:
     """docs/drains.md says of each sender how it was checked, and names files that exist."""
     page = PAGES["docs/drains.md"]
-    senders: Sequence[str] = re.findall(r"^## (curl|syslog-ng|Vector|Fluent Bit)$", page, re.M)
-    assert len(senders) == page.count("*Checked:*") == 4
+    names = "curl|syslog-ng|rsyslog|Node.js|Python|Vector|Fluent Bit"
+    senders: Sequence[str] = re.findall(f"^## ({names})$", page, re.M)
+    assert len(senders) == page.count("*Checked:*") == 7
     for pattern in re.findall(r"`(tests/fixtures/\S+)`", page):
         assert [*ROOT.glob(pattern)], pattern

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hmac
 import http.client
@@ -12,9 +13,10 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Container, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from natstream.drain import intake
 from natstream.drain import server as drain
 from natstream.drain.bodies import MAX_LINES, ParsedBody, parse_body
 from natstream.drain.collector import LineReceiver, LogCollector, drain_channel
+from natstream.drain.losses import Losses
 from natstream.drain.server import DrainLimits, LogDrainServer
 from natstream.entries.entry import LogEntry
 from natstream.errors import ListenError
@@ -42,6 +45,8 @@ FIXTURES = Path(__file__).parents[1] / "fixtures" / "drain"
 TOKENS = ("rotated-out", "secret")
 AUTHORIZED = b"Authorization: Bearer secret\r\n"
 LIMIT = 100_000
+# The lines of the recorded bodies that do not have three.
+LINES = {"docker": 4, "winston-http-batch": 2, "winston": 1, "rsyslog": 1}
 
 
 def line(message: str, **more: Any) -> bytes:
@@ -177,6 +182,73 @@ async def test_a_batch_goes_to_the_readers_of_its_machines_and_to_the_hub() -> N
             assert {entry.source for entry in entries} == {"drain"}
 
 
+@pytest.mark.parametrize(
+    ("target", "machine"),
+    [(b"/?machine=m1", "m1"), (b"/x?app=web&machine=a%2Fb&region=sjc", "a/b")],
+)
+async def test_the_drains_url_can_name_the_machine(target: bytes, machine: str) -> None:
+    """Objects and text without a machine go to the readers of the address's machine."""
+    collector = LogCollector()
+    async with LogDrainServer(collector) as server:
+        with collector.subscribe(machine) as lines:
+            await exchange(server, post(b'{"message":"a"}\ntext', target=target))
+            assert waiting(lines) == ["a", "text"]
+
+
+async def test_the_service_takes_objects_without_a_machine() -> None:
+    """With a hub, no object needs a machine; the library's collector needs one."""
+    async with open_hub() as hub, LogDrainServer(LogCollector(), hub=hub) as server:
+        reply = await exchange(server, post(b'{"message":"from the proxy"}'))
+        assert reply.json == {"accepted": 1, "dropped": 0, "reasons": {}}
+    async with LogDrainServer(LogCollector()) as server:
+        reply = await exchange(server, post(b'{"message":"from the proxy"}'))
+        assert reply.status == 400
+        assert "1 name no machine" in reply.json["error"]
+        assert '{"message":"from the proxy"}' in reply.json["error"]
+
+
+async def test_losses_are_told_at_most_once_a_minute(
+    caplog: pytest.LogCaptureFixture, autojump_clock: trio.testing.MockClock
+) -> None:
+    """The first loss is told at once, those of the next minute together, the last at the end."""
+    told: list[str] = []
+    status = SourceStatus("drain", lambda message, type: told.append(message))
+    collector = LogCollector()
+    losses = Losses(status)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(losses.tell_regularly)
+        for _ in range(90):
+            losses.add_lines({"no_machine": 1})
+            losses.add_body(413)
+            await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    losses.tell()
+    first, minute, last = told
+    assert first.endswith("1 line without a machine; 1 batch, refused with 413")
+    assert "59 lines" in minute or "60 lines" in minute
+    assert "lines" in last
+    assert status.lost == 90
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 3
+    assert collector.machine_ids == []
+
+
+async def test_readers_are_told_of_a_loss(caplog: pytest.LogCaptureFixture) -> None:
+    """A dropped line and a refused batch are a notice, a warning and a count."""
+    told: list[tuple[str, str]] = []
+    status = SourceStatus("drain", lambda message, type: told.append((message, type)))
+    async with LogDrainServer(LogCollector(), status=status) as server:
+        await exchange(server, post(line("a") + b"\n[5]"))
+        await exchange(server, post(b"[5]"))
+        await exchange(server, post(b"x", b"Content-Encoding: br"))
+        assert server.statistics().dropped == {"not_json": 2}
+    assert {type for _, type in told[1:]} == {"error"}
+    text = " ".join(message for message, _ in told)
+    assert "not take what its senders sent: 1 line in an array" in text
+    assert "1 batch, refused with 415" in text
+    assert status.lost == 2
+    assert "x" not in [record.message for record in caplog.records]
+
+
 async def test_stderr_is_routed_when_asked_and_system_never() -> None:
     """`include_stderr` adds stderr and no other stream."""
     collector = LogCollector()
@@ -199,7 +271,7 @@ async def test_the_receipt_says_what_was_dropped_and_why() -> None:
     collector = LogCollector()
     async with LogDrainServer(collector) as server:
         with collector.subscribe("m1") as lines:
-            reply = await exchange(server, post(line("a") + b'\nnot json\n{"message":"whose?"}\n'))
+            reply = await exchange(server, post(line("a") + b'\n[5]\n{"message":"whose?"}\n'))
             assert reply.status == 200
             assert reply.json == {
                 "accepted": 1,
@@ -231,13 +303,14 @@ async def test_the_drains_url_can_name_the_app(target: bytes, app: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(path.name for path in FIXTURES.iterdir()))
 async def test_what_real_senders_send_is_accepted(name: str) -> None:
-    """The recorded bytes of Vector, Fluent Bit and `docker logs` are accepted."""
+    """The recorded bytes of real senders are accepted."""
     body = (FIXTURES / name).read_bytes()
     headers = [b"Content-Encoding: gzip"] if name.endswith(".gz") else []
     async with LogDrainServer(LogCollector()) as server:
-        reply = await exchange(server, post(body, *headers))
+        reply = await exchange(server, post(body, *headers, target=b"/?machine=m1"))
         assert reply.status == 200
-        assert (reply.json["accepted"], reply.json["dropped"]) == (4 if "docker" in name else 3, 0)
+        lines = next((count for part, count in LINES.items() if part in name), 3)
+        assert (reply.json["accepted"], reply.json["dropped"]) == (lines, 0)
 
 
 async def test_health_checks_are_answered_on_any_path_without_a_token() -> None:
@@ -267,6 +340,116 @@ async def test_no_page_of_a_browser_may_send(header: bytes) -> None:
         assert (await exchange(server, post(line("a"), header))).status == 403
     async with LogDrainServer(LogCollector(), tokens=TOKENS) as server:
         assert (await exchange(server, post(line("a"), header, AUTHORIZED.strip()))).status == 200
+
+
+def basic(user_and_password: bytes) -> bytes:
+    return b"Authorization: Basic " + base64.b64encode(user_and_password)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Authorization: Splunk secret",
+        b"authorization: TOKEN  secret ",
+        b"Authorization: bearer secret",
+        basic(b"any user:secret"),
+        basic(b":rotated-out"),
+    ],
+)
+async def test_senders_show_the_token_in_their_own_way(header: bytes) -> None:
+    """A token is read from the schemes of log senders, and as the password of HTTP basic."""
+    async with LogDrainServer(LogCollector(), tokens=TOKENS) as server:
+        assert (await exchange(server, post(line("a"), header))).status == 200
+
+
+async def test_a_browser_that_remembers_a_password_may_not_send() -> None:
+    """A foreign page could use a remembered password, but it cannot set a bearer token."""
+    origin = b"Origin: http://evil.example"
+    async with LogDrainServer(LogCollector(), tokens=TOKENS) as server:
+        assert (await exchange(server, post(line("a"), origin, basic(b"x:secret")))).status == 403
+        assert (await exchange(server, post(line("a"), origin, AUTHORIZED[:-2]))).status == 200
+
+
+async def test_blank_lines_before_a_request_are_passed_over() -> None:
+    """A client may send line breaks before its first request and between two requests."""
+    async with LogDrainServer(LogCollector()) as server, connect(server) as sender:
+        for before in (b"\r\n", b"\n", b"\r\n\r\n"):
+            await sender.send(before + post(line("a")) + b"\r\n" + post(line("b")))
+            for _ in range(2):
+                assert (await sender.reply()).status == 200
+        await sender.send(b"\r\n")
+        await trio.testing.wait_all_tasks_blocked()
+        await sender.send(post(line("c")) + b"\r\n")
+        assert (await sender.reply()).status == 200
+
+
+async def test_a_connection_of_blank_lines_alone_is_closed() -> None:
+    """Blank lines do not prolong the time in which a request has to begin."""
+    limits = DrainLimits(headers_within=0.3)
+    async with LogDrainServer(LogCollector(), limits=limits) as server, connect(server) as sender:
+        with trio.move_on_after(5) as scope:
+            with suppress(trio.BrokenResourceError):
+                while True:
+                    await sender.send(b"\r\n")
+                    await trio.sleep(0.02)
+        assert not scope.cancelled_caught
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "says"),
+    [
+        ("127.0.0.1", 70_000, "70000 is not a port"),
+        ("127.0.0.1", -1, "-1 is not a port"),
+        ("", 0, "empty host"),
+        ("a\0b", 0, "not an address"),
+        ("x" * 70 + ".example", 0, "not an address"),
+        ("nowhere.invalid", 0, "not an address"),
+    ],
+)
+async def test_an_address_that_is_none_is_one_sentence(host: str, port: int, says: str) -> None:
+    """The error says what is wrong, and nothing listens on another address."""
+    server = LogDrainServer(LogCollector(), host=host, port=port)
+    with pytest.raises(ListenError, match=says):
+        async with server:
+            raise AssertionError("it must not start")
+    assert server.actual_port is None
+
+
+async def test_all_bodies_together_have_a_limit() -> None:
+    """A body for which no room is left gets a 503, and comes again when others have ended."""
+    limits = DrainLimits(max_body=LIMIT, max_bodies=LIMIT)
+    half = line("x" * (LIMIT // 2))
+    async with LogDrainServer(LogCollector(), limits=limits) as server:
+        async with connect(server) as first, connect(server) as second:
+            await first.send(post(half)[:-1])
+            await in_flight(server)
+            for request in (post(half), chunked(half)):
+                reply = await exchange(server, request)
+                assert (reply.status, reply.headers["retry-after"]) == (503, "2")
+            await first.send(post(half)[-1:])
+            assert (await first.reply()).status == 200
+            await second.send(post(half))
+            assert (await second.reply()).status == 200
+        assert server._memory.taken == 0
+
+
+async def test_packed_bodies_are_unpacked_one_at_a_time() -> None:
+    """Many small bodies that each grow to the limit do not take their memory at once."""
+    size = 1 << 20
+    packed = gzip.compress(b"\n".join([line("x" * 60_000)] * 17))
+    limits = DrainLimits(max_body=size)
+    async with LogDrainServer(LogCollector(), limits=limits) as server:
+        tracemalloc.start()
+        try:
+            async with trio.open_nursery() as nursery:
+                for _ in range(24):
+                    request = post(packed, b"Content-Encoding: gzip")
+                    nursery.start_soon(exchange, server, request)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert server.statistics().answers == {200: 24}
+    assert peak < 12 * size
 
 
 @pytest.mark.parametrize("token", TOKENS)
@@ -360,12 +543,13 @@ def test_a_string_is_no_list_of_tokens() -> None:
 
 
 async def test_what_is_called_text_may_start_with_a_bracket() -> None:
-    """A body of the type text/plain is text unless it is JSON."""
+    """A body of the type text/plain is text unless it is JSON, even where it looks cut."""
     text = b"[2026-01-01 10:00:00] INFO started\n[2026-01-01 10:00:01] ERROR boom\n"
     plain = b"Content-Type: Text/Plain; charset=utf-8"
     async with LogDrainServer(LogCollector()) as server:
-        assert (await exchange(server, post(text))).status == 400
-        for body, accepted in ((text, 2), (line("a") + b"\n" + line("b") + b"\n{}", 2)):
+        assert (await exchange(server, post(b"[cut"))).status == 200
+        assert (await exchange(server, post(b"[1,"))).status == 400
+        for body, accepted in ((text, 2), (b"[1,", 1), (line("a") + b"\n" + line("b"), 2)):
             reply = await exchange(server, post(body, plain))
             assert (reply.status, reply.json["accepted"]) == (200, accepted)
 
@@ -507,18 +691,26 @@ def bad_requests() -> Sequence[Bad]:
     both = AUTHORIZED + b"Content-Length: 5\r\n"
     coding, length = head + b"Transfer-Encoding: ", head + b"Content-Length: "
     close = b"\r\nConnection: close\r\n\r\n"
+    export = b"Content-Type: application/vnd.fdo.journal"
     most, names = "100,000 bytes", "gzip, deflate"
     return [
         Bad("no token", post(a), 401, "token"),
         Bad("wrong token", post(a, b"Authorization: Bearer secreT"), 401, "token"),
         Bad("a part of the token", post(a, b"Authorization: Bearer secre"), 401, "token"),
-        Bad("wrong scheme", post(a, b"Authorization: Basic secret"), 401, "token"),
+        Bad("wrong scheme", post(a, b"Authorization: Digest secret"), 401, "token"),
+        Bad("no base64", post(a, b"Authorization: Basic secret"), 401, "token"),
+        Bad("a token as the user", post(a, basic(b"secret:")), 401, "token"),
+        Bad("token in the address", post(a, target=b"/?token=secret"), 401, "not read"),
         Bad("token that is no text", post(a, b"Authorization: Bearer \xff\xfe"), 401, "token"),
         Bad("PUT", post(a, ok).replace(b"POST", b"PUT"), 405, "POST"),
         Bad("DELETE", b"DELETE / HTTP/1.1\r\nHost: x\r\n\r\n", 405, "POST"),
         Bad("brotli", post(a, ok, b"Content-Encoding: br"), 415, names),
         Bad("gzip twice", post(packed, ok, gz + b", gzip"), 415, names),
         Bad("msgpack", post(a, ok, b"Content-Type: application/msgpack"), 415, "application/json"),
+        Bad("export format", post(b"__CURSOR=s=1\nMESSAGE=x\n\n", ok, export), 415, "journal"),
+        Bad("export format unsaid", post(b"__CURSOR=s=1\nMESSAGE=x\n\n", ok), 415, "journal"),
+        Bad("unknown charset", post(a, ok, b"Content-Type: text/plain; charset=x"), 415, "charset"),
+        Bad("nothing to take", post(b"[5]\n[6]", ok), 400, "[5]"),
         Bad("gzip unsaid", post(packed, ok), 415, "Content-Encoding: gzip"),
         Bad("not gzip", post(a, ok, gz), 400, "Content-Encoding: gzip"),
         Bad("truncated gzip", post(packed[:-9], ok, gz), 400, "ends early"),
@@ -540,10 +732,6 @@ def bad_requests() -> Sequence[Bad]:
         Bad("unknown Transfer-Encoding", coding + b"gzip\r\n\r\n", 400, "Transfer-Encoding"),
         Bad("bad chunk size", coding + b"chunked\r\n\r\nzz\r\n", 400, "chunk"),
         Bad("no last chunk", chunked(a, headers=AUTHORIZED, end=b""), 400, "chunked", eof=True),
-        Bad("invalid UTF-8 text", post(b"\xff\xfe\xfd", ok), 400, "UTF-8"),
-        Bad("10,000 brackets", post(b"[" * 10_000 + b"]" * 10_000, ok), 400, "JSON"),
-        Bad("10,000 open brackets", post(b'{"a":' * 10_000, ok), 400, "JSON"),
-        Bad("not JSON", post(b"{hello}", ok), 400, "JSON"),
         Bad("JSON that ends early", post(b"[" + a + b"," + a[:-4], ok), 400, "ends early"),
         Bad("NDJSON that ends early", post(a + b"\n" + a[:-4], ok), 400, "ends early"),
         Bad("a body that stops", post(a + b"\n" + a, ok)[:-9], 408, "within 0.3 s"),
@@ -623,7 +811,7 @@ async def test_a_sender_of_far_too_much_still_sees_why() -> None:
 async def test_a_refusal_keeps_the_connection_where_the_request_has_come_whole() -> None:
     """A sender with a bad batch need not connect again for its next batch."""
     async with LogDrainServer(LogCollector()) as server, connect(server) as sender:
-        for bad in (post(b"{bad"), post(line("a"), b"Content-Encoding: br")):
+        for bad in (post(b"[5]"), post(line("a"), b"Content-Encoding: br")):
             await sender.send(bad)
             reply = await sender.reply()
             assert reply.status in (400, 415)
@@ -1196,12 +1384,13 @@ async def test_the_figures_are_kept() -> None:
         assert announced == [f"Taking logs on {server.url}, from this machine alone"]
         body = line("a") + b"\n{}\n" + line("b")
         await exchange(server, post(body))
-        await exchange(server, post(b"[cut"))
+        await exchange(server, post(b"[1,"))
         statistics = server.statistics()
         assert statistics.answers == {200: 1, 400: 1}
         assert statistics.accepted == 2
         assert statistics.dropped == {"no_machine": 1}
         assert (status.lines, status.bytes, status.parse_failures) == (2, len(body), 1)
+        assert status.lost == 1
 
 
 def test_it_says_at_start_who_can_send(caplog: pytest.LogCaptureFixture) -> None:

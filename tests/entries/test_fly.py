@@ -22,6 +22,7 @@ from tests.support.strategies import fly_lines, json_values, subjects
 from natstream.entries import fly as parsing
 from natstream.entries.entry import ENTRY_OVERHEAD, LogEntry, decode_json, make_entry
 from natstream.entries.fly import (
+    Origin,
     parse_log_entry,
     parse_nats,
     parse_ndjson,
@@ -646,7 +647,10 @@ def test_both_ways_of_reading_a_fly_line_give_the_same(raw: dict[str, Any]) -> N
 def test_both_ways_of_reading_a_drain_line_give_the_same(raw: dict[str, Any], app: str) -> None:
     """The decoder for a shipper's shape and the one for any object give equal entries."""
     payload = json.dumps(raw).encode()
-    fast, slow = parse_object(payload, app), parse_log_entry(decode_json(payload), app_name=app)
+    fast, slow = (
+        parse_object(payload, Origin(app)),
+        parse_log_entry(decode_json(payload), app_name=app),
+    )
     if fast and slow and parse_time(fast.timestamp) is None:
         slow = attrs.evolve(slow, unix_ns=fast.unix_ns)  # the arrival
     if fast and slow and text_message(raw) is None:
@@ -667,10 +671,9 @@ def test_what_fly_ships_takes_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("payload", [b"", b"[]", b"5", b'"x"', b"{", b"\xff", b"{}{}"])
-def test_what_is_no_object_is_said_to_be_none(payload: bytes) -> None:
-    """A text that is not an object raises, since None means an object without a machine."""
-    with pytest.raises(ValueError, match=r"\w"):
-        parse_object(payload)
+def test_what_is_no_object_gives_no_entry(payload: bytes) -> None:
+    """A text that is not an object gives None, even where no machine is needed."""
+    assert parse_object(payload, needs_machine=False) is None
     assert parse_object(b"{}") is None
 
 

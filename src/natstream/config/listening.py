@@ -48,14 +48,17 @@ def bound(bind: Bind, *, shared: bool = False) -> socket.socket:
     Raises:
         ListenError: the address is in use, forbidden or not of this machine.
     """
+    if not bind.host:
+        raise ListenError("An empty host is no address: give 127.0.0.1 for this machine, or ::.")
+    if not 0 <= bind.port <= 65_535:
+        raise ListenError(f"{bind.port} is not a port: choose one from 1 to 65535, or 0 for any.")
     try:
         found = socket.getaddrinfo(
             bind.host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-    except OSError as error:  # gaierror, or a name that cannot be encoded
-        raise ListenError(
-            f"{bind.host} is not an address of this machine: {error.strerror}."
-        ) from error
+    except (OSError, ValueError) as error:  # gaierror, or a name that cannot be encoded
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ListenError(f"{bind.host!r} is not an address of this machine: {why}.") from error
     # For a name with addresses of both families (localhost), IPv4 is chosen, because clients of
     # both families try it.
     family, kind, protocol, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)

@@ -6,13 +6,14 @@ body need not be read.
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Iterable
 
 from natstream.drain.answers import HELLO, refusal
 from natstream.drain.http1 import Answer, Request
 from natstream.server.token_guard import find_token
 
-__all__ = ["Admission"]
+__all__ = ["Admission", "shown_token"]
 
 
 class Admission:
@@ -37,8 +38,8 @@ class Admission:
 
     def shown(self, request: Request) -> str | None:
         """Return the token that the sender of a request shows, or `None` if it shows none."""
-        scheme, _, token = request.headers.get(b"authorization", b"").partition(b" ")
-        return token.strip().decode(errors="replace") if scheme.lower() == b"bearer" else None
+        token = shown_token(request.headers.get(b"authorization", b""))
+        return token.decode(errors="replace") if token else None
 
     def find(self, token: str) -> str | None:
         """Return the token of the drain that equals `token`, or `None`."""
@@ -50,13 +51,39 @@ class Admission:
             return HELLO
         if request.method != b"POST":
             return refusal(405, "Send logs with POST.", (b"allow", b"POST, GET, HEAD"))
-        if not self._tokens and request.headers.keys() & {b"origin", b"sec-fetch-site"}:
-            # Any page that is open on this machine could send logs. Log senders have no origin.
+        from_browser = request.headers.keys() & {b"origin", b"sec-fetch-site"}
+        if from_browser and (not self._tokens or _scheme(request) == b"basic"):
+            # Any page that is open on this machine could send logs, if there is no token or the
+            # browser adds a password that it remembers. Log senders have no origin.
             return refusal(403, "A browser's pages may not send logs: use a drain token.")
         if not may_send:
             return refusal(
                 401,
-                "Send a valid token, as Authorization: Bearer <token>.",
-                (b"www-authenticate", b"Bearer"),
+                "Send a valid token, as Authorization: Bearer <token>, or as the password of HTTP "
+                "basic authentication; in the address it is not read.",
+                (b"www-authenticate", b'Bearer, Basic realm="natstream"'),
             )
         return None
+
+
+def shown_token(authorization: bytes) -> bytes:
+    """Return the token in the value of an Authorization header, or nothing.
+
+    Senders of logs know these schemes: `Bearer`, `Splunk` and `Token` in front of the token, and
+    `Basic`, whose password is the token.
+    """
+    scheme, _, shown = authorization.partition(b" ")
+    shown = shown.strip()
+    match scheme.lower():
+        case b"bearer" | b"splunk" | b"token":
+            return shown
+        case b"basic":
+            try:
+                return binascii.a2b_base64(shown).partition(b":")[2]
+            except ValueError:
+                return b""
+    return b""
+
+
+def _scheme(request: Request) -> bytes:
+    return request.headers.get(b"authorization", b"").partition(b" ")[0].lower()

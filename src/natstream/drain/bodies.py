@@ -1,127 +1,409 @@
 """A sender's body, already decompressed → entries. Pure.
 
-In: a whole body, with one JSON object on each line, objects that follow each other, an array,
-`{"logs": [...]}`, or lines of text. Out: the body's entries, and how many lines were dropped, by
-reason. A body that is broken, in which nothing can be read, or that has too many lines, raises
-`BadBody`. So a body is accepted whole or not at all.
+In: a whole body in UTF-8. Out: the entries of its lines, and how many lines were dropped, by
+reason.
+
+Each line is JSON or text by itself. JSON values begin at the start of a line. They may follow each
+other, and may reach over further lines, as a pretty-printed object does. A line at which no value
+can be read is a line of text. A value is an object, an array of them, or an object that holds a
+batch, such as `{"logs": [...]}`. A body that ends within a value, has too many lines, or gives no
+entry raises `BadBody`. So a body is accepted whole or not at all.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from itertools import repeat
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from natstream.drain.content_encoding import UnsupportedMediaType
-from natstream.drain.splitting import check_lines, is_prose, json_texts, split_lines, unfold
-from natstream.entries.entry import LogEntry
-from natstream.entries.fly import parse_object, parse_text
+import msgspec
+
+from natstream.drain.content_encoding import BodyTooLarge
+from natstream.drain.splitting import PIECE_BYTES, Scan, array_items, next_piece
+from natstream.entries.batches import batch_start, find_batch
+from natstream.entries.entry import LogEntry, decode_json
+from natstream.entries.fly import Origin, origin_of, parse_object, parse_text
 from natstream.errors import BadBody
 
-__all__ = ["MAX_LINES", "ParsedBody", "parse_body"]
+__all__ = ["MAX_LINES", "NothingTaken", "ParsedBody", "parse_body"]
 
 # Lines of a body. A line that is not a log line has at least one byte and may take 10 µs, so
 # 16 MiB of such lines could take a minute without this limit.
 MAX_LINES = 200_000
+# Bytes of the first piece after a value that reached over lines, since such values often follow.
+SMALL_PIECE = 4_096
+# A batch may stand in an item of an array, or in a line of another batch, but not ever deeper.
+MAX_DEPTH = 3
+# Characters of a refused body's first line that the sender is shown.
+SHOWN = 80
+
+_BOM = b"\xef\xbb\xbf"
+# How a line may begin that is no plain text: an array, blanks, a byte order mark, or nothing.
+_UNUSUAL = frozenset((b"", b"[", b" ", b"\t", b"\r", b"\v", b"\f", _BOM[:1]))
+
+# An object, or an array of objects or of texts, or an empty one.
+_BATCH = re.compile(rb'\{|\[\s*[{"\]]')
+_BRACKETS = (b"{", b"[")
+_OPENINGS = (b"{", b"[", b"[{")
+# Bytes of an object around a batch with a broken item, and of an object that is no strict JSON.
+MAX_HEAD = 65_536
+# Bytes in front of such a batch.
+SHORT_HEAD = 512
+
+_WHY = {"no_machine": "name no machine", "not_json": "are not JSON objects"}
+
+
+class _Resource(msgspec.Struct):
+    attributes: msgspec.Raw
+
+
+_attributes = msgspec.json.Decoder(_Resource).decode
 
 
 class ParsedBody(NamedTuple):
     """The entries of a body, in order, and how many lines gave no entry, by reason.
 
-    The reasons are `not_json`, `no_machine` and `not_utf8`.
+    The reasons are `not_json` and `no_machine`.
     """
 
     entries: Sequence[LogEntry] = ()
     dropped: Mapping[str, int] = MappingProxyType({})
 
 
+class _Found(NamedTuple):
+    """A value of a body, or the items of one that has broken items."""
+
+    text: bytes
+    end: int
+    """The position after the value in the body."""
+    items: Sequence[bytes] | None = None
+    around: Mapping[str, Any] = MappingProxyType({})
+    """The members of the object around the items."""
+
+
+class NothingTaken(BadBody):
+    """The sender's fault: all lines of the body were dropped. `dropped` counts them by reason."""
+
+    def __init__(self, dropped: Mapping[str, int], body: bytes) -> None:
+        self.dropped = dropped
+        reasons = " and ".join(f"{count:,} {_WHY[name]}" for name, count in dropped.items())
+        super().__init__(
+            f"None of the body's lines can be taken: {reasons}. The body begins "
+            f"with {_beginning(body)}. Send one JSON object a line, a JSON array of objects, or "
+            "lines of text."
+        )
+
+
 def parse_body(
-    body: bytes, *, app_name: str = "", plain: bool = False, max_lines: int = MAX_LINES
+    body: bytes,
+    *,
+    origin: Origin = Origin(),  # noqa: B008 - a tuple never changes
+    needs_machine: bool = True,
+    plain: bool = False,
+    max_lines: int = MAX_LINES,
 ) -> ParsedBody:
-    """Return the entries of a body. A body that starts with `{` or `[` is JSON, others are text.
+    """Return the entries of a body.
 
     Args:
         body: the body, decompressed.
-        app_name: the app of entries that name none.
-        plain: the sender says that the body is text; it is read as JSON only if it is valid JSON.
-        max_lines: how many lines the body may have, and how many values its lines may hold.
+        origin: the names of entries that do not have their own.
+        needs_machine: objects without a machine are dropped.
+        plain: the sender says that the body is text. Then a value that is cut short is text too.
+        max_lines: how many lines and values the body may have.
 
     Raises:
         BodyTooLarge: the body has more lines or values than `max_lines`.
-        BadBody: the body ends early, or nothing in it can be read.
+        NothingTaken: the body has lines, and all of them were dropped.
+        BadBody: the body ends within a value.
     """
-    body = body.removeprefix(b"\xef\xbb\xbf")
-    stripped = body.lstrip()
-    if not stripped:
-        return ParsedBody()
-    if stripped.startswith(b"{") and stripped.find(b"\n") in (-1, len(stripped) - 1):
+    line = body.rstrip()
+    if b"\n" not in line and (entry := parse_object(line, origin, needs_machine)):
         # Senders that do not batch send one object, which need not be taken apart.
-        with suppress(ValueError):
-            if entry := parse_object(stripped.rstrip(), app_name):
-                return ParsedBody((entry,))
-    if stripped.startswith(b"\x1f\x8b"):
-        raise UnsupportedMediaType("The body is gzip; say so with Content-Encoding: gzip.")
-    # Blank lines are dropped, and the first other line keeps its indentation.
-    text = body[body.rfind(b"\n", 0, len(body) - len(stripped)) + 1 :]
-    is_json = stripped.startswith((b"{", b"[")) and not (plain and is_prose(stripped))
-    if is_json:
-        parsed = _parse_json(json_texts(stripped, max_lines), app_name, max_lines)
-    else:
-        parsed = _parse_text(text, app_name, max_lines)
-    if parsed.entries or not parsed.dropped or "no_machine" in parsed.dropped:
-        return parsed
-    if plain and is_json:
-        return _parse_text(text, app_name, max_lines)
-    raise BadBody(
-        "Nothing in the body can be read: send UTF-8, as one JSON object a line, "
-        "a JSON array of objects, or lines of text that start with neither { nor [."
-    )
+        return ParsedBody((entry,))
+    parser = _Parser(body, origin, needs_machine, plain, max_lines)
+    position, size = 0, PIECE_BYTES
+    while position < len(body):
+        position, size = parser.read_piece(position, size)
+    if parser.dropped and not parser.entries:
+        raise NothingTaken(parser.dropped, body)
+    return ParsedBody(parser.entries, parser.dropped)
 
 
-def _parse_text(text: bytes, app_name: str, max_lines: int) -> ParsedBody:
-    check_lines(text, max_lines)
-    entries: list[LogEntry] = []
-    dropped: Counter[str] = Counter()
-    for line in split_lines(text):
-        line = line.removesuffix(b"\r")
-        if not line:
-            continue
-        try:
-            line.decode()
-        except UnicodeDecodeError:
-            dropped["not_utf8"] += 1
+class _Parser:
+    """Collects the entries of one body."""
+
+    def __init__(
+        self, body: bytes, origin: Origin, needs_machine: bool, plain: bool, max_lines: int
+    ) -> None:
+        self.entries: list[LogEntry] = []
+        self.dropped: Counter[str] = Counter()
+        self._body = body
+        self._origin = origin
+        self._needs_machine = needs_machine
+        self._is_plain = plain
+        self._max_lines = max_lines
+        self._lines = 0
+        self._scan: Scan | None = None
+        self._reached_over_lines = False
+
+    def read_piece(self, position: int, size: int) -> tuple[int, int]:
+        """Read about `size` bytes of lines. Return where to go on, and with how many bytes."""
+        end = next_piece(self._body, position, size)
+        piece = self._body[position:end]
+        entries: Iterable[LogEntry | None]
+        if b"{" not in piece and b"[" not in piece and _BOM not in piece:
+            lines = piece.replace(b"\r\n", b"\n").removesuffix(b"\n").split(b"\n")
+            self._add_texts(lines)
+            self._count(len(lines))
+            return end + 1, PIECE_BYTES
+        lines = piece.removesuffix(b"\n").split(b"\n")
+        if piece.startswith(b"{"):
+            entries = map(parse_object, lines, repeat(self._origin), repeat(self._needs_machine))
         else:
-            entries.append(parse_text(line, app_name=app_name))
-    return ParsedBody(entries, dropped)
+            entries = map(self._lone_entry, lines)
+        counted = 0
+        for number, (line, entry) in enumerate(zip(lines, entries, strict=True)):
+            if entry is not None:
+                self.entries.append(entry)
+                continue
+            position += sum(map(len, lines[counted:number])) + number - counted
+            counted = number
+            resumed = self._read_line(position, line)
+            if resumed > position + len(line):
+                self._count(number + 1)
+                return resumed + 1, SMALL_PIECE
+        self._count(len(lines))
+        return end + 1, min(2 * size, PIECE_BYTES)
+
+    def _lone_entry(self, line: bytes) -> LogEntry | None:
+        """Return the entry of a line that is one object or plain text; None for any other line."""
+        first = line[:1]
+        if first == b"{":
+            return parse_object(line, self._origin, self._needs_machine)
+        if first in _UNUSUAL:
+            return None
+        app, region, machine = self._origin
+        return parse_text(line.removesuffix(b"\r"), machine, app_name=app, region=region)
+
+    # --- one line -------------------------------------------------------------------------
+
+    def _read_line(self, start: int, line: bytes) -> int:
+        """Read a line at `start`, and further lines over which its values reach.
+
+        Return the end of the last line that was read.
+        """
+        end = start + len(line)
+        text = line.removeprefix(_BOM)
+        bare = text.strip()
+        may_be_array = bare[:1] == b"[" and (not self._is_plain or _BATCH.match(bare))
+        if may_be_array and (items := self._items(bare)) is not None:
+            self._lines -= 1
+            self._add_items(items, self._origin, 1)
+            return end
+        if bare[:1] in _BRACKETS:
+            if self._scan is None:
+                self._scan = Scan(self._body)
+            values, at, last_end = self._values(self._scan, end - len(text.lstrip()), end)
+            rest = self._body[at:last_end].strip().removeprefix(b",")
+            # A single line on which text follows the values is a line of text, such as `[1] ready`.
+            if values and (not rest or last_end > end or rest[:1] in _BRACKETS):
+                self._lines -= 1
+                for value in values:
+                    self._add_value(value)
+                if rest:
+                    self._count(1)
+                    self._add_text(rest)
+                return last_end
+        if bare:
+            self._add_text(text.removesuffix(b"\r"))
+        return end
+
+    def _values(self, scan: Scan, at: int, line_end: int) -> tuple[list[_Found], int, int]:
+        """Return the values that begin at `at` and follow each other up to the end of a line.
+
+        Return also the position after the last value, and the end of its line.
+        """
+        body = self._body
+        found: list[_Found] = []
+        while body[at : at + 1] in _BRACKETS and (value := self._value(scan, at, line_end)):
+            found.append(value)
+            at = value.end
+            if at > line_end:
+                line_end = body.find(b"\n", at)
+                line_end = len(body) if line_end < 0 else line_end
+            at = min(scan.skip_space(at), line_end)
+        return found, at, line_end
+
+    def _value(self, scan: Scan, at: int, line_end: int) -> _Found | None:
+        """Return the value at `at`, which may reach beyond its line; None if there is none."""
+        if self._is_plain and not _BATCH.match(self._body, at):
+            return None  # text may begin with a number in brackets
+        state, end = scan.value(at, line_end)
+        if state == "broken":
+            return _mended(Scan(self._body[at:line_end]), 0, at, self._max_lines)
+        if state == "cut" and line_end < len(self._body) and scan.may_go_on:
+            state, end = scan.value(at)
+            if state == "broken":
+                return _mended(scan, at, 0, self._max_lines)
+        if state == "cut":
+            self._check_cut(scan, at, end, line_end)
+            return None
+        self._reached_over_lines = self._reached_over_lines or end > line_end
+        text = self._body[at:end].rstrip()
+        return _Found(text, at + len(text))
+
+    def _check_cut(self, scan: Scan, at: int, end: int, line_end: int) -> None:
+        """Raise BadBody if the body was cut on its way within the value at `at`.
+
+        A value that is cut short before a line feed is a line of text, because a cut body seldom
+        ends there. But a bracket alone on its line begins a value that reaches over lines, which is
+        cut even if its last line is whole.
+        """
+        body = self._body
+        if self._is_plain or end < len(body):
+            return
+        is_opening = body[at:line_end].strip() in _OPENINGS
+        opened = is_opening and (self._reached_over_lines or body[line_end:].strip())
+        last = scan.skip_space(body.rfind(b"\n", at) + 1 or at)
+        is_whole = body[last : last + 1] in _BRACKETS and scan.value(last).state == "complete"
+        if opened or not (body.endswith(b"\n") or is_whole):
+            raise BadBody("The JSON ends early; send the whole body again.")
+
+    # --- values ---------------------------------------------------------------------------
+
+    def _add_value(self, found: _Found) -> None:
+        if found.items is not None:
+            self._add_items(found.items, origin_of(found.around, self._origin), 1)
+        elif found.text.startswith(b"["):
+            self._add_array(found.text, self._origin, 1)
+        else:
+            self._count(1)
+            self._add_object(found.text, self._origin, 0)
+
+    def _add_object(self, text: bytes, origin: Origin, depth: int) -> None:
+        entry = parse_object(text, origin, self._needs_machine)
+        if entry is not None:
+            self.entries.append(entry)
+        elif depth < MAX_DEPTH and (batch := find_batch(text)):
+            origin = origin_of(batch.around, origin)
+            self._lines -= 1
+            self._add_array(batch.items, origin, depth + 1, are_resources=batch.are_resources)
+        elif (mended := text.decode("utf-8", "replace").encode()) != text:
+            self._add_object(mended, origin, depth)
+        else:
+            is_object = self._needs_machine and parse_object(text, origin, False)
+            self.dropped["no_machine" if is_object else "not_json"] += 1
+
+    def _add_array(
+        self, array: bytes, origin: Origin, depth: int, *, are_resources: bool = False
+    ) -> None:
+        items = self._items(array)
+        if items is None:
+            found = Scan(array).items(0, self._max_lines)
+            items = [*found[0]] if found else [array]
+        if are_resources:
+            items = [_line_of(bytes(item)) for item in items]
+        self._add_items(items, origin, depth)
+
+    def _items(self, array: bytes) -> list[bytes | msgspec.Raw] | None:
+        """Return the items of an array that msgspec reads, or None if it does not.
+
+        Raises:
+            BodyTooLarge: there are too many, of which only some have been read.
+        """
+        items: list[bytes | msgspec.Raw] = []
+        try:
+            for step in array_items(array):
+                items += step
+                self._check(self._lines + len(items))
+        except ValueError:
+            return None
+        return items
+
+    def _add_items(self, items: Sequence[bytes | msgspec.Raw], origin: Origin, depth: int) -> None:
+        self._count(len(items))
+        texts = [*map(bytes, items)]
+        entries = map(parse_object, texts, repeat(origin), repeat(self._needs_machine))
+        for text, entry in zip(texts, entries, strict=True):
+            if entry is not None:
+                self.entries.append(entry)
+            elif text.startswith(b'"'):
+                text = str(decode_json(text.decode("utf-8", "replace"))).encode("utf-8", "replace")
+                self._add_text(text, origin)
+            else:
+                self._add_object(text, origin, depth)
+
+    def _add_texts(self, lines: Iterable[bytes]) -> None:
+        app, region, machine = self._origin
+        self.entries += [
+            parse_text(line, machine, app_name=app, region=region)
+            for line in lines
+            if line and not line.isspace()
+        ]
+
+    def _add_text(self, text: bytes, origin: Origin | None = None) -> None:
+        app, region, machine = origin or self._origin
+        self.entries.append(parse_text(text, machine, app_name=app, region=region))
+
+    def _count(self, lines: int) -> None:
+        self._lines += lines
+        self._check(self._lines)
+
+    def _check(self, lines: int) -> None:
+        if lines > self._max_lines:
+            raise BodyTooLarge(
+                f"The body has more than {self._max_lines:,} lines; send it in smaller batches."
+            )
 
 
-def _parse_json(texts: Iterable[bytes], app_name: str, max_values: int | None) -> ParsedBody:
-    """Return the entries of JSON texts, each of which is one object or holds several.
+def _mended(scan: Scan, start: int, offset: int, max_items: int) -> _Found | None:
+    """Return the value at `start` of a text, though msgspec cannot read it, or None.
+
+    Some values have a fault in one item, and some are no strict JSON, for example because of a NaN.
 
     Args:
-        texts: lines or values, which may be blank.
-        app_name: the app of entries that name none.
-        max_values: how many values may stand in texts that hold several. None: the texts are
-            such values themselves, so they are not taken apart again.
+        scan: of the text.
+        start: where the value begins.
+        offset: the position of the text in the body.
+        max_items: of a broken array. If it has more, so many and one are returned.
     """
-    entries: list[LogEntry] = []
-    dropped: Counter[str] = Counter()
-    for text in texts:
-        if not text or text.isspace():
-            continue
-        try:
-            entry, reason = parse_object(text, app_name), "no_machine"
-        except ValueError:
-            entry, reason = None, "not_json"
-        if entry is not None:
-            entries.append(entry)
-        elif max_values is None or (values := unfold(text, max_values)) is None:
-            dropped[reason] += 1
-        else:
-            max_values -= len(values)
-            inner = _parse_json([*map(bytes, values)], app_name, None)
-            entries += inner.entries
-            dropped += Counter(inner.dropped)
-    return ParsedBody(entries, dropped)
+    text = scan.text
+    if text[start : start + 1] == b"[":
+        found = scan.items(start, max_items)
+        return _Found(b"", offset + found[1], found[0]) if found else None
+    array = batch_start(text[start : start + SHORT_HEAD])
+    if array >= 0 and (found := scan.items(start + array, max_items)):
+        items, end = found
+        head = text[start : start + array] + b"[]"
+        around = head + text[end : end + MAX_HEAD]
+        state, past = Scan(around).value(0)
+        if state == "complete":
+            members = decode_json(around[:past])
+            past = len(around[:past].rstrip()) - len(head)
+            return _Found(b"", offset + end + past, items, members)
+    end_of_object = scan.closed(start)
+    if end_of_object is None or end_of_object - start > MAX_HEAD:
+        return None
+    try:
+        decode_json(text[start:end_of_object])
+    except ValueError:
+        return None
+    return _Found(text[start:end_of_object], offset + end_of_object)
+
+
+def _line_of(resource: bytes) -> bytes:
+    try:
+        return bytes(_attributes(resource).attributes)
+    except msgspec.DecodeError:
+        return resource
+
+
+def _beginning(body: bytes) -> str:
+    """Return the beginning of a body's first line, without characters that a terminal obeys."""
+    line = body.removeprefix(_BOM).lstrip()[: 4 * SHOWN].partition(b"\n")[0]
+    text = line.decode("utf-8", "replace")
+    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return f"{shown[:SHOWN]}…" if len(shown) > SHOWN else shown

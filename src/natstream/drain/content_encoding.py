@@ -7,20 +7,16 @@ be decompressed, raises `BadBody`.
 
 from __future__ import annotations
 
-import re
 import zlib
 from io import BytesIO
 
 from natstream.errors import BadBody
 
-__all__ = ["BodyBuffer", "BodyTooLarge", "UnsupportedMediaType", "check_content_type"]
+__all__ = ["BodyBuffer", "BodyTooLarge", "UnsupportedMediaType"]
 
 ENCODINGS = ("gzip", "deflate", "identity")
 
 _WBITS_GZIP, _WBITS_ZLIB, _WBITS_RAW = 31, 15, -15  # as zlib.decompressobj takes them
-
-# Content types that some senders can be set to use, and from which no line could be read.
-_BINARY_CONTENT = re.compile(r"multipart/|image/|audio/|video/|.*(?:msgpack|protobuf|cbor|avro)")
 
 
 class BodyTooLarge(BadBody):
@@ -37,24 +33,23 @@ class BodyBuffer:
     Args:
         encoding: the value of Content-Encoding.
         limit: bytes, as sent and as decompressed.
-        announced: the value of Content-Length, if there is one.
 
     Raises:
         UnsupportedMediaType: `encoding` is none of `ENCODINGS`.
-        BodyTooLarge: the announced size is larger than `limit`.
     """
 
-    def __init__(self, encoding: str, limit: int, announced: int = 0) -> None:
+    def __init__(self, encoding: str, limit: int) -> None:
         self.limit = limit
         self.received: int = 0
         """Bytes as sent."""
-        self._encoding = {"": "identity", "x-gzip": "gzip"}.get(encoding, encoding)
+        codings = [coding.strip().lower() for coding in encoding.split(",")]
+        coding = ", ".join(coding for coding in codings if coding not in ("", "identity"))
+        self._encoding = {"": "identity", "x-gzip": "gzip"}.get(coding, coding)
         if self._encoding not in ENCODINGS:
             raise UnsupportedMediaType(
                 f"Content-Encoding {encoding[:80]!r} cannot be read here; "
                 f"send one of {', '.join(ENCODINGS)}."
             )
-        self._check_size(announced)
         self._body = BytesIO()
         self._size = 0
         self._head = b""
@@ -119,16 +114,3 @@ class BodyBuffer:
             raise BodyTooLarge(
                 f"The body is larger than {self.limit:,} bytes; send it in smaller batches."
             )
-
-
-def check_content_type(content_type: str) -> None:
-    """Raise UnsupportedMediaType for a binary content type.
-
-    Other content types do not matter, since many senders use a default that says nothing about the
-    body. The body's first byte tells whether it is JSON.
-    """
-    if _BINARY_CONTENT.match(content_type.lower()):
-        raise UnsupportedMediaType(
-            f"Content-Type {content_type[:80]!r} cannot be read here; "
-            "send application/json, application/x-ndjson or text/plain."
-        )

@@ -15,7 +15,7 @@ import attrs
 import h11
 import trio
 
-from natstream.drain.content_encoding import BodyBuffer
+from natstream.drain.body_memory import ArrivingBody
 from natstream.server.deadlines import HEADER_TIMEOUT, LINGER, RECEIVE_BYTES, expire_in, linger
 from natstream.server.request_checks import Refused, check_framing, check_version
 
@@ -118,14 +118,14 @@ class HttpConnection:
             if received and not began:
                 began = True
                 self._wait_for_client(self._deadlines.headers_within, "The headers")
-            received = await self._receive()
+            received = await self._receive(after_blank_lines=not began)
 
-    async def read_body(self, buffer: BodyBuffer) -> bytes:
-        """Read the request's body through `buffer`, and return what the buffer made of it.
+    async def read_body(self, buffer: ArrivingBody) -> bytes:
+        """Read the request's body into `buffer`, and return the whole.
 
         Raises:
             Refused: the body ends early or is malformed.
-            BadBody: the buffer refuses it.
+            BodyTooLarge, NoRoom: the buffer takes no more.
         """
         is_waiting = False
         while True:
@@ -167,11 +167,22 @@ class HttpConnection:
         await self._send(*events, _END)
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
+            self._skip_blank_lines()
             return True
         if not is_complete:
             self._wait_for_client(LINGER)
             await linger(self._socket)
         return False
+
+    def _skip_blank_lines(self) -> None:
+        """Skip the blank lines between a request and the next, which has arrived already."""
+        data, is_closed = self._http.trailing_data
+        if data.startswith((b"\r", b"\n")):
+            self._http = h11.Connection(h11.SERVER)
+            if data := data.lstrip(b"\r\n"):
+                self._http.receive_data(data)
+            if is_closed:
+                self._http.receive_data(b"")
 
     def _wait_for_client(self, seconds: float, what: str = "") -> None:
         """Give the client `seconds`. `what` names the part of a request that is late after them."""
@@ -203,10 +214,18 @@ class HttpConnection:
         except h11.RemoteProtocolError as error:
             raise Refused(400, f"This is not HTTP as it should be: {error}.") from None
 
-    async def _receive(self) -> bool:
-        """Give h11 what the client sends next. Return whether the client has sent anything."""
+    async def _receive(self, *, after_blank_lines: bool = False) -> bool:
+        """Give h11 what the client sends next. Return whether the client has sent anything.
+
+        Args:
+            after_blank_lines: skip the blank lines that a client may send before a request
+                (RFC 9112, 2.2), which h11 0.16 refuses.
+        """
         try:
             data = await self._socket.recv(RECEIVE_BYTES)
+            if after_blank_lines:
+                while data and not (data := data.lstrip(b"\r\n")):
+                    data = await self._socket.recv(RECEIVE_BYTES)
         except OSError as error:
             raise trio.BrokenResourceError from error
         self._http.receive_data(data)

@@ -10,25 +10,24 @@ since they share one interpreter lock, and the entries of a body may take eight 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
+import attrs
 import trio
 
 from natstream.drain.answers import busy, closing, json_answer, refusal
-from natstream.drain.bodies import ParsedBody, parse_body
+from natstream.drain.bodies import NothingTaken, ParsedBody, parse_body
+from natstream.drain.body_memory import BodyMemory, NoRoom
 from natstream.drain.collector import LogCollector
-from natstream.drain.content_encoding import (
-    BodyBuffer,
-    BodyTooLarge,
-    UnsupportedMediaType,
-    check_content_type,
-)
+from natstream.drain.content_encoding import BodyBuffer, BodyTooLarge, UnsupportedMediaType
+from natstream.drain.content_type import check_content_type, in_utf8, is_plain
 from natstream.drain.http1 import Answer, HttpConnection, Request
+from natstream.drain.losses import Losses
 from natstream.entries.entry import LogEntry
+from natstream.entries.fly import Origin
 from natstream.errors import BadBody, JournalUnavailable
 from natstream.hub.health import SourceStatus
 from natstream.hub.sink import Receipt, Storage
@@ -39,8 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Intake"]
 
-# A body of fewer bytes and lines is parsed at once: that takes about 3 ms, and 20 ms at most, if no
-# line is a log line. A thread would add 0.2 ms, and a switch of threads may take 5 ms.
+# A body of fewer bytes and lines is unpacked and parsed at once: that takes about 3 ms, and 20 ms
+# if no line is a log line. A thread would add 0.2 ms, and a switch of threads may take 5 ms.
 QUICK_BYTES = 256 * 1024
 QUICK_LINES = 2_000
 
@@ -61,6 +60,7 @@ class Intake:
         journal: gets every entry in place of the hub, if there is one.
         status: the drain's status, whose counts are kept up to date.
         routed: the streams that the collector's readers get.
+        memory: counts the bytes of all bodies in progress.
         max_body: bytes of a body, as sent and as decompressed.
         max_lines: lines of a body.
     """
@@ -73,6 +73,7 @@ class Intake:
         journal: Storage | None,
         status: SourceStatus,
         routed: frozenset[str],
+        memory: BodyMemory,
         max_body: int,
         max_lines: int,
     ) -> None:
@@ -81,6 +82,7 @@ class Intake:
         self._journal = journal
         self._status = status
         self._routed = routed
+        self._memory = memory
         self._max_body = max_body
         self._max_lines = max_lines
         self._one_large_body = trio.Lock()
@@ -90,8 +92,7 @@ class Intake:
         """The connections whose bodies have been handed on in part, until they are answered."""
         self.accepted: int = 0
         """Entries."""
-        self.dropped: Counter[str] = Counter()
-        """Lines left out of accepted bodies, by reason."""
+        self.losses = Losses(status)
 
     def start(self) -> None:
         """Hand bodies on, until `stop`."""
@@ -111,54 +112,69 @@ class Intake:
         try:
             content_type = header(b"content-type", b"").decode("latin-1")
             check_content_type(content_type)
-            buffer = BodyBuffer(
-                header(b"content-encoding", b"").decode("latin-1").strip().lower(),
-                self._max_body,
-                announced=int(header(b"content-length", b"0")),
-            )
-            body = await http.read_body(buffer)
-            parse = partial(
-                parse_body,
-                body,
-                app_name=_app_name(request.target),
-                plain=content_type.lower().startswith("text/plain"),
-            )
-            receipt = None
-            if self._journal is not None:
-                receipt = self._journal.open_receipt(_idempotency_key(request))
-            parsed = self._parse_quickly(parse, len(body))
-            if parsed is not None:
-                await self._hand_on(http, parsed, len(body), receipt)
-            else:
-                async with self._one_large_body:
-                    parsed = await self._parse_in_thread(parse)
-                    await self._hand_on(http, parsed, len(body), receipt)
-            if receipt is not None:
-                await receipt.confirmed()
+            encoding = header(b"content-encoding", b"").decode("latin-1")
+            if encoding:
+                BodyBuffer(encoding, 0)  # a sender that asks first is refused before it sends
+            announced = int(header(b"content-length", b"0"))
+            with self._memory.body(self._max_body, announced) as arriving:
+                body = _Body(
+                    await http.read_body(arriving),
+                    encoding,
+                    content_type,
+                    _origin(request.target),
+                    needs_machine=self._hub is None and self._journal is None,
+                )
+                receipt = None
+                if self._journal is not None:
+                    receipt = self._journal.open_receipt(_idempotency_key(request))
+                parsed = await self._take(http, body, receipt)
+                if receipt is not None:
+                    await receipt.confirmed()
         except _OutOfTime:
             return closing()
+        except NoRoom:
+            return busy("The batches that are arriving take all the memory that they may take")
         except JournalUnavailable as error:
             return busy(str(error), taken="a part of it may be stored")
-        except UnsupportedMediaType as error:
-            return refusal(415, str(error), (b"accept-encoding", b"gzip, deflate"))
-        except BodyTooLarge as error:
-            return refusal(413, str(error))
         except Refused as refused:
             return refusal(refused.status, str(refused))
-        except BadBody as error:
+        except NothingTaken as error:
+            self.losses.add_lines(error.dropped)
             return refusal(400, str(error))
-        return self._count(parsed, buffer.received)
+        except BadBody as error:
+            return self._refused(error)
+        return self._count(parsed, len(body.sent))
 
-    def _parse_quickly(self, parse: Callable[..., ParsedBody], size: int) -> ParsedBody | None:
-        """Parse a body of `size` bytes, or return None if that would take long."""
-        if size >= QUICK_BYTES:
+    def _refused(self, error: BadBody) -> Answer:
+        """Count a body that its sender will not send again, and return the answer."""
+        if isinstance(error, UnsupportedMediaType):
+            answer = refusal(415, str(error), (b"accept-encoding", b"gzip, deflate"))
+        else:
+            answer = refusal(413 if isinstance(error, BodyTooLarge) else 400, str(error))
+        self.losses.add_body(answer.status)
+        return answer
+
+    async def _take(self, http: HttpConnection, body: _Body, receipt: Receipt | None) -> ParsedBody:
+        """Parse a body and hand its entries on."""
+        parsed = self._parse_quickly(body)
+        if parsed is not None:
+            await self._hand_on(http, parsed, len(body.sent), receipt)
+        else:
+            async with self._one_large_body:
+                parsed = await self._parse_in_thread(body)
+                await self._hand_on(http, parsed, len(body.sent), receipt)
+        return parsed
+
+    def _parse_quickly(self, body: _Body) -> ParsedBody | None:
+        """Parse a body, or return None if that would take long."""
+        if len(body.sent) >= QUICK_BYTES:
             return None
         try:
-            return parse(max_lines=min(QUICK_LINES, self._max_lines))
+            return body.parse(QUICK_BYTES, min(QUICK_LINES, self._max_lines))
         except BodyTooLarge:
             return None
 
-    async def _parse_in_thread(self, parse: Callable[..., ParsedBody]) -> ParsedBody:
+    async def _parse_in_thread(self, body: _Body) -> ParsedBody:
         """Parse a body beside the readers. At `stop`, the thread is left to itself.
 
         Raises:
@@ -167,7 +183,7 @@ class Intake:
         self._check_time()
         with trio.CancelScope() as self._parsing:
             return await trio.to_thread.run_sync(
-                partial(parse, max_lines=self._max_lines), abandon_on_cancel=True
+                partial(body.parse, self._max_body, self._max_lines), abandon_on_cancel=True
             )
         raise _OutOfTime
 
@@ -215,10 +231,40 @@ class Intake:
         self._status.lines += accepted
         self._status.bytes += received
         if dropped:
-            self._status.parse_failures += dropped
-            self.dropped.update(parsed.dropped)
+            self.losses.add_lines(parsed.dropped)
         return json_answer(
             200, {"accepted": accepted, "dropped": dropped, "reasons": dict(parsed.dropped)}
+        )
+
+
+@attrs.frozen
+class _Body:
+    """A body as it was sent, and what its request says about it."""
+
+    sent: bytes
+    encoding: str
+    content_type: str
+    origin: Origin
+    needs_machine: bool = attrs.field(kw_only=True)
+
+    def parse(self, max_size: int, max_lines: int) -> ParsedBody:
+        """Unpack and parse the body.
+
+        Raises:
+            BodyTooLarge: it has more than `max_size` bytes or `max_lines` lines.
+            BadBody: it cannot be read.
+        """
+        body = self.sent
+        if self.encoding:
+            buffer = BodyBuffer(self.encoding, max_size)
+            buffer.feed(body)
+            body = buffer.finish()
+        return parse_body(
+            in_utf8(body, self.content_type),
+            origin=self.origin,
+            needs_machine=self.needs_machine,
+            plain=is_plain(self.content_type),
+            max_lines=max_lines,
         )
 
 
@@ -233,7 +279,9 @@ def _idempotency_key(request: Request) -> str:
     return key.decode("latin-1")[:200]
 
 
-def _app_name(target: bytes) -> str:
-    """Return the value of `app` in a request target's query; of several values, the last."""
+@lru_cache(maxsize=64)
+def _origin(target: bytes) -> Origin:
+    """Return the names in a request target's query; of several values for one name, the last."""
     _, _, query = target.partition(b"?")
-    return dict(parse_qsl(query.decode("ascii", "replace"))).get("app", "") if query else ""
+    named = dict(parse_qsl(query.decode("ascii", "replace")))
+    return Origin(*[named.get(name, "") for name in Origin._fields])

@@ -28,10 +28,12 @@ import trio
 
 from natstream.background import running_beside
 from natstream.config.listening import listen
+from natstream.config.memory import memory_bytes
 from natstream.config.settings import Bind
 from natstream.drain.admission import Admission
 from natstream.drain.answers import busy, closing, refusal
 from natstream.drain.bodies import MAX_LINES
+from natstream.drain.body_memory import BodyMemory
 from natstream.drain.collector import LogCollector
 from natstream.drain.http1 import Answer, Deadlines, HttpConnection, Request
 from natstream.drain.intake import Intake
@@ -50,6 +52,9 @@ log: logging.Logger = logging.getLogger(__name__)
 # After the grace period, batches that are being handed on get this part of it in addition. Then
 # they are cut off, and their senders are told that a part was accepted.
 FINISHING = 0.5
+# All bodies together take a part of the machine's memory: at least as much as the largest body, and
+# no more than senders ever need at once.
+MEMORY_SHARE, MOST_MEMORY = 8, 1 << 30
 
 
 @attrs.frozen(kw_only=True)
@@ -60,9 +65,12 @@ class DrainLimits(Deadlines):
     """Bytes of a body, as sent and as decompressed. Senders make batches of 1 to 10 MB."""
     max_lines: int = MAX_LINES
     """Lines of a body, or values in lines that hold several."""
+    max_bodies: int = attrs.field(factory=lambda: min(memory_bytes() // MEMORY_SHARE, MOST_MEMORY))
+    """Bytes of all bodies that are being received or handed on, as sent; `max_body` at least. By
+    default it is an eighth of the machine's memory. One body at a time is unpacked, and may take
+    eight times `max_body` in addition, while its entries are handed on."""
     max_requests: int = 64
-    """Bodies that are being received or handed on. Each may take `max_body`, so a gigabyte in all.
-    One of them at a time may take eight times as much, while its entries are handed on."""
+    """Bodies that are being received or handed on."""
     max_connections: int = 900
     """Most connections are idle. Each is a file descriptor, and a process often has 1,024."""
 
@@ -79,7 +87,7 @@ class DrainStatistics:
     accepted: int
     """Entries."""
     dropped: Mapping[str, int]
-    """Lines left out of accepted bodies, by reason."""
+    """Lines that gave no entry, by reason."""
 
 
 class LogDrainServer:
@@ -138,12 +146,14 @@ class LogDrainServer:
         self._guard = guard or TokenGuard()
         self._status = status or SourceStatus("drain", lambda message, type: None)
         self._limits = limits or DrainLimits()
+        self._memory = BodyMemory(max(self._limits.max_bodies, self._limits.max_body))
         self._intake = Intake(
             collector=collector,
             hub=hub,
             journal=journal,
             status=self._status,
             routed=frozenset(("stdout", "stderr") if include_stderr else ("stdout",)),
+            memory=self._memory,
             max_body=self._limits.max_body,
             max_lines=self._limits.max_lines,
         )
@@ -180,7 +190,7 @@ class LogDrainServer:
             requests=self._requests,
             answers=dict(self._answers),
             accepted=self._intake.accepted,
-            dropped=dict(self._intake.dropped),
+            dropped=dict(self._intake.losses.lines),
         )
 
     # --- life ----------------------------------------------------------------------------
@@ -227,7 +237,13 @@ class LogDrainServer:
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
         try:
             self._announce(host)
+            log.info(
+                "Bodies of logs take at most %d MiB together; this machine has %d MiB of memory",
+                self._memory.limit >> 20,
+                memory_bytes() >> 20,
+            )
             async with trio.open_nursery() as connections:
+                connections.start_soon(self._intake.losses.tell_regularly)
                 task_status.started()
                 try:
                     await trio.serve_listeners(
@@ -236,6 +252,7 @@ class LogDrainServer:
                 finally:
                     self._closing = True
                     await self._close_connections()
+                    self._intake.losses.tell()
         finally:
             sock.close()
             self._actual_port = None

@@ -14,11 +14,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from natstream.entries.batches import find_batch
 from natstream.entries.entry import LogEntry, decode_json, make_entry
 from natstream.entries.level_keys import level_beside, sent_level
 from natstream.entries.level_names import fold_level
@@ -28,7 +29,9 @@ from natstream.entries.times import first_time, line_time
 
 __all__ = [
     "NdjsonLines",
+    "Origin",
     "cut",
+    "origin_of",
     "parse_log_entry",
     "parse_nats",
     "parse_ndjson",
@@ -46,6 +49,17 @@ INFRASTRUCTURE = frozenset({"fly", "proxy", "machine", "runner", "health"})
 
 # The providers of lines that an app has written itself.
 _APP_PROVIDERS = frozenset({"", "app"})
+
+
+class Origin(NamedTuple):
+    """The names of where a line comes from. Unknown ones are empty."""
+
+    app: str = ""
+    region: str = ""
+    machine: str = ""
+
+
+_NOWHERE = Origin()
 
 
 class NdjsonLines(list[dict[str, Any]]):
@@ -98,34 +112,51 @@ def parse_nats(subject: str, payload: bytes, source: str = "nats") -> LogEntry:
     if type(raw) is not dict:
         return parse_text(payload, machine, app_name=app, region=region, source=source)
     sent, unix_ns = _tidied(raw, payload)
-    return _entry(sent, _origin(sent, named, ""), payload, source, unix_ns)
+    return _entry(sent, _origin(sent, named, _NOWHERE), payload, source, unix_ns)
 
 
-def parse_object(payload: bytes, app_name: str = "") -> LogEntry | None:
+def parse_object(
+    payload: bytes, default: Origin = _NOWHERE, needs_machine: bool = True
+) -> LogEntry | None:
     """Return the entry of a JSON text, which keeps the text's bytes.
 
-    It differs from `parse_log_entry` for an object without a message: see `shown_message`.
+    Return None if the text is no JSON object, or if the object holds a batch of lines (see
+    `find_batch`) or names no machine. It differs from `parse_log_entry` for an object without a
+    message: see `shown_message`.
 
-    Raises:
-        ValueError: the text is not a JSON object.
+    Args:
+        payload: the text.
+        default: the names of an entry that does not have its own.
+        needs_machine: without it, an object that names no machine is an entry too.
     """
     try:
         line = _decode_sent_line(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         if not payload.lstrip().startswith(b"{"):
-            raise ValueError("not an object") from None
-    else:
-        origin = _origin(line, _UNNAMED, app_name)
-        if not origin[2]:
             return None
-        if line.message is not UNSET and (unix_ns := line_time(line.timestamp)) is not None:
+    else:
+        if (
+            line.message is not UNSET
+            and line.meta is UNSET
+            and (unix_ns := line_time(line.timestamp)) is not None
+        ):
+            origin = _origin(line, _UNNAMED, default)
+            if needs_machine and not origin[2]:
+                return None
             return _entry(line, origin, payload, "drain", unix_ns)
-    raw = decode_json(payload)
+    if find_batch(payload):
+        return None
+    try:
+        raw = decode_json(payload)
+    except ValueError:
+        return None
     if type(raw) is not dict:
-        raise ValueError("not an object")
+        return None
     line, arrival = _tidied(raw, payload)
-    origin = _origin(line, _UNNAMED, app_name)
-    return _entry(line, origin, payload, "drain", arrival) if origin[2] else None
+    origin = _origin(line, _UNNAMED, default)
+    if needs_machine and not origin[2]:
+        return None
+    return _entry(line, origin, payload, "drain", arrival)
 
 
 def parse_log_entry(
@@ -140,10 +171,15 @@ def parse_log_entry(
         app_name: the app of an entry that names none.
     """
     line, unix_ns = _tidied(raw)
-    origin = _origin(line, _UNNAMED, app_name)
+    origin = _origin(line, _UNNAMED, Origin(app_name))
     if not origin[2]:
         return None
     return _entry(line, origin, raw if payload is None else payload, "drain", unix_ns)
+
+
+def origin_of(raw: Mapping[str, Any], default: Origin = _NOWHERE) -> Origin:
+    """Return the names that an object gives to all lines of its batch."""
+    return Origin(*_origin(_tidied(raw)[0], _UNNAMED, default))
 
 
 def parse_text(
@@ -232,6 +268,8 @@ class _SentLine(_Line, frozen=True, gc=False):
     service: str = ""
     hostname: str = ""
     container_name: str = ""
+    meta: msgspec.Raw | UnsetType = UNSET
+    """Where Fly's own tools put the provider; `_tidied` reads it."""
 
 
 _decode_line = msgspec.json.Decoder(_Line).decode
@@ -252,15 +290,22 @@ def _tidied(raw: Mapping[str, Any], payload: bytes | None = None) -> tuple[_Sent
         texts["message"] = shown_message(raw, payload)
     texts["timestamp"], unix_ns = first_time(raw)
     event, log, fly = _object(raw.get("event")), _object(raw.get("log")), _object(raw.get("fly"))
+    provider = text_of(event.get("provider")) or _provider_in(_object(raw.get("meta")))
     line = _SentLine(
-        event=_Event(text_of(event.get("provider"))),
+        event=_Event(provider),
         log=_Log(text_of(log.get("level"))),
         fly=_tidied_fly(fly) if fly else _Fly(),
         level=_number(raw.get("level")),
         severity=_number(raw.get("severity")),
-        **texts,
+        **texts,  # type: ignore[arg-type]  # names of texts alone
     )
     return line, unix_ns
+
+
+def _provider_in(meta: Mapping[str, Any]) -> str:
+    """Return the provider in `meta`, which Fly's interface calls event and its command Event."""
+    event, printed = _object(meta.get("event")), _object(meta.get("Event"))
+    return text_of(event.get("provider")) or text_of(printed.get("Provider"))
 
 
 def _tidied_fly(fly: Mapping[str, Any]) -> _Fly:
@@ -281,7 +326,7 @@ _TEXTS = frozenset(field.name for field in msgspec.structs.fields(_SentLine) if 
 
 # App, region and machine of a line, as a subject orders them; unknown ones are empty.
 _Origin = tuple[str, str, str]
-_UNNAMED: _Origin = ("", "", "")
+_UNNAMED: _Origin = ("", "", "")  # a bare tuple, since Python unpacks others more slowly
 
 
 @lru_cache(maxsize=4096)
@@ -292,27 +337,28 @@ def _named_by(subject: str) -> _Origin:
     return app, region, machine
 
 
-def _origin(line: _SentLine, named: _Origin, default_app: str) -> _Origin:
+def _origin(line: _SentLine, named: _Origin, default: _Origin) -> _Origin:
     """Return where a line comes from. Only this function decides which field wins.
 
     Args:
         line: the payload.
         named: the names in the message's subject, which win over the payload's.
-        default_app: the drain's name for the app, for a payload that names none.
+        default: the drain's names, for a payload that has none.
     """
     app, region, machine = named
     fly = line.fly
     in_fly = fly.app
     return (
-        app or in_fly.name or line.app_name or line.app or _other_app(line) or default_app,
-        region or fly.region or line.region,
+        app or in_fly.name or line.app_name or line.app or _other_app(line) or default[0],
+        region or fly.region or line.region or default[1],
         machine
         or in_fly.instance
         or fly.machine.id
         or line.instance
         or line.machine_id
         or line.hostname
-        or line.container_name.lstrip("/"),
+        or line.container_name.lstrip("/")
+        or default[2],
     )
 
 

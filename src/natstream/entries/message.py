@@ -37,7 +37,9 @@ def text_message(raw: Mapping[str, Any]) -> str | None:
     for key in ("message", "log", "msg"):
         value = raw.get(key)
         if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-            return text_of(value)
+            text = text_of(value)
+            # Docker ends each line with the line feed that its container wrote.
+            return text.removesuffix("\n").removesuffix("\r") if key == "log" else text
     return None
 
 

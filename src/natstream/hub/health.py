@@ -81,6 +81,10 @@ class SourceStatus:
         if is_new:
             self.on_change()
 
+    def tell(self, message: str, type: Literal["system", "error"]) -> None:
+        """Announce what does not change the state of the source."""
+        self._announce(message, type)
+
 
 @attrs.define
 class Health:

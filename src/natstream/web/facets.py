@@ -268,7 +268,6 @@ def _without(filter: Filter, field: str) -> Filter:
         q=(),
         not_=(),
         fields=(),
-        fields=(),
     )
 
 
