@@ -9,6 +9,7 @@ import trio
 
 from benchmarks.bench import COLUMNS, SUSTAINED, Bench, Watch, harness, row_of
 from benchmarks.drain import WANTED, compare
+from benchmarks.intake import measure_intake
 from benchmarks.loads import Load, Result, apply, open_readers
 from benchmarks.path import steps
 from benchmarks.peers import NATSTREAM, Peer
@@ -71,6 +72,15 @@ async def path(bench: Bench) -> Table:
     """Measure the cost of each step between NATS and a socket."""
     rows = [(name, each, decimals(cost * 1e6)) for name, each, cost in await steps()]
     return Table(("step", "for each", "CPU µs"), rows)
+
+
+async def levels(bench: Bench) -> Table:
+    """Measure how much of the intake levels and continuation lines leave."""
+    rows = [
+        (name, f"{without:,.0f}", f"{whole:,.0f}", f"{whole / without:.2f}")
+        for name, without, whole in await measure_intake()
+    ]
+    return Table(("lines", "lines/s without", "lines/s with levels", "ratio"), rows)
 
 
 async def throughput(bench: Bench) -> Table:
@@ -173,6 +183,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Awaitable[Table]]] = {
     for measurement in (
         loads,
         path,
+        levels,
         throughput,
         filters,
         slow,

@@ -24,7 +24,7 @@ from natstream.formats.events import FORMATS
 from natstream.hub.backlog import Selection
 from natstream.hub.hub import Hub, open_hub
 
-__all__ = ["Step", "steps"]
+__all__ = ["Step", "broadcast", "messages", "steps"]
 
 REPETITIONS = 50
 READERS = 500
@@ -59,21 +59,22 @@ async def _cheapest(work: Callable[[], Awaitable[None]], per: int) -> float:
     return min(costs) / per
 
 
-def _messages() -> list[tuple[str, bytes]]:
+def messages() -> list[tuple[str, bytes]]:
+    """Return a line of each kind: its subject and its payload."""
     wires = templates(lambda subject, _, payload: b"%b %b" % (subject.encode(), payload))
     lines = [stamp_all(wires, kind, kind + 1).partition(b" ") for kind in range(KINDS)]
     return [(subject.decode(), payload) for subject, _, payload in lines]
 
 
 def _entries(count: int) -> list[LogEntry]:
-    return [parse_nats(subject, payload) for subject, payload in _messages()[:count]]
+    return [parse_nats(subject, payload) for subject, payload in messages()[:count]]
 
 
 async def _parse() -> Step:
-    messages = _messages()
+    lines = messages()
 
     async def work() -> None:
-        for subject, payload in messages:
+        for subject, payload in lines:
             parse_nats(subject, payload)
 
     return "parse a payload", "line", await _cheapest(work, KINDS)
@@ -90,7 +91,7 @@ async def _publish() -> Step:
 
 async def _frame() -> Step:
     entries = _entries(KINDS)
-    async with _broadcast(1) as send:
+    async with broadcast(1) as send:
         cost = await _cheapest(lambda: send(entries), KINDS)
     return "the same, then frame it, and join the frames", "line", cost
 
@@ -119,13 +120,13 @@ async def _channel() -> Step:
 
 async def _wake(lines: int) -> Step:
     entries = _entries(lines)
-    async with _broadcast(READERS) as send:
+    async with broadcast(READERS) as send:
         cost = await _cheapest(lambda: send(entries), READERS)
     return f"hand it {lines} lines, framed", "reader", cost
 
 
 @asynccontextmanager
-async def _broadcast(
+async def broadcast(
     readers: int,
 ) -> AsyncIterator[Callable[[list[LogEntry]], Awaitable[None]]]:
     """Run a hub with readers; the block gets a function that publishes until all have read."""

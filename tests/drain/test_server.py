@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Container, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -882,6 +882,7 @@ class SlowHub(Hub):
         receipt: object = None,
         *,
         arrivals: Sequence[int] | None = None,
+        counted: Container[int] = (),
     ) -> None:
         self.began.set()
         await trio.sleep(0.1)
@@ -1123,6 +1124,7 @@ async def test_a_large_batch_reaches_the_hub_in_runs() -> None:
             receipt: object = None,
             *,
             arrivals: Sequence[int] | None = None,
+            counted: Container[int] = (),
         ) -> None:
             sizes.append(len(entries))
             await super().publish(entries)

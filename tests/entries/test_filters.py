@@ -101,6 +101,7 @@ def test_stream_and_level_are_folded_as_in_entries() -> None:
 @pytest.mark.parametrize(
     ("least", "passes"),
     [
+        ("trace", ["trace", "debug", "info", "warn", "error", "fatal"]),
         ("debug", ["debug", "info", "warn", "error", "fatal"]),
         ("info", ["info", "warn", "error", "fatal"]),
         ("warn", ["warn", "error", "fatal"]),
@@ -113,9 +114,9 @@ def test_stream_and_level_are_folded_as_in_entries() -> None:
 def test_min_level(least: str, passes: list[str]) -> None:
     """The level and more severe ones pass, and so do unknown levels and entries without one."""
     filter = query(("min_level", least))
-    levels = ("debug", "info", "warn", "error", "fatal")
+    levels = ("trace", "debug", "info", "warn", "error", "fatal")
     assert [level for level in levels if lets(filter, level=level)] == passes
-    assert all(lets(filter, level=level) for level in ("", "notice", "30", "trace"))
+    assert all(lets(filter, level=level) for level in ("", "gold", "30"))
 
 
 @pytest.mark.parametrize(

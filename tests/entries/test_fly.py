@@ -241,8 +241,10 @@ def test_the_stream(fields: dict[str, Any], stream: str) -> None:
         ("Warn", "warn"),
         ("err", "error"),
         ("Critical", "fatal"),
-        ("notice", "notice"),
-        (30, "30"),
+        ("notice", "info"),
+        ("Gold", "gold"),
+        (30, "info"),
+        (3, "3"),
         (None, ""),
         (True, ""),
     ],
@@ -476,12 +478,13 @@ def test_a_message_may_have_256_kib() -> None:
 
 
 def test_fields_of_an_apps_own_json_are_data() -> None:
-    """JSON inside a message does not overwrite the entry's fields."""
+    """JSON inside a message does not overwrite the entry's fields, except the level."""
     own = {
         "level": "fatal", "stream": "stderr", "timestamp": "1999-01-01T00:00:00Z", "host": "x",
         "fly": {"app": {"name": "other", "instance": "m2"}, "region": "lhr"},
     }  # fmt: skip
-    assert nats(message=json.dumps(own)) == attrs.evolve(nats(), message=json.dumps(own))
+    expected = attrs.evolve(nats(), message=json.dumps(own), level="fatal")
+    assert nats(message=json.dumps(own)) == expected
 
 
 # --- NDJSON ------------------------------------------------------------------------------------

@@ -298,6 +298,7 @@ entries = st.builds(
     host=hostile,
     unix_ns=st.integers(-62_135_596_800 * 10**9, 253_402_300_800 * 10**9 - 1),
     source=hostile,
+    continues=st.booleans(),
 )
 gaps = st.builds(Gap, st.none() | st.integers(0), st.none() | st.integers(0, 2**53), st.booleans())
 notices = st.builds(
@@ -332,6 +333,7 @@ def event_of(entry: LogEntry) -> dict[str, Any]:
         "type": "system" if entry.stream == "system" else "log",
         "persistent": False,
         **{name: whole(text) for name, text in texts.items()},
+        **({"continues": True} if entry.continues else {}),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.fake_service import ENTRY, event_id, line, notice
@@ -21,6 +22,15 @@ def test_an_entry_comes_back_as_it_was() -> None:
     assert [getattr(entry, name) for name in names] == [getattr(ENTRY, name) for name in names]
     assert entry.unix_ns == ENTRY.unix_ns // 1_000_000 * 1_000_000
     assert entry.raw["id"] == "1-a-1"
+
+
+def test_a_continuation_comes_back_as_one() -> None:
+    """An entry without the key is no continuation, and the key is sent only of continuations."""
+    joined = attrs.evolve(ENTRY, continues=True)
+    stream = NDJSON.entry(joined, "1-a-1") + NDJSON.entry(ENTRY, "1-a-2")
+    assert stream.count(b"continues") == 1
+    read = [entry for entry in Reading().feed(stream) if isinstance(entry, LogEntry)]
+    assert [entry.continues for entry in read] == [True, False]
 
 
 def test_notices_and_gaps_come_back() -> None:

@@ -18,12 +18,12 @@ import re2
 
 from natstream.entries.entry import LogEntry
 from natstream.entries.escapes import sanitize
-from natstream.entries.fly import LEVEL_ALIASES
+from natstream.entries.level_names import LEVEL_ALIASES
 from natstream.errors import BadQuery, ExpressionTooSlow
 
 __all__ = ["EVERYTHING", "FILTER_PARAMETERS", "Filter"]
 
-LEVELS = {"debug": 0, "info": 1, "warn": 2, "error": 3, "fatal": 4}
+LEVELS = {"trace": 0, "debug": 1, "info": 2, "warn": 3, "error": 4, "fatal": 5}
 TYPES = ("log", "system")
 
 # Query parameter → the entry's field; exact values, comma-separated and repeatable.

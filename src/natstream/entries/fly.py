@@ -23,10 +23,12 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from natstream.entries.entry import LogEntry, decode_json, make_entry
+from natstream.entries.level_keys import level_beside, sent_level
+from natstream.entries.level_names import fold_level
+from natstream.entries.levels import level_of
 from natstream.entries.times import time_or_arrival
 
 __all__ = [
-    "LEVEL_ALIASES",
     "NdjsonLines",
     "cut",
     "parse_log_entry",
@@ -44,7 +46,8 @@ SHORT_MESSAGE = MAX_MESSAGE_BYTES // 4
 # Providers and sources that belong to the platform rather than to the application.
 INFRASTRUCTURE = frozenset({"fly", "proxy", "machine", "runner", "health"})
 
-LEVEL_ALIASES = {"warning": "warn", "err": "error", "critical": "fatal"}
+# The providers of lines that an app has written itself.
+_APP_PROVIDERS = frozenset({"", "app"})
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -154,13 +157,13 @@ def parse_text(
     """Return the entry of a line of raw text, of which at most the origin is known."""
     return make_entry(
         machine_id=machine_id,
-        message=cut(line.decode("utf-8", "replace")),
+        message=(message := cut(line.decode("utf-8", "replace"))),
         stream="stdout",
         timestamp="",
         app_name=app_name,
         raw=line,
         region=region,
-        level="",
+        level=level_of(message),
         provider="",
         host="",
         unix_ns=time.time_ns(),
@@ -190,7 +193,9 @@ class _Line(msgspec.Struct, frozen=True, gc=False):
     timestamp: str
     event: _Event = _Event()
     log: _Log = _Log()
-    level: str = ""
+    # The sender's own level, which may be a number.
+    level: str | int | float = ""
+    severity: str | int | float = ""
     host: str = ""
     stream: str = ""
     source: str = ""
@@ -239,6 +244,8 @@ def _tidied(raw: Mapping[str, Any]) -> _SentLine:
         event=_Event(_text(event.get("provider"))),
         log=_Log(_text(log.get("level"))),
         fly=_tidied_fly(fly) if fly else _Fly(),
+        level=_number(raw.get("level")),
+        severity=_number(raw.get("severity")),
         **texts,
     )
 
@@ -293,16 +300,17 @@ def _origin(line: _SentLine, named: _Origin, default_app: str) -> _Origin:
 def _entry(line: _Line, origin: _Origin, raw: Mapping[str, Any] | bytes, source: str) -> LogEntry:
     app, region, machine = origin
     message, provider = line.message, line.event.provider
+    stream = _stream(line.stream, provider, line.source)
     return make_entry(
         machine_id=machine,
         # Few messages are long, and a call for each would take 3 % of the time of a line.
         message=message if len(message) <= SHORT_MESSAGE else cut(message),
-        stream=_stream(line.stream, provider, line.source),
+        stream=stream,
         timestamp=line.timestamp,
         app_name=app,
         raw=raw,
         region=region,
-        level=_level(line.log.level or line.level),
+        level=_level(line, stream, raw, source),
         provider=provider,
         host=line.host,
         unix_ns=time_or_arrival(line.timestamp),
@@ -326,9 +334,20 @@ def _stream(stream: str, provider: str, source: str) -> str:
     return "stdout"
 
 
-def _level(text: str) -> str:
-    folded = text.casefold()
-    return LEVEL_ALIASES.get(folded, folded)
+def _level(line: _Line, stream: str, raw: Mapping[str, Any] | bytes, source: str) -> str:
+    """Return the sender's own level, else the app's own word, else the platform's level."""
+    platform = line.log.level
+    # Fly's recipe for Loki copies the platform's level to `level`, unless the app has one there.
+    if line.level != "" and line.level != platform:
+        return sent_level("level", line.level, raw)
+    if line.severity != "":
+        return sent_level("severity", line.severity, raw)
+    if source != "nats" and (level := level_beside(raw)):
+        return level
+    level = ""
+    if stream != "system" and line.event.provider in _APP_PROVIDERS:
+        level = level_of(line.message)
+    return level or fold_level(platform)
 
 
 def cut(message: str, max_bytes: int = MAX_MESSAGE_BYTES) -> str:
@@ -347,6 +366,11 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 
 _NO_FIELDS: Mapping[str, Any] = {}
+
+
+def _number(value: Any) -> str | float:
+    """Return a number as it is, and everything else as `_text` does."""
+    return value if type(value) in (int, float) else _text(value)
 
 
 def _text(value: Any) -> str:

@@ -36,6 +36,7 @@ class _ReceivedEvent(msgspec.Struct):
     level: str = ""
     provider: str = ""
     source: str = "nats"
+    continues: bool = False
     gap: dict[str, Any] | None = None
 
 
@@ -99,6 +100,7 @@ def _entry(event: _ReceivedEvent, stream: str, line: bytes) -> LogEntry:
         provider=event.provider,
         unix_ns=event.timestamp * 1_000_000,
         source=event.source,
+        continues=event.continues,
     )
 
 

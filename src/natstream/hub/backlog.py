@@ -14,6 +14,7 @@ from itertools import accumulate, pairwise
 
 import attrs
 
+from natstream.entries.continuation import Continuations
 from natstream.entries.entry import LogEntry, Notice
 from natstream.entries.filters import Filter
 from natstream.formats.events import Format, write_event_id
@@ -239,6 +240,7 @@ class Backlog:
         max_bytes: about the most memory that they may use; one entry may use more.
         first: the number that the first entry gets.
         persistent: whether the entries are stored durably, by the journal.
+        continuations: finds the lines that continue another one; it goes on from an earlier order.
     """
 
     def __init__(
@@ -249,11 +251,14 @@ class Backlog:
         max_bytes: int,
         first: int = 1,
         persistent: bool = False,
+        continuations: Continuations | None = None,
     ) -> None:
         self.epoch = epoch
         self.max_lines = max_lines
         self.max_bytes = max_bytes
         self.persistent = persistent
+        self.continuations = continuations or Continuations()
+        """What is known of the lines before the next one. Here entries get their final order."""
         self.bytes = 0
         """The memory that the remembered entries use."""
         self.first = first
@@ -291,7 +296,7 @@ class Backlog:
 
     def append(
         self, entries: Sequence[LogEntry], costs: Sequence[int], arrivals: Sequence[int]
-    ) -> None:
+    ) -> Sequence[LogEntry]:
         """Number and remember entries, and evict the oldest entries beyond the limits.
 
         Args:
@@ -299,12 +304,17 @@ class Backlog:
             costs: the bytes of memory that each entry uses.
             arrivals: the Unix ms at which each entry arrived. If the clock was set back, an entry
                 counts as arrived with the entry before it, because `number_at` needs a sorted list.
+
+        Returns:
+            The entries as they are remembered: a line that continues another one has its level.
         """
+        entries = self.continuations.join(entries)
         self._entries += entries
         self._arrivals += list(accumulate(arrivals, max, initial=self.newest_ms))[1:]
         self._costs += costs
         self.bytes += sum(costs)
         self._evict()
+        return entries
 
     def prepend(
         self, entries: Sequence[LogEntry], costs: Sequence[int], arrivals: Sequence[int]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
 
@@ -122,21 +122,23 @@ class Hub:
         The caller has to give readers a turn between two calls; `publish` does that.
         """
         if entries:
-            self.count(entries)
             now_ms = time.time_ns() // 1_000_000
-            self._publish(entries, [entry.cost for entry in entries], [now_ms] * len(entries))
+            costs = [entry.cost for entry in entries]
+            self.count(self._publish(entries, costs, [now_ms] * len(entries)))
 
     def _publish(
         self, entries: Sequence[LogEntry], costs: Sequence[int], arrivals: Sequence[int]
-    ) -> None:
-        self.backlog.append(entries, costs, arrivals)
+    ) -> Sequence[LogEntry]:
+        remembered = self.backlog.append(entries, costs, arrivals)
         self._fan_out.published(sum(costs))
+        return remembered
 
     async def publish(
         self,
         entries: Sequence[LogEntry],
         *,
         arrivals: Sequence[int] | None = None,
+        counted: Container[int] = (),
     ) -> None:
         """Publish any number of entries in slices, and let the readers run between them.
 
@@ -146,7 +148,8 @@ class Hub:
         Args:
             entries: in order.
             arrivals: Unix ms of each entry's arrival; by default now. The journal gives the
-                arrivals of stored entries, and counts the new ones by itself (see `count`).
+                arrivals of stored entries.
+            counted: the indices of the entries that were counted as published before.
         """
         start = 0
         while start < len(entries):
@@ -155,11 +158,18 @@ class Hub:
             costs = [entry.cost for entry in run]
             count = fitting(costs, self._slice_bytes)
             if arrivals is None:
-                self.count(run[:count])
                 times: Sequence[int] = [time.time_ns() // 1_000_000] * count
             else:
                 times = arrivals[start : start + count]
-            self._publish(run[:count], costs[:count], times)
+            remembered = self._publish(run[:count], costs[:count], times)
+            if counted:
+                indices = range(start, start + count)
+                remembered = [
+                    entry
+                    for index, entry in zip(indices, remembered, strict=True)
+                    if index not in counted
+                ]
+            self.count(remembered)
             start += count
             # In the first checkpoint the flush runs, in the second the readers that it woke.
             await trio.lowlevel.checkpoint()

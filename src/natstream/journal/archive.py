@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import attrs
 import trio
 
+from natstream.entries.continuation import LOOK_BACK, Continuations
 from natstream.entries.entry import LogEntry
 from natstream.entries.filters import Filter
 from natstream.entries.fly import parse_text
@@ -139,6 +140,8 @@ class StoredReader:
         """Messages that were received and not returned."""
         self._next_count = FIRST_LINES
         """How many messages the next pull asks for."""
+        self._continuations: Continuations | None = None
+        """Finds the lines that continue another one; `None` before the first read."""
 
     async def read(self, until: int) -> StoredBatch:
         """Return the next chunk before the number `until` (see `timeline.ArchiveReader`)."""
@@ -147,6 +150,8 @@ class StoredReader:
             try:
                 jetstream = await self._archive.reach(self._archive.epoch, deadline)
                 subjects = wanted_subjects(self._filter, jetstream.name)
+                if self._continuations is None:
+                    self._continuations = await self._look_back(jetstream)
                 if not self._rest:
                     await self._fetch(jetstream, subjects)
                 break
@@ -159,7 +164,7 @@ class StoredReader:
                 raise
             await trio.sleep(PAUSE)
         start = max(self._position, self._first) if subjects else 0
-        return self._batch(start, until, sparse=bool(subjects))
+        return self._batch(self._continuations, start, until, sparse=bool(subjects))
 
     def close(self) -> None:
         """Let the server forget the consumer."""
@@ -167,6 +172,27 @@ class StoredReader:
             self._consumer.close()
         self._consumer = None
         self._rest = []
+
+    async def _look_back(self, jetstream: JetStream) -> Continuations:
+        """Return what is known of the lines before the position, which may be inside a trace."""
+        continuations = Continuations()
+        start = max(1, self._position - LOOK_BACK)
+        if start == self._position:
+            return continuations
+        async with self._archive.turns:
+            consumer = Consumer(jetstream, pull_bytes=CHUNK_BYTES)
+            try:
+                await consumer.open(start)
+                while start < self._position:
+                    run = await consumer.receive(self._position - start, wait=False)
+                    before = [each for each in run if each.number < self._position]
+                    continuations.join([entry_of(stored) for stored in before])
+                    if not run or len(before) < len(run):
+                        break
+                    start = run[-1].number + 1
+            finally:
+                consumer.close()
+        return continuations
 
     async def _fetch(self, jetstream: JetStream, subjects: list[str]) -> None:
         """Receive messages into `_rest`, if any are left in the stream."""
@@ -190,10 +216,13 @@ class StoredReader:
             count = len(run) * LOOK_LINES // max(1, looked_through)
             self._next_count = min(CHUNK_LINES, max(1, count))
 
-    def _batch(self, start: int, until: int, *, sparse: bool) -> StoredBatch:
+    def _batch(
+        self, continuations: Continuations, start: int, until: int, *, sparse: bool
+    ) -> StoredBatch:
         """Return the messages before `until`, up to a hole if every entry was asked for.
 
         Args:
+            continuations: what is known of the lines before.
             start: the first number that the batch covers, or 0 for that of its first message.
             sparse: whether the server left out entries that the filter rejects.
         """
@@ -219,7 +248,7 @@ class StoredReader:
         return StoredBatch(
             epoch=self._archive.epoch,
             first=start,
-            entries=[entry_of(stored) for stored in kept],
+            entries=continuations.join([entry_of(stored) for stored in kept]),
             arrivals=[stored.unix_ns // 1_000_000 for stored in kept],
             first_notice=0,
             persistent=True,

@@ -8,11 +8,10 @@ twice.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 import trio
 
-from natstream.entries.entry import LogEntry
 from natstream.hub.backlog import Backlog
 from natstream.hub.hub import Hub
 from natstream.hub.timeline import Archive, Outage, fallback_epoch
@@ -84,7 +83,13 @@ class Fallback:
         """Hand the readers over to a new segment of this process's. Hold `segment_lock`."""
         last = self._hub.segment
         epoch = fallback_epoch(last if last.backlog.persistent else None)
-        backlog = Backlog(epoch, max_lines=self._backlog_lines, max_bytes=self._backlog_bytes)
+        backlog = Backlog(
+            epoch,
+            max_lines=self._backlog_lines,
+            max_bytes=self._backlog_bytes,
+            # The outage may cut a stack trace in two.
+            continuations=last.backlog.continuations.copy(),
+        )
         self.outage = Outage(time.time_ns() // 1_000_000)
         self._hub.fall_back(backlog, self.outage)
         self._writer.outbox.start_showing()
@@ -127,30 +132,27 @@ class Fallback:
         """Unix seconds when the oldest line came that is not yet recognised; `None` if all are."""
         return self._shown.oldest_since
 
-    def not_shown(
-        self, entries: Sequence[LogEntry], names: Sequence[str], numbers: Iterable[int]
-    ) -> Sequence[LogEntry]:
-        """Return the entries that readers have not seen, of those that the journal has stored.
+    def shown(self, names: Sequence[str], numbers: Iterable[int]) -> Set[int]:
+        """Return the indices of the entries that readers have seen, of those that are stored.
 
         Hold `segment_lock` until the entries are added to the journal's segment.
 
         Args:
-            entries: in the journal's order.
-            names: the message id of each.
+            names: the message id of each entry, in the journal's order.
             numbers: the journal's number of each.
         """
         if self._shown.is_settled:
-            return entries
-        new = [
-            entry
-            for entry, name, number in zip(entries, names, numbers, strict=True)
-            if not self._shown.stored(name, number)
-        ]
+            return frozenset()
+        seen = {
+            index
+            for index, (name, number) in enumerate(zip(names, numbers, strict=True))
+            if self._shown.stored(name, number)
+        }
         too_late = trio.current_time() - self._returned_at > SHOWN_FOR
         nothing_waits = not len(self._writer.outbox)
         if not self.is_showing and (self._shown.is_known or (too_late and nothing_waits)):
             self._shown.settle()
-        return new
+        return seen
 
     def stored(self, name: str, number: int) -> None:
         """Note the number of a stored line that the follower has skipped."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import NoReturn
 
+from natstream.entries.continuation import LOOK_BACK, Continuations
 from natstream.errors import JournalUnavailable
 from natstream.hub.backlog import Backlog
 from natstream.hub.health import SourceStatus
@@ -106,7 +107,12 @@ class Follower:
         Raises:
             JournalUnavailable: the journal does not answer.
         """
-        await consumer.open(backlog.end.entry)
+        start = backlog.end.entry
+        if not backlog.lines:
+            # The memory may begin inside a stack trace, so the lines before it are looked at, too.
+            backlog.continuations = Continuations()
+            start -= LOOK_BACK
+        await consumer.open(start)
         expected = self._writer.outbox.by_message_id()
         if self._skipped:
             await self._read_names(jetstream, backlog.end.entry, expected)
@@ -158,7 +164,9 @@ class Follower:
         waiting = deque(run)
         while waiting:
             if waiting[0].number < backlog.end.entry:
-                waiting.popleft()
+                stored = waiting.popleft()
+                if not backlog.lines:
+                    backlog.continuations.join([entry_of(stored)])
                 continue
             if waiting[0].number > backlog.end.entry:
                 backlog.jump(waiting[0].number)  # The entries between are no longer stored.
@@ -176,15 +184,17 @@ class Follower:
         self._status.bytes += sum(len(stored.payload) for stored in part)
         try:
             async with self._fallback.segment_lock:
-                new = self._fallback.not_shown(entries, names, numbers)
+                shown = self._fallback.shown(names, numbers)
                 if self._hub.backlog is backlog:
-                    self._hub.count(new)
-                    await self._hub.publish(entries, arrivals=arrivals)
+                    await self._hub.publish(entries, arrivals=arrivals, counted=shown)
                 else:
-                    backlog.append(entries, [entry.cost for entry in entries], arrivals)
+                    costs = [entry.cost for entry in entries]
+                    remembered = backlog.append(entries, costs, arrivals)
                     outage = self._fallback.outage
                     if outage is not None and arrivals[-1] >= outage.since:
-                        self._hub.count(new)
+                        self._hub.count(
+                            [entry for i, entry in enumerate(remembered) if i not in shown]
+                        )
         finally:
             # A cancelled `publish` has published the first entries, which must not be shown again.
             end = backlog.end.entry

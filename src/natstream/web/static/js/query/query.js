@@ -6,10 +6,14 @@
 export const FIELDS = /** @type {const} */ ([
   'app', 'region', 'machine', 'stream', 'level', 'type', 'source',
 ]);
-export const LEVELS = ['debug', 'info', 'warn', 'error', 'fatal'];
+export const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'];
 
 /** As the service reads levels. @type {Record<string, string>} */
-const LEVEL_ALIASES = { warning: 'warn', err: 'error', critical: 'fatal' };
+const LEVEL_ALIASES = {
+  warning: 'warn', wrn: 'warn', err: 'error', severe: 'error', critical: 'fatal', crit: 'fatal',
+  alert: 'fatal', emerg: 'fatal', emergency: 'fatal', panic: 'fatal', information: 'info',
+  notice: 'info', verbose: 'debug', fine: 'debug',
+};
 
 /** @typedef {typeof FIELDS[number]} Field */
 /** @typedef {{text: string, regex: boolean, not: boolean}} Text */

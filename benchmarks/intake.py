@@ -1,0 +1,106 @@
+"""What levels and continuation lines cost of the intake: from a payload to one reader's bytes.
+
+The same lines go through one process with and without them, in turn, and the fastest of many rounds
+counts for each. So the share also holds on a busy machine. Only this benchmark can do without them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+from unittest.mock import patch
+
+import trio
+from tests.support.processes import CPUS
+
+from benchmarks.path import broadcast, messages
+from natstream.entries import fly
+from natstream.entries.continuation import Continuations
+
+__all__ = ["Intake", "measure_intake"]
+
+ROUNDS = 60
+# Of each kind of lines, so many go through in a round, as from a busy connection.
+LINES = 1_000
+FRAMEWORKS = Path(__file__).parents[1] / "tests/fixtures/levels.jsonl"
+TRACE = [
+    "ERROR: charge failed",
+    *(f"\tat com.example.Shop.step{number}(Shop.java:{number})" for number in range(29)),
+]
+
+Message = tuple[str, bytes]
+"""The subject and the payload."""
+
+
+class Intake(NamedTuple):
+    """The result for one kind of lines."""
+
+    lines: str
+    without: float
+    """Lines a second."""
+    whole: float
+    """Lines a second, with levels and continuation lines."""
+
+
+async def measure_intake() -> Sequence[Intake]:
+    """Measure the lines of a load, those of many frameworks, and stack traces, on one core."""
+    ours = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, CPUS[:1])
+    try:
+        return [
+            await _measure("requests of a web application", messages()),
+            await _measure("lines of many frameworks", _framed(_frameworks())),
+            await _measure("stack traces of 30 lines", _framed(TRACE)),
+        ]
+    finally:
+        os.sched_setaffinity(0, ours)
+
+
+async def _measure(name: str, lines: Sequence[Message]) -> Intake:
+    best = {False: float("inf"), True: float("inf")}
+    async with broadcast(1) as send:
+        for number in range(2 * ROUNDS):
+            is_whole = bool(number % 2)
+            with _nothing() if is_whole else _without_levels():
+                started = time.process_time()
+                await send([fly.parse_nats(*line) for line in lines])
+                best[is_whole] = min(best[is_whole], time.process_time() - started)
+            await trio.lowlevel.checkpoint()
+    return Intake(name, len(lines) / best[False], len(lines) / best[True])
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def _without_levels() -> Iterator[None]:
+    """Let each line keep the platform's level, and stand by itself."""
+    with (
+        patch.object(fly, "level_of", lambda _: ""),
+        patch.object(Continuations, "join", lambda _, entries: entries),
+    ):
+        yield
+
+
+def _frameworks() -> list[str]:
+    return [json.loads(row)["message"] for row in FRAMEWORKS.read_text().splitlines()]
+
+
+def _framed(texts: Sequence[str]) -> list[Message]:
+    """Return messages with these texts in turn, in the envelopes of a load."""
+    framed = []
+    for number, (subject, payload) in enumerate(messages()[:LINES]):
+        record = json.loads(payload)
+        record["message"] = texts[number % len(texts)]
+        # The lines of a machine follow each other, as those of a trace do.
+        machine = f"{number // len(texts):014x}"
+        origin = subject.rsplit(".", 1)[0]
+        framed.append((f"{origin}.{machine}", json.dumps(record).encode()))
+    return framed
