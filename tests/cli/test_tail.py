@@ -9,8 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,42 +16,14 @@ import pytest
 import trio
 from tests.support.fake_service import Answer, event_id, line, notice, open_fake_service
 from tests.support.service import open_service
+from tests.support.tail_process import run, run_on_terminal, running
 
 from natstream.cli import tail
 from natstream.client.client import open_log_stream
 from natstream.entries.entry import Gap
 from natstream.errors import SourceUnavailable
 
-COMMAND = [sys.executable, "-m", "natstream", "tail"]
-# The tests must not depend on the settings of the developer who runs them.
-ENVIRONMENT = {
-    name: value
-    for name, value in os.environ.items()
-    if not name.startswith("NATSTREAM_") and name not in ("NO_COLOR", "TERM")
-}
 LINE = "2022-09-27T20:34:37Z web[0e286551c30586] sjc [info] line {}\n"
-
-
-async def run(
-    *arguments: str, environment: Mapping[str, str] | None = None, **options: Any
-) -> subprocess.CompletedProcess[bytes]:
-    return await trio.run_process(
-        [*COMMAND, *arguments],
-        env=ENVIRONMENT | dict(environment or {}),
-        **{"capture_stdout": True, "capture_stderr": True, "check": False} | options,
-    )
-
-
-@asynccontextmanager
-async def running(*arguments: str, **options: Any) -> AsyncIterator[trio.Process]:
-    """Start `natstream tail`, and kill it after the block."""
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    process = await trio.lowlevel.open_process([*COMMAND, *arguments], env=ENVIRONMENT, **options)
-    try:
-        yield process
-    finally:
-        process.kill()
-        await process.wait()
 
 
 async def read_until(stream: trio.abc.ReceiveStream | None, text: bytes) -> bytes:
@@ -117,19 +87,8 @@ async def test_colours_are_for_terminals(
 ) -> None:
     """On a terminal, lines are painted and keep their colours unless the user turns this off."""
     body = [line(1, "\x1b[32mgreen\x1b[0m \x1b[2J\x1b]0;title\x07bell\x07")]
-    master, slave = pty.openpty()
-    try:
-        async with open_fake_service(Answer(body, "end")) as fake:
-            await run(
-                *(fake.url, "-n", *arguments),
-                environment={"TERM": "xterm"} | environment,
-                capture_stdout=False,
-                stdout=slave,
-            )
-        shown = os.read(master, 4096).decode()
-    finally:
-        os.close(master)
-        os.close(slave)
+    async with open_fake_service(Answer(body, "end")) as fake:
+        shown = await run_on_terminal(fake.url, "-n", *arguments, environment=environment)
     assert re.sub(r"\x1b\[[0-9;]*m", "", shown).endswith("[info] green bell␇\r\n")
     assert ("\x1b[32mgreen\x1b[0m" in shown) is painted
     assert ("[\x1b[34minfo\x1b[0m]" in shown) is painted

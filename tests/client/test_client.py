@@ -350,3 +350,96 @@ def test_waits_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0.5 <= drawn[0] <= 1.5
     assert all(5 <= wait <= 15 for wait in drawn[5:])
     assert len(set(drawn)) == 20
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        *("http://[::1", "ftp://x/", "/api/logs", "http://127.0.0.1:99999/", "http://a..b/"),
+        *("http://xn--0.com/", "http://" + "a" * 3_000 + "/", "http://%00/", "//\x7f/"),
+    ],
+)
+async def test_a_redirect_that_leads_nowhere_is_a_service_that_cannot_be_reached(
+    location: str,
+) -> None:
+    """A redirect to itself, or to an address that cannot exist, is one sentence."""
+    script = [Answer(status=302, end="end", headers={"Location": location})] * 20
+    async with open_fake_service(*script) as fake:
+        with pytest.raises(SourceUnavailable, match="cannot be reached"):
+            await messages(fake, 1)
+
+
+async def test_a_redirect_is_followed_without_its_body() -> None:
+    """A redirect leads to the service, and its body is not read, which may have no end."""
+    async with open_fake_service(Answer([line(1)])) as fake:
+        moved = Answer([b"x" * 100_000], "stay", 308, {"Location": f"{fake.url}/api/logs"})
+        async with open_fake_service(moved) as other:
+            assert await messages(other, 1) == ["line 1"]
+
+
+async def test_a_cookie_that_cannot_be_sent_is_a_sentence() -> None:
+    """A cookie with characters that no request can hold ends in a sentence."""
+    headers = {"Location": "/x", "Set-Cookie": "\xff\xfe=1; Path=/"}
+    async with open_fake_service(Answer(status=302, end="end", headers=headers)) as fake:
+        with pytest.raises(SourceUnavailable, match="cannot be reached"):
+            await messages(fake, 1)
+
+
+async def test_a_compressed_answer_is_refused() -> None:
+    """An answer that is compressed, although that was not asked for, is not unpacked."""
+    body, headers = [b"\x1f\x8b"], {"Content-Encoding": "gzip, gzip"}
+    async with open_fake_service(Answer(body, "end", headers=headers)) as fake:
+        with pytest.raises(SourceUnavailable, match="not a natstream"):
+            await messages(fake, 1)
+
+
+@pytest.mark.parametrize("status", [400, 503])
+async def test_a_long_refusal_is_cut(status: int) -> None:
+    """The sentence of a refusal has a bounded length, however much the service says."""
+    body = [b'{"error": "' + b"x" * 60_000 + b'"}']
+    async with open_fake_service(Answer(body, "end", status)) as fake:
+        with pytest.raises((BadQuery, SourceUnavailable)) as caught:
+            await messages(fake, 1)
+    assert len(str(caught.value)) < 1_000
+
+
+async def test_lines_around_a_line_are_not_resumed() -> None:
+    """A cut answer with the lines around a line is an error, because it cannot be resumed."""
+    async with open_fake_service(Answer([notice(), line(1), line(2)], "cut")) as fake:
+        async with open_log_stream(fake.url, around=event_id(2), before=1) as entries:
+            with pytest.raises(SourceUnavailable, match="was lost"):
+                async for _ in entries:
+                    pass
+        assert fake.requests[0].query == [("around", event_id(2)), ("before", "1")]
+        assert len(fake.requests) == 1
+
+
+async def test_an_unknown_line_is_a_bad_query() -> None:
+    """A line that the service does not have is the fault of the parameter `around`."""
+    async with open_service() as service:
+        with pytest.raises(BadQuery, match="no longer has a line") as caught:
+            async with open_log_stream(service.url, around="1-a-1"):
+                pass
+    assert caught.value.parameter == "around"
+
+
+async def test_a_stream_with_until_ends() -> None:
+    """A stream with `until` is over when the service ends it, and is not begun again."""
+    async with (
+        open_fake_service(Answer([notice(), line(1)], "end")) as fake,
+        open_log_stream(fake.url, since="1h", until="5m") as entries,
+    ):
+        assert [entry.message async for entry in entries] == ["line 1"]
+        assert len(fake.requests) == 1
+
+
+async def test_a_link_is_an_address_with_its_token() -> None:
+    """A link's token goes into the header, and its path is that of the service."""
+    async with open_fake_service(Answer([line(1)])) as fake:
+        async with open_log_stream(f"{fake.url}/logs/link#abc.def-1", token="other") as entries:
+            await entries.receive()
+        assert fake.requests[0].path == "/logs/api/logs"
+        assert fake.requests[0].headers["authorization"] == "Bearer abc.def-1"
+    for link in ("https://x.example/link", "x.example/link/", "https://x.example/link#"):
+        with pytest.raises(ConfigurationError, match="lacks the part after the #"):
+            parse_url(link)

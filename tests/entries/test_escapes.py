@@ -17,12 +17,22 @@ from natstream.entries.escapes import json_line, sanitize, text_line
 introducers = st.sampled_from(
     ["\x1b", "\x1b[", "\x1b]", "\x1bP", "\x1b\\", "\x9b", "\x9d", "\x9c", "\x07", "\x90", "[", "]"]
 )
-parts = st.sampled_from(["31", "0", ";", ":", "m", "H", "?25l", ">4", " ", "(B", "k", "\r", "\n"])
+parts = st.sampled_from(
+    [
+        *["31", "0", ";", ":", "m", "H", "?25l", ">4", " ", "(B", "k", "\r", "\n"],
+        *["8", "41", "48;5;", "38:2::", "1", "49", "\x1b[8m", "\x1b[47m", "\x1b[30;40m"],
+    ]
+)
 wholes = st.sampled_from(["\x1b[31m", "\x1b[0m", "\x1b[m", "\t", "\x08", "\u202e", "\ud800", "é"])
-pieces = introducers | parts | wholes
+unseen = st.sampled_from(
+    ["\u200b", "\u200c", "\u200d", "\u2028", "\u00ad", "\ufeff", "\U000e0041", "\u3164", "\u034f"]
+)
+pieces = introducers | parts | wholes | unseen
 hostile = st.lists(pieces | st.text(max_size=3)).map("".join)
 harmful = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+    "\u00ad\u034f\u115f\u1160\u200b\u2028\u2029\u2060-\u206f\u3164\ufeff\U000e0000-\U000e0fff]"
+    "|(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])"
 )
 
 
@@ -77,6 +87,12 @@ def test_text_is_left_alone(text: str) -> None:
         ("\x00 \x1b", "␀ ␛"),
         ("user\u202egpj.exe\u2066", "usergpj.exe"),
         ("half \ud83d", "half \ufffd"),
+        ("tag\U000e0041\U000e007f", "tag"),
+        ("pass\u200bw\u200co\u200dr\u2060d\ufeff", "password"),
+        ("one\u2028two\u2029", "one␤two␤"),
+        ("soft\xadware \u3164\u115f\u034f", "software "),
+        ("👩\u200d🚀 می\u200cخواهم", "👩\u200d🚀 می\u200cخواهم"),
+        ("é\u200d\u200c\u200dé", "éé"),
     ],
 )
 def test_sequences_go_and_stray_controls_show(text: str, plain: str) -> None:
@@ -98,7 +114,37 @@ def test_colours_stay_where_wanted_and_end_with_the_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["\x1b", "\x1b]", "\x1b]a", "\x9d", "\x9da", "\x1b[", "\x1b[1", "\x1b ", "\r", "\x1bP"]
+    ("text", "kept"),
+    [
+        ("\x1b[8mhidden", "hidden"),
+        ("\x1b[0;31;8;1mhidden", "\x1b[0;31;1mhidden\x1b[0m"),
+        ("\x1b[08mhidden\x1b[28m", "hidden"),
+        ("\x1b[5mblink\x1b[6mblink", "blinkblink"),
+        ("\x1b[30;40mhidden", "\x1b[30mhidden\x1b[0m"),
+        ("\x1b[40m\x1b[30mhidden", "\x1b[30mhidden\x1b[0m"),
+        ("\x1b[38;5;231;48;2;250;250;250mhidden", "\x1b[38;5;231mhidden\x1b[0m"),
+        ("\x1b[38:2::1:2:3;48:5:16mhidden", "\x1b[38:2::1:2:3mhidden\x1b[0m"),
+        ("\x1b[47mwhite on white?", "white on white?"),
+        ("\x1b[41;37mbadge\x1b[0m", "\x1b[37;41mbadge\x1b[0m"),
+        ("\x1b[41m\x1b[97mbadge\x1b[49m!\x1b[m", "\x1b[97;41mbadge\x1b[49m!\x1b[m"),
+        ("\x1b[31;41m\x1b[37mx\x1b[0m", "\x1b[31m\x1b[37;41mx\x1b[0m"),
+        ("\x1b[38;9;1;1mx", "x"),
+        ("\x1b[" + "9" * 5_000 + "mx", "x"),
+        ("\x1b[²m\x1b[48;5;²mx", "²m²mx"),
+    ],
+)
+def test_colours_hide_nothing(text: str, kept: str) -> None:
+    """Concealed text, blinking text and text in the colour of its background become readable."""
+    assert sanitize(text, keep_colours=True) == kept
+    assert sanitize(kept, keep_colours=True) == kept
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *["\x1b", "\x1b]", "\x1b]a", "\x9d", "\x9da", "\x1b[", "\x1b[1", "\x1b ", "\r", "\x1bP"],
+        *["\x1b[8m", "\x1b[1;41;38;5;1m", ";8", "\u200d", "é\u200d", "\u200b", "\U000e0041"],
+    ],
 )
 def test_a_hostile_line_costs_no_more_than_its_length(part: str) -> None:
     """The longest line of the service (256 KiB) takes well under a second."""
@@ -157,7 +203,7 @@ def test_impossible_times_are_shown_as_the_epoch(unix_ns: int) -> None:
 
 def test_json_is_the_original_made_safe() -> None:
     """Characters that are unsafe on a terminal are escaped, and the value stays the same."""
-    original = {"message": "a\x1b[2J\x9b31m\x7f\u202eé", "id": "1-a-1"}
+    original = {"message": "a\x1b[2J\x9b31m\x7f\u202eé\U000e0041\u200b\u200d\u2028", "id": "1-a-1"}
     line = json_line(LogEntry("m", "", "stdout", "", "", json.dumps(original).encode()))
     assert json.loads(line) == original
     assert not harmful.search(line)

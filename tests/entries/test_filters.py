@@ -44,11 +44,19 @@ def refusal(*pairs: tuple[str, str]) -> BadQuery:
 
 
 def test_without_parameters_everything_passes() -> None:
-    """Parameters that are not about entries are ignored."""
-    assert query() == query(("tail", "5"), ("format", "text")) == EVERYTHING == Filter()
+    """A filter without parameters selects every entry."""
+    assert query() == EVERYTHING == Filter()
     assert query().is_everything
     assert not query(("app", "web")).is_everything
     assert lets(query(), app_name="", level="")
+
+
+@pytest.mark.parametrize("name", ["tail", "apps", "App", "", "fields"])
+def test_a_parameter_that_does_not_exist_is_refused(name: str) -> None:
+    """A name that is no parameter of a filter is refused, because ignoring it would show more."""
+    with pytest.raises(BadQuery, match="is not a parameter") as caught:
+        query((name, "5"))
+    assert caught.value.parameter == name
 
 
 @pytest.mark.parametrize(

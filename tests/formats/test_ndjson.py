@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 
 import attrs
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.fake_service import ENTRY, event_id, line, notice
 
 from natstream.entries.entry import Gap, LogEntry, Notice
+from natstream.entries.escapes import json_line, text_line
 from natstream.formats.events import NDJSON
 from natstream.formats.ndjson import LONGEST_LINE, Reading
 
@@ -87,3 +90,36 @@ def test_half_a_line_is_void_after_a_cut() -> None:
     reading.begin()
     assert len(reading.feed(line(2))) == 1
     assert reading.resume_id == event_id(2)
+
+
+@pytest.mark.parametrize("id", ["é", "1-a-1\n2", "x", "1-a-1\r\nX: y", "9" * 5_000])
+def test_an_id_that_no_natstream_wrote_is_not_resumed_from(id: str) -> None:
+    """Only an event id is kept to resume from, because any other text may break a request."""
+    reading = Reading(resume_id="1-a-7")
+    reading.feed(json.dumps({"id": id, "message": "x", "stream": "stdout"}).encode() + b"\n")
+    assert reading.resume_id == "1-a-7"
+    reading.feed(b'{"id":" 1-a-8\\n"}\n')
+    assert reading.resume_id == "1-a-8"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *[b'"\\ud800"', b"1e999", b"9" * 5_000, b"-" + b"9" * 40, b"NaN", b'"\xff"'],
+        *[
+            b"[" * 100_000 + b"]" * 100_000,
+            b"[" * 990 + b"]" * 990,
+            b'{"a":' * 900 + b"1" + b"}" * 900,
+        ],
+    ],
+    ids=lambda value: value[:8],
+)
+def test_no_line_of_a_service_raises(value: bytes) -> None:
+    """A line with any value is an entry that can be printed, or counts as unreadable."""
+    for text in (b'{"stream":"x","message":"m","evil":%b}\n', b'{"stream":"x","timestamp":%b}\n'):
+        for item in Reading().feed(text % value):
+            if isinstance(item, LogEntry):
+                assert json_line(item)
+                assert text_line(item, paint=True)
+            else:
+                assert item.message.startswith("Lines that could not be read")

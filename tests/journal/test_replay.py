@@ -280,3 +280,55 @@ async def test_an_id_from_the_future_given_in_an_outage(
             await store(nats_server, 15, 50)
             await ahead.has(*map(str, range(15, 65)))
         assert [gap["missed"] for gap in ahead.gaps] == [None]
+
+
+async def around(service: RunningService, id: str, query: str) -> tuple[list[str], list[str]]:
+    """Return the messages of the lines around a line, and the notices."""
+    response = await service.get(f"/api/logs?around={id}&format=ndjson&{query}", timeout=30)
+    assert response.status_code == 200, response.text
+    events = [json.loads(row) for row in response.text.splitlines() if row]
+    lines = [event["message"] for event in events if "app" in event]
+    return lines, [event["message"] for event in events if "app" not in event][1:]
+
+
+@pytest.mark.parametrize("query", ["", "machine=m2", "app=web&q=7", "q=never"])
+async def test_the_lines_around_a_stored_line(
+    nats_server: MistreatedServer, journal: JournalServer, query: str
+) -> None:
+    """Around a line in the journal, in memory or between both are the same lines."""
+    ids = await fill(nats_server, journal)
+    async with open_service(nats_server, **FEW, **journal.environ) as service:
+        await service.state("journal", "up")
+        await until(lambda: service.service.core.hub.statistics().backlog_lines >= REMEMBERED)
+        edge = STORED - REMEMBERED
+        for number in (0, 3, 2_500, edge - 2, edge, edge + 2, STORED - 1):
+            got, notices = await around(service, ids[number], f"{query}&before=8&after=9")
+            matching = [n for n in range(STORED) if is_wanted(n, query)]
+            earlier = [n for n in matching if n < number][-8:]
+            later = [n for n in matching if n > number][:9]
+            assert got == [str(n) for n in (*earlier, number, *later)]
+            # The notice of the journal stands behind the last line.
+            assert len(notices) == (0 if len(later) == 9 else 1)
+        unknown = ids[-1].rpartition("-")[0]
+        for id in (f"{unknown}-{STORED + 5}", f"{unknown}-0", "1-jother-1"):
+            assert (await service.get(f"/api/logs?around={id}")).status_code == 404
+
+
+async def test_until_ends_in_the_journal(
+    nats_server: MistreatedServer, journal: JournalServer
+) -> None:
+    """With `until` at a stored time, a reading ends before the first line that arrived then."""
+    ids = await fill(nats_server, journal)
+    arrivals = [int(id.partition("-")[0]) for id in ids]
+    async with open_service(nats_server, **FEW, **journal.environ) as service:
+        await service.state("journal", "up")
+        for number in (100, STORED // 2, STORED - 100):
+            first = next(n for n in range(STORED) if arrivals[n] >= arrivals[number])
+            for query, expected in (
+                ("since=0", range(first)),
+                ("tail=5", range(max(0, first - 5), first)),
+                ("since=0&machine=m2", [n for n in range(first) if n % 3 == 1]),
+            ):
+                lines, gaps = await replay(service, f"{query}&until={arrivals[number]}")
+                assert [line.partition(" ")[2] for line in lines] == [str(n) for n in expected]
+                assert gaps == []

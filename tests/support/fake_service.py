@@ -99,7 +99,8 @@ class FakeService:
         self, stream: trio.SocketStream, connection: h11.Connection, answer: Answer
     ) -> None:
         headers = {"Content-Type": "application/x-ndjson", "Connection": "close"} | answer.headers
-        response = h11.Response(status_code=answer.status, headers=[*headers.items()])
+        encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        response = h11.Response(status_code=answer.status, headers=encoded)
         await stream.send_all(connection.send(response) or b"")
         for piece in answer.body:
             await stream.send_all(connection.send(h11.Data(data=piece)) or b"")

@@ -14,12 +14,7 @@ from werkzeug.http import parse_accept_header
 from natstream.entries.filters import EVERYTHING, Filter
 from natstream.errors import BadQuery
 from natstream.formats.events import FORMATS, NDJSON, SSE, TEXT
-from natstream.web.query import (
-    StreamRequest,
-    parse_duration,
-    parse_filter,
-    parse_stream_request,
-)
+from natstream.web.query import StreamRequest, parse_duration, parse_stream_request
 
 
 def ask(*pairs: tuple[str, str], **headers: Any) -> StreamRequest:
@@ -44,7 +39,7 @@ def test_the_filter_is_read_from_the_same_query() -> None:
     """The filter is read from the same query, and a parameter of it may be repeated."""
     pairs = [("app", "web"), ("app", "api"), ("q", "x"), ("tail", "5"), ("min_level", "warn")]
     request = parse_stream_request(iter(pairs))
-    assert request.filter == Filter.from_query(pairs)
+    assert request.filter == Filter.from_query(pair for pair in pairs if pair[0] != "tail")
     assert request.tail == 5
 
 
@@ -63,6 +58,8 @@ def test_unknown_parameters_are_refused(name: str) -> None:
     [
         *(("tail", text) for text in ("", "-1", "5.0", "all", "1e3", "٣", "1" * 10, " 5")),
         *(("since", text) for text in ("", "m", "10 m", "-10m", "10y", "yesterday", "1" * 40)),
+        *(("until", text) for text in ("", "m", "-10m", "tomorrow", "1" * 40, "10m\x00")),
+        *(("around", text) for text in ("", " ", "\t")),
         *(("follow", text) for text in ("", "maybe", "2")),
         *(("format", text) for text in ("", "json", "SSE", "text/plain")),
         ("app", ""),
@@ -76,7 +73,54 @@ def test_wrong_values_are_refused(name: str, value: str) -> None:
     assert str(error).startswith(name)
 
 
-@pytest.mark.parametrize("name", ["tail", "since", "follow", "last_event_id", "format"])
+@pytest.mark.parametrize("name", ["before", "after"])
+@pytest.mark.parametrize("value", ["", "-1", "1001", "1e2", "5.0", "all", "٣", " 5", "1" * 12])
+def test_the_number_of_lines_around_a_line_is_bounded(name: str, value: str) -> None:
+    """`before` and `after` take a number up to 1,000, and only together with `around`."""
+    error = refusal(("around", "1-a-1"), (name, value))
+    assert error.parameter == name
+    assert str(error).startswith(f"{name} must be a number of lines from 0 to 1,000")
+    assert refusal((name, "5")).parameter == name
+    request = ask(("around", "1-a-1"), (name, "1000"))
+    assert getattr(request, name) == 1_000
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("tail", "5"), ("since", "5m"), ("until", "5m"), ("last_event_id", "1-a-1")],
+        ("follow", "true"),
+    ],
+)
+def test_around_excludes_other_starts_and_ends(name: str, value: str) -> None:
+    """`around` with another start or end is refused, and the error names the other parameter."""
+    assert refusal(("around", "1-a-1"), (name, value)).parameter == name
+
+
+def test_around_is_read_with_fifty_lines_on_each_side() -> None:
+    """Without `before` and `after`, 50 lines are asked for on each side, of any filter."""
+    request = ask(("around", "1-a-1"), ("app", "web"), ("follow", "false"))
+    assert (request.around, request.before, request.after) == ("1-a-1", 50, 50)
+    assert not request.is_live_only
+    with pytest.raises(BadQuery) as caught:
+        ask(("around", "1-a-1"), last_event_id="1-a-1")
+    assert caught.value.parameter == "last_event_id"
+
+
+def test_until_takes_the_same_values_as_since() -> None:
+    """`until` is a duration before now or a time, and it must not lie before `since`."""
+    assert ask(("until", "1000")).until == 1_000_000
+    assert ask(("since", "2h"), ("until", "1h")).until is not None
+    assert refusal(("since", "1h"), ("until", "2h")).parameter == "until"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *["tail", "since", "follow", "last_event_id", "format"],
+        *["until", "around", "before", "after"],
+    ],
+)
 def test_a_parameter_with_one_value_is_given_once(name: str) -> None:
     """A parameter of the stream that is repeated is refused, because the two values may differ."""
     value = {"follow": "true", "format": "sse"}.get(name, "5")
@@ -194,14 +238,6 @@ def accept(header: str) -> MIMEAccept:
 def test_the_best_accepted_type_is_chosen(header: str, format: Any) -> None:
     """The format that the client prefers is chosen, or SSE if there is no single best one."""
     assert ask(accept=accept(header)).format is format
-
-
-def test_parse_filter_accepts_only_filter_parameters() -> None:
-    """`parse_filter` refuses the parameters of a stream, for endpoints that do not stream."""
-    assert parse_filter([("app", "web")]) == Filter.from_query([("app", "web")])
-    with pytest.raises(BadQuery) as caught:
-        parse_filter([("tail", "5")])
-    assert caught.value.parameter == "tail"
 
 
 @pytest.mark.parametrize("name", ["since", "tail", "last_event_id", "app", "level", "format"])

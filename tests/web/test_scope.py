@@ -52,8 +52,13 @@ CURIOUS: dict[str, list[str]] = {
     "min_level": ["debug", "fatal"],
     "q": ["zebra", "/.*/", "/zebra|shown/", "crimson"],
     "not": ["shown", "/^$/"],
+    "field": ["animal=zebra", "animal", "!animal", "animal!=horse"],
     "tail": ["0", "1", "1000"],
     "since": ["1d", "0"],
+    "until": ["1ms", "1d"],
+    "around": ["{epoch}-1", "{epoch}-2", "{epoch}-5", "{epoch}-6", "{epoch}-999999", "x"],
+    "before": ["0", "1000"],
+    "after": ["0", "1000"],
     "follow": ["false"],
     "last_event_id": ["0-0-0", "{epoch}-0", "{epoch}-2", "{epoch}-999999", "garbage"],
     "format": ["sse", "ndjson", "text"],
@@ -290,6 +295,40 @@ async def test_the_state_of_a_source_is_shown_without_names() -> None:
         assert not {"readers", "backlog", "subjects", "drain"} & set(status)
         whole = (await service.get("/api/status", headers=bearer())).json()
         assert whole["drain"]["url"].startswith("http://127.0.0.1:")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_line_outside_a_scope_is_as_unknown_as_one_that_never_was(method: str) -> None:
+    """Around a hidden line, an evicted line and a made-up id, a scoped reader gets one answer."""
+    async with closed_service() as service:
+        publish(service)
+        backlog = service.service.core.hub.backlog
+        epoch = f"{backlog.oldest_ms}-{backlog.epoch}"
+        seen = set()
+        for id in (*(f"{epoch}-{n}" for n in (2, 3, 4, 5, 0, 10**9)), "1-other-1", "nonsense"):
+            for query in ("", "&app=zebra-app", "&q=zebra", "&before=1000&after=1000"):
+                response = await service.client.request(
+                    method,
+                    f"{service.url}/api/logs?around={id}{query}",
+                    headers=bearer(grant_text(*SCOPE)),
+                )
+                headers = {k: v for k, v in response.headers.items() if k.lower() != "date"}
+                seen.add((response.status_code, str(headers), response.text))
+        assert [answer[0] for answer in seen] == [404]
+
+
+async def test_around_a_line_of_a_scope_are_lines_of_the_scope() -> None:
+    """Around a line of its scope, a scoped reader gets only lines of its scope."""
+    async with closed_service() as service:
+        publish(service)
+        backlog = service.service.core.hub.backlog
+        line = f"{backlog.oldest_ms}-{backlog.epoch}-{5 * (1 + len(OUTSIDE)) + 1}"
+        scoped = bearer(grant_text(*SCOPE))
+        text = await all_of(service, f"/api/logs?around={line}&before=2&after=3&app=web", scoped)
+        assert_nothing_outside(text, "around")
+        assert [f"shown {n}" in text for n in range(10)] == [3 <= n <= 8 for n in range(10)]
+        hidden = await all_of(service, f"/api/logs?around={line}&q=zebra&format=text", scoped)
+        assert hidden.count("shown") == 1, "only the line itself, which is always shown"
 
 
 async def test_a_link_for_everything_hides_nothing() -> None:

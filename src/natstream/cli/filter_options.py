@@ -29,6 +29,7 @@ _OPTIONS = (
     _filter("--stream", help="stdout, stderr or system, or several."),
     _filter("--grep", help="Only messages with this text or /regular expression/."),
     _filter("--not", "not_", help="Only messages without this text or /regular expression/."),
+    _filter("--field", help="Only lines with this field: status>=500, path!=/health, user.id."),
 )
 
 

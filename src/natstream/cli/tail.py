@@ -11,15 +11,18 @@ import io
 import os
 import select
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TextIO
 
+import attrs
 import click
 import trio
 
 from natstream.cli.filter_options import filter_options, option_sentence
-from natstream.client.address import DEFAULT_URL, is_private, parse_url
+from natstream.cli.matches import Matches
+from natstream.cli.tail_output import EXAMPLE, template
+from natstream.client.address import DEFAULT_URL, is_private, link_token, parse_url
 from natstream.client.client import open_log_stream
 from natstream.client.receiver import EntryReceiver
 from natstream.entries.entry import LogEntry, Notice
@@ -50,6 +53,9 @@ USAGE = 2
 DENIED = 3
 INTERRUPTED = 130
 
+# The service gives so many lines around one line.
+LINES = click.IntRange(min=0, max=1_000)
+
 Format = Callable[[LogEntry], str]
 Show = Callable[[Notice], None]
 
@@ -72,11 +78,26 @@ Exit status:
     metavar="WHEN",
     help="First show the lines since then: 10m or 2h ago, or a time.",
 )
+@click.option("--until", metavar="WHEN", help="Show the lines until then, and end.")
 @click.option(
     *("--tail", "lines"),
     type=click.IntRange(min=0),
     metavar="N",
-    help=f"First show the last N lines.  [default: {DEFAULT_TAIL}; with --since or -n: all]",
+    help="First show the last N lines, or matches.  "
+    f"[default: {DEFAULT_TAIL}; with --since, --until or -n: all]",
+)
+@click.option(
+    *("-A", "--after"),
+    type=LINES,
+    metavar="N",
+    help="Also show N lines of the same machine after each match, as grep does.",
+)
+@click.option(*("-B", "--before"), type=LINES, metavar="N", help="Also show N lines before it.")
+@click.option(
+    *("-C", "--context"),
+    type=LINES,
+    metavar="N",
+    help="Also show N lines on both sides. 0 shows only the match with its group.",
 )
 @click.option(
     *("-n", "--no-follow", "--no-tail", "no_follow"),
@@ -84,6 +105,11 @@ Exit status:
     help="Show the lines that the service has now, then end.",
 )
 @click.option(*("-j", "--json", "as_json"), is_flag=True, help="Print one JSON object per line.")
+@click.option(
+    "--output",
+    metavar="TEMPLATE",
+    help=f"Print this of each line, with fields by name: '{EXAMPLE}'.",
+)
 @click.option(
     "--color",
     type=click.Choice(["auto", "always", "never"]),
@@ -95,17 +121,32 @@ def tail(
     grep: Sequence[str],
     lines: int | None,
     since: str | None,
+    until: str | None,
+    after: int | None,
+    before: int | None,
+    context: int | None,
     no_follow: bool,
     as_json: bool,
+    output: str | None,
     color: str,
     **filters: Any,
 ) -> None:
     """Show the live logs of the natstream service at URL.
 
-    URL may be as short as logs.example.com or localhost:8080. Without it, NATSTREAM_URL is used,
-    and otherwise a service on this machine. If the service needs a token, set NATSTREAM_TOKEN;
-    otherwise tail asks for the token if it runs on a terminal. After a lost connection, tail
-    connects again and resumes where it stopped. If lines are missing, stderr says so.
+    URL may be as short as logs.example.com or localhost:8080, or a link that natstream link has
+    made (in quotes). Without it, NATSTREAM_URL is used, and otherwise a service on this machine.
+    If the service needs a token, set NATSTREAM_TOKEN; otherwise tail asks for the token if it runs
+    on a terminal. After a lost connection, tail connects again and resumes where it stopped. If
+    lines are missing, stderr says so.
+
+    With -A, -B or -C, --grep, --not, --field, --level, --min-level and --stream say which lines
+    match. The lines around a match are all lines of its machine. If one line of a group matches,
+    for example of a stack trace, the whole group is shown. `--` stands where lines are left out.
+
+    On a terminal, a JSON message is shown as its text, followed by its other fields. A pipe gets
+    the message as it is, and --json the whole line as the service sends it. --output has the names
+    time, app, region, machine, stream, level, provider, source, id, message (as it is) and text;
+    any other name is a field of the message. A name that a line does not have is empty.
 
     \b
       natstream tail --app web --min-level warn
@@ -120,28 +161,60 @@ def tail(
         raise click.UsageError(
             f"{url} is not an address. To show the last {url} lines, use --tail {url}"
         )
-    if lines is None and since is None and not no_follow:
+    if as_json and output is not None:
+        raise click.UsageError("--json and --output exclude each other")
+    if lines is None and since is None and until is None and not no_follow:
         lines = DEFAULT_TAIL
     parameters = {
         **filters,
         "q": grep,
         "since": since,
+        "until": until,
         "tail": lines,
         "follow": False if no_follow else None,
     }
-    if as_json:
-        format: Format = json_line
-    else:
-        paint = _use_colour(color, sys.stdout)
-        format = partial(text_line, paint=paint, keep_colours=paint)
+    around = None
+    if (before, after, context) != (None, None, None):
+        both = context or 0
+        around = both if before is None else before, both if after is None else after
+    format = _format(as_json, output, color)
+    separator = None if as_json or output is not None else "--"
     show = _notice_printer(paint=_use_colour(color, sys.stderr), follow=not no_follow)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # The encoding of the output may lack some characters of a line.
         sys.stdout.reconfigure(errors="replace")
-    sys.exit(_run(url, parameters, format, show))
+    sys.exit(_run(Stream(url, parameters, format, show, around, separator)))
 
 
-def _run(url: str, parameters: dict[str, Any], format: Format, show: Show) -> int:
+def _format(as_json: bool, output: str | None, color: str) -> Format:
+    """Return the function that makes the printed text of an entry."""
+    if as_json:
+        return json_line
+    paint = _use_colour(color, sys.stdout)
+    if output is not None:
+        try:
+            return template(output, keep_colours=paint)
+        except BadQuery as error:
+            raise click.UsageError(option_sentence(error)) from None
+    for_people = sys.stdout.isatty()
+    return partial(text_line, paint=paint, keep_colours=paint, for_people=for_people)
+
+
+@attrs.frozen
+class Stream:
+    """What to read and how to print it."""
+
+    url: str
+    parameters: dict[str, Any]
+    format: Format
+    show: Show
+    around: tuple[int, int] | None = None
+    """How many lines to print before and after each match."""
+    separator: str | None = None
+    """A line that stands where lines are left out."""
+
+
+def _run(stream: Stream) -> int:
     """Print the lines, report an error in one sentence, and return the exit status."""
     # The variable may hold several tokens, because the service accepts several. Any of them will
     # do, so this takes the first.
@@ -149,7 +222,7 @@ def _run(url: str, parameters: dict[str, Any], format: Format, show: Show) -> in
     try:
         while True:
             try:
-                trio.run(_print_entries, url, token, parameters, format, show)
+                trio.run(_print_entries, stream, token)
             except SourceDenied as error:
                 if token or not (sys.stdin.isatty() and sys.stderr.isatty()):
                     _say(f"{error}, so no lines can be shown. Set NATSTREAM_TOKEN to a valid token")
@@ -165,7 +238,7 @@ def _run(url: str, parameters: dict[str, Any], format: Format, show: Show) -> in
         return USAGE
     except NatstreamError as error:
         hint = ". If the service runs elsewhere, give its address: natstream tail URL"
-        _say(f"{error}{hint if url == DEFAULT_URL else ''}")
+        _say(f"{error}{hint if stream.url == DEFAULT_URL else ''}")
         return LOST
     except OSError as error:
         # Buffered output cannot be written any more. Without this, Python would try again at the
@@ -179,14 +252,13 @@ def _run(url: str, parameters: dict[str, Any], format: Format, show: Show) -> in
         return INTERRUPTED
 
 
-async def _print_entries(
-    url: str, token: str, parameters: dict[str, Any], format: Format, show: Show
-) -> None:
+async def _print_entries(stream: Stream, token: str) -> None:
     """Print lines until the stream ends or the output is closed.
 
     If the service is full, wait as long as it says, and try again.
     """
-    address = parse_url(url)
+    url, parameters, show = stream.url, stream.parameters, stream.show
+    address, token = parse_url(url), link_token(url) or token
     if token and address.scheme == "http" and not is_private(address.host):
         _say(
             f"the token is sent to {address.host} unencrypted, so others on the way can read it. "
@@ -194,8 +266,19 @@ async def _print_entries(
         )
     while True:
         try:
+            choose = None
+            if stream.around is not None:
+                before, after = stream.around
+                matches = Matches(url, token, stream.parameters, before, after, show)
+                parameters, choose = await matches.find_start(), matches.choose
             async with open_log_stream(url, token=token, on_notice=show, **parameters) as entries:
-                await _copy(entries, format, follow=parameters["follow"] is not False)
+                await _copy(
+                    entries,
+                    stream.format,
+                    follow=parameters["follow"] is not False,
+                    choose=choose,
+                    separator=stream.separator,
+                )
                 return
         except SourceUnavailable as error:
             if not error.retry_after:
@@ -204,11 +287,25 @@ async def _print_entries(
             await trio.sleep(error.retry_after)
 
 
-async def _copy(entries: EntryReceiver, format: Format, *, follow: bool) -> None:
+async def _copy(
+    entries: EntryReceiver,
+    format: Format,
+    *,
+    follow: bool,
+    choose: Callable[[Sequence[LogEntry]], Awaitable[Sequence[LogEntry | None]]] | None = None,
+    separator: str | None = None,
+) -> None:
     """Print the entries as they are received.
 
     While the output blocks, this blocks too, so that the service sends no faster than the output
     accepts lines.
+
+    Args:
+        entries: the stream.
+        format: returns the printed text of an entry.
+        follow: whether to wait without end for the next line.
+        choose: returns the entries to print because of the next ones; `None` is a separator.
+        separator: the line for a separator, if it is printed.
     """
     patience = PATIENCE
     while follow or patience > 0:
@@ -223,7 +320,9 @@ async def _copy(entries: EntryReceiver, format: Format, *, follow: bool) -> None
             return
         else:
             patience = PATIENCE
-            sys.stdout.write("".join([f"{format(entry)}\n" for entry in batch]))
+            printed = batch if choose is None else await choose(batch)
+            texts = [separator if entry is None else format(entry) for entry in printed]
+            sys.stdout.write("".join([f"{text}\n" for text in texts if text is not None]))
             sys.stdout.flush()
     raise SourceUnavailable(
         f"The service has sent nothing for {PATIENCE:.0f} s, so some lines have not been shown. "

@@ -1,6 +1,7 @@
 """The address of a service, as short as a person types it → the URL of its stream. No I/O.
 
-A text that is not an address raises `ConfigurationError`.
+The address may also be a link that `natstream link` has made, which holds a token. A text that is
+not an address raises `ConfigurationError`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import httpx
 
 from natstream.errors import ConfigurationError
 
-__all__ = ["DEFAULT_URL", "is_private", "parse_url"]
+__all__ = ["DEFAULT_URL", "is_private", "link_token", "parse_url"]
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_PORT = 8080
 PATH = "/api/logs"
+LINK = "/link"
 
 
 def parse_url(text: str) -> httpx.URL:
@@ -26,7 +28,7 @@ def parse_url(text: str) -> httpx.URL:
     Flycast is an exception, because it listens on port 80.
 
     Raises:
-        ConfigurationError: `text` is not an address.
+        ConfigurationError: `text` is not an address, or is a link without its token.
     """
     text = text.strip()
     try:
@@ -43,7 +45,20 @@ def parse_url(text: str) -> httpx.URL:
             f"{text!r} is not an address. Write it as http://host:port or https://host."
         )
     path = url.path.rstrip("/")
+    if path.endswith(LINK):
+        if not url.fragment:
+            raise ConfigurationError(
+                "This link lacks the part after the #, which is what gives access. Copy the whole "
+                "link as `natstream link` has printed it, and put it in quotes."
+            )
+        path = path.removesuffix(LINK)
     return url.copy_with(path=path if path.endswith(PATH) else path + PATH, fragment=None)
+
+
+def link_token(text: str) -> str:
+    """Return the token in a link (`https://host/link#token`), or "" for any other text."""
+    address, _, token = text.strip().partition("#")
+    return token if address.partition("?")[0].rstrip("/").endswith(LINK) else ""
 
 
 def is_private(host: str) -> bool:

@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager, suppress
 import httpx
 import trio
 
-from natstream.client.address import DEFAULT_URL, parse_url
+from natstream.client.address import DEFAULT_URL, link_token, parse_url
 from natstream.client.receiver import EntryReceiver
 from natstream.client.service import RemoteService
 from natstream.entries.entry import Notice
@@ -57,20 +57,23 @@ async def open_log_stream(
 
     `parameters` are those of the HTTP API: `app="web"`, `level=["warn", "error"]`, `tail=100`,
     `follow=False`, `not_="health check"` (`not` cannot be a name in Python). `url` may lack the
-    scheme, and it may have a path before `/api/logs` and parameters of its own.
+    scheme, and it may have a path before `/api/logs` and parameters of its own. It may also be a
+    link that `natstream link` has made. The link's token is then used instead of `token`.
 
-    Unless `follow` is off, the stream does not end. After a disconnect the client connects again
-    and resumes after the last entry. The waits between its attempts grow. `on_notice` is called
-    with the notices of the service, and with a notice for each gap and each disconnect.
+    Unless `follow` is off, or `until` or `around` is given, the stream does not end. After a
+    disconnect the client connects again and resumes after the last entry, except with `around`.
+    The waits between its attempts grow. `on_notice` is called with the notices of the service, and
+    with a notice for each gap and each disconnect.
 
     Raises:
         ConfigurationError: `url` is not an address, or `token` cannot be a token.
         SourceUnavailable: the service does not answer, or it is not a natstream. `retry_after`
             is set if the service has said when to come back.
         SourceDenied: the service needs a token, or refuses this one.
-        BadQuery: the service does not know a parameter or refuses its value.
+        BadQuery: the service does not know a parameter or refuses its value, or does not have the
+            line of `around`.
     """
-    endpoint = parse_url(url)
+    endpoint, token = parse_url(url), link_token(url) or token
     for name, value in _pairs(parameters):
         endpoint = endpoint.copy_add_param(name, value)
     if not token.isascii() or not token.isprintable():
@@ -80,7 +83,7 @@ async def open_log_stream(
         )
     error: BaseException | None = None
     send, batches = trio.open_memory_channel[Received](BATCHES)
-    async with httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=True, mounts=NO_PROXY) as client:
+    async with httpx.AsyncClient(timeout=TIMEOUT, mounts=NO_PROXY) as client:
         service = RemoteService(client, endpoint, token)
         response = await service.connect()
         receiver = EntryReceiver(batches, on_notice)
@@ -115,6 +118,8 @@ async def _run(
                         return
                     problem = SourceUnavailable(f"{service.name} has ended the stream")
                 except SourceUnavailable as error:
+                    if not service.is_resumable:
+                        raise
                     problem = error
                 if trio.current_time() - began > LONGEST_WAIT:
                     waits = _waits()

@@ -30,8 +30,10 @@ from natstream.formats.ndjson import CONTENT_TYPE, Reading, Received
 __all__ = ["RemoteService"]
 
 LONGEST_RETRY_AFTER = 300.0
+MAX_REDIRECTS = 10
 # A refusal of the service is one sentence in JSON. A longer body comes from another program.
 LONGEST_REFUSAL = 64 * 2**10
+LONGEST_SENTENCE = 500  # characters
 # Closing a socket is quick. The deadline is for a TLS peer that does not answer.
 CLOSE_DEADLINE = 1.0
 
@@ -51,7 +53,15 @@ class RemoteService:
 
     @property
     def follow(self) -> bool:
-        return str(self.endpoint.params.get("follow")).lower() not in ("false", "0", "no")
+        """Whether the stream goes on until the client leaves."""
+        given = self.endpoint.params
+        is_replay = str(given.get("follow")).lower() in ("false", "0", "no")
+        return not (is_replay or "until" in given or "around" in given)
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether a stream that was cut can go on; the lines around a line are asked for anew."""
+        return "around" not in self.endpoint.params
 
     async def connect(self) -> httpx.Response:
         """Return a response whose body is the stream, from where `reading` has got to.
@@ -72,13 +82,29 @@ class RemoteService:
             endpoint = endpoint.copy_remove_param("tail").copy_set_param("since", reading.opened)
         request = self.client.build_request("GET", endpoint, headers=headers)
         try:
-            response = await self.client.send(request, stream=True)
-        except httpx.RequestError as error:
+            response = await self._send(request)
+        except (httpx.RequestError, UnicodeError) as error:
+            # UnicodeError: the service redirects to a name, or sets a cookie, that cannot exist.
             raise SourceUnavailable(f"{self.name} cannot be reached: {_reason(error)}") from error
         content_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
-        if response.status_code == httpx.codes.OK and content_type == CONTENT_TYPE:
+        is_plain = response.headers.get("Content-Encoding", "identity").lower() == "identity"
+        if response.status_code == httpx.codes.OK and content_type == CONTENT_TYPE and is_plain:
             return response
         raise await self._refusal(response)
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        """Return the response to a request, and to those to which it is redirected.
+
+        httpx would read the body of a redirect, which may have no end. It drops the token of a
+        request that goes to another origin.
+        """
+        for _ in range(MAX_REDIRECTS):
+            response = await self.client.send(request, stream=True)
+            if response.next_request is None:
+                return response
+            await response.aclose()
+            request = response.next_request
+        raise httpx.TooManyRedirects("it redirects without end", request=request)
 
     async def deliver(
         self, response: httpx.Response, send: trio.MemorySendChannel[Received]
@@ -101,14 +127,18 @@ class RemoteService:
         """Return the error that stands for a response which is not a stream."""
         body = await _json_body(response)
         detail = str(body.get("error") or httpx.codes.get_reason_phrase(response.status_code))
+        detail = detail[:LONGEST_SENTENCE]
         match response.status_code:
             case httpx.codes.UNAUTHORIZED | httpx.codes.FORBIDDEN:
                 verb = "refuses the token" if self.token else "needs a token"
                 return SourceDenied(f"{self.name} {verb}")
             case httpx.codes.BAD_REQUEST:
-                return BadQuery(detail, parameter=str(body.get("parameter") or ""))
+                return BadQuery(detail, parameter=str(body.get("parameter") or "")[:100])
+            case httpx.codes.NOT_FOUND if not self.is_resumable and "error" in body:
+                return BadQuery(detail, parameter="around")
             case httpx.codes.OK:
-                kind = response.headers.get("Content-Type") or "without a content type"
+                kind = response.headers.get("Content-Type", "")[:LONGEST_SENTENCE]
+                kind = kind or "without a content type"
                 return SourceUnavailable(f"{self.name} answers, but is not a natstream: {kind}")
         error = SourceUnavailable(f"{self.name} answers {response.status_code}: {detail}")
         after = response.headers.get("Retry-After", "")
@@ -125,7 +155,8 @@ async def _chunks(response: httpx.Response) -> AsyncIterator[AsyncIterator[bytes
     inner ones stay unfinished, and trio warns about them. Reading on after the close ends them
     all.
     """
-    chunks = response.aiter_bytes()
+    # Without decompression, because a few bytes of a hostile answer could become gigabytes.
+    chunks = response.aiter_raw()
     try:
         yield chunks
     finally:
@@ -152,5 +183,5 @@ async def _json_body(response: httpx.Response) -> dict[str, Any]:
     return {}
 
 
-def _reason(error: httpx.RequestError) -> str:
+def _reason(error: httpx.RequestError | UnicodeError) -> str:
     return "no answer" if isinstance(error, httpx.TimeoutException) else network_reason(error)

@@ -42,6 +42,24 @@ def decode_json(payload: bytes | str) -> Any:
             raise ValueError("nested too deeply") from error
 
 
+# What an object starts with; a byte order mark may stand before it.
+_STARTS = (b"{", b" ", b"\t", b"\r", b"\n", b"\xef")
+
+
+class _Envelope(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """Fly's object around a message, without anything beside it."""
+
+    event: msgspec.Raw
+    fly: msgspec.Raw
+    message: msgspec.Raw
+    host: msgspec.Raw = msgspec.Raw()
+    log: msgspec.Raw = msgspec.Raw()
+    timestamp: msgspec.Raw = msgspec.Raw()
+
+
+_check_envelope = msgspec.json.Decoder(_Envelope).decode
+
+
 @attrs.define(eq=False, repr=False)
 class _Fields:
     """The fields of a `LogEntry` while they can still be set. See `make_entry`."""
@@ -99,6 +117,20 @@ class LogEntry(_Fields):
         except ValueError:
             return {}
         return value if isinstance(value, dict) else {}
+
+    @property
+    def is_envelope_only(self) -> bool:
+        """Whether the payload surely has nothing beside Fly's envelope and its message.
+
+        This is told without decoding the payload to Python's objects.
+        """
+        if not isinstance(self._raw, bytes):
+            return False
+        try:
+            _check_envelope(self._raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._raw[:1] not in _STARTS
+        return True
 
     @property
     def cost(self) -> int:

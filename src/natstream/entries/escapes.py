@@ -5,13 +5,16 @@ No text raises an exception, and the time is linear in the text's length.
 
 A log line may hold escape sequences. They could move the cursor over other lines, set the
 clipboard, or make the terminal type. `sanitize` removes every sequence except colours, and shows
-stray control characters as their pictures (`␇`, `␛`).
+stray control characters as their pictures (`␇`, `␛`). It also removes characters that a terminal
+does not show (zero-width characters, tags, soft hyphens), because they hide text from people that
+programs read, and characters that change the order of the text.
 
 The grammar is ECMA-48's (5th edition, 5.4 and 5.6), as xterm reads it.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import zlib
 from datetime import UTC, datetime
@@ -19,9 +22,11 @@ from functools import lru_cache
 
 import msgspec
 
+from natstream.entries.colours import SafeColours
 from natstream.entries.entry import LogEntry
+from natstream.entries.readable import read_message
 
-__all__ = ["json_line", "one_line", "sanitize", "text_line"]
+__all__ = ["indented", "json_line", "line_time", "one_line", "sanitize", "text_line"]
 
 RESET = "\x1b[0m"
 FAINT = "\x1b[2m"
@@ -36,10 +41,17 @@ LEVEL_COLOURS = {
 }
 APP_COLOURS = [f"\x1b[{code}m" for code in (32, 35, 36, 94, 92, 95, 96, 34)]
 
-# The characters that must not reach a terminal unchanged. Most lines are printable, so they cost
-# only a call of `str.isprintable`. Most other lines hold a tab or an unusual space, and none of
-# these characters.
-SUSPECT = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+# Characters without a shape: they reorder or hide text, or are read as something else than shown.
+# One joiner (U+200C, U+200D) between characters beyond ASCII stays, as part of letters and emoji.
+UNSEEN = (
+    r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e"
+    r"\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    r"\U000e0000-\U000e0fff"
+)
+JOINERS = r"\u200c\u200d"
+# The characters that must not reach a terminal unchanged. Most lines are ASCII and printable, so
+# they cost only two calls. Most other lines hold a tab or a letter, and none of these characters.
+SUSPECT = rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{UNSEEN}{JOINERS}\u2028\u2029\ud800-\udfff]"
 _suspect = re.compile(SUSPECT).search
 _suspect_sub = re.compile(SUSPECT).sub
 
@@ -58,36 +70,41 @@ _tokens = re.compile(
       | \x1b [0-~]                                     # two characters
       | \r (?= \n | \Z )                               # a line's end from Windows or a tty
       | [\x80-\x9f]                                    # other 8-bit controls
-      | [\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069] # bidi: they reorder what is shown
       )
-    | (?P<control> [\x00-\x1f\x7f] )
+    | (?P<control> [\x00-\x1f\x7f\u2028\u2029] )
     | (?P<surrogate> [\ud800-\udfff] )                 # no encoding has a form for it
-    )""",
+    | (?P<unseen>"""
+    rf"(?!(?<=[^\x00-\x9f])[{JOINERS}](?=[^\x00-\x9f{UNSEEN}{JOINERS}]))[{UNSEEN}{JOINERS}]+))",
     re.VERBOSE,
 )
-_pictures = {chr(code): chr(0x2400 + code) for code in range(32)} | {"\x7f": "\u2421"}
+_pictures = {chr(code): chr(0x2400 + code) for code in range(32)} | {
+    "\x7f": "\u2421",
+    "\u2028": "\u2424",
+    "\u2029": "\u2424",
+}
 _is_reset = re.compile(r"\x1b\[0*m").fullmatch
 
 
 def sanitize(text: str, *, keep_colours: bool) -> str:
     """Return `text` without anything that could control a terminal. Line feeds and tabs stay.
 
-    With `keep_colours`, SGR sequences (colour, bold, …) stay too, and a reset is appended to a
-    text that leaves one on. Sanitizing a result again changes nothing.
+    With `keep_colours`, SGR sequences (colour, bold, …) stay too, as far as they hide no text (see
+    `colours`), and a reset is appended to a text that leaves one on. Sanitizing a result again
+    changes nothing.
     """
-    if text.isprintable() or not _suspect(text):
+    if (text.isascii() and text.isprintable()) or not _suspect(text):
         return text
     last = ""
+    colours = SafeColours()
 
     def replace(match: re.Match[str]) -> str:
         nonlocal last
         token = match[0]
         match match.lastgroup:
             case "colour":
-                if keep_colours:
-                    last = token
-                    return token
-                return ""
+                kept = colours.keep(token) if keep_colours else ""
+                last = kept or last
+                return kept
             case "control":
                 return _pictures[token]
             case "surrogate":
@@ -99,23 +116,52 @@ def sanitize(text: str, *, keep_colours: bool) -> str:
     return safe + RESET if last and not _is_reset(last) else safe
 
 
-def text_line(entry: LogEntry, *, paint: bool = False, keep_colours: bool = True) -> str:
+def text_line(
+    entry: LogEntry, *, paint: bool = False, keep_colours: bool = True, for_people: bool = False
+) -> str:
     """Return a readable line, as `fly logs` prints it. Lines after an inner break are indented.
 
-    `paint` adds colours to the origin and level, and `keep_colours` keeps those in the message.
+    Args:
+        entry: the line.
+        paint: add colours to the origin and level.
+        keep_colours: keep the colours in the message.
+        for_people: show the text of a JSON message first, and then its other fields.
     """
     origin = _origin(entry.app_name or entry.provider, entry.machine_id, entry.region, paint)
     level = _level(entry.level, paint)
-    message = sanitize(entry.message, keep_colours=keep_colours)
-    if "\n" in message:
-        message = message.rstrip("\n").replace("\n", "\n    ")
-    return f"{_moment(entry.unix_ns // 1_000_000_000, paint)} {origin}{level} {message}"
+    if for_people:
+        message = _readable(entry.message, paint, keep_colours)
+    else:
+        message = indented(sanitize(entry.message, keep_colours=keep_colours))
+    return f"{line_time(entry.unix_ns, paint)} {origin}{level} {message}"
+
+
+def _readable(message: str, paint: bool, keep_colours: bool) -> str:
+    text, fields = read_message(message)
+    text = indented(sanitize(text, keep_colours=keep_colours))
+    if not fields:
+        return text
+    quiet = one_line(" ".join(f"{name}={value}" for name, value in fields))
+    return f"{text} {FAINT}{quiet}{RESET}".lstrip() if paint else f"{text} {quiet}".lstrip()
+
+
+def indented(text: str) -> str:
+    """Return a text whose lines after the first are indented, without line feeds at its end."""
+    return text.rstrip("\n").replace("\n", "\n    ") if "\n" in text else text
+
+
+def line_time(unix_ns: int, paint: bool = False) -> str:
+    """Return the time of a line, to the second."""
+    return _moment(unix_ns // 1_000_000_000, paint)
 
 
 def json_line(entry: LogEntry) -> str:
     """Return the entry's original object as one line of JSON, with unsafe characters escaped."""
-    text = msgspec.json.encode(entry.raw).decode()
-    return text if text.isprintable() else _suspect_sub(_escape, text)
+    try:
+        text = msgspec.json.encode(entry.raw).decode()
+    except (UnicodeEncodeError, OverflowError):
+        text = json.dumps(entry.raw, separators=(",", ":"))  # It has a form for half a character.
+    return _suspect_sub(_escape, text)
 
 
 # Lines of the same second follow each other, and strftime costs more than all other steps.
@@ -149,4 +195,5 @@ def one_line(text: str) -> str:
 
 
 def _escape(match: re.Match[str]) -> str:
-    return f"\\u{ord(match[0]):04x}"
+    units = match[0].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))

@@ -16,12 +16,14 @@ from typing import Any
 import attrs
 import re2
 
+from natstream.entries.conditions import Condition
 from natstream.entries.entry import LogEntry
 from natstream.entries.escapes import sanitize
+from natstream.entries.fields import FieldCache
 from natstream.entries.level_names import LEVEL_ALIASES
 from natstream.errors import BadQuery, ExpressionTooSlow
 
-__all__ = ["EVERYTHING", "FILTER_PARAMETERS", "Filter"]
+__all__ = ["EVERYTHING", "FILTER_PARAMETERS", "Filter", "check_parameter"]
 
 LEVELS = {"trace": 0, "debug": 1, "info": 2, "warn": 3, "error": 4, "fatal": 5}
 TYPES = ("log", "system")
@@ -35,7 +37,7 @@ EXACT = {
     "level": "level",
     "source": "source",
 }
-FILTER_PARAMETERS = frozenset({*EXACT, "type", "min_level", "q", "not"})
+FILTER_PARAMETERS = frozenset({*EXACT, "type", "min_level", "q", "not", "field"})
 
 # Each reader's filter runs on every line, so these limits bound the cost of one reader.
 MAX_VALUES = 100
@@ -75,9 +77,12 @@ class Filter:
     """Texts or `/regular expressions/` that the visible message must contain; case is ignored."""
     not_: tuple[str, ...] = ()
     """Texts or expressions, as in `q`, that the message must not contain."""
+    fields: tuple[str, ...] = ()
+    """Conditions on fields, such as `status>=500`, which must all hold."""
     scoped: bool = attrs.field(default=False, kw_only=True)
     """Whether the filter is a scope, so that notices are reduced and gaps have no counts."""
     _checks: tuple[Check, ...] = attrs.field(init=False, eq=False, repr=False)
+    _conditions: tuple[Condition, ...] = attrs.field(init=False, eq=False, repr=False)
     _searches: tuple[_Search, ...] = attrs.field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -87,19 +92,20 @@ class Filter:
         for texts, wanted in ((self.q, True), (self.not_, False)):
             checks += [_text_check(text, wanted) for text in texts if not _is_expression(text)]
         object.__setattr__(self, "_checks", tuple(checks))
+        conditions = tuple(Condition.parse(text, strict=self.scoped) for text in self.fields)
+        object.__setattr__(self, "_conditions", conditions)
         object.__setattr__(self, "_searches", _searches(self.q, self.not_, self.scoped))
 
     @classmethod
     def from_query(cls, query: Iterable[tuple[str, str]]) -> Filter:
-        """Return the filter that query parameters describe. Other parameters are ignored.
+        """Return the filter that query parameters describe.
 
         Raises:
-            BadQuery: a parameter cannot have its value.
+            BadQuery: there is no such parameter, or it cannot have its value.
         """
         values: dict[str, list[str]] = {}
         for name, value in query:
-            if name not in FILTER_PARAMETERS:
-                continue
+            check_parameter(name, FILTER_PARAMETERS)
             if not value.strip():
                 raise BadQuery(f"{name} is empty; leave it out or give it a value", parameter=name)
             values.setdefault(name, []).append(value)
@@ -112,6 +118,7 @@ class Filter:
             min_level=_min_level(values.get("min_level", [])),
             q=_texts("q", values),
             not_=_texts("not", values),
+            fields=_texts("field", values),
         )
 
     def __and__(self, other: Filter) -> Filter:
@@ -121,22 +128,29 @@ class Filter:
             min_level=max(self.min_level, other.min_level, key=lambda text: LEVELS.get(text, -1)),
             q=tuple(dict.fromkeys(self.q + other.q)),
             not_=tuple(dict.fromkeys(self.not_ + other.not_)),
+            fields=tuple(dict.fromkeys(self.fields + other.fields)),
             scoped=self.scoped or other.scoped,
         )
 
     @property
     def is_everything(self) -> bool:
         """Whether the filter selects every entry."""
-        return not (self._checks or self._searches)
+        return not (self._checks or self._conditions or self._searches)
 
     def matches(self, entry: LogEntry) -> bool:
         """Return whether the reader sees this entry."""
-        return all(check(entry) for check in self._checks) and all(
-            search.matches(entry.message) for search in self._searches
+        return (
+            all(check(entry) for check in self._checks)
+            and (not self._conditions or bool(self._meet(FieldCache([entry]), [0])))
+            and all(search.matches(entry.message) for search in self._searches)
         )
 
-    def select(self, entries: Sequence[LogEntry]) -> Sequence[int]:
+    def select(self, entries: Sequence[LogEntry], cache: FieldCache | None = None) -> Sequence[int]:
         """Return the indices of the entries that the filter selects, ascending.
+
+        Args:
+            entries: a run of entries.
+            cache: the fields of these entries, if other filters look at them, too.
 
         Raises:
             ExpressionTooSlow: a regular expression takes too long on these entries.
@@ -144,9 +158,26 @@ class Filter:
         indices: Sequence[int] = range(len(entries))
         for check in self._checks:
             indices = [index for index in indices if check(entries[index])]
+        if self._conditions:
+            indices = self._meet(cache or FieldCache(entries), indices)
         for search in self._searches:
             indices = search.select(entries, indices)
         return indices
+
+    def _meet(self, cache: FieldCache, indices: Sequence[int]) -> Sequence[int]:
+        for condition in self._conditions:
+            indices = cache.select(condition.path, condition.holds, indices)
+        return indices
+
+
+def check_parameter(name: str, known: frozenset[str]) -> None:
+    """Raise BadQuery if there is no such parameter."""
+    if name not in known:
+        raise BadQuery(
+            f"{name[:100]!r} is not a parameter, so the request was refused. "
+            f"The parameters are {', '.join(sorted(known))}",
+            parameter=name[:100],
+        )
 
 
 def _exact_check(field: str, values: frozenset[str]) -> Check:

@@ -13,6 +13,7 @@ import attrs
 import msgspec
 
 from natstream.entries.entry import Gap, LogEntry, Notice
+from natstream.formats.events import EventId
 
 __all__ = ["CONTENT_TYPE", "Reading", "Received"]
 
@@ -73,10 +74,11 @@ class Reading:
                 continue
             try:
                 event = _decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 unreadable += 1
                 continue
-            self.resume_id = event.id or self.resume_id
+            if (event_id := EventId.parse(event.id)) is not None:
+                self.resume_id = str(event_id)  # Any other text might not be allowed in a header.
             if event.stream is not None:
                 batch.append(_entry(event, event.stream, line))
             elif event.message:

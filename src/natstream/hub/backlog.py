@@ -16,6 +16,7 @@ import attrs
 
 from natstream.entries.continuation import Continuations
 from natstream.entries.entry import LogEntry, Notice
+from natstream.entries.fields import FieldCache
 from natstream.entries.filters import Filter
 from natstream.formats.events import Format, write_event_id
 
@@ -51,7 +52,7 @@ class Batch:
     """A run of consecutive entries, with the notices that stand between them. Immutable.
 
     Readers share the work that they do with a batch. The batch keeps the frame of each entry in
-    each format, and the selection of each filter until `release`.
+    each format, and until `release` the selection of each filter and the entries' fields.
     """
 
     epoch: str
@@ -68,6 +69,7 @@ class Batch:
     """Whether the entries are stored durably."""
     _frames: dict[Format, list[bytes | None]] = attrs.field(factory=dict, init=False, repr=False)
     _selections: dict[Filter, Selection] | None = attrs.field(factory=dict, init=False, repr=False)
+    _fields: FieldCache | None = attrs.field(default=None, init=False, repr=False)
 
     start: Position = attrs.field(init=False)
     """The position before the first record."""
@@ -107,6 +109,8 @@ class Batch:
             return self._select(filter)
         selection = self._selections.get(filter)
         if selection is None:
+            if self._fields is None:
+                self._fields = FieldCache(self.entries)
             selection = self._selections[filter] = self._select(filter)
         return selection
 
@@ -114,16 +118,17 @@ class Batch:
         notices = self.notices
         if notices and filter.scoped:
             notices = [(number, notice.reduced()) for number, notice in notices]
-        return Selection(batch=self, indices=filter.select(self.entries), notices=notices)
+        indices = filter.select(self.entries, self._fields)
+        return Selection(batch=self, indices=indices, notices=notices)
 
     def release(self) -> None:
-        """Stop keeping selections, because readers do not share them any more.
+        """Stop keeping selections and fields, because readers do not share them any more.
 
         A batch and a selection that it keeps refer to each other, so both stay in memory until the
         garbage collector runs. For a reader of many stored lines that was 50 MB, and a pause for
         every reader.
         """
-        self._selections = None
+        self._selections = self._fields = None
 
     def frame(self, index: int, format: Format) -> bytes:
         """Return the frame of the entry at `index`, which is encoded once."""
@@ -189,6 +194,17 @@ class Selection:
         if len(left) == len(self._indices):
             return self
         return Selection(batch=self.batch, indices=left, notices=self._notices)
+
+    def head(self, count: int) -> Selection:
+        """Return the first `count` entries of the selection, with the notices before the last."""
+        indices = self._indices[:count]
+        last = self.batch.number(indices[-1]) if indices else self.batch.first
+        notices = [pair for pair in self._notices if pair[0] <= last]
+        return Selection(batch=self.batch, indices=indices, notices=notices)
+
+    def before(self, unix_ms: int) -> Selection:
+        """Return the entries that arrived before a time, with the notices before the next one."""
+        return self.head(sum(self.batch.arrivals[index] < unix_ms for index in self._indices))
 
     def pieces(self, format: Format) -> Sequence[bytes]:
         """Return the frames in a format, joined into pieces of at most 64 KiB or one frame."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 
-from natstream.entries.entry import Gap
+from natstream.entries.entry import Gap, Notice
 from natstream.formats.events import EventId
 from natstream.hub.backlog import Batch, Position, Selection
 from natstream.hub.lag import LagClock
 from natstream.hub.start import AheadOfMemory, Start, StartRequest
 from natstream.hub.timeline import AlreadyShown, Segment
+from natstream.hub.window import Window
 
 __all__ = ["Cursor"]
 
@@ -29,16 +30,28 @@ class Cursor:
     Args:
         request: the reader's filter, and the segment that it joined.
         follow: whether the reader goes on after the entries that existed when it joined.
+        window: ends the reading; only without `follow`.
+        until: Unix ms, in the future: the arrival time at which the reader ends.
     """
 
-    def __init__(self, request: StartRequest, *, follow: bool) -> None:
+    def __init__(
+        self,
+        request: StartRequest,
+        *,
+        follow: bool,
+        window: Window | None = None,
+        until: int | None = None,
+    ) -> None:
         self.filter = request.filter
-        self._follow = follow
+        self._follow, self._window, self._until = follow, window, until
+        self._is_past_end = False
         self.segment = self._joined_segment = request.segment
         self.position = self._joined = request.joined
         """The next record of the segment that the reader needs."""
         self.gap: Gap | None = None
         """A gap that the reader is told of before it gets anything else."""
+        self.notice: Notice | None = None
+        """A notice that the reader gets next."""
         self.lag = LagClock(request.is_replay)
         self.left: dict[str, Position] = {}
         """The positions at which the reader left segments, by epoch."""
@@ -72,16 +85,30 @@ class Cursor:
     @property
     def goal(self) -> int:
         """The number before which the reader reads now: the replay's end, or the last batch's."""
-        return self._joined.entry if self.stops_here else self.segment.flushed.entry
+        end = self._joined.entry if self.stops_here else self.segment.flushed.entry
+        if self._window is None:
+            return end
+        return self._window.goal(self.segment, self.position.entry, end)
 
     @property
     def stops_here(self) -> bool:
         """Whether the reader ends on this segment, because it does not follow."""
         return not self._follow and self.segment is self._joined_segment
 
+    @property
+    def is_past_end(self) -> bool:
+        """Whether the reader has everything up to the end that it asked for."""
+        return self._is_past_end or (self._window is not None and self._window.is_over)
+
     def begin(self, start: Start) -> None:
         """Go to the start that was found."""
         self.segment, self.position = start.segment, start.position
+        self.notice = start.notice
+        if start.end is not None:
+            # A resumed reader may be past the end already.
+            end = start if start.segment.index > start.end.segment.index else start.end
+            self._joined_segment = end.segment
+            self._joined = Position(entry=end.position.entry, notice=0)
         if start.resume_ms is not None:
             self._resume_ms = start.resume_ms
         self.gap = start.gap or self.gap
@@ -96,6 +123,11 @@ class Cursor:
             ExpressionTooSlow: an expression of the filter takes too long; the reader has not moved.
         """
         selection = batch.select(self.filter)
+        if self._window is not None:
+            selection = self._window.cut(selection, self.position)
+            self.notice = self._window.notice
+        elif self._until is not None and batch.arrivals and batch.arrivals[-1] >= self._until:
+            selection, self._is_past_end = selection.before(self._until), True
         self.position = batch.end
         if batch.entries:
             self._resume_ms = batch.arrivals[-1]
@@ -119,6 +151,15 @@ class Cursor:
         batch = backlog.read(self.position, until, CATCH_UP_LINES, CATCH_UP_BYTES)
         batch.release()  # No other reader shares it.
         return self.accept(batch, now)
+
+    def show_line(self) -> Selection | None:
+        """Return the line around which the reader looks, if it comes next."""
+        if self._window is None or not self._window.is_due(self.segment, self.position.entry):
+            return None
+        selection = self._window.show(self.position.notice)
+        entry = max(self.position.entry, selection.batch.end.entry)  # It may have been evicted.
+        self.position = Position(entry=entry, notice=self.position.notice)
+        return selection
 
     def skip_shown(self, until: int, now: float) -> Selection | None:
         """Move over the next entries if they were shown in an outage; otherwise return `None`."""

@@ -30,8 +30,12 @@ from natstream.hub.fan_out import BATCH_BYTES, BATCH_LINES, FanOut
 from natstream.hub.start import StartRequest
 from natstream.hub.subscription import Subscription
 from natstream.hub.timeline import Archive, Outage, Segment, Timeline
+from natstream.hub.window import FoundLine, Window
 
 __all__ = ["Hub", "HubStatistics", "open_hub"]
+
+# Seconds within which a line that another process has stored reaches this one.
+SOON = 1.0
 
 
 @attrs.frozen
@@ -285,14 +289,27 @@ class Hub:
         Raises:
             SourceUnavailable: the entry may be stored, and the journal does not answer.
         """
+        line = await self.find_line(event_id)
+        return None if line is None else line.entry
+
+    async def find_line(self, event_id: str) -> FoundLine | None:
+        """Return the line with this id, for `subscribe(around=…)`; otherwise as `find`."""
         wanted = EventId.parse(event_id)
         segment = None if wanted is None else self.segment.with_epoch(wanted.epoch)
         if wanted is None or segment is None:
             return None
         backlog, number = segment.backlog, wanted.number
         if backlog.first <= number < backlog.end.entry:
-            return backlog.read(Position(entry=number, notice=0), number + 1, 1, 1).entries[0]
-        return None if segment.archive is None else await segment.archive.find(number)
+            entry = backlog.read(Position(entry=number, notice=0), number + 1, 1, 1).entries[0]
+            return FoundLine(segment, wanted, entry)
+        stored = None if segment.archive is None else await segment.archive.find(number)
+        if stored is None:
+            return None
+        # Another process may have stored the line so recently that it has not reached this one.
+        with trio.move_on_after(SOON), self.subscribe() as reader:
+            while backlog.end.entry <= number:
+                await reader.receive()
+        return FoundLine(segment, wanted, stored) if number < backlog.end.entry else None
 
     @contextmanager
     def subscribe(
@@ -303,6 +320,10 @@ class Hub:
         since: int | None = None,
         last_event_id: str | None = None,
         follow: bool = True,
+        until: int | None = None,
+        around: FoundLine | None = None,
+        before: int = 50,
+        after: int = 50,
     ) -> Iterator[Subscription]:
         """Join as a reader: `with hub.subscribe() as reader: async for item in reader: …`.
 
@@ -314,11 +335,22 @@ class Hub:
             last_event_id: resume after the entry with this id; overrides `tail` and `since`.
             follow: go on with live entries; otherwise the iteration ends after the replay, which
                 is the whole backlog if neither `tail`, `since` nor an id is given.
+            until: end before the entries that arrive at this time (Unix ms) or later. A time in
+                the past means a replay, as without `follow`.
+            around: look only at this line (see `find_line`), which is shown in any case, and at
+                the last `before` and the next `after` lines that match; then the iteration ends.
+                `tail`, `since`, `last_event_id`, `until` and `follow` do not matter then. At most
+                100,000 lines are searched in each direction; a notice says if there may be more.
 
         Raises:
             TooManyReaders: there are `max_readers` already.
         """
         self.check_room()
+        if around is not None:
+            last_event_id = since = until = None
+            tail, follow = before, False
+        elif until is not None and until <= time.time_ns() // 1_000_000:
+            follow = False
         if last_event_id is None and tail is None and since is None and not follow:
             since = 0
         # The request is not kept in a variable, because its segment would keep all later segments
@@ -333,8 +365,12 @@ class Hub:
                 tail=tail,
                 since=since,
                 last_event_id=last_event_id,
+                until=None if follow else until,
+                around=around,
             ),
             follow=follow,
+            window=None if around is None else Window(around, after),
+            until=until if follow else None,
         )
         self._fan_out.subscriptions.add(subscription)
         try:

@@ -7,6 +7,7 @@ yields while it waits.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator
 from functools import partial
@@ -14,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from natstream.entries.entry import Gap
+from natstream.entries.entry import Gap, Notice
 from natstream.entries.filters import Filter
 from natstream.errors import SourceError
 from natstream.formats.events import EventId
@@ -22,6 +23,7 @@ from natstream.hub.backlog import Position
 from natstream.hub.lookup import Lookup, ask
 from natstream.hub.tail_search import find_tail
 from natstream.hub.timeline import Archive, Segment, journal_position
+from natstream.hub.window import SEARCHED_LINES, FoundLine, cut_notice
 
 __all__ = [
     "AheadOfMemory",
@@ -52,6 +54,10 @@ class StartRequest:
     since: int | None = None
     """Unix ms."""
     last_event_id: str | None = None
+    until: int | None = None
+    """Unix ms, in the past: the arrival time at which the reader ends."""
+    around: FoundLine | None = None
+    """The line around which the reader looks; `tail` counts the lines before it."""
 
     @property
     def is_replay(self) -> bool:
@@ -79,13 +85,22 @@ class Start:
     """A gap that the reader is told of first."""
     claim: EventId | None = None
     """An id of a segment that the reader has not reached; there it goes on after this entry."""
+    end: Start | None = None
+    """The place at which the reader ends, if that is not where it joined."""
+    notice: Notice | None = None
+    """A notice that the reader gets first."""
 
 
 @attrs.frozen
 class TailOfMemory:
-    """The last matching entries have to be searched for."""
+    """The last matching entries have to be searched for, backwards from a number."""
 
     wanted: int
+    segment: Segment
+    number: int
+    before: Segment | None
+    limit: float = math.inf
+    """How many entries to look at."""
 
 
 @attrs.frozen
@@ -109,15 +124,32 @@ class AheadOfMemory:
     gap: Gap | None = None
 
 
-Plan = Start | TailOfMemory | TimeInArchive | AheadOfMemory
+@attrs.frozen
+class Bounded:
+    """A start, and an end in the past that has to be found first."""
+
+    start: Start | TailOfMemory | TimeInArchive | AheadOfMemory
+    end: Start | TimeInArchive
+
+
+Unbounded = Start | TailOfMemory | TimeInArchive | AheadOfMemory
+Plan = Unbounded | Bounded
 
 
 def plan_start(request: StartRequest) -> Plan:
     """Return the start if memory knows it; otherwise, the question for `find_start`."""
+    start = _plan(request)
+    return start if request.until is None else Bounded(start, _at_time(request, request.until))
+
+
+def _plan(request: StartRequest) -> Unbounded:
     if request.last_event_id is not None:
         return _resume(request, EventId.parse(request.last_event_id))
     if request.tail is not None:
-        return TailOfMemory(request.tail)
+        if (line := request.around) is not None:
+            segment = line.segment
+            return TailOfMemory(request.tail, segment, line.number, segment.before, SEARCHED_LINES)
+        return TailOfMemory(request.tail, request.segment, request.joined.entry, request.before)
     if request.since is not None:
         return _at_time(request, request.since)
     return Start(request.segment, request.joined)
@@ -133,12 +165,20 @@ def find_start(
     Raises:
         ExpressionTooSlow: an expression of the filter takes too long.
     """
+    if isinstance(plan, Bounded):
+        end = yield from find_start(request, plan.end, wake)
+        start = plan.start
+        if isinstance(start, TailOfMemory) and end.segment.index <= start.segment.index:
+            before = start.before if end.segment is start.segment else None
+            start = TailOfMemory(start.wanted, end.segment, end.position.entry, before)
+        found = yield from find_start(request, start, wake)
+        return attrs.evolve(found, end=end)
     if isinstance(plan, AheadOfMemory):
         try:
-            end = yield from ask(plan.archive, plan.archive.end, wake)
+            stored = yield from ask(plan.archive, plan.archive.end, wake)
         except SourceError:
-            end = 0
-        if plan.event_id.number < end:
+            stored = 0
+        if plan.event_id.number < stored:
             return attrs.evolve(_after(plan.segment, plan.event_id), gap=plan.gap)
         plan = _by_time(request, plan.event_id)
     if isinstance(plan, TimeInArchive):
@@ -152,17 +192,22 @@ def find_start(
         position = request.at(plan.segment, number)
         return Start(plan.segment, position, gap=gap, claim=plan.claim)
     if isinstance(plan, TailOfMemory):
-        found = yield from find_tail(
-            request.segment,
-            request.before,
-            request.joined.entry,
+        tail = yield from find_tail(
+            plan.segment,
+            plan.before,
+            plan.number,
             request.filter,
             wanted=plan.wanted,
             since=request.since,
             wake=wake,
+            limit=plan.limit,
         )
-        gap = Gap(missed=None, since=request.since) if found.failed else None
-        return Start(found.segment, request.at(found.segment, found.number), gap=gap)
+        return Start(
+            tail.segment,
+            request.at(tail.segment, tail.number),
+            gap=Gap(missed=None, since=request.since) if tail.failed else None,
+            notice=cut_notice("before") if tail.cut else None,
+        )
     return plan
 
 
@@ -200,7 +245,7 @@ class StartSearch:
         self._search.close()
 
 
-def _resume(request: StartRequest, event_id: EventId | None) -> Plan:
+def _resume(request: StartRequest, event_id: EventId | None) -> Unbounded:
     """Return the start after the entry of an id; an entry that cannot be found becomes a gap."""
     if event_id is None:
         return _at_time(request, 0, gap=Gap(missed=None, since=None, doubles=True))

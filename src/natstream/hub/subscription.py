@@ -8,9 +8,11 @@ reader waits at its channel only. On trio; no sockets.
 from __future__ import annotations
 
 import math
+import time
 from contextlib import suppress
 from typing import Any, Protocol
 
+import attrs
 import trio
 
 from natstream.entries.entry import Gap
@@ -20,12 +22,17 @@ from natstream.hub.cursor import Cursor
 from natstream.hub.lookup import Lookup
 from natstream.hub.start import Plan, Start, StartRequest, StartSearch, plan_start
 from natstream.hub.timeline import Segment
+from natstream.hub.window import Window
 
 __all__ = ["CHANNEL_BATCHES", "Subscription"]
 
 # A reader this many batches behind reads from the backlog. All readers' channels hold the same few
 # newest batches, so a longer channel would only keep more of them in memory.
 CHANNEL_BATCHES = 8
+
+# A line that arrives just before the end of a reader's time is handed out up to a quarter of a
+# second later, and with a journal it is stored first. So the reader stays this many seconds more.
+LATE = 0.5
 
 # The result of a step that moved the reader and has nothing to show.
 _NOTHING = Selection(
@@ -48,9 +55,20 @@ class Subscription:
     `Hub.subscribe` makes it. One task at a time may use it. A cancelled wait loses nothing.
     """
 
-    def __init__(self, hub: SubscribedHub, request: StartRequest, *, follow: bool) -> None:
+    def __init__(
+        self,
+        hub: SubscribedHub,
+        request: StartRequest,
+        *,
+        follow: bool,
+        window: Window | None = None,
+        until: int | None = None,
+    ) -> None:
         self._hub, self._follow = hub, follow
-        self.cursor = Cursor(request, follow=follow)
+        self.cursor = Cursor(request, follow=follow, window=window, until=until)
+        self._ends_at = math.inf
+        if until is not None:
+            self._ends_at = trio.current_time() + until / 1000 - time.time() + LATE
         # The hub keeps the original receive end, to make room when the channel is full; the reader
         # has a clone. `None` on the channel only wakes the reader.
         self._send, self._hub_receive = trio.open_memory_channel[tuple[Segment, Batch] | None](
@@ -112,6 +130,7 @@ class Subscription:
             and cursor.gap is None
             and self._follow
             and self._search is None
+            and not cursor.is_past_end
         )
 
     async def receive(self) -> Selection | Gap:
@@ -147,13 +166,21 @@ class Subscription:
                 return None
             if item is None:
                 try:
-                    self._held = await self._receive.receive() or self._held
+                    self._held = await self._receive_batch() or self._held
                 except trio.EndOfChannel:
                     if (lookup := self._pending) is not None:
                         await lookup.wait()
                     elif self.is_current:
                         raise
                 rested = True
+
+    async def _receive_batch(self) -> tuple[Segment, Batch] | None:
+        """Wait for the channel; from the end of the reader's time on, `None` or EndOfChannel."""
+        if self._ends_at == math.inf or self._pending is not None:
+            return await self._receive.receive()
+        with trio.move_on_at(self._ends_at):
+            return await self._receive.receive()
+        raise trio.EndOfChannel
 
     def receive_nowait(self) -> Selection | Gap:
         """Do the same as `receive` without waiting.
@@ -224,6 +251,15 @@ class Subscription:
         if gap is not None:
             self._archive.stop()
             return self._tell(gap)
+        if (notice := cursor.notice) is not None:
+            cursor.notice = None
+            return attrs.evolve(_NOTHING, notices=((1, notice),))
+        if cursor.is_past_end:
+            self._archive.stop()
+            raise trio.EndOfChannel
+        if (line := cursor.show_line()) is not None:
+            self._archive.stop()
+            return line
         if (archive := cursor.segment.archive) is not None:
             until = min(cursor.segment.backlog.first, cursor.goal)
             if cursor.position.entry < until:

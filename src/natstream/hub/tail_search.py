@@ -6,6 +6,7 @@ long search. It yields a `Lookup` while it waits for the archive, and `None` oth
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -38,6 +39,8 @@ class Found:
     number: int
     failed: bool = False
     """Whether the archive could not be searched, so that entries before `number` may be missing."""
+    cut: bool = False
+    """Whether the search ended at its limit, with entries left that it did not look at."""
 
 
 def find_tail(
@@ -49,6 +52,7 @@ def find_tail(
     wanted: int,
     since: int | None,
     wake: Callable[[], None],
+    limit: float = math.inf,
 ) -> Generator[Lookup[Any] | None, None, Found]:
     """Return where the last `wanted` matching entries begin; search backwards, in slices.
 
@@ -59,16 +63,18 @@ def find_tail(
         wanted: how many entries to find.
         since: Unix ms; entries that arrived earlier do not count.
         wake: see `Lookup`.
+        limit: how many entries to look at.
 
     Raises:
         ExpressionTooSlow: an expression of the filter takes too long.
     """
+    left = limit
     while True:
         backlog = segment.backlog
-        while wanted:
+        while wanted and left:
             # The lowest number may change between slices, because the backlog evicts entries.
             lowest = backlog.first if since is None else backlog.number_at(since)
-            start = max(lowest, end - SLICE_LINES)
+            start = max(lowest, end - int(min(SLICE_LINES, left)))
             if start >= end:
                 break
             batch = backlog.read(
@@ -76,6 +82,7 @@ def find_tail(
             )
             matching = filter.select(batch.entries)
             enough = len(matching) >= wanted
+            left -= end - batch.first
             end = batch.number(matching[-wanted]) if enough else batch.first
             wanted = max(0, wanted - len(matching))
             yield None
@@ -84,12 +91,17 @@ def find_tail(
         segment, before = before, None
         end = segment.flushed.entry
     if not wanted or segment.archive is None:
-        return Found(segment, end)
+        return Found(segment, end, cut=not left and segment.backlog.first < end)
+    archive = segment.archive
     try:
-        end = yield from _search_archive(segment.archive, end, filter, wanted, since or 0, wake)
+        lowest = yield from ask(archive, partial(archive.number_at, since or 0), wake)
+        least = max(lowest, end - left)
+        wanted, end = yield from _search_archive(archive, int(least), end, filter, wanted, wake)
     except _ArchiveError as error:
         return Found(segment, error.number, failed=True)
-    return Found(segment, end)
+    except SourceError:
+        return Found(segment, end, failed=True)
+    return Found(segment, end, cut=bool(wanted) and lowest < end)
 
 
 class _ArchiveError(Exception):
@@ -101,12 +113,11 @@ class _ArchiveError(Exception):
 
 
 def _search_archive(
-    archive: Archive, end: int, filter: Filter, wanted: int, since: int, wake: Callable[[], None]
-) -> Generator[Lookup[Any] | None, None, int]:
-    """Return the number of the first of the last `wanted` entries before `end`."""
+    archive: Archive, lowest: int, end: int, filter: Filter, wanted: int, wake: Callable[[], None]
+) -> Generator[Lookup[Any] | None, None, tuple[int, int]]:
+    """Return how many entries are still wanted, and the number of the first that was found."""
     size = ARCHIVE_SLICE_LINES
     try:
-        lowest = yield from ask(archive, partial(archive.number_at, since), wake)
         while wanted and lowest < end:
             start = max(lowest, end - size)
             found = yield from _search_slice(archive, start, end, filter, wanted, wake)
@@ -115,7 +126,7 @@ def _search_archive(
             size = min(size * 4, MAX_ARCHIVE_SLICE_LINES)
     except SourceError as error:
         raise _ArchiveError(end) from error
-    return end
+    return wanted, end
 
 
 def _search_slice(

@@ -123,6 +123,8 @@ class Segment:
     """How many segments the timeline had before this one."""
     before: Segment | None = attrs.field(default=None, init=False)
     """The journal's segment before this fallback segment, for readers that look back."""
+    fallback: Segment | None = attrs.field(default=None, init=False)
+    """The fallback segment before this one of the journal, for readers of one of its lines."""
     next: Segment | None = attrs.field(default=None, init=False)
     next_start: int = attrs.field(default=1, init=False)
     """The number in `next` at which readers begin that have never been on that segment."""
@@ -143,8 +145,8 @@ class Segment:
     def backwards(self) -> Iterator[Segment]:
         """Yield this segment and the one before it, where a reader may look back."""
         yield self
-        if self.before is not None:
-            yield self.before
+        if (previous := self.before or self.fallback) is not None:
+            yield previous
 
     def with_epoch(self, epoch: str) -> Segment | None:
         """Return the segment of this epoch among this one and the one before it."""
@@ -173,7 +175,13 @@ class Timeline:
             archive: the entries that the journal stores.
         """
         segment = Segment(backlog, archive=archive)
-        self._append(segment, start=self._rejoin_start(backlog))
+        last, start = self.current, self._rejoin_start(backlog)
+        before = last.before
+        self._append(segment, start=start)
+        if last.outage is not None:
+            segment.fallback = last
+            if before is not None and before.backlog is backlog:  # It takes no memory of its own.
+                last.before = before
         return segment
 
     def _rejoin_start(self, backlog: Backlog) -> int:
@@ -192,7 +200,7 @@ class Timeline:
         segment.index = last.index + 1
         last.next, last.next_start = segment, start
         # Otherwise the segments of a day with many outages would keep each other in memory.
-        last.before = None
+        last.before = last.fallback = None
         self.current = segment
 
 

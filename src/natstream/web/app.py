@@ -21,6 +21,7 @@ from quart_trio import QuartTrio
 
 from natstream.config.settings import Settings
 from natstream.entries.entry import Notice
+from natstream.entries.filters import Filter
 from natstream.hub.health import Health, SourceState, SourceStatus
 from natstream.hub.hub import Hub
 from natstream.web.auth import authenticate, client_address, current_grant
@@ -29,7 +30,7 @@ from natstream.web.facets import Facets
 from natstream.web.files import Files
 from natstream.web.health_endpoints import add_health_endpoints, add_healthz, statuses
 from natstream.web.metrics import Metrics
-from natstream.web.query import parse_filter, parse_stream_request
+from natstream.web.query import parse_stream_request
 from natstream.web.reader_quota import ReaderQuota
 from natstream.web.security import add_security
 from natstream.web.stream import LogStreamBody
@@ -40,6 +41,10 @@ __all__ = ["create_app"]
 MAX_BODY_BYTES = 64 * 1024
 # Seconds within which the body of a request must arrive.
 BODY_TIMEOUT = 10
+
+NO_LINE = (
+    "The service no longer has a line with this id, or never had one. Use the id of a newer line."
+)
 
 
 def create_app(
@@ -86,11 +91,18 @@ def create_app(
             await hub.wait_past()
         hub.check_room()
         quota.check(grant, address)
+        line = None
+        if wanted.around is not None:
+            line = await hub.find_line(wanted.around)
+            # Both answers are the same, so that the holder of a link learns nothing of other lines.
+            if line is None or not grant.shows(line.entry):
+                return refusal(404, NO_LINE)
         body: LogStreamBody | bytes = b""  # A HEAD request must not start a stream.
         if request.method == "GET":
             body = LogStreamBody(
                 hub,
                 wanted,
+                line=line,
                 until=trio.current_time() + grant.expires - time.time(),
                 standing_notices=lambda: _standing_notices(health),
                 counters=metrics.counters,
@@ -106,16 +118,12 @@ def create_app(
     async def raw() -> Response:
         entry = await hub.find(request.args.get("id", ""))
         if entry is None:
-            return refusal(
-                404,
-                "The service no longer has a line with this id, or never had one. "
-                "Use the id of a newer line.",
-            )
+            return refusal(404, NO_LINE)
         return jsonify(entry.raw)
 
     @app.get("/api/facets")
     async def counts() -> Response:
-        filter = parse_filter(request.args.items(multi=True))
+        filter = Filter.from_query(request.args.items(multi=True))
         return jsonify(facets.read(filter, current_grant().scope))
 
     @app.get("/api/status")

@@ -5,9 +5,9 @@ hour, each with its number of lines and its lines per second.
 
 Lines are counted by combination (app, region, machine, level, stream, source), because there are
 few combinations even if there are many lines. A filter or a scope is applied to the combinations
-later. So a reader that may see only a part of the logs gets the counts of that part. Text filters
-(`q`, `not`) cannot be applied to combinations. Therefore those of a reader are ignored, and a
-scope with a text filter gets no counts at all.
+later. So a reader that may see only a part of the logs gets the counts of that part. Filters on
+messages (`q`, `not`, `field`) cannot be applied to combinations. Therefore those of a reader are
+ignored, and a scope with such a filter gets no counts at all.
 
 Memory is bounded: lines with overlong names, and lines of new combinations once there are too
 many, are counted together as "other". Counting takes about 0.4 µs per line in batches of a
@@ -111,7 +111,7 @@ class Facets:
         # otherwise a single line in the first moment would give a very high rate.
         past_slices = min(self._slice, RATE_SLICES - 1)
         seconds = max(past_slices * SLICE + age - self._slice * SLICE, 1.0)
-        has_texts = scope is not None and bool(scope.q or scope.not_)
+        has_texts = scope is not None and bool(scope.q or scope.not_ or scope.fields)
         tallies = () if has_texts else tuple(self._tallies.values())
         answer: dict[str, Any] = {}
         other: dict[str, Any] = {}
@@ -180,13 +180,14 @@ class Facets:
 
 
 def _without(filter: Filter, field: str) -> Filter:
-    """Return `filter` without its conditions on `field`, and without its texts."""
+    """Return `filter` without its conditions on `field`, and without those on messages."""
     return attrs.evolve(
         filter,
         exact=frozenset(pair for pair in filter.exact if pair[0] != field),
         min_level="" if field == "level" else filter.min_level,
         q=(),
         not_=(),
+        fields=(),
     )
 
 

@@ -21,9 +21,9 @@ from collections.abc import Iterable
 import attrs
 from itsdangerous import BadData, URLSafeSerializer
 
+from natstream.entries.entry import LogEntry
 from natstream.entries.filters import Filter
 from natstream.errors import BadQuery
-from natstream.web.query import parse_filter
 
 __all__ = ["Grant", "Keyring"]
 
@@ -50,12 +50,16 @@ class Grant:
 
     def __attrs_post_init__(self) -> None:
         # An unknown parameter raises BadQuery, because ignoring it would show more than intended.
-        scope = attrs.evolve(parse_filter(self.query), scoped=True) if self.query else None
+        scope = attrs.evolve(Filter.from_query(self.query), scoped=True) if self.query else None
         object.__setattr__(self, "scope", scope)
 
     def narrow(self, filter: Filter) -> Filter:
         """Return the filter of a reader that asks for `filter` and holds this grant."""
         return filter if self.scope is None else self.scope & filter
+
+    def shows(self, entry: LogEntry) -> bool:
+        """Return whether the holder may see this entry."""
+        return self.scope is None or self.scope.matches(entry)
 
 
 class Keyring:

@@ -12,14 +12,23 @@ from collections.abc import Iterable, Mapping
 import attrs
 from werkzeug.datastructures import MIMEAccept
 
-from natstream.entries.filters import FILTER_PARAMETERS, Filter
+from natstream.entries.filters import FILTER_PARAMETERS, Filter, check_parameter
 from natstream.entries.times import parse_time
 from natstream.errors import BadQuery
 from natstream.formats.events import FORMATS, Format
 
-__all__ = ["StreamRequest", "parse_duration", "parse_filter", "parse_stream_request"]
+__all__ = ["StreamRequest", "parse_duration", "parse_stream_request"]
 
-STREAM_PARAMETERS = frozenset({"tail", "since", "follow", "last_event_id", "format"})
+STREAM_PARAMETERS = frozenset(
+    {
+        *("tail", "since", "until", "follow", "last_event_id", "format"),
+        *("around", "before", "after"),
+    }
+)
+# The lines around one line have both ends by themselves, so these cannot be given with it.
+NOT_AROUND = ("tail", "since", "until", "last_event_id")
+# How many lines are shown on each side of a line, if the request does not say so, and at most.
+AROUND, MAX_AROUND = 50, 1_000
 
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"(?:\d{1,9}(?:ms|s|m|h|d))+", re.ASCII)
@@ -40,22 +49,17 @@ class StreamRequest:
     follow: bool
     last_event_id: str | None
     format: Format
+    until: int | None = None
+    """Unix ms."""
+    around: str | None = None
+    """The id of a line."""
+    before: int = AROUND
+    after: int = AROUND
 
     @property
     def is_live_only(self) -> bool:
         """Whether the reader asks only for new lines, and for none from the past."""
         return self.follow and (self.last_event_id, self.tail, self.since) == (None, None, None)
-
-
-def parse_filter(query: Iterable[tuple[str, str]]) -> Filter:
-    """Return the filter that a query describes. The query must contain only filter parameters.
-
-    Raises:
-        BadQuery: a parameter is unknown, or its value is not valid.
-    """
-    pairs = list(query)
-    _check_names(pairs, FILTER_PARAMETERS)
-    return Filter.from_query(pairs)
 
 
 def parse_stream_request(
@@ -70,18 +74,28 @@ def parse_stream_request(
         BadQuery: a parameter is unknown or repeated, or its value is not valid.
     """
     pairs = list(query)
-    _check_names(pairs, FILTER_PARAMETERS | STREAM_PARAMETERS)
+    for name, _ in pairs:
+        check_parameter(name, FILTER_PARAMETERS | STREAM_PARAMETERS)
     single = _singles(pairs)
     tail = _tail(single["tail"]) if "tail" in single else None
-    since = _since(single["since"]) if "since" in single else None
+    since = _time("since", single["since"]) if "since" in single else None
+    until = _time("until", single["until"]) if "until" in single else None
     resume_id = last_event_id or single.get("last_event_id") or None
+    if since is not None and until is not None and until < since:
+        raise BadQuery("until lies before since, so no line is between them", parameter="until")
+    _check_around(single, last_event_id)
+    is_past = "around" in single or (until is not None and until <= time.time_ns() // 1_000_000)
     return StreamRequest(
-        filter=Filter.from_query(pairs),
+        filter=Filter.from_query(pair for pair in pairs if pair[0] in FILTER_PARAMETERS),
         tail=tail,
         since=since,
-        follow=_flag("follow", single.get("follow", "true")),
+        follow=_flag("follow", single.get("follow", "true")) and not is_past,
         last_event_id=resume_id[:_MAX_ID_LENGTH] if resume_id else None,
         format=_format(single.get("format"), accept),
+        until=until,
+        around=single["around"][:_MAX_ID_LENGTH] if "around" in single else None,
+        before=_around_lines("before", single),
+        after=_around_lines("after", single),
     )
 
 
@@ -90,16 +104,6 @@ def parse_duration(text: str) -> int | None:
     if not _DURATION.fullmatch(text):
         return None
     return sum(int(n) * _UNITS[unit] for n, unit in _DURATION_PART.findall(text))
-
-
-def _check_names(pairs: Iterable[tuple[str, str]], known: frozenset[str]) -> None:
-    for name, _ in pairs:
-        if name not in known:
-            raise BadQuery(
-                f"{name[:100]!r} is not a parameter, so the request was refused. "
-                f"The parameters are {', '.join(sorted(known))}",
-                parameter=name[:100],
-            )
 
 
 def _singles(pairs: Iterable[tuple[str, str]]) -> Mapping[str, str]:
@@ -118,7 +122,35 @@ def _tail(text: str) -> int:
     return int(text)
 
 
-def _since(text: str) -> int:
+def _check_around(single: Mapping[str, str], last_event_id: str | None) -> None:
+    """Check the parameters for the lines around a line, as far as they concern each other."""
+    if "around" not in single:
+        for name in ("before", "after"):
+            if name in single:
+                raise BadQuery(f"{name} is only for around=<id>", parameter=name)
+        return
+    if not single["around"].strip():
+        raise BadQuery("around is empty; give it the id of a line", parameter="around")
+    given = {**single, **({"last_event_id": last_event_id} if last_event_id else {})}
+    for name in NOT_AROUND:
+        if name in given:
+            raise BadQuery(
+                f"{name} cannot be given with around, which shows the lines around one line and "
+                "then ends",
+                parameter=name,
+            )
+    if "follow" in single and _flag("follow", single["follow"]):
+        raise BadQuery("follow cannot be true with around, which ends by itself", "follow")
+
+
+def _around_lines(name: str, single: Mapping[str, str]) -> int:
+    text = single.get(name, str(AROUND))
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or int(text) > MAX_AROUND:
+        raise BadQuery(f"{name} must be a number of lines from 0 to {MAX_AROUND:,}", parameter=name)
+    return int(text)
+
+
+def _time(name: str, text: str) -> int:
     now_ms = time.time_ns() // 1_000_000
     if (duration := parse_duration(text)) is not None:
         return now_ms - duration
@@ -126,8 +158,8 @@ def _since(text: str) -> int:
     unix_ns = parse_time(re.sub(r"([T ]\d\d\S{0,20}) (\d\d(?::?\d\d)?)$", r"\1+\2", text))
     if unix_ns is None:
         raise BadQuery(
-            "since must be a duration such as 10m or 2h, an ISO 8601 time, or epoch seconds",
-            parameter="since",
+            f"{name} must be a duration such as 10m or 2h, an ISO 8601 time, or epoch seconds",
+            parameter=name,
         )
     return unix_ns // 1_000_000
 

@@ -20,6 +20,7 @@ from natstream.formats.events import gap_notice
 from natstream.hub.backlog import PIECE_BYTES, Selection
 from natstream.hub.hub import Hub
 from natstream.hub.subscription import Subscription
+from natstream.hub.window import FoundLine
 from natstream.web.metrics import Counters
 from natstream.web.query import StreamRequest
 
@@ -35,6 +36,7 @@ class LogStreamBody(ResponseBody):
     Args:
         hub: where the entries come from. It wakes the stream when a keep-alive is due.
         request: the reader's filter, start and format.
+        line: the line around which the reader looks, if the request has one.
         until: the time on trio's clock at which the reader's right to read ends, and the stream.
         standing_notices: called once at the start; returns a notice for each source that is down.
         counters: where sent lines and bytes are counted.
@@ -46,6 +48,7 @@ class LogStreamBody(ResponseBody):
         hub: Hub,
         request: StreamRequest,
         *,
+        line: FoundLine | None = None,
         until: float,
         standing_notices: Callable[[], Iterable[Notice]],
         counters: Counters,
@@ -53,6 +56,7 @@ class LogStreamBody(ResponseBody):
     ) -> None:
         self._hub = hub
         self._request = request
+        self._line = line
         self._until = until
         self._standing_notices = standing_notices
         self._counters = counters
@@ -68,6 +72,10 @@ class LogStreamBody(ResponseBody):
             since=request.since,
             last_event_id=request.last_event_id,
             follow=request.follow,
+            until=request.until,
+            around=self._line,
+            before=request.before,
+            after=request.after,
         )
         try:
             self._stack.enter_context(self._quota)
