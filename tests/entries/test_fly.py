@@ -28,6 +28,7 @@ from natstream.entries.fly import (
     parse_object,
     parse_text,
 )
+from natstream.entries.message import text_message
 from natstream.entries.times import parse_time
 from natstream.formats.events import FORMATS
 
@@ -190,16 +191,53 @@ def test_the_machine_is_the_first_of_four() -> None:
         ({"message": {"text": "a"}, "msg": "c"}, "c"),
         ({"message": ["a"], "msg": "c"}, "c"),
         ({"log": {"level": "info", "message": "no"}, "msg": "c"}, "c"),
-        ({"log": {"level": "info"}}, ""),
         ({"message": 0}, "0"),
         ({"message": -1.5, "log": "b"}, "-1.5"),
-        ({}, ""),
     ],
 )
 def test_the_message_is_the_first_text_or_number(fields: dict[str, Any], message: str) -> None:
     """An empty message is a blank line; an object or a boolean is not a message."""
     assert sent(**fields).message == message
     assert parse_nats(SUBJECT, json.dumps(fields).encode()).message == message
+
+
+SHOWN = [
+    (b'{"message": {"b": 1.0, "a":[]}}', '{"b": 1.0, "a":[]}'),
+    (b'{"message":[1, "\xc3\xa9"],"event":"x"}', '[1, "é"]'),
+    (b'{"message":true}', "true"),
+    (b'{"message":{"a":"\xff"}}', '{"a":"\ufffd"}'),
+    (b'{"message":{"a":"\\ud800"}}', '{"a":"\\ud800"}'),
+    (b'{"message":null,"event":"user.login","user":7}', "user.login"),
+    (b'{"body":"started","severityText":"INFO"}', "started"),
+    (b'{"text":"a"}', "a"),
+    (b'{"short_message":"a","full_message":"b"}', "a"),
+    (b'{"error":{"message":"boom","code":1}}', "boom"),
+    (b'{"error.message":"boom"}', "boom"),
+    (b'{"err":{"message":"boom"}}', "boom"),
+    (b'{"exception":"E: boom"}', "E: boom"),
+    (b'{"event":{"provider":"app"},"body":"","text":5}', "5"),
+    (b' {"event": {"provider":"app"}, "user":7}\n', '{"event": {"provider":"app"}, "user":7}'),
+    (b'{"log":{"level":"info"}}', '{"log":{"level":"info"}}'),
+    (b"{}", "{}"),
+]
+
+
+@pytest.mark.parametrize(("payload", "message"), SHOWN)
+def test_no_object_is_shown_blank(payload: bytes, message: str) -> None:
+    """Where the three names have no text, other names are looked at, or JSON is shown as sent."""
+    assert parse_nats(SUBJECT, payload).message == message
+    raw = decode_json(payload)
+    # The library's function keeps to the three names.
+    assert sent(**raw).message == ""
+    named = payload.strip()[:-1] + (b"," if raw else b"") + b'"instance":"m"}'
+    entry = parse_object(named)
+    assert entry is not None
+    assert entry.message == (message if message[0] != "{" or "message" in raw else named.decode())
+
+
+def test_a_blank_line_of_fly_stays_blank() -> None:
+    """An empty message is a blank line that an app wrote, not an absent message."""
+    assert nats(message="", event={"provider": "app"}).message == ""
 
 
 @pytest.mark.parametrize(
@@ -268,6 +306,27 @@ def test_where_the_rest_stands() -> None:
     assert (sent().app_name, sent().region, sent().provider, sent().host) == ("", "", "", "")
     assert sent().source == "drain"
     assert nats().source == "nats"
+
+
+@pytest.mark.parametrize(
+    ("fields", "app", "machine"),
+    [
+        ({"application": "web"}, "web", ""),
+        ({"service": "web", "hostname": "h1"}, "web", "h1"),
+        ({"container_name": "/web-1"}, "web-1", "web-1"),
+        ({"service": "web", "container_name": "/c"}, "web", "c"),
+        ({"app": "a", "application": "b", "service": "c"}, "a", ""),
+        ({"instance": "m", "hostname": "h1"}, "", "m"),
+        ({"service": {"name": "web"}, "hostname": 5}, "", "5"),
+    ],
+)
+def test_other_senders_have_other_names(fields: dict[str, Any], app: str, machine: str) -> None:
+    """Names of other log senders count where the usual ones are absent."""
+    payload = json.dumps({"message": "x", **fields}).encode()
+    entry = parse_nats("logs", payload)
+    assert (entry.app_name, entry.machine_id) == (app, machine)
+    dropped = parse_object(payload)
+    assert (dropped.machine_id if dropped else "") == machine
 
 
 def test_what_a_nats_line_lacks_is_empty() -> None:
@@ -373,12 +432,22 @@ def test_a_time_may_be_a_number(number: float, text: str, unix_ns: int) -> None:
         assert (entry.timestamp, entry.unix_ns) == (text, unix_ns)
 
 
-def test_the_time_is_the_first_of_three() -> None:
-    """`timestamp` wins, then `time` and `ts`; an empty or wrong one counts as absent."""
+def test_the_time_is_the_first_that_can_be_read() -> None:
+    """Of the names of a time, the first whose value can be read wins."""
     assert sent(timestamp="1", time="2", ts="3").timestamp == "1"
     assert sent(timestamp="", time="2", ts="3").timestamp == "2"
     assert sent(timestamp=None, time={}, ts="3").timestamp == "3"
     assert nats(timestamp="", time="2").timestamp == "2"
+    names = ["timestamp", "time", "ts", "@timestamp", "date", "dt"]
+    for index, name in enumerate(names):
+        times = {**dict.fromkeys(names[:index], "soon"), **dict.fromkeys(names[index:], str(index))}
+        assert (nats(**times).timestamp, nats(**times).unix_ns) == (str(index), index * 10**9)
+        assert sent(**times).unix_ns == index * 10**9, name
+        entry = parse_object(json.dumps({"instance": "m", "message": "x", **times}).encode())
+        assert entry is not None
+        assert entry.timestamp == str(index)
+    assert sent(timestamp="soon", time="later").timestamp == "soon"
+    assert sent(date="later").timestamp == "later"
 
 
 # --- NATS --------------------------------------------------------------------------------------
@@ -425,16 +494,22 @@ def test_what_is_no_object_is_a_line_of_text(payload: bytes) -> None:
 
 
 def test_bytes_that_are_no_text_become_replacement_characters() -> None:
-    """An object with invalid UTF-8 is read as text, with replacement characters."""
+    """Invalid UTF-8 is replaced, and a line of JSON keeps its fields."""
     assert parse_nats(SUBJECT, b"a\xff\xfeb").message == "a\ufffd\ufffdb"
-    assert parse_nats(SUBJECT, b'{"message":"a\xff"}').message == '{"message":"a\ufffd"}'
+    entry = parse_nats(SUBJECT, json.dumps(FLY_LINE).encode().replace(b"hello", b"a\xff"))
+    assert entry == attrs.evolve(nats(), message="a\ufffd")
+    assert entry.raw["message"] == "a\ufffd"
+    assert parse_nats(SUBJECT, b'{"message":"a\xff"').message == '{"message":"a\ufffd"'
+    dropped = parse_object(b'{"instance":"m","message":"a\xff"}')
+    assert dropped is not None
+    assert dropped.message == "a\ufffd"
 
 
 def test_bytes_that_are_no_text_in_a_field_that_nobody_reads_cost_nothing() -> None:
-    """Invalid UTF-8 in another field does not affect Fly's fields, but `raw` is empty."""
+    """Invalid UTF-8 in another field does not affect Fly's fields."""
     payload = json.dumps(FLY_LINE)[:-1].encode() + b',"http":"\xff"}'
     assert parse_nats(SUBJECT, payload) == nats()
-    assert parse_nats(SUBJECT, payload).raw == {}
+    assert parse_nats(SUBJECT, payload).raw["http"] == "\ufffd"
 
 
 def test_a_lone_surrogate_becomes_a_replacement_character() -> None:
@@ -574,6 +649,8 @@ def test_both_ways_of_reading_a_drain_line_give_the_same(raw: dict[str, Any], ap
     fast, slow = parse_object(payload, app), parse_log_entry(decode_json(payload), app_name=app)
     if fast and slow and parse_time(fast.timestamp) is None:
         slow = attrs.evolve(slow, unix_ns=fast.unix_ns)  # the arrival
+    if fast and slow and text_message(raw) is None:
+        slow = attrs.evolve(slow, message=fast.message, level=fast.level)  # what readers see
     assert fast == slow
     assert fast is None or fast.raw == decode_json(payload)
 

@@ -36,8 +36,10 @@ VISIBLE = LogEntry(
 OUTSIDE = [
     attrs.evolve(VISIBLE, app_name="zebra-app", message="zebra by its app", machine_id="m-zebra"),
     attrs.evolve(VISIBLE, level="info", message="zebra by its level", region="zebra-region"),
-    attrs.evolve(VISIBLE, message="a crimson zebra"),
-    LogEntry("m-zebra", "zebra system line", "system", app_name="zebra-too", provider="zebra"),
+    attrs.evolve(VISIBLE, message='{"colour":"crimson","kind":"zebra"}'),
+    LogEntry(
+        "m-zebra", "zebra system kind=zebra", "system", app_name="zebra-too", provider="zebra"
+    ),
 ]
 
 # For each parameter of /api/logs, values that a curious reader would try.
@@ -52,7 +54,7 @@ CURIOUS: dict[str, list[str]] = {
     "min_level": ["debug", "fatal"],
     "q": ["zebra", "/.*/", "/zebra|shown/", "crimson"],
     "not": ["shown", "/^$/"],
-    "field": ["animal=zebra", "animal", "!animal", "animal!=horse"],
+    "field": ["kind=zebra", "kind", "!kind", "kind!=horse", "colour"],
     "tail": ["0", "1", "1000"],
     "since": ["1d", "0"],
     "until": ["1ms", "1d"],

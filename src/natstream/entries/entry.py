@@ -28,16 +28,19 @@ def decode_json(payload: bytes | str) -> Any:
     """Return a JSON text as plain Python values.
 
     The standard library decodes the texts that msgspec refuses, for example texts with lone
-    surrogates or huge numbers.
+    surrogates or huge numbers. Bytes that are not UTF-8 become replacement characters.
 
     Raises:
-        ValueError: the text is not JSON, is not UTF-8, or nests too deeply.
+        ValueError: the text is not JSON, or nests too deeply.
     """
     try:
         return _decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, UnicodeEncodeError, RecursionError):
         try:
             return json.loads(payload)
+        except UnicodeDecodeError:
+            text = payload if isinstance(payload, str) else payload.decode("utf-8-sig", "replace")
+            return decode_json(text)
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
 
@@ -46,7 +49,7 @@ def decode_json(payload: bytes | str) -> Any:
 _STARTS = (b"{", b" ", b"\t", b"\r", b"\n", b"\xef")
 
 
-class _Envelope(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+class _BareEnvelope(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """Fly's object around a message, without anything beside it."""
 
     event: msgspec.Raw
@@ -57,7 +60,7 @@ class _Envelope(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=Tru
     timestamp: msgspec.Raw = msgspec.Raw()
 
 
-_check_envelope = msgspec.json.Decoder(_Envelope).decode
+_check_envelope = msgspec.json.Decoder(_BareEnvelope).decode
 
 
 @attrs.define(eq=False, repr=False)

@@ -11,11 +11,8 @@ straight into it. `_tidied` brings any other object into the same shape, so that
 
 from __future__ import annotations
 
-import math
-import re
 import time
 from collections.abc import Mapping
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -26,7 +23,8 @@ from natstream.entries.entry import LogEntry, decode_json, make_entry
 from natstream.entries.level_keys import level_beside, sent_level
 from natstream.entries.level_names import fold_level
 from natstream.entries.levels import level_of
-from natstream.entries.times import time_or_arrival
+from natstream.entries.message import shown_message, text_message, text_of
+from natstream.entries.times import line_time, parse_time
 
 __all__ = [
     "NdjsonLines",
@@ -48,8 +46,6 @@ INFRASTRUCTURE = frozenset({"fly", "proxy", "machine", "runner", "health"})
 
 # The providers of lines that an app has written itself.
 _APP_PROVIDERS = frozenset({"", "app"})
-
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class NdjsonLines(list[dict[str, Any]]):
@@ -93,20 +89,22 @@ def parse_nats(subject: str, payload: bytes, source: str = "nats") -> LogEntry:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass
         else:
-            if line.timestamp:
-                return _entry(line, named, payload, source)
+            if (unix_ns := line_time(line.timestamp)) is not None:
+                return _entry(line, named, payload, source, unix_ns)
     try:
         raw = decode_json(payload)
     except ValueError:
         raw = None
     if type(raw) is not dict:
         return parse_text(payload, machine, app_name=app, region=region, source=source)
-    sent = _tidied(raw)
-    return _entry(sent, _origin(sent, named, ""), payload, source)
+    sent, unix_ns = _tidied(raw, payload)
+    return _entry(sent, _origin(sent, named, ""), payload, source, unix_ns)
 
 
 def parse_object(payload: bytes, app_name: str = "") -> LogEntry | None:
-    """Return the entry of a JSON text, as `parse_log_entry` does; it keeps the text's bytes.
+    """Return the entry of a JSON text, which keeps the text's bytes.
+
+    It differs from `parse_log_entry` for an object without a message: see `shown_message`.
 
     Raises:
         ValueError: the text is not a JSON object.
@@ -120,12 +118,14 @@ def parse_object(payload: bytes, app_name: str = "") -> LogEntry | None:
         origin = _origin(line, _UNNAMED, app_name)
         if not origin[2]:
             return None
-        if line.message is not UNSET and line.timestamp:
-            return _entry(line, origin, payload, "drain")
+        if line.message is not UNSET and (unix_ns := line_time(line.timestamp)) is not None:
+            return _entry(line, origin, payload, "drain", unix_ns)
     raw = decode_json(payload)
     if type(raw) is not dict:
         raise ValueError("not an object")
-    return parse_log_entry(raw, payload=payload, app_name=app_name)
+    line, arrival = _tidied(raw, payload)
+    origin = _origin(line, _UNNAMED, app_name)
+    return _entry(line, origin, payload, "drain", arrival) if origin[2] else None
 
 
 def parse_log_entry(
@@ -139,11 +139,11 @@ def parse_log_entry(
             because they take an eighth of the memory.
         app_name: the app of an entry that names none.
     """
-    line = _tidied(raw)
+    line, unix_ns = _tidied(raw)
     origin = _origin(line, _UNNAMED, app_name)
     if not origin[2]:
         return None
-    return _entry(line, origin, raw if payload is None else payload, "drain")
+    return _entry(line, origin, raw if payload is None else payload, "drain", unix_ns)
 
 
 def parse_text(
@@ -227,37 +227,67 @@ class _SentLine(_Line, frozen=True, gc=False):
     app_name: str = ""
     app: str = ""
     region: str = ""
+    # The names that other senders use.
+    application: str = ""
+    service: str = ""
+    hostname: str = ""
+    container_name: str = ""
 
 
 _decode_line = msgspec.json.Decoder(_Line).decode
 _decode_sent_line = msgspec.json.Decoder(_SentLine).decode
 
 
-def _tidied(raw: Mapping[str, Any]) -> _SentLine:
-    """Return an object's fields as texts. A field of the wrong type is empty."""
-    texts = {name: _text(value) for name, value in raw.items() if name in _TEXTS}
-    texts["message"] = _message(raw)
-    if not texts.get("timestamp"):
-        texts["timestamp"] = _text(raw.get("time")) or _text(raw.get("ts"))
+def _tidied(raw: Mapping[str, Any], payload: bytes | None = None) -> tuple[_SentLine, int]:
+    """Return an object's fields as texts, and its time; a field of the wrong type is empty.
+
+    Args:
+        raw: the object.
+        payload: what it was decoded from, if its message is the `shown_message`.
+    """
+    texts = {name: text_of(value) for name, value in raw.items() if name in _TEXTS}
+    if payload is None:
+        texts["message"] = text_message(raw) or ""
+    else:
+        texts["message"] = shown_message(raw, payload)
+    texts["timestamp"], unix_ns = _time(raw)
     event, log, fly = _object(raw.get("event")), _object(raw.get("log")), _object(raw.get("fly"))
-    return _SentLine(
-        event=_Event(_text(event.get("provider"))),
-        log=_Log(_text(log.get("level"))),
+    line = _SentLine(
+        event=_Event(text_of(event.get("provider"))),
+        log=_Log(text_of(log.get("level"))),
         fly=_tidied_fly(fly) if fly else _Fly(),
         level=_number(raw.get("level")),
         severity=_number(raw.get("severity")),
         **texts,
     )
+    return line, unix_ns
+
+
+def _time(raw: Mapping[str, Any]) -> tuple[str, int]:
+    """Return the first time that can be read, as it was sent and as a number.
+
+    Without one, these are the first text in the place of a time, and the time of arrival.
+    """
+    first = ""
+    for name in _TIMES:
+        text = text_of(raw.get(name))
+        if text and (unix_ns := parse_time(text)) is not None:
+            return text, unix_ns
+        first = first or text
+    return first, time.time_ns()
 
 
 def _tidied_fly(fly: Mapping[str, Any]) -> _Fly:
     app, machine = _object(fly.get("app")), _object(fly.get("machine"))
     return _Fly(
-        app=_App(_text(app.get("instance")), name=_text(app.get("name"))),
-        machine=_Machine(_text(machine.get("id"))),
-        region=_text(fly.get("region")),
+        app=_App(text_of(app.get("instance")), name=text_of(app.get("name"))),
+        machine=_Machine(text_of(machine.get("id"))),
+        region=text_of(fly.get("region")),
     )
 
+
+# The names of a line's time, in the order in which they count.
+_TIMES = ("timestamp", "time", "ts", "@timestamp", "date", "dt")
 
 # The fields of a payload that are texts at its top.
 _TEXTS = frozenset(field.name for field in msgspec.structs.fields(_SentLine) if field.type is str)
@@ -291,13 +321,26 @@ def _origin(line: _SentLine, named: _Origin, default_app: str) -> _Origin:
     fly = line.fly
     in_fly = fly.app
     return (
-        app or in_fly.name or line.app_name or line.app or default_app,
+        app or in_fly.name or line.app_name or line.app or _other_app(line) or default_app,
         region or fly.region or line.region,
-        machine or in_fly.instance or fly.machine.id or line.instance or line.machine_id,
+        machine
+        or in_fly.instance
+        or fly.machine.id
+        or line.instance
+        or line.machine_id
+        or line.hostname
+        or line.container_name.lstrip("/"),
     )
 
 
-def _entry(line: _Line, origin: _Origin, raw: Mapping[str, Any] | bytes, source: str) -> LogEntry:
+def _other_app(line: _SentLine) -> str:
+    # Docker writes a slash before the name of a container.
+    return line.application or line.service or line.container_name.lstrip("/")
+
+
+def _entry(
+    line: _Line, origin: _Origin, raw: Mapping[str, Any] | bytes, source: str, unix_ns: int
+) -> LogEntry:
     app, region, machine = origin
     message, provider = line.message, line.event.provider
     stream = _stream(line.stream, provider, line.source)
@@ -313,17 +356,9 @@ def _entry(line: _Line, origin: _Origin, raw: Mapping[str, Any] | bytes, source:
         level=_level(line, stream, raw, source),
         provider=provider,
         host=line.host,
-        unix_ns=time_or_arrival(line.timestamp),
+        unix_ns=unix_ns,
         source=source,
     )
-
-
-def _message(raw: Mapping[str, Any]) -> str:
-    for key in ("message", "log", "msg"):
-        value = raw.get(key)
-        if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-            return _text(value)
-    return ""
 
 
 def _stream(stream: str, provider: str, source: str) -> str:
@@ -369,22 +404,5 @@ _NO_FIELDS: Mapping[str, Any] = {}
 
 
 def _number(value: Any) -> str | float:
-    """Return a number as it is, and everything else as `_text` does."""
-    return value if type(value) in (int, float) else _text(value)
-
-
-def _text(value: Any) -> str:
-    """Return a text as it is, a number as its decimal text, and "" for everything else."""
-    if isinstance(value, str):
-        if value.isascii():
-            return value
-        # Half a surrogate pair has no UTF-8 form, so no answer to a reader could hold it.
-        return _LONE_SURROGATE.sub("\ufffd", value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        try:
-            return str(value)
-        except ValueError:  # the number has more digits than Python prints
-            return ""
-    if isinstance(value, float):
-        return format(Decimal(repr(value)), "f") if math.isfinite(value) else str(value)
-    return ""
+    """Return a number as it is, and everything else as `text_of` does."""
+    return value if type(value) in (int, float) else text_of(value)

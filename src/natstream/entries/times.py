@@ -7,12 +7,11 @@ an integer, or None for a text that is not a time. No text makes a function of t
 from __future__ import annotations
 
 import re
-import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 
-__all__ = ["parse_time", "time_or_arrival"]
+__all__ = ["line_time", "parse_time"]
 
 # The form that nearly every sender writes. The standard library reads the other forms of ISO 8601.
 _ISO_8601 = re.compile(
@@ -22,7 +21,15 @@ _ISO_8601 = re.compile(
 _OTHER_ISO_8601 = re.compile(
     r"\d{4}(-?)\d\d\1\d\d(?:[T ]\d\d[\d:]{0,6}(?:[.,]\d{1,30})?(?:Z|[+-][\d:]{2,5})?)?", re.ASCII
 )
-_DIGITS = re.compile(r"-?\d{1,30}(?:\.\d{1,30})?", re.ASCII)
+# A time in another spelling: slashes in the date, small letters, and behind a space the zone or its
+# name. Go prints `2022-09-27 22:34:37 +0200 CEST`.
+_SPELLING = re.compile(
+    r"\s?(\d{4})([-/])(\d\d)\2(\d\d)([Tt ])([\d:]{5,8}(?:[.,]\d{1,30})?)"
+    r"(?: ?([+-]\d\d(?::?\d\d)?)(?: [A-Z]{1,5})?| ?(?:UTC|GMT|Z))?\s?",
+    re.ASCII | re.IGNORECASE,
+)
+_LEAP_SECOND = re.compile(r"(.{10}[T ]\d\d:\d\d:)60(.*)", re.ASCII)
+_DIGITS = re.compile(r"-?\d{1,30}(?:\.\d{0,30})?(?:[eE][+-]?\d{1,2})?", re.ASCII)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # By the number of a fraction's digits: the nanoseconds for which its last digit counts.
@@ -36,27 +43,36 @@ def parse_time(text: str) -> int | None:
 
     A time without a zone is UTC. Epoch times are seconds, ms, µs or ns; their size tells which.
     """
-    if match := _ISO_8601.fullmatch(text):
-        whole, fraction, zone = match.groups()
-        seconds = _epoch_seconds(whole, zone)
-        if seconds is None:
-            return None
-        unix_ns = seconds * 10**9 + (int(fraction.ljust(9, "0")) if fraction else 0)
-    elif _DIGITS.fullmatch(text):
+    unix_ns = _iso_ns(text)
+    if unix_ns is None and _DIGITS.fullmatch(text):
         # A smaller number than 1e11 is seconds, since these reach 1e11 only in the year 5138.
         number = Decimal(text)
         size = abs(number)
         scale = 9 if size < 10**11 else 6 if size < 10**14 else 3 if size < 10**17 else 0
         unix_ns = int(number.scaleb(scale))
-    elif _OTHER_ISO_8601.fullmatch(text) and (moment := _moment(text)):
-        unix_ns = (moment - _EPOCH) // timedelta(microseconds=1) * 1_000
-    else:
-        return None
-    return unix_ns if _FIRST_NS <= unix_ns < _LAST_NS else None
+    elif unix_ns is None and (spelling := _SPELLING.fullmatch(text)):
+        year, _, month, day, _, clock, zone = spelling.groups()
+        unix_ns = _iso_ns(f"{year}-{month}-{day}T{clock}{zone or 'Z'}")
+    return unix_ns if unix_ns is not None and _FIRST_NS <= unix_ns < _LAST_NS else None
 
 
-def time_or_arrival(text: str) -> int:
-    """Return `parse_time` of a line's time, or the present moment if the line has none."""
+def _iso_ns(text: str) -> int | None:
+    if text[17:19] == "60" and (leap := _LEAP_SECOND.fullmatch(text)):
+        before = _iso_ns(f"{leap[1]}59{leap[2]}")
+        return None if before is None else before + 10**9
+    if match := _ISO_8601.fullmatch(text):
+        whole, fraction, zone = match.groups()
+        seconds = _epoch_seconds(whole, zone)
+        if seconds is None:
+            return None
+        return seconds * 10**9 + (int(fraction.ljust(9, "0")) if fraction else 0)
+    if _OTHER_ISO_8601.fullmatch(text) and (moment := _moment(text)):
+        return (moment - _EPOCH) // timedelta(microseconds=1) * 1_000
+    return None
+
+
+def line_time(text: str) -> int | None:
+    """Return `parse_time` of a line's time. It is fast for the times that Fly writes."""
     # Fly writes "….252022967Z". The second is usually known from the line before.
     if text[19:20] == "." and text.endswith("Z") and text.isascii():
         fraction = text[20:-1]
@@ -64,8 +80,7 @@ def time_or_arrival(text: str) -> int:
             second = _second_ns(text[:19])
             if second is not None:
                 return second + int(fraction) * _NS_OF_DIGITS[len(fraction)]
-    unix_ns = parse_time(text)
-    return time.time_ns() if unix_ns is None else unix_ns
+    return parse_time(text) if text else None
 
 
 @lru_cache(maxsize=1024)

@@ -27,6 +27,7 @@ from natstream.hub.hub import Hub
 from natstream.web.auth import authenticate, client_address, current_grant
 from natstream.web.errors import answer_errors, refusal
 from natstream.web.facets import Facets
+from natstream.web.fields import read_fields
 from natstream.web.files import Files
 from natstream.web.health_endpoints import add_health_endpoints, add_healthz, statuses
 from natstream.web.metrics import Metrics
@@ -53,6 +54,8 @@ def create_app(
     """Return the application over a hub, the health of its sources, and the counts of its lines."""
     app = QuartTrio(__name__, static_folder=None)
     quota = ReaderQuota(settings.max_readers)
+    # Searches for fields run one after the other, so that many together do not delay the readers.
+    one_search = trio.CapacityLimiter(1)
     files = Files(Path(__file__).parent / "static")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT
@@ -125,6 +128,12 @@ def create_app(
     async def counts() -> Response:
         filter = Filter.from_query(request.args.items(multi=True))
         return jsonify(facets.read(filter, current_grant().scope))
+
+    @app.get("/api/fields")
+    async def fields() -> Response:
+        filter = current_grant().narrow(Filter.from_query(request.args.items(multi=True)))
+        async with one_search:
+            return jsonify(await read_fields(hub, filter))
 
     @app.get("/api/status")
     async def status() -> Response:
