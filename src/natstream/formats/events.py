@@ -103,8 +103,10 @@ class _EntryEvent(msgspec.Struct, gc=False, omit_defaults=True):
     level: str
     provider: str
     source: str
-    # Few lines are continuations, so the others do without this key.
+    # A line that is no continuation, or whose machine is not known, does without these keys.
     continues: bool = False
+    group: str = ""
+    release: str = ""
 
 
 def _entry_json(entry: LogEntry, persistent: bool) -> bytes:
@@ -123,6 +125,8 @@ def _entry_json(entry: LogEntry, persistent: bool) -> bytes:
             provider=entry.provider,
             source=entry.source,
             continues=entry.continues,
+            group=entry.group,
+            release=entry.release,
         )
     )
 
