@@ -27,6 +27,7 @@ from natstream.web.metrics import Metrics
 
 if TYPE_CHECKING:
     from natstream.fly_api.interfaces import FlyInterfaces
+    from natstream.fly_api.machines import Machines
     from natstream.journal.journal import Journal
 
 __all__ = ["Core", "Source", "make_core"]
@@ -86,19 +87,22 @@ def make_core(settings: Settings) -> Core:
     if settings.journal_servers:
         journal = _make_journal(settings, hub, health)
         metrics.journal = journal.statistics
+    machines: Machines | None = None
     sources = []
     if "nats" in settings.sources:
         sink: Sink = journal or hub
         status = health.add_source("nats")
         if reads_fly:
             fly = _make_fly_interfaces(settings, hub, sink, health)
-            observers += [fly.history.observe, fly.machines.observe]
+            machines = fly.machines
+            observers += [fly.history.observe, machines.observe]
+            hub.label = machines.label
             sink = fly.history.nats_sink
             sources.append(Source(fly.run, fly.history.status))
         sources.append(_make_nats(settings, sink, status))
     if "drain" in settings.sources and settings.drain_bind is not None:
         sources.append(_make_drain(settings, settings.drain_bind, hub, journal, health, metrics))
-    app = create_app(settings, hub, health, facets, metrics)
+    app = create_app(settings, hub, health, facets, metrics, machines)
     return Core(settings, hub, health, app, metrics, sources, journal)
 
 
@@ -150,7 +154,9 @@ def _make_fly_interfaces(settings: Settings, hub: Hub, sink: Sink, health: Healt
         status=health.add_interface("fly_logs"),
         stored=bool(settings.journal_servers),
     )
-    machines = Machines(settings.machines_api_url, health.add_interface("fly_machines"))
+    machines = Machines(
+        settings.machines_api_url, health.add_interface("fly_machines"), settings.apps
+    )
     return FlyInterfaces(settings.access_token, history, machines)
 
 
