@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import attrs
@@ -36,6 +36,9 @@ from natstream.web.reader_quota import ReaderQuota
 from natstream.web.security import add_security
 from natstream.web.stream import LogStreamBody
 
+if TYPE_CHECKING:
+    from natstream.fly_api.machines import Machines
+
 __all__ = ["create_app"]
 
 # Clients post only tokens and links to this application, and these are short.
@@ -49,9 +52,17 @@ NO_LINE = (
 
 
 def create_app(
-    settings: Settings, hub: Hub, health: Health, facets: Facets, metrics: Metrics
+    settings: Settings,
+    hub: Hub,
+    health: Health,
+    facets: Facets,
+    metrics: Metrics,
+    machines: Machines | None = None,
 ) -> QuartTrio:
-    """Return the application over a hub, the health of its sources, and the counts of its lines."""
+    """Return the application over a hub, the health of its sources, and the counts of its lines.
+
+    `machines` are those of Fly's Machines interface, if it is asked.
+    """
     app = QuartTrio(__name__, static_folder=None)
     quota = ReaderQuota(settings.max_readers)
     # Searches for fields run one after the other, so that many together do not delay the readers.
@@ -123,6 +134,18 @@ def create_app(
         if entry is None:
             return refusal(404, NO_LINE)
         return jsonify(entry.raw)
+
+    @app.get("/api/machine")
+    async def machine() -> Response:
+        entry = await hub.find(request.args.get("id", ""))
+        # A reader names a line and not a machine, so that the holder of a link learns nothing of
+        # machines whose lines it may not see.
+        if entry is None or not current_grant().shows(entry):
+            return refusal(404, NO_LINE)
+        known = None if machines is None else machines.get(entry.machine_id)
+        if known is None or known.app != entry.app_name:
+            return jsonify({"machine": None})
+        return jsonify({"machine": attrs.asdict(known, filter=attrs.filters.exclude("since_ms"))})
 
     @app.get("/api/facets")
     async def counts() -> Response:
