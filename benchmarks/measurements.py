@@ -42,6 +42,7 @@ FILTERS = (
     ("lets all through: `not=…`", "?not=nobody-{n}", 1),
     ("its own word: `q=…`", "?q=user=u{n:04d}", 1_000),
     ("its own machine: `machine=…`", "?machine={n:014x}", 1_000),
+    ("its own value of a field: `field=…`", "?field=user=u{n:04d}", 1_000),
 )
 
 STARTS = 5

@@ -6,6 +6,7 @@ machine, and show the effect of a change to the hot path.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
@@ -19,6 +20,8 @@ from tests.support.processes import CPUS
 
 from benchmarks.lines import KINDS, stamp_all, templates
 from natstream.entries.entry import LogEntry
+from natstream.entries.fields import FieldCache
+from natstream.entries.filters import Filter
 from natstream.entries.fly import parse_nats
 from natstream.formats.events import FORMATS
 from natstream.hub.backlog import Selection
@@ -33,6 +36,15 @@ BATCHES = (1, 25, 200)
 SIZES = (1_024, 16 * 1_024, 64 * 1_024)
 SENDS = 50
 
+# Filters that look at the same JSON lines, one after the other.
+FILTERS = [
+    ("filter by a text", [Filter(q=("nothing",))]),
+    ("filter JSON by a field", [Filter(fields=("status>=500",))]),
+    ("filter JSON by an absent field", [Filter(fields=("nothing=1",))]),
+    ("filter JSON by 1,000 values", [Filter(fields=(f"user={n}",)) for n in range(1_000)]),
+    ("filter JSON by 1,000 names", [Filter(fields=(f"name{n}=1",)) for n in range(1_000)]),
+]
+
 Step = tuple[str, str, float]
 """A step, its unit (a line, a reader or a send), and its CPU seconds for each unit."""
 
@@ -43,6 +55,7 @@ async def steps() -> list[Step]:
     os.sched_setaffinity(0, CPUS[:1])
     try:
         found = [await _parse(), await _publish(), await _frame(), await _channel()]
+        found += [await _select(name, filters) for name, filters in FILTERS]
         found += [await _wake(lines) for lines in BATCHES]
         found += [await _send(size) for size in SIZES]
     finally:
@@ -170,3 +183,30 @@ async def _send(size: int) -> Step:
             costs.append(time.process_time() - started)
             far.recv(size, socket.MSG_WAITALL)
     return f"send {size // 1024} KB on loopback", "send", min(costs)
+
+
+async def _select(name: str, filters: list[Filter]) -> Step:
+    lines = [parse_nats("logs.web.sjc.m", _json_line(n)) for n in range(250)]
+
+    async def select() -> None:
+        cache = FieldCache(lines)
+        for filter in filters:
+            filter.select(lines, cache)
+
+    cost = await _cheapest(select, len(lines) * len(filters))
+    return name, "line and filter", cost
+
+
+def _json_line(n: int) -> bytes:
+    message = {"level": 30, "time": 1715506201123 + n, "pid": 7, "hostname": "a", "user": n}
+    message |= {"status": 200 + n % 400, "path": f"/orders/{n}", "msg": "request completed"}
+    return json.dumps(
+        {
+            "event": {"provider": "app"},
+            "fly": {"app": {"instance": "m", "name": "web"}, "region": "sjc"},
+            "host": "0ad1",
+            "log": {"level": "info"},
+            "message": json.dumps(message),
+            "timestamp": "2022-09-27T20:34:37.252022967Z",
+        }
+    ).encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
@@ -29,7 +30,11 @@ from tests.support.waiting import PATIENCE
 from natstream.cli.main import main
 from natstream.demo.demo import publish_traffic
 from natstream.demo.line import Line, encode
+from natstream.demo.traces import GO, JAVA, NODE, PYTHON, RUBY
 from natstream.demo.traffic import LINES_PER_SECOND, traffic
+from natstream.entries.continuation import Continuations
+from natstream.entries.entry import LogEntry
+from natstream.entries.filters import Filter
 from natstream.entries.fly import parse_nats
 
 
@@ -59,9 +64,9 @@ def test_the_traffic_has_lines_of_every_kind() -> None:
     lines = [line for _, line in five_minutes()]
     assert {line.provider for line in lines} == {"app", "runner", "proxy", "health"}
     assert {line.level for line in lines} == {"info", "warn", "error"}
-    assert len({line.machine.app for line in lines}) == 5
+    assert len({line.machine.app for line in lines}) == 7
     assert len({line.machine.region for line in lines}) == 5
-    assert any("Traceback" in line.message and "\n" in line.message for line in lines)
+    assert not any("\n" in line.message for line in lines), "Fly sends each physical line alone"
     assert any("\x1b[" in line.message for line in lines)
     assert any(not line.message.isascii() for line in lines)
     assert any(line.message.startswith("{") and json.loads(line.message) for line in lines)
@@ -83,10 +88,85 @@ def test_the_payload_is_what_fly_publishes() -> None:
         entry = parse_nats(subject, payload)
         machine = line.machine
         assert (entry.app_name, entry.region, entry.machine_id, entry.host) == machine
-        assert (entry.level, entry.provider) == (line.level, line.provider)
+        assert (raw["log"]["level"], entry.provider) == (line.level, line.provider)
         assert entry.stream == ("stdout" if line.provider == "app" else "system")
         assert entry.unix_ns == now
         assert "{now}" not in entry.message
+
+
+@functools.cache
+def entries(seed: int = 0) -> list[LogEntry]:
+    """Return the entries of five minutes, with their levels and continuation lines."""
+    start = 1_664_310_877 * 10**9
+    lines = [
+        parse_nats(*encode(line, start + int(at * 1e9)))
+        for at, line in itertools.takewhile(lambda timed: timed[0] < 300, traffic(Random(seed)))
+    ]
+    return list(Continuations().join(lines))
+
+
+def test_the_platform_says_info_for_each_line_of_an_app() -> None:
+    """The envelope of each app's line says `info`, and levels come from what the apps write."""
+    lines = [line for _, line in five_minutes()]
+    assert {line.level for line in lines if line.provider == "app"} == {"info"}
+    found: dict[str, set[str]] = {}
+    for entry in entries():
+        if entry.provider == "app":
+            found.setdefault(entry.app_name, set()).add(entry.level)
+    assert found == {
+        "teashop": {"info", "error"},
+        "teashop-api": {"info", "warn", "error"},
+        "teashop-worker": {"info", "warn", "error"},
+        "teashop-search": {"info", "warn", "error"},
+        "teashop-pay": {"info", "warn", "error", "fatal"},
+        "teashop-db": {"info", "error"},
+        "teashop-images": {"info"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("app", "text"),
+    [
+        ("teashop", RUBY),
+        ("teashop-api", NODE),
+        ("teashop-worker", PYTHON),
+        ("teashop-search", JAVA),
+        ("teashop-pay", GO),
+    ],
+)
+def test_errors_are_found_with_their_whole_trace(app: str, text: str) -> None:
+    """A filter for errors finds the trace of each language, every line of it and nothing else."""
+    errors = Filter.from_query([("min_level", "error"), ("app", app)])
+    lines = entries()
+    found = [lines[index] for index in errors.select(lines) if lines[index].provider == "app"]
+    trace = text.split("\n")
+    ends = [index + 1 for index, entry in enumerate(found) if entry.message == trace[-1]]
+    assert ends
+    for end in ends:
+        group = found[end - len(trace) : end]
+        assert [entry.message for entry in group][1:] == trace[1:]
+        assert [entry.continues for entry in group] == [False] + [True] * (len(trace) - 1)
+    assert sum(entry.continues for entry in lines if entry.app_name == app) == sum(
+        len(trace) - 1 for _ in ends
+    )
+
+
+@pytest.mark.parametrize(
+    ("app", "condition"),
+    [
+        ("teashop", "status>=500"),
+        ("teashop-api", "latency_ms>100"),
+        ("teashop-worker", "took_ms>100"),
+        ("teashop-images", "msg=resized"),
+        ("teashop-pay", "status=402,502"),
+        ("teashop-search", "hits=0"),
+        ("teashop", "http.response.status_code=502"),
+    ],
+)
+def test_the_apps_lines_have_fields(app: str, condition: str) -> None:
+    """The lines of the apps have fields, in JSON, in logfmt, and beside the message."""
+    filter = Filter.from_query([("app", app), ("field", condition)])
+    assert 0 < len(filter.select(entries())) < len(entries())
 
 
 async def test_the_traffic_survives_its_server(

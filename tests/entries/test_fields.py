@@ -51,6 +51,9 @@ def all_of(message: str) -> dict[str, Any]:
             "level": "info", "msg": 'a "b"', "took": "1.2", "empty": "",
         }),
         ("2026/11/10 23:00:00 INFO hello count=3 user.id=7", {"count": "3", "user.id": "7"}),
+        ("level='error' event='payment failed' a='tis", {
+            "level": "error", "event": "payment failed", "a": "'tis",
+        }),
         ("write=0.500 s, sync=0.004 s, total=60.311 s", {
             "write": "0.500", "sync": "0.004", "total": "60.311",
         }),
@@ -123,7 +126,7 @@ def test_a_senders_object_has_fields_beside_its_text() -> None:
 def test_what_cannot_be_read_is_said() -> None:
     """A field of a message that is too long or cut off may be anything, and is not absent."""
     whole = json.dumps({"a": 1, "b": "x" * MAX_MESSAGE})
-    for message in (whole, whole[:1000], "k=v " + "a=b " * 9_000):
+    for message in (whole, whole[:1000], f"api | {whole[:1000]}", "k=v " + "a=b " * 9_000):
         assert not fields(message).is_complete
         assert value_of(fields(message), "secret") is UNREADABLE
     pairs = " ".join(f"k{number}=1" for number in range(MAX_PAIRS + 1))
@@ -196,7 +199,24 @@ def test_no_message_raises(value: Any, path: str) -> None:
 
 @pytest.mark.parametrize(
     "part",
-    ["{", '{"', '"GET ', 'a="', "a=", "a=\\", '{"a":', '"\\', "{ ", ". - x[", "[" * 9, "a.", "  "],
+    [
+        "{",
+        '{"',
+        '"GET ',
+        'a="',
+        "a=",
+        "a=\\",
+        " a='",
+        ' a="',
+        ' a="\\ ',
+        '{"a":',
+        '"\\',
+        "{ ",
+        ". - x[",
+        "[" * 9,
+        "a.",
+        "  ",
+    ],
 )
 def test_adversarial_messages_are_not_slow(part: str) -> None:
     """The time is bounded for each byte of an adversarial message."""

@@ -142,6 +142,22 @@ def test_a_json_object_says_its_level_by_known_keys(record: dict[str, Any], leve
     assert level_of(json.dumps(message)) == level
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "NOTICE OF TERMINATION", "(error) => {}", "<Error>404</Error>", "error|warn|info",
+        "| error | 3 |", "Exception in thread safe mode", "trace: 4bf92f3577b34da6", "TRACE_ID=abc",
+        "Setting level=debug for all loggers", 'msg="level=error" n=3', "user level=error wins",
+        "ERROR_LOG=/dev/stderr", "alert('x')", "CRITICAL_CSS inlined", "panic button mounted",
+        "Uncaught foxes", "Unhandled events: 0", "fail2ban started", "[errors] 0", "F1 connected",
+        "E2E tests passed", "<5 items left", "TRACE / HTTP/1.1", "2026-03-01 10:00:00 no ERROR yet",
+    ],
+)  # fmt: skip
+def test_what_only_resembles_a_level_is_none(message: str) -> None:
+    """Names, markup, tables, code and labels that hold a level word say no level."""
+    assert level_of(message) == ""
+
+
 def test_the_apps_word_beats_the_platform() -> None:
     """Fly says `info` for lines of apps; where the line says nothing, that stays."""
     assert from_fly("ERROR: boom").level == "error"

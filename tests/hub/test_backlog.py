@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.support.numbered import line, lines
 
 from natstream.entries.entry import ENTRY_OVERHEAD, LogEntry, Notice
+from natstream.entries.fields import Fields
 from natstream.entries.filters import EVERYTHING, Filter
 from natstream.formats.events import NDJSON, SSE, TEXT, Format
 from natstream.hub import backlog as module
@@ -254,6 +255,31 @@ def mixed() -> Batch:
     append(backlog, lines(3, 4), 1_001)
     backlog.append_notice(Notice("back", "system", 6))
     return backlog.read(Position(1, 0), 7, 100, 2**30)
+
+
+def test_filters_share_the_fields_of_a_batch_until_it_is_released(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each entry is decoded once for all filters of a round, and nothing of that is kept."""
+    decoded: list[LogEntry] = []
+
+    class Counted(Fields):
+        def __init__(self, entry: LogEntry) -> None:
+            decoded.append(entry)
+            super().__init__(entry)
+
+    monkeypatch.setattr("natstream.entries.fields.Fields", Counted)
+    entries = [LogEntry("m", f'{{"n":{n}}}', "stdout") for n in range(5)]
+    backlog = Backlog("e", max_lines=100, max_bytes=2**30)
+    append(backlog, entries, 1_000)
+    batch = backlog.read(Position(1, 0), 6, 100, 2**30)
+    for n in range(5):
+        assert batch.select(Filter.from_query([("field", f"n={n}")])).lines == 1
+    assert len(decoded) == 5
+    batch.release()
+    assert batch._fields is None
+    assert batch.select(Filter.from_query([("field", "n>=3")])).lines == 2
+    assert batch._fields is None
 
 
 def test_a_batch_can_be_continued_from_any_position_in_it() -> None:

@@ -72,8 +72,8 @@ def test_every_group_of_chips_can_be_seen_or_is_hinted_at(viewer: Viewer) -> Non
     """A desktop shows all groups of chips; on a telephone the row fades where it goes on."""
     for number in range(12):
         viewer.publish("x", machine=f"machine{number:07}", region=f"r{number:02}")
-    for level in ("debug", "warn", "error", "fatal", "notice", "audit"):
-        viewer.publish(*("x" * (1 + (level == "notice"))), level=level)
+    for level in ("debug", "warn", "error", "fatal", "gold", "audit"):
+        viewer.publish(*("x" * (1 + (level == "gold"))), level=level)
     more = viewer.page.locator("[data-chip='machine more']")
     viewer.page.set_viewport_size({"width": 1440, "height": 800})
     viewer.open()
@@ -84,7 +84,7 @@ def test_every_group_of_chips_can_be_seen_or_is_hinted_at(viewer: Viewer) -> Non
     levels = viewer.page.locator("[data-chip^='level:'] .value").all_inner_texts()
     known = ["fatal", "error", "warn", "info", "debug"]
     assert levels[:-1] == [level for level in known if level in levels]
-    assert levels[-1] == "notice"
+    assert levels[-1] == "gold"
     viewer.page.set_viewport_size({"width": 390, "height": 800})
     viewer.open("&q=x")
     expect(viewer.page.locator("[data-chip='type:log']")).to_be_attached()

@@ -128,7 +128,7 @@ def test_a_wrong_address_shows_nothing_rather_than_everything(viewer: Viewer) ->
     viewer.publish("needle", "hay")
     error = viewer.page.locator("#query-error")
     for query, said in (
-        ("appp=x", "appp"), ("min_level=loud", "one of debug"), ("q=needle&foo=bar", "foo"),
+        ("appp=x", "appp"), ("min_level=loud", "one of trace"), ("q=needle&foo=bar", "foo"),
     ):  # fmt: skip
         viewer.page.goto(f"{viewer.url}/?{query}")
         expect(error).to_contain_text(said)

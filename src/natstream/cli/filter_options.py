@@ -27,7 +27,7 @@ _OPTIONS = (
     _filter("--group", help="Process group of Fly, or several."),
     _filter("--release", help="Number of a release of Fly, or several."),
     _filter("--level", help="Exactly this level, or several."),
-    click.option("--min-level", metavar="LEVEL", help="This level or worse: debug … fatal."),
+    click.option("--min-level", metavar="LEVEL", help="This level or worse: trace … fatal."),
     _filter("--stream", help="stdout, stderr or system, or several."),
     _filter("--grep", help="Only messages with this text or /regular expression/."),
     _filter("--not", "not_", help="Only messages without this text or /regular expression/."),

@@ -1,4 +1,4 @@
-"""The lines that the apps of the shop write: requests, orders, jobs and the database. Pure.
+"""The lines that the apps of the shop write, each as logging libraries of its language do. Pure.
 
 Each function is an actor: it yields lines, and the seconds that pass between them.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from natstream.demo.line import Line, Script, to_json
-from natstream.demo.shop import CYAN, DIM, GREEN, RED, RESET, TEAS, YELLOW, Shop
+from natstream.demo.shop import TEAS, Shop
+from natstream.demo.traces import JAVA, NODE, PYTHON, trace
 
 __all__ = ["APPS"]
 
@@ -19,25 +20,16 @@ PRAISE = [
     "★★★★★ とても美味しい！",
     "★★☆☆☆ Arrived as tea dust :(",
 ]
-TRACEBACK = """\
-Traceback (most recent call last):
-  File "/app/worker/runner.py", line 88, in run
-    result = job.perform(**job.arguments)
-  File "/app/worker/jobs/receipt.py", line 41, in perform
-    pdf = render(order, template=self.template)
-  File "/app/worker/jobs/receipt.py", line 19, in render
-    raise TemplateError(f"no price for {line.sku!r}")
-worker.errors.TemplateError: no price for 'pu-erh-1998'"""
 SLOW_QUERY = (
     "SELECT o.id, o.total FROM orders o JOIN lines l ON l.order_id = o.id WHERE o.customer_id = $1"
 )
 
 
 def visitors(shop: Shop) -> Script:
-    """Yield requests, coloured as many request loggers colour them."""
+    """Yield requests to the web app, as Rails logs them with one line for each request."""
     random = shop.random
     while True:
-        yield shop.pause(0.08 / shop.crowd)
+        yield shop.pause(0.1 / shop.crowd)
         tea = random.choice(TEAS)
         method, path = random.choices(
             [
@@ -52,26 +44,23 @@ def visitors(shop: Shop) -> Script:
         status = random.choices([200, 304, 500], [90, 9 * (method == "GET"), 1])[0]
         if path == "/wp-login.php":
             status = 404
-        colour = {200: GREEN, 304: CYAN, 404: YELLOW, 500: RED}[status]
         took = shop.latency(18 * shop.crowd)
-        level = "error" if status == 500 else "warn" if status == 404 else "info"
+        letter, level = ("E", "ERROR") if status == 500 else ("I", " INFO")
         yield Line(
             random.choice(shop.web),
-            f"{method} {path} {colour}{status}{RESET} {took:.1f} ms {DIM}- "
-            f"{random.randrange(200, 40_000)}{RESET}",
-            level=level,
+            f"{letter}, [{{now}} #7] {level} -- : [{shop.hex(8)}] method={method} path={path} "
+            f"format=html status={status} duration={took:.2f} view={took * 0.6:.2f}",
         )
 
 
 def orders(shop: Shop) -> Script:
-    """Yield JSON lines with fields that only this app has."""
+    """Yield JSON lines as pino writes them, with fields that only this app has."""
     random = shop.random
     while True:
         yield shop.pause(0.16 / shop.crowd)
         tea, machine = random.choice(TEAS), random.choice(shop.api)
-        fields: dict[str, Any] = {"level": "info", "time": "{now}"}
+        fields: dict[str, Any] = {"level": 30, "time": "{now}", "pid": 7, "hostname": machine.id}
         kind = random.choices(["order", "stock", "review", "payment"], [6, 5, 2, 1])[0]
-        level = "info"
         if kind == "order":
             fields |= {"msg": "order placed", "order": f"T-{random.randrange(10_000, 99_999)}"}
             fields |= {"tea": tea, "customer": random.choice(CUSTOMERS)}
@@ -81,26 +70,68 @@ def orders(shop: Shop) -> Script:
         elif kind == "review":
             fields |= {"msg": "review", "tea": tea, "text": random.choice(PRAISE)}
         else:
-            level = fields["level"] = "warn"
-            fields |= {"msg": "payment declined", "reason": "insufficient_funds"}
+            fields |= {"level": 40, "msg": "payment declined", "reason": "insufficient_funds"}
         fields["latency_ms"] = round(shop.latency(35), 1)
-        yield Line(machine, to_json(fields), level=level)
+        yield Line(machine, to_json(fields))
+        if random.random() < 0.004:
+            yield from trace(machine, NODE)
 
 
 def jobs(shop: Shop) -> Script:
-    """Yield the jobs of a queue: each starts, and then succeeds or fails."""
+    """Yield the jobs of a queue, which come by HTTP and are logged by uvicorn and Python."""
     random = shop.random
     while True:
         yield shop.pause(0.5)
         machine, job = random.choice(shop.worker), shop.hex(6)
         name = random.choice(["SendReceipt", "ResizeImage", "SyncStock", "Newsletter"])
-        yield Line(machine, f"[{job}] {name} started")
+        address = f"10.0.0.{random.randrange(2, 250)}:{random.randrange(30_000, 60_000)}"
+        yield Line(machine, f'INFO:     {address} - "POST /jobs/{name} HTTP/1.1" 202 Accepted')
         yield shop.latency(0.2)
-        if random.random() < 0.04:
-            yield Line(machine, TRACEBACK, level="error")
-            yield Line(machine, f"[{job}] {name} failed, retry 1 of 5 in 30 s", level="warn")
+        if random.random() < 0.02:
+            yield from trace(machine, PYTHON)
         else:
-            yield Line(machine, f"[{job}] {name} done in {shop.latency(180):.0f} ms")
+            took = f"{shop.latency(180):.0f}"
+            yield Line(machine, f"INFO:worker.runner:{name} done job={job} took_ms={took}")
+
+
+def search(shop: Shop) -> Script:
+    """Yield the lines of a Java service, as Spring Boot prints them."""
+    random = shop.random
+    while True:
+        yield shop.pause(0.8)
+        machine = random.choice(shop.search)
+        thread = f"[nio-8080-exec-{random.randrange(1, 9)}]"
+        if random.random() < 0.02:
+            yield from trace(machine, JAVA)
+            continue
+        level, text = random.choices(
+            [
+                (" INFO", f"query={random.choice(TEAS)} hits={random.randrange(40)}"),
+                (" INFO", f"refreshed teas in {shop.latency(40):.0f} ms"),
+                (" WARN", "slow query, the cache is cold"),
+            ],
+            [8, 2, 0.4],
+        )[0]
+        yield Line(
+            machine,
+            f"{{now}} {level} 1 --- {thread} c.teashop.search.SearchController        : {text}",
+        )
+
+
+def payments(shop: Shop) -> Script:
+    """Yield the lines of a Go service, as the text handler of slog prints them."""
+    random = shop.random
+    while True:
+        yield shop.pause(0.9)
+        status = random.choices([200, 402, 502], [90, 6, 2])[0]
+        level, text = {200: ("INFO", "charged"), 402: ("WARN", "declined")}.get(
+            status, ("ERROR", "the bank does not answer")
+        )
+        yield Line(
+            shop.pay[0],
+            f'time={{now}} level={level} msg="{text}" order=T-{random.randrange(10_000, 99_999)} '
+            f"status={status} took={shop.latency(240):.1f}ms",
+        )
 
 
 def database(shop: Shop) -> Script:
@@ -120,9 +151,8 @@ def database(shop: Shop) -> Script:
             ],
             [3, 3, 3, 2, 0.6],
         )[0]
-        level = "error" if text.startswith("ERROR") else "info"
         prefix = f"postgres | {{now}} [{random.randrange(300, 900)}] "
-        yield Line(primary, prefix + text, level=level)
+        yield Line(primary, prefix + text)
         if random.random() < 0.2:
             yield Line(replica, "repmgrd  | monitoring primary node, upstream is reachable")
 
@@ -131,11 +161,12 @@ def sales(shop: Shop) -> Script:
     """Yield flash sales, during which the shop has five times as many visitors."""
     while True:
         yield shop.random.uniform(25, 50)
-        yield Line(shop.api[0], '{"level":"info","msg":"flash sale opens 🎉","discount":0.3}')
+        opened = {"level": 30, "time": "{now}", "msg": "flash sale opens 🎉", "discount": 0.3}
+        yield Line(shop.api[0], to_json(opened))
         shop.crowd = 5.0
         yield shop.random.uniform(3, 5)
         shop.crowd = 1.0
 
 
-APPS = (visitors, orders, jobs, database, sales)
+APPS = (visitors, orders, jobs, search, payments, database, sales)
 """The actors of this module."""

@@ -29,6 +29,7 @@ class Line(NamedTuple):
     message: str
     """`{now}` in it stands for the time of the line."""
     level: str = "info"
+    """What the platform says, which is `info` for each line of an app, errors included."""
     provider: str = "app"
     extra: Mapping[str, Any] = {}
     """The fields that Fly's proxy adds: `error`, `http` and `url`."""

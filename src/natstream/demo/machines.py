@@ -8,15 +8,10 @@ from __future__ import annotations
 
 from natstream.demo.line import Line, Machine, Script
 from natstream.demo.shop import GREEN, RESET, TEAS, Shop
+from natstream.demo.traces import GO, JAVA, RUBY, trace
 
 __all__ = ["MACHINES"]
 
-PANIC = """\
-TypeError: Cannot read properties of undefined (reading 'price')
-    at total (/app/src/cart.js:57:31)
-    at Array.reduce (<anonymous>)
-    at checkout (/app/src/routes/checkout.js:112:18)
-    at process.processTicksAndRejections (node:internal/process/task_queues:95:5)"""
 REFUSED = (
     "[PC01] instance refused connection. is your app listening on 0.0.0.0:8080? make sure it is "
     "not only listening on 127.0.0.1 (hint: look at your startup logs, servers often print the "
@@ -68,7 +63,11 @@ def restart(shop: Shop, machine: Machine, image: str) -> Script:
     yield Line(machine, "Configuring firecracker", provider="runner")
     yield random.uniform(0.5, 1.0)
     yield Line(machine, " INFO Starting init (commit: 676c820)...")
-    command = "python -m worker" if machine in shop.worker else "node server.js"
+    command = "bin/rails server"
+    if machine in shop.worker:
+        command = "uvicorn worker:app"
+    elif machine in shop.api:
+        command = "node server.js"
     yield Line(machine, f" INFO Preparing to run: `{command}` as app")
     yield Line(machine, f"Machine started in {random.uniform(0.8, 2.5):.3f}s", provider="runner")
     yield 0.3
@@ -126,7 +125,11 @@ def scaling(shop: Shop) -> Script:
         for _ in range(random.randrange(3, 9)):
             yield shop.pause(0.4)
             size = random.choice(["320×240", "640×480", "1280×960"])
-            yield Line(machine, f"{random.choice(TEAS)}.webp → {size} in {shop.latency(90):.0f} ms")
+            yield Line(
+                machine,
+                f"level=info msg=resized image={random.choice(TEAS)}.webp size={size} "
+                f"took_ms={shop.latency(90):.0f}",
+            )
         yield random.uniform(2, 4)
         yield Line(
             machine,
@@ -137,23 +140,21 @@ def scaling(shop: Shop) -> Script:
 
 
 def accidents(shop: Shop) -> Script:
-    """Yield serious accidents: a crash of a web app, and a worker that runs out of memory."""
+    """Yield serious accidents: a crash of an app, and a worker that runs out of memory."""
     random = shop.random
     yield 4.0
     while True:
         if random.random() < 0.5:
-            machine = random.choice(shop.web)
-            yield Line(machine, PANIC, level="error")
+            machine, text = random.choice(
+                [(shop.web[0], RUBY), (shop.pay[0], GO), (shop.search[0], JAVA)]
+            )
+            yield from trace(machine, text)
             yield proxy_error(shop, machine, CLOSED_EARLY, 2003)
         else:
             machine = random.choice(shop.worker)
-            yield Line(machine, "memory is at 93 % of 512 MB", level="warn")
+            yield Line(machine, "WARNING:worker.memory:memory is at 93 % of 512 MB")
             yield 1.2
-            yield Line(
-                machine,
-                "Out of memory: Killed process 318 (python) anon-rss:487316kB",
-                level="error",
-            )
+            yield Line(machine, "Out of memory: Killed process 318 (python) anon-rss:487316kB")
             yield Line(
                 machine,
                 "Process appears to have been OOM killed!",

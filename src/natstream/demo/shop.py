@@ -6,9 +6,9 @@ from random import Random
 
 from natstream.demo.line import Machine
 
-__all__ = ["CYAN", "DIM", "GREEN", "RED", "RESET", "TEAS", "YELLOW", "Shop"]
+__all__ = ["GREEN", "RESET", "TEAS", "Shop"]
 
-GREEN, YELLOW, RED, CYAN, DIM, RESET = (f"\x1b[{code}m" for code in (32, 33, 31, 36, 2, 0))
+GREEN, RESET = (f"\x1b[{code}m" for code in (32, 0))
 
 TEAS = ["assam", "darjeeling", "earl-grey", "genmaicha", "gyokuro", "lapsang", "pu-erh", "sencha"]
 
@@ -26,6 +26,8 @@ class Shop:
         self.api = self._machines("teashop-api", "iad", "fra", "syd")
         self.worker = self._machines("teashop-worker", "iad", "iad")
         self.db = self._machines("teashop-db", "iad", "lhr")
+        self.search = self._machines("teashop-search", "iad", "fra")
+        self.pay = self._machines("teashop-pay", "iad")
         self.images = self._machines("teashop-images", "fra", "nrt")
         self.crowd = 1.0
         """The number of visitors, as a multiple of the usual number."""

@@ -1,8 +1,8 @@
 """Colours that strangers wrote into their lines → colours that hide no text. Pure.
 
 In: the SGR sequences of one text, in order. Out: the harmless part of each. Conceal, blinking and
-all unknown codes go. A background stays only with a foreground that can be read on it, because text in
-the colour of its background is as hidden as concealed text.
+all unknown codes go. A background stays only with a foreground that can be read on it, because text
+in the colour of its background is as hidden as concealed text.
 """
 
 from __future__ import annotations

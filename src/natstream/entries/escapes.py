@@ -33,6 +33,7 @@ FAINT = "\x1b[2m"
 # The basic colours follow the reader's own theme. Levels have the colours of `fly logs`. Apps get
 # the other colours, so that no app looks like a warning.
 LEVEL_COLOURS = {
+    "trace": "\x1b[36m",
     "debug": "\x1b[36m",
     "info": "\x1b[34m",
     "warn": "\x1b[33m",

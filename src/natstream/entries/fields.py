@@ -60,7 +60,7 @@ _SHARED = frozenset({"event", "host", "log"})
 _OBJECT = re.compile(r"\{\s*+[\"}]")
 _PAIR = re.compile(
     r"""(?:^|(?<=[\s,;]))([^\W\d][\w.@/-]*+|@[\w.@/-]++)="""
-    r"""(?:"((?:[^"\\]|\\.)*+)"|([^\s"]*+))(?=[\s,;]|$)""",
+    r"""(?:"((?:[^"\\]|\\.)*+)"|'((?:[^'\\]|\\.)*+)'|([^\s"]*+))(?=[\s,;]|$)""",
     re.DOTALL,
 )
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
@@ -239,12 +239,15 @@ def _read(message: str) -> tuple[Mapping[str, Any], bool]:
         found = _decode_object(text)
         if found is not None:
             return found, True
-    if first == "{" and _OBJECT.match(text):
-        return {}, False  # The rest of an object may be in another line, or cut off.
+    # The rest of an object may be in another line, or cut off.
+    is_cut = "{" in text and _OBJECT.search(text, 0, MAX_PREFIX) is not None
+    if is_cut and first == "{":
+        return {}, False
     if first.isalnum() and '"' in text and (access := _ACCESS.match(text)):
         pairs = zip(_ACCESS_NAMES, access.groups(), strict=True)
-        return {name: value for name, value in pairs if value not in (None, "-")}, True
-    return _pairs(text) if "=" in text else ({}, True)
+        return {name: value for name, value in pairs if value not in (None, "-")}, not is_cut
+    found, is_whole = _pairs(text) if "=" in text else ({}, True)
+    return found, is_whole and not is_cut
 
 
 def _behind_prefix(text: str) -> Mapping[str, Any] | None:
@@ -271,9 +274,10 @@ def _decode_object(text: str) -> Mapping[str, Any] | None:
 def _pairs(text: str) -> tuple[Mapping[str, Any], bool]:
     found: dict[str, str] = {}
     for match in _PAIR.finditer(text, 0, MAX_PAIRS_LENGTH):
-        name, quoted, plain = match.groups()
+        name, double, single, plain = match.groups()
         if len(found) >= MAX_PAIRS:
             return found, False
+        quoted = single if double is None else double
         if quoted is None:
             value = plain.rstrip(",;")
         elif "\\" in quoted:

@@ -24,7 +24,7 @@ from natstream.entries.level_keys import level_beside, sent_level
 from natstream.entries.level_names import fold_level
 from natstream.entries.levels import level_of
 from natstream.entries.message import shown_message, text_message, text_of
-from natstream.entries.times import line_time, parse_time
+from natstream.entries.times import first_time, line_time
 
 __all__ = [
     "NdjsonLines",
@@ -250,7 +250,7 @@ def _tidied(raw: Mapping[str, Any], payload: bytes | None = None) -> tuple[_Sent
         texts["message"] = text_message(raw) or ""
     else:
         texts["message"] = shown_message(raw, payload)
-    texts["timestamp"], unix_ns = _time(raw)
+    texts["timestamp"], unix_ns = first_time(raw)
     event, log, fly = _object(raw.get("event")), _object(raw.get("log")), _object(raw.get("fly"))
     line = _SentLine(
         event=_Event(text_of(event.get("provider"))),
@@ -263,20 +263,6 @@ def _tidied(raw: Mapping[str, Any], payload: bytes | None = None) -> tuple[_Sent
     return line, unix_ns
 
 
-def _time(raw: Mapping[str, Any]) -> tuple[str, int]:
-    """Return the first time that can be read, as it was sent and as a number.
-
-    Without one, these are the first text in the place of a time, and the time of arrival.
-    """
-    first = ""
-    for name in _TIMES:
-        text = text_of(raw.get(name))
-        if text and (unix_ns := parse_time(text)) is not None:
-            return text, unix_ns
-        first = first or text
-    return first, time.time_ns()
-
-
 def _tidied_fly(fly: Mapping[str, Any]) -> _Fly:
     app, machine = _object(fly.get("app")), _object(fly.get("machine"))
     return _Fly(
@@ -285,9 +271,6 @@ def _tidied_fly(fly: Mapping[str, Any]) -> _Fly:
         region=text_of(fly.get("region")),
     )
 
-
-# The names of a line's time, in the order in which they count.
-_TIMES = ("timestamp", "time", "ts", "@timestamp", "date", "dt")
 
 # The fields of a payload that are texts at its top.
 _TEXTS = frozenset(field.name for field in msgspec.structs.fields(_SentLine) if field.type is str)

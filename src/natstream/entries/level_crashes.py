@@ -23,7 +23,7 @@ CRASH_WORDS = frozenset(
 _CRASH = re.compile(
     r"""(?P<error>
         Traceback\ \(most\ recent\ call\ last\):
-      | Exception\ in\ thread\ \S
+      | Exception\ in\ thread\ (?:"|[^\n]{1,120}:$)
       | thread\ '[^'\n]{0,120}'\ (?:\(\d{1,10}\)\ )?panicked\ at\b
       | http:\ panic\ serving\ \S
       | Unhandled\ [Ee]xception(?!\.\ )(?![\w.])
@@ -88,7 +88,7 @@ def level_of_marked(text: str) -> str | None:
     elif first == "[":
         if _KERNEL.match(text):
             return ""
-        if _HAPROXY_ALERT.match(text):
+        if _HAPROXY_ALERT.match(text) or text.startswith("[UnhandledPromiseRejection: "):
             return "error"
         return level_of_letter(text) or None
     elif first == "*":

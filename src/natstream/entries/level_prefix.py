@@ -41,7 +41,7 @@ _PIECES = rf"""
   | [\w/][\w/-]{{0,120}}+(?:\.[\w/-]{{1,120}}+){{1,9}}+:\d{{1,7}}(?::\d{{1,5}})?+[:\]]?+(?=\s)
   | (?:-{{1,4}}+|\||>|»)(?=\s)
 """
-_FIRST = re.compile(rf"\ ?(?:{_PIECES})", re.VERBOSE)
+_FIRST = re.compile(rf"\ ?(?!\|)(?:{_PIECES})", re.VERBOSE)
 # Behind the first piece, numbers (processes, threads) and names (loggers, hosts) may stand, too.
 _MORE = re.compile(
     rf"""
@@ -60,7 +60,7 @@ _MORE = re.compile(
 )
 _BLANKS = re.compile(r"\s{0,8}")
 _WORD_IN_BRACKETS = re.compile(
-    r"""[\[<({|]\ {0,4}(?:[\w.]{0,40}+:)?([A-Za-z]{3,13})\ {0,8}[\]>)}|]:?+
+    r"""(?:\[|(?<=[\s\d])[<|])\ {0,4}(?:[\w.]{0,40}+:)?([A-Za-z]{3,13})\ {0,8}[\]>|]:?+
       | \[\ {0,2}([A-Z]{3,9})[ /|:][^\]\n]{0,120}+\]:?+""",
     re.VERBOSE,
 )

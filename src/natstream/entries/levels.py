@@ -81,7 +81,7 @@ _TOKEN = re.compile(r"[A-Za-z_$][\w$]{0,80}+(?:(?:\.|::|-)[\w$]{1,80}+){0,20}+")
 _PLAIN_WORDS = frozenset(
     {
         "TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL", "CRITICAL", "SEVERE", "ERR",
-        "WRN", "INF", "DBG", "TRC", "FTL", "ERRO", "DEBU", "FATA", "CRIT", "NOTICE", "EMERG",
+        "WRN", "INF", "DBG", "TRC", "FTL", "ERRO", "DEBU", "FATA", "CRIT",
     }
 )  # fmt: skip
 # In other cases than upper case these are words of their own, also before a colon.
@@ -91,7 +91,7 @@ _UPPER_ONLY = frozenset(
 # `Warning: none` and `error: 0` are labels with their values.
 _VALUE = re.compile(
     r"[\"'(<\[]?(?:none|nil|null|undefined|n/?a|false|true|no|yes|ok|on|off|empty|-|\[\]|\{\}|\"\"|"
-    r"[-+]?\d[\d.,]{0,20}\s?(?:%|ms|s|kb|mb)?)?[\"')>\]]?[.,;]?",
+    r"[-+]?\d[\d.,]{0,20}\s?(?:%|ms|s|kb|mb)?|[0-9a-f-]{6,})?[\"')>\]]?[.,;]?",
     re.IGNORECASE,
 )
 _ZERO = re.compile(r"0(?:[ ,;]|$)")
@@ -157,9 +157,9 @@ def _is_placed(text: str, word: str, end: int, behind_prefix: bool) -> bool:
             is_label = _VALUE.fullmatch(value) if value else not is_upper
             return not (is_label or _ZERO.match(value))
         return is_upper and rest[0] not in "/:" and not rest[0].isdigit()
-    if following == "\t" or text.startswith(" - ", end):
+    if following == "\t" or text.startswith((" - ", "  - "), end):
         return True
-    if text[end : end + 12].lstrip(" ").startswith("|"):
+    if text[end : end + 12].lstrip(" ").startswith("| "):
         return True
     if not is_upper:
         # rustc's `error[E0382]:`

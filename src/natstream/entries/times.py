@@ -7,11 +7,16 @@ an integer, or None for a text that is not a time. No text makes a function of t
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
+from typing import Any
 
-__all__ = ["line_time", "parse_time"]
+from natstream.entries.message import text_of
+
+__all__ = ["first_time", "line_time", "parse_time"]
 
 # The form that nearly every sender writes. The standard library reads the other forms of ISO 8601.
 _ISO_8601 = re.compile(
@@ -30,6 +35,9 @@ _SPELLING = re.compile(
 )
 _LEAP_SECOND = re.compile(r"(.{10}[T ]\d\d:\d\d:)60(.*)", re.ASCII)
 _DIGITS = re.compile(r"-?\d{1,30}(?:\.\d{0,30})?(?:[eE][+-]?\d{1,2})?", re.ASCII)
+
+# The names of a line's time, in the order in which they count.
+_NAMES = ("timestamp", "time", "ts", "@timestamp", "date", "dt")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # By the number of a fraction's digits: the nanoseconds for which its last digit counts.
@@ -81,6 +89,20 @@ def line_time(text: str) -> int | None:
             if second is not None:
                 return second + int(fraction) * _NS_OF_DIGITS[len(fraction)]
     return parse_time(text) if text else None
+
+
+def first_time(raw: Mapping[str, Any]) -> tuple[str, int]:
+    """Return the first time in an object that can be read, as it was sent and as a number.
+
+    Without one, these are the first text in the place of a time, and the time of arrival.
+    """
+    first = ""
+    for name in _NAMES:
+        text = text_of(raw.get(name))
+        if text and (unix_ns := parse_time(text)) is not None:
+            return text, unix_ns
+        first = first or text
+    return first, time.time_ns()
 
 
 @lru_cache(maxsize=1024)

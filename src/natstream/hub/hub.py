@@ -14,7 +14,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Container, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from typing import Literal
 
 import attrs
@@ -25,7 +25,7 @@ from natstream.entries.entry import Gap, LogEntry, Notice
 from natstream.entries.filters import EVERYTHING, Filter
 from natstream.errors import TooManyReaders
 from natstream.formats.events import EventId
-from natstream.hub.backlog import Backlog, Position, fitting
+from natstream.hub.backlog import Backlog, Batch, Position, fitting
 from natstream.hub.fan_out import BATCH_BYTES, BATCH_LINES, FanOut
 from natstream.hub.start import StartRequest
 from natstream.hub.subscription import Subscription
@@ -303,16 +303,19 @@ class Hub:
             return None
         backlog, number = segment.backlog, wanted.number
         if backlog.first <= number < backlog.end.entry:
-            entry = backlog.read(Position(entry=number, notice=0), number + 1, 1, 1).entries[0]
-            return FoundLine(segment, wanted, entry)
-        stored = None if segment.archive is None else await segment.archive.find(number)
-        if stored is None:
+            batch = backlog.read(Position(entry=number, notice=0), number + 1, 1, 1)
+            return _found(segment, batch)
+        if segment.archive is None or await segment.archive.find(number) is None:
             return None
+        # A reader looks back for the head of a continuation line, which gives the line its level.
+        with closing(segment.archive.open(number, EVERYTHING)) as stored:
+            line = _found(segment, await stored.read(number + 1))
         # Another process may have stored the line so recently that it has not reached this one.
-        with trio.move_on_after(SOON), self.subscribe() as reader:
-            while backlog.end.entry <= number:
-                await reader.receive()
-        return FoundLine(segment, wanted, stored) if number < backlog.end.entry else None
+        if backlog.end.entry <= number:
+            with trio.move_on_after(SOON), self.subscribe() as reader:
+                while backlog.end.entry <= number:
+                    await reader.receive()
+        return line if number < backlog.end.entry else None
 
     @contextmanager
     def subscribe(
@@ -409,6 +412,14 @@ class Hub:
             slowest=max((reader.lag for reader in self._fan_out.subscriptions), default=0),
             round_seconds=self._fan_out.round_seconds,
         )
+
+
+def _found(segment: Segment, batch: Batch) -> FoundLine | None:
+    """Return the line of a batch that has no more than one."""
+    if not batch.entries:
+        return None
+    event_id = EventId(batch.arrivals[0], segment.epoch, batch.number(0))
+    return FoundLine(segment, event_id, batch.entries[0])
 
 
 @asynccontextmanager

@@ -33,8 +33,8 @@ MAX_LENGTH = 100
 
 # Entries are looked at in slices, the newest first. A slice of the longest lines takes some ms.
 SLICE_LINES = 20
-# Seconds after which other tasks run; and after which the search ends with what it has found,
-# because a filter that selects few lines goes through the whole backlog.
+# Seconds after which other tasks run; and after which the search ends and answers, because a filter
+# that selects few lines goes through the whole backlog.
 TURN = 0.005
 MAX_SECONDS = 3.0
 

@@ -11,9 +11,9 @@ test('bars count lines by level from fixed times on, and have their first line',
   bins.add(NOW - 1_000, 'info', 12, NOW);
   bins.add(NOW - 60_000, 'what', 3, NOW);
   const bars = bins.bars(NOW, 100, 1);
-  assert.deepEqual(bars[99], { start: NOW, seconds: 1, counts: [2, 0, 0, 0, 0], total: 2, first: 10 });
+  assert.deepEqual(bars[99], { start: NOW, seconds: 1, counts: [2, 0, 0, 0, 0, 0], total: 2, first: 10 });
   assert.equal(bars[98].counts[2], 1);
-  assert.equal(bars[39].counts[4], 1);
+  assert.equal(bars[39].counts[5], 1);
   assert.equal(bars[0].first, -1);
   const wide = bins.bars(NOW, 2, 60);
   assert.equal(wide[0].total + wide[1].total, 4);

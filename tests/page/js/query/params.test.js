@@ -9,7 +9,7 @@ test('an address is read as the service reads it, or has an error', () => {
   assert.equal(query.error, '');
   assert.equal(formatQuery(query), 'app:web,api level:warn level>=warn since:10m /a/ -b');
   for (const [text, error] of [
-    ['appp=web', /“appp”, which filters nothing/], ['min_level=loud', /one of debug/],
+    ['appp=web', /“appp”, which filters nothing/], ['min_level=loud', /one of trace/],
     ['q=', /“q” without a value/], ['q=%20', /“q” without/], ['app=,,', /“app” without/],
     ['min_level=warn&min_level=debug', /“min_level” twice/], ['since=1h&since=2h', /“since” twice/],
     ['app=web&foo=bar', /“foo”/],

@@ -2,6 +2,7 @@
 // list and the histogram. What the reader wants to see goes through the search to the service.
 
 import { byId, hint } from './dom.js';
+import { Columns } from './list/columns.js';
 import { startCopying } from './list/copying.js';
 import { startKeyboard } from './list/keyboard.js';
 import { Lines } from './list/lines.js';
@@ -11,6 +12,7 @@ import { Bins } from './panels/bins.js';
 import { Details } from './panels/details.js';
 import { Histogram } from './panels/histogram.js';
 import { startLogin } from './panels/login.js';
+import { Neighbours } from './panels/neighbours.js';
 import { loadPrefs } from './panels/prefs.js';
 import { Service } from './panels/service.js';
 import { Surroundings } from './panels/surroundings.js';
@@ -29,12 +31,19 @@ const interruption = new Interruption();
 const rate = new Rate();
 const list = byId('lines', HTMLElement);
 
+/** @type {import('./list/row.js').Look} */
+const look = {
+  wrap: prefs.wrap, clock: prefs.clock, columns: 80, matcher: null, raw: prefs.raw, fold: prefs.fold,
+  narrowed: false, fields: [],
+};
+
 const view = new View({
   scroller: list, content: byId('content', HTMLElement),
   rows: byId('rows', HTMLElement), probe: byId('probe', HTMLElement),
 }, {
-  look: { wrap: prefs.wrap, clock: prefs.clock, columns: 80, matcher: null },
+  look,
   changed: () => {
+    if (view.following) columns.fit(byId('rows', HTMLElement));
     if (view.following && lines.waiting && !lines.paused) flow.goOn();
     surroundings.update();
   },
@@ -55,7 +64,12 @@ const lines = new Lines({ view, bins }, {
 const details = new Details(byId('details', HTMLElement), {
   only: (field, value) => search.only(field, value),
   hide: (text) => search.hide(text),
-  step: (step) => navigation.step(step),
+  onlyField: (name, value) => search.onlyField({ name, operator: '=', value }),
+  hideField: (name, value) => search.addField({ name, operator: '!=', value }),
+  addColumn: (name) => search.addColumn(name),
+  context: (entry) => void neighbours.open(entry.id, entry),
+  group: (entry) => current().view.groupOf(entry),
+  step: (step) => current().navigation.step(step),
   link: (id) => search.linkTo(id),
   opened: () => { lines.wanted = ''; },
   closed: (id, hadFocus) => {
@@ -66,10 +80,37 @@ const details = new Details(byId('details', HTMLElement), {
 
 const navigation = new Navigation(view, details);
 
+const neighbours = new Neighbours(look, details, {
+  shown: (rows) => columns.fit(rows),
+  closed: () => {
+    if (details.isOpen && view.selected !== null) navigation.openDetails();
+    else details.close();
+    list.focus({ preventScroll: true });
+  },
+});
+
+/** The list that is shown, and the way through it.
+ * @returns {{view: View, navigation: Navigation}} */
+const current = () => (neighbours.isOpen ? neighbours : { view, navigation });
+
+const columns = new Columns({
+  stage: byId('stage', HTMLElement), heads: byId('heads', HTMLElement), probe: byId('probe', HTMLElement),
+}, {
+  look,
+  remove: (name) => search.removeColumn(name),
+  changed: () => {
+    view.relayout();
+    if (neighbours.isOpen) neighbours.view.relayout();
+  },
+});
+
 const histogram = new Histogram({
   slider: byId('strip-slider', HTMLElement), canvas: byId('strip-canvas', HTMLCanvasElement),
   tip: byId('strip-tip', HTMLElement),
-}, { bins, prefs, jump: (seq) => navigation.jump(seq) });
+}, { bins, prefs, jump: (seq) => {
+  neighbours.close();
+  navigation.jump(seq);
+} });
 
 const stream = new LogStream({
   state: ({ name, detail }) => {
@@ -110,13 +151,23 @@ const stream = new LogStream({
 });
 
 const search = new Search(stream, {
-  changed: ({ query }) => {
-    view.look.matcher = matcherOf(query);
+  changed: ({ query, marking, raw, columns: names }) => {
+    look.matcher = matcherOf(query, marking);
+    look.narrowed = !marking && query.texts.length + query.conditions.length > 0;
     surroundings.updateQuery();
-    view.repaint();
+    const isOther = columns.show(names) || raw !== look.raw;
+    look.raw = raw;
+    viewMenu.showRaw(raw);
+    for (const one of [view, neighbours.view]) {
+      if (isOther) one.relayout();
+      else one.repaint();
+    }
   },
-  sent: () => void service.askFacets(),
-  again: () => navigation.find(-1),
+  sent: () => {
+    neighbours.close();
+    void service.askFacets();
+  },
+  again: () => current().navigation.find(-1),
   left: () => list.focus({ preventScroll: true }),
 });
 
@@ -141,11 +192,17 @@ const login = startLogin(() => {
   service.ask();
 });
 
-const viewMenu = startViewMenu(prefs, () => {
-  view.look.wrap = prefs.wrap;
-  view.look.clock = prefs.clock;
-  view.relayout();
-  histogram.draw();
+const viewMenu = startViewMenu(prefs, {
+  changed: () => {
+    const isFoldOther = look.fold !== prefs.fold;
+    Object.assign(look, { wrap: prefs.wrap, clock: prefs.clock, fold: prefs.fold });
+    for (const one of [view, neighbours.view]) {
+      if (isFoldOther) one.rows.foldAsWished();
+      one.relayout();
+    }
+    histogram.draw();
+  },
+  toggleRaw: () => search.toggleRaw(),
 });
 
 const flow = new Flow({ view, lines, stream, search, interruption }, {
@@ -161,12 +218,16 @@ const flow = new Flow({ view, lines, stream, search, interruption }, {
 
 /** Keep the details open if the new lines have their line, which will be chosen when it arrives. */
 function keepDetails() {
+  if (neighbours.isOpen) return;
   if (view.selected !== null) lines.wanted ||= details.id;
   if (!lines.wanted || lines.wanted !== details.id) details.close();
 }
 
 function followAddress() {
-  const { line, isAsked } = search.followAddress();
+  if (neighbours.followAddress()) return;
+  const { line, context, isAsked } = search.followAddress(prefs.raw);
+  if (context) void neighbours.open(context);
+  else neighbours.close();
   lines.wanted = line;
   if (isAsked) return;
   interruption.end();
@@ -175,13 +236,14 @@ function followAddress() {
 
 const { toggleWrap: wrap } = viewMenu;
 const help = () => byId('help', HTMLDialogElement).showModal();
-startKeyboard({ view, navigation, details, search, flow, wrap, help });
-startToolbar({ lines, navigation, details, search, surroundings, flow, help });
+startKeyboard({ current, neighbours, details, search, flow, wrap, help });
+startToolbar({ lines, current, neighbours, details, search, surroundings, flow, help });
 startCopying(view);
+startCopying(neighbours.view);
 
 setInterval(() => {
   rate.tick();
-  view.tick();
+  current().view.tick();
   surroundings.tick();
 }, 1_000);
 addEventListener('popstate', followAddress);

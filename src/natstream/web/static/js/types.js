@@ -16,6 +16,7 @@
  * @property {string} source
  * @property {boolean} persistent  whether the service's journal has the line
  * @property {string} kind      the kind of event that it marks (see text/fly.js), or empty
+ * @property {boolean} continues  whether it continues an earlier line, its head
  * @property {Note | null} note
  */
 

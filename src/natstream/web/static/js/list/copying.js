@@ -3,8 +3,6 @@
 
 import { lineOf } from '../text/entry.js';
 
-/** @typedef {import('../types.js').Entry} Entry */
-
 /** @param {import('./view.js').View} view */
 export function startCopying(view) {
   const { rows, scroller } = view.elements;
@@ -17,7 +15,7 @@ export function startCopying(view) {
   document.addEventListener('copy', (event) => {
     const selection = document.getSelection();
     if (!selection || selection.isCollapsed || !rows.contains(selection.anchorNode)) return;
-    const text = copiedText(selection.getRangeAt(0), rows, (seq) => view.ring.at(seq));
+    const text = copiedText(selection.getRangeAt(0), view);
     if (!text || !event.clipboardData) return;
     event.clipboardData.setData('text/plain', text);
     event.preventDefault();
@@ -26,21 +24,23 @@ export function startCopying(view) {
 
 /**
  * Return the text to copy: a selected part of one message as it is, otherwise the selected
- * lines, whole.
- * @param {Range} range @param {HTMLElement} rows @param {(seq: number) => Entry | undefined} entry
+ * lines, whole. A folded group is copied with all of its lines.
+ * @param {Range} range @param {import('./view.js').View} view
  */
-function copiedText(range, rows, entry) {
+function copiedText(range, view) {
   // After three clicks a selection ends before the first letter of the next row, which then adds no
   // text.
-  const selected = [...rows.children].filter((row) => textWithin(range, row) !== '');
+  const selected = [...view.elements.rows.querySelectorAll('.row')].filter((row) => textWithin(range, row) !== '');
   if (selected.length === 1) {
     const message = selected[0].lastElementChild;
     const text = message && textWithin(range, message);
-    if (text === textWithin(range, selected[0])) return text;
+    const more = message?.querySelector('.more-lines');
+    const isGroup = more && textWithin(range, more) !== '';
+    if (!isGroup && text === textWithin(range, selected[0])) return text;
   }
   return selected
-    .map((row) => entry(Number(/** @type {HTMLElement} */ (row).dataset.seq)))
-    .map((line) => (line ? lineOf(line, 'text') : ''))
+    .flatMap((row) => view.rows.linesOf(row))
+    .map((line) => lineOf(line, 'text'))
     .join('')
     .trimEnd();
 }

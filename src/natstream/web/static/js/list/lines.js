@@ -12,7 +12,7 @@ const MOST_HELD_CHARACTERS = 20_000_000;
 // A replay that brings no line for so long is complete.
 const QUIET_MS = 2_000;
 // Longer names of apps are cut. The tooltip shows the whole name.
-const WIDEST_APP = 20;
+export const WIDEST_APP = 20;
 
 export class Lines {
   paused = false;
@@ -104,10 +104,14 @@ export class Lines {
     this.#show(waiting);
   }
 
-  /** All lines, the oldest first. */
+  /** All lines, the oldest first, with the lines of groups that the filter had left out. */
   *all() {
-    const { ring } = this.view;
-    for (let seq = ring.first; seq < ring.end; seq++) yield /** @type {Entry} */ (ring.at(seq));
+    const { ring, groups, rows } = this.view;
+    for (let seq = ring.first; seq < ring.end; seq++) {
+      const group = groups.of(seq);
+      if (!group?.all) yield /** @type {Entry} */ (ring.at(seq));
+      else if (group.head === seq) yield* rows.linesIn(group);
+    }
     yield* this.#held;
   }
 

@@ -3,6 +3,7 @@
 import { announce, hint } from '../dom.js';
 import { groupOf } from '../panels/bins.js';
 import { stripAnsi } from '../text/ansi.js';
+import { askGroup } from '../stream/around.js';
 import { noticeText } from '../text/entry.js';
 
 /** @typedef {import('../types.js').Entry} Entry */
@@ -23,7 +24,7 @@ export class Navigation {
     const { view } = this;
     const { ring } = view;
     if (ring.length) {
-      const seq = Math.min(Math.max(this.#start(step) + step, ring.first), ring.end - 1);
+      const seq = Math.min(Math.max(this.#next(step), ring.first), ring.end - 1);
       if (!view.isWholeVisible(seq)) view.show(seq);
       else {
         if (seq < ring.end - 1) view.leaveEnd(true);
@@ -36,12 +37,13 @@ export class Navigation {
   /** Go to the next match; without a search, to the next error, marker or gap.
    * @param {1 | -1} step */
   find(step) {
-    const { ring, look: { matcher } } = this.view;
-    const isWanted = (/** @type {Entry} */ entry) => matcher
+    const { ring, groups, look: { matcher } } = this.view;
+    // A stack trace is one error, so only its head is one to go to.
+    const isWanted = (/** @type {Entry} */ entry, /** @type {number} */ at) => matcher
       ? !entry.note && matcher.test(stripAnsi(entry.message))
-      : groupOf(entry.level) === 0 || entry.kind !== '' || entry.note !== null;
+      : (groupOf(entry.level) === 0 && !groups.isMember(at)) || entry.kind !== '' || entry.note !== null;
     let seq = this.#start(step) + step;
-    for (let entry; (entry = ring.at(seq)) && !isWanted(entry); ) seq += step;
+    for (let entry; (entry = ring.at(seq)) && !isWanted(entry, seq); ) seq += step;
     if (ring.at(seq)) {
       this.view.show(seq);
       if (this.details.isOpen) this.openDetails();
@@ -60,7 +62,7 @@ export class Navigation {
     if (seq < this.view.ring.first) {
       hint('The page no longer has those lines: this is its oldest line');
     }
-    this.view.show(seq);
+    this.view.show(this.view.groups.headOf(seq));
     if (this.details.isOpen) this.openDetails();
   }
 
@@ -70,9 +72,23 @@ export class Navigation {
     if (entry) this.details.open(entry);
   }
 
-  /** Open or fold the chosen line. @param {boolean} opened */
+  /** Show the chosen line among its neighbours. */
+  openContext() {
+    const entry = this.#chosen;
+    if (entry?.id) this.details.actions.context(entry);
+  }
+
+  /** Open the chosen line or fold it: a group first shows its lines, and is folded last.
+   * @param {boolean} opened */
   unfold(opened) {
-    if (this.view.selected !== null) this.view.toggle(this.view.selected, opened);
+    const { view } = this;
+    const seq = view.selected;
+    if (seq === null) return;
+    const group = view.groups.of(seq);
+    const isUnfolded = group !== undefined && view.rows.isUnfolded(group.head);
+    if (group && opened !== isUnfolded && (opened || !view.rows.isOpened(seq))) {
+      view.toggleGroup(seq, opened);
+    } else view.toggle(seq, opened);
   }
 
   /** Tell screen readers which line is chosen. */
@@ -89,13 +105,48 @@ export class Navigation {
     const target = /** @type {Element} */ (event.target);
     const row = target.closest('.row');
     if (!(row instanceof HTMLElement) || target.closest('a')) return;
-    const seq = Number(row.dataset.seq);
-    if (target.closest('.fold')) view.toggle(seq);
+    const entry = view.rows.entryOf(row);
+    const block = /** @type {HTMLElement | null} */ (row.closest('.block'));
+    const seq = Number(row.dataset.seq ?? block?.dataset.block);
+    const more = /** @type {HTMLElement | null} */ (target.closest('.more-lines'));
+    if (more && entry && more.dataset.ask === 'true') void this.#askGroup(seq, entry);
+    else if (more) {
+      view.select(seq);
+      view.toggleGroup(seq);
+    } else if (row.dataset.seq === undefined) {
+      if (entry) this.details.open(entry); // a line of a group that the list does not have
+    } else if (target.closest('.fold')) view.toggle(seq);
     else if (document.getSelection()?.isCollapsed ?? true) {
       view.leaveEnd(true);
       view.select(seq);
       this.openDetails();
     }
+  }
+
+  /** Show all lines of a line's group, those that the filter leaves out as well.
+   * @param {number} seq @param {Entry} entry */
+  async #askGroup(seq, entry) {
+    const answer = await askGroup(entry);
+    if (typeof answer === 'string') hint(answer);
+    else if (this.view.ring.at(seq) === entry) this.view.fillGroup(seq, answer);
+  }
+
+  /** Return the next line as it stands on the page, where a group is in one piece.
+   * @param {1 | -1} step */
+  #next(step) {
+    const { ring, groups, rows, selected } = this.view;
+    const start = this.#start(step);
+    const group = selected === null ? undefined : groups.of(start);
+    if (group && rows.isUnfolded(group.head)) {
+      const run = [group.head, ...group.members];
+      const inner = run[run.indexOf(start) + step];
+      if (inner !== undefined) return inner;
+    }
+    let at = groups.headOf(start) + step;
+    while (ring.at(at) && groups.isMember(at)) at += step;
+    if (!ring.at(at)) return groups.headOf(start);
+    const entered = step < 0 && rows.isUnfolded(at) ? groups.of(at) : undefined;
+    return entered?.members.at(-1) ?? at;
   }
 
   get #chosen() {

@@ -4,18 +4,16 @@
 // control characters, and only as much of it as fits. The details show the whole entry.
 
 import { h, icon } from '../dom.js';
-import { parseAnsi } from '../text/ansi.js';
-import { isJson, looksLikeJson, pretty, tokens } from '../text/json.js';
-import {
-  UNSEEN, countBreaks, firstLines, revealed, splitUnseen, trimEnd, visualLines,
-} from '../text/readable.js';
-import { CODE, KINDS, documentationOf } from '../text/fly.js';
+import { FOLDED_LINES, messageCells } from './message.js';
+import { visible } from './paint.js';
+import { stripAnsi } from '../text/ansi.js';
+import { fieldOf, fieldsOf } from '../text/fields.js';
+import { UNSEEN, revealed, visualLines } from '../text/readable.js';
 import { groupOf, GROUPS } from '../panels/bins.js';
 import { noticeText } from '../text/entry.js';
-import { bytes, clockTime, count, fullTime } from '../text/time.js';
+import { clockTime, count, fullTime } from '../text/time.js';
 
 /** @typedef {import('../types.js').Entry} Entry */
-/** @typedef {import('../types.js').Span} Span */
 
 /**
  * @typedef {object} Look
@@ -23,31 +21,27 @@ import { bytes, clockTime, count, fullTime } from '../text/time.js';
  * @property {import('../text/time.js').Clock} clock
  * @property {number} columns   the number of characters that fit on a line of a message
  * @property {import('../query/matching.js').Matcher | null} matcher
+ * @property {boolean} raw   whether JSON messages are shown as they came
+ * @property {boolean} fold   whether groups are folded, unless the reader unfolds one
+ * @property {boolean} narrowed   whether the filter may leave out lines of a group
+ * @property {string[]} fields   the fields that have a column
  */
 
-// A wrapped row shows this many lines, and a click shows more. It also bounds the height of the
-// list, because browsers cannot scroll more than some 17 million pixels: 100,000 such rows stay
-// below.
-const FOLDED_LINES = 8;
-// An unwrapped line is cut after more characters than people scroll to.
-const LONGEST_LINE = 2_000;
-// An opened row is bounded as well, because it is still a row and not a document.
-const OPENED_LINES = 400;
-const OPENED_CHARACTERS = 40_000;
 // The length of "12:34:56.789". A longer time has a date.
 const CLOCK_LENGTH = 12;
-// The most coloured parts of one row. A line with more is made to slow the page, and the rest of it
-// has no colours.
-const MOST_SPANS = 300;
-const MOST_SPANS_OPENED = 3_000;
-const MOST_UNSEEN = 100;
-// Indenting larger JSON takes longer than a frame.
-const LARGEST_JSON = 100_000;
+// The part of a JSON message that its short form usually has.
+const SHORTENED = 0.6;
+// A column cuts longer values. Its tooltip and the details show more.
+const LONGEST_FIELD = 500;
 
 /** Return how many lines high a row will be, without building it.
  * @param {Entry} entry @param {Look} look */
-export const estimateLines = (entry, look) =>
-  entry.note || !look.wrap ? 1 : visualLines(entry.message, look.columns, FOLDED_LINES);
+export function estimateLines(entry, look) {
+  if (entry.note || !look.wrap) return 1;
+  const isShortened = !look.raw && entry.message[0] === '{';
+  const columns = isShortened ? look.columns / SHORTENED : look.columns;
+  return visualLines(entry.message, columns, FOLDED_LINES);
+}
 
 /**
  * Measure an invisible row, to estimate the heights of rows that are not built yet.
@@ -72,8 +66,17 @@ export function measureProbe(probe) {
   };
 }
 
-/** @param {Entry} entry @param {Look} look @param {boolean} opened */
-export function buildRow(entry, look, opened) {
+/**
+ * @typedef {object} GroupLook  a line with its continuation lines
+ * @property {number} more       how many there are besides the line
+ * @property {boolean} unfolded
+ * @property {string} telling    the line that says what happened, if the head does not say it
+ * @property {boolean} partial   whether the service may have others
+ */
+
+/** @param {Entry} entry @param {Look} look @param {boolean} opened
+ * @param {GroupLook | null} [group] */
+export function buildRow(entry, look, opened, group = null) {
   if (entry.note) return noticeRow(entry, look);
   const row = document.createElement('div');
   row.className = `row lv-${GROUPS[groupOf(entry.level)]}`;
@@ -85,8 +88,32 @@ export function buildRow(entry, look, opened) {
   const app = cell('a', entry.app || entry.source);
   app.classList.add(`hue${hueOf(entry.app)}`);
   row.append(time, level, app, cell('r', entry.region), cell('c', entry.machine));
+  row.append(...look.fields.map((name) => fieldCell(entry, name)));
   row.append(...messageCells(entry, look, opened));
+  if (group && (group.more || group.partial)) row.lastElementChild?.append(...groupParts(group));
   return row;
+}
+
+/** Return the button that unfolds and folds a group, and what the folded lines say.
+ * @param {GroupLook} group */
+function groupParts({ more, unfolded, telling, partial }) {
+  const label = `${unfolded ? 'Fold' : 'Show'} the lines that belong to this one`;
+  const button = h('button', {
+    type: 'button', class: 'more-lines', tabindex: '-1', 'aria-expanded': String(unfolded),
+    'data-ask': String(partial), title: partial ? `${label}, whatever the filter is` : label,
+    ...(!more && { 'aria-label': label }),
+  }, icon('chevron'), more ? count(more, 'more line') : '');
+  if (!telling) return [button];
+  const words = revealed(stripAnsi(telling).slice(0, LONGEST_FIELD));
+  return [button, h('span', { class: 'telling' }, words)];
+}
+
+/** @param {Entry} entry @param {string} name */
+function fieldCell(entry, name) {
+  const value = stripAnsi(fieldsOf(entry.message).get(name) ?? fieldOf(entry.message, name) ?? '');
+  const shown = cell('x', value.slice(0, LONGEST_FIELD).replace(/\s+/g, ' '));
+  shown.dataset.column = name;
+  return shown;
 }
 
 /** @param {HTMLElement} cell @param {number} ms @param {import('../text/time.js').Clock} clock
@@ -113,133 +140,6 @@ function hueOf(app) {
   let hash = 7;
   for (let i = 0; i < app.length && i < 64; i++) hash = (hash * 31 + app.charCodeAt(i)) | 0;
   return (hash >>> 0) % 8;
-}
-
-/** Build the cells of the fold button and of the message.
- * @param {Entry} entry @param {Look} look @param {boolean} opened */
-function messageCells(entry, look, opened) {
-  const whole = trimEnd(entry.message);
-  const json = whole.length <= LARGEST_JSON && looksLikeJson(whole.trim()) && isJson(whole.trim());
-  let source = whole;
-  if (opened) source = json ? pretty(whole.trim()) : whole;
-  const most = opened
-    ? OPENED_CHARACTERS
-    : look.wrap ? FOLDED_LINES * look.columns + 1 : LONGEST_LINE;
-  const parsed = parseAnsi(source, most);
-  let { text } = parsed;
-  if (opened) text = firstLines(text, OPENED_LINES, Infinity);
-  else if (look.wrap) text = firstLines(text, FOLDED_LINES, look.columns);
-  else if (text.includes('\n')) text = text.slice(0, text.indexOf('\n'));
-  const more = parsed.rest || text.length < parsed.text.length;
-
-  const message = document.createElement('span');
-  message.className = json ? 'm json' : 'm';
-  message.dir = 'auto';
-  if (entry.kind) message.append(sign(entry.kind));
-  const spans = json ? jsonSpans(text) : parsed.spans;
-  paint(message, text, spans.slice(0, opened ? MOST_SPANS_OPENED : MOST_SPANS), look.matcher?.ranges(text) ?? [], entry.type === 'system');
-  if (more) message.append(rest(source, text, opened));
-  const fold = document.createElement('span');
-  fold.className = 'f';
-  if (json || more || opened) fold.append(foldButton(opened, json));
-  return [fold, message];
-}
-
-/** @param {string} kind */
-function sign(kind) {
-  const { sign: text, name } = KINDS[kind];
-  return h('span', { class: `sign ${kind}`, title: name, role: 'img', 'aria-label': name }, text);
-}
-
-/** @param {boolean} opened @param {boolean} json */
-function foldButton(opened, json) {
-  const label = `${opened ? 'Fold' : 'Open'} ${json ? 'JSON' : 'the whole line'}`;
-  return h(
-    'button',
-    {
-      type: 'button', class: 'fold', tabindex: '-1', title: label,
-      'aria-label': label, 'aria-expanded': String(opened),
-    },
-    icon('chevron'),
-  );
-}
-
-/** Say how much of the message the row does not show.
- * @param {string} source @param {string} shown @param {boolean} opened */
-function rest(source, shown, opened) {
-  const lines = countBreaks(source) - countBreaks(shown);
-  const size = source.length - shown.length;
-  const what = lines > 0 ? count(lines, 'more line') : `${bytes(size)} more`;
-  return h('span', { class: 'rest' }, opened ? ` … ${what} in the details` : ` … ${what}`);
-}
-
-/** @param {string} text @returns {Span[]} */
-function jsonSpans(text) {
-  return tokens(text)
-    .filter((token) => token.kind !== 'space')
-    .map(({ kind, start, end }) => ({ start, end, className: `j-${kind}` }));
-}
-
-/**
- * Append text with its colours, marks and links.
- * @param {HTMLElement} element @param {string} text @param {Span[]} spans ascending
- * @param {[number, number][]} marks ascending @param {boolean} links whether Fly's error codes
- *   become links
- */
-export function paint(element, text, spans, marks, links) {
-  const code = links ? CODE.exec(text) : null;
-  const link = code && { start: code.index + 1, end: code.index + 1 + code[1].length };
-  if (!spans.length && !marks.length && !link) {
-    element.append(...visible(text));
-    return;
-  }
-  let s = 0;
-  let m = 0;
-  for (let position = 0; position < text.length; ) {
-    while (s < spans.length && spans[s].end <= position) s += 1;
-    while (m < marks.length && marks[m][1] <= position) m += 1;
-    const span = spans[s];
-    const mark = marks[m];
-    let next = text.length;
-    for (const edge of [span?.start, span?.end, mark?.[0], mark?.[1], link?.start, link?.end]) {
-      if (edge !== undefined && edge > position && edge < next) next = edge;
-    }
-    /** @type {(Node | string)[]} */
-    let nodes = visible(text.slice(position, next));
-    if (span && span.start <= position) nodes = [styled(span, nodes)];
-    if (mark && mark[0] <= position) nodes = [h('mark', {}, ...nodes)];
-    if (code && link && link.start <= position && position < link.end) {
-      nodes = [
-        h('a', {
-          href: documentationOf(code[1]), target: '_blank', rel: 'noopener noreferrer',
-          title: `Fly.io on ${code[1]}`,
-        }, ...nodes),
-      ];
-    }
-    element.append(...nodes);
-    position = next;
-  }
-}
-
-/** @param {Span} span @param {(Node | string)[]} nodes */
-function styled(span, nodes) {
-  const element = h('span', { class: span.className }, ...nodes);
-  // A line's colours are mixed with the text colour, so that they are readable in both themes.
-  if (span.fg) {
-    element.style.color = span.bg ? span.fg : `color-mix(in oklab, ${span.fg} 72%, var(--ink))`;
-  }
-  if (span.bg) element.style.backgroundColor = span.bg;
-  return element;
-}
-
-/** @param {string} text @returns {(Node | string)[]} */
-function visible(text) {
-  if (!UNSEEN.test(text)) return [text];
-  const parts = splitUnseen(text);
-  if (parts.length > MOST_UNSEEN) return [revealed(text)];
-  return parts.map((part) =>
-    part.unseen ? h('span', { class: 'unseen', title: 'a control character' }, part.text) : part.text,
-  );
 }
 
 /** @param {Entry} entry @param {Look} look */

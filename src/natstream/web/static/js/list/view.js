@@ -51,10 +51,13 @@ export class View {
     this.#today = dayOf(Date.now(), look.clock);
     this.#area = new ScrollArea(elements);
     this.#changed = changed;
-    this.#held = new HeldLines(CAPACITY, (entry) => this.#estimate(entry));
+    /** @type {HeldLines} */
+    this.#held = new HeldLines(CAPACITY, (entry, seq) => this.#estimate(entry, seq));
     this.ring = this.#held.ring;
     this.heights = this.#held.heights;
-    this.#rows = new Rows(elements.rows, { look, entry: (seq) => this.ring.at(seq) });
+    /** @type {Rows} */
+    this.rows = new Rows(elements.rows, { look, held: this.#held });
+    this.groups = this.#held.groups;
     const { scroller } = elements;
     scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
     scroller.addEventListener('wheel', (event) => {
@@ -69,7 +72,6 @@ export class View {
   #area;
   #changed;
   #held;
-  #rows;
   #today;
 
   /** The number of lines below that have not been on the screen. */
@@ -89,14 +91,15 @@ export class View {
   append(entries) {
     for (const entry of entries) {
       while (this.#held.isFullFor(entry)) this.#evictFirst();
-      this.#held.push(entry);
+      const head = this.#held.push(entry);
+      if (head >= 0) this.rows.drop(head);
     }
     this.schedule();
   }
 
   clear() {
     this.#held.clear();
-    this.#rows.forgetAll();
+    this.rows.forgetAll();
     this.select(null);
     this.#area.reset();
     this.#area.resize(0);
@@ -109,13 +112,13 @@ export class View {
 
   /** Show the new text of a line. @param {Entry} entry */
   refresh(entry) {
-    this.#rows.refresh(entry);
+    this.rows.refresh(entry);
     this.schedule();
   }
 
   /** Build all rows again, because they look different. Their heights must not change. */
   repaint() {
-    this.#rows.dropAll();
+    this.rows.dropAll();
     this.schedule();
   }
 
@@ -123,7 +126,7 @@ export class View {
   tick() {
     const { clock } = this.look;
     const today = dayOf(Date.now(), clock);
-    if (clock === 'relative') this.#rows.tick();
+    if (clock === 'relative') this.rows.tick();
     else if (today !== this.#today) this.relayout(); // rows of the old day show their date now
     this.#today = today;
   }
@@ -135,16 +138,16 @@ export class View {
     this.#width = scroller.clientWidth;
     // The line that stays in its position: the chosen one if it is on the screen, otherwise the
     // first.
-    const isSeen = this.selected !== null
-      && this.selected >= this.firstVisible && this.selected <= this.lastVisible;
-    const anchor = isSeen ? /** @type {number} */ (this.selected) : this.firstVisible;
+    const chosen = this.selected === null ? -1 : this.groups.headOf(this.selected);
+    const isSeen = chosen >= this.firstVisible && chosen <= this.lastVisible;
+    const anchor = isSeen ? chosen : this.firstVisible;
     const below = this.heights.offset(anchor) - this.#area.top;
     rows.classList.toggle('wrap', this.look.wrap);
     this.elements.probe.classList.toggle('wrap', this.look.wrap);
     this.#probe = measureProbe(this.elements.probe);
     this.look.columns = this.#probe.columns;
     this.#held.estimateAll();
-    this.#rows.dropAll();
+    this.rows.dropAll();
     this.#area.reset();
     this.elements.content.style.minWidth = '';
     if (!this.following) {
@@ -183,12 +186,16 @@ export class View {
     const wanted = Math.min(Math.max(seq, this.ring.first), this.ring.end - 1);
     if (wanted < this.ring.first) return;
     this.leaveEnd(true);
+    const head = this.groups.headOf(wanted);
+    if (head !== wanted) this.rows.toggleGroup(head, true);
     this.select(wanted);
     // Twice, because rows that are shown for the first time may be taller than estimated.
     for (let i = 0; i < 2; i++) {
       this.#area.base = 0;
       this.#area.resize(this.heights.total);
-      this.#area.scrollTo(Math.max(0, this.heights.offset(wanted) - this.#area.height / 3));
+      const inner = this.rows.rowOf(wanted)?.offsetTop ?? 0; // below its head
+      const top = this.heights.offset(head) + (head === wanted ? 0 : inner);
+      this.#area.scrollTo(Math.max(0, top - this.#area.height / 3));
       this.#pace.now();
     }
     if (this.#area.below <= AT_END) this.#unseenFrom = this.ring.end;
@@ -198,14 +205,41 @@ export class View {
   /** @param {number | null} seq */
   select(seq) {
     this.selected = seq;
-    this.#rows.choose(seq);
+    this.rows.choose(seq);
   }
 
   /** Open or fold a row. @param {number} seq @param {boolean} [opened] */
   toggle(seq, opened) {
     this.leaveEnd(true);
-    this.#rows.toggle(seq, opened);
+    this.rows.toggle(seq, opened);
     this.#pace.now();
+  }
+
+  /** Unfold or fold the group of a line. @param {number} seq @param {boolean} [unfolded] */
+  toggleGroup(seq, unfolded) {
+    const head = this.groups.headOf(seq);
+    this.leaveEnd(true);
+    this.rows.toggleGroup(head, unfolded);
+    if (this.selected !== null && this.groups.headOf(this.selected) === head) this.select(head);
+    this.#pace.now();
+  }
+
+  /** Unfold a line's group with all lines that the service has.
+   * @param {number} seq @param {Entry[]} all */
+  fillGroup(seq, all) {
+    const head = this.groups.headOf(seq);
+    const entry = this.ring.at(head);
+    if (!entry) return;
+    this.groups.fill(head, entry, all);
+    this.toggleGroup(head, true);
+  }
+
+  /** Return the lines of an entry's group; only itself if it has none.
+   * @param {Entry} entry @returns {Entry[]} */
+  groupOf(entry) {
+    const seq = this.selected;
+    const group = seq !== null && this.ring.at(seq) === entry ? this.groups.of(seq) : undefined;
+    return group ? this.rows.linesIn(group) : [entry];
   }
 
   /** Draw soon. Several calls draw once. */
@@ -223,8 +257,9 @@ export class View {
 
   /** Whether the whole row is on the screen. @param {number} seq */
   isWholeVisible(seq) {
-    const top = this.heights.offset(seq) - this.#area.top;
-    return top >= 0 && top + this.heights.get(seq) <= this.#area.height;
+    const row = this.rows.rowOf(seq)?.getBoundingClientRect();
+    const { top, bottom } = this.elements.scroller.getBoundingClientRect();
+    return row !== undefined && row.top >= top && row.bottom <= bottom;
   }
 
   /** Whether the oldest line is on the screen. */
@@ -232,17 +267,24 @@ export class View {
     return !this.following && this.firstVisible === this.ring.first;
   }
 
-  /** @param {Entry} entry */
-  #estimate(entry) {
-    return this.#probe.oneLine + (estimateLines(entry, this.look) - 1) * this.#probe.moreLines;
+  /** @param {Entry} entry @param {number} seq @returns {number} */
+  #estimate(entry, seq) {
+    const { oneLine, moreLines } = this.#probe;
+    const members = this.rows.isUnfolded(seq) ? this.#held.groups.of(seq)?.members.length ?? 0 : 0;
+    return oneLine * (1 + members) + (estimateLines(entry, this.look) - 1) * moreLines;
   }
 
   #evictFirst() {
     const seq = this.ring.first;
-    const height = this.#held.shift();
-    this.#rows.forget(seq);
+    const { height, next } = this.#held.shift();
+    this.rows.forget(seq, next);
     if (this.selected === seq) this.select(null);
-    if (!this.following) this.#area.base += height;
+    if (this.following) return;
+    this.#area.base += height;
+    // The next line of an evicted head gets a row, which moves the lines after it.
+    if (next >= 0 && this.heights.offset(next) < this.#area.top) {
+      this.#area.base -= this.heights.get(next);
+    }
   }
 
   #scrolled() {
@@ -303,8 +345,14 @@ export class View {
     const anchor = this.heights.find(Math.max(0, top));
     const within = top - this.heights.offset(anchor);
     const from = this.heights.find(Math.max(0, top - MARGIN));
-    const to = this.heights.find(top + area.height + MARGIN) + 1;
-    this.#build(from, Math.min(to, this.ring.end));
+    // Again while rows are lower than estimated, because they leave room for more.
+    for (let i = 0, to = from; i < 4; i++) {
+      const bottom = this.heights.offset(anchor) + within + area.height + MARGIN;
+      const wanted = Math.min(this.heights.find(bottom) + 1, this.ring.end);
+      if (i > 0 && wanted <= to) break;
+      to = wanted;
+      this.#build(from, to);
+    }
     area.base -= this.heights.offset(anchor) + within - top;
     area.resize(this.heights.total);
     this.#moveRows();
@@ -313,8 +361,8 @@ export class View {
 
   /** Build rows for these lines, and measure them. @param {number} from @param {number} to */
   #build(from, to) {
-    this.#from = this.#rows.show(from, to);
-    this.#rows.measure((seq, height) => this.heights.set(seq, height));
+    this.#from = this.rows.show(from, to);
+    this.rows.measure((seq, height) => this.heights.set(seq, height));
   }
 
   #moveRows() {

@@ -4,15 +4,16 @@
 // number of its first line. Lines with a time outside of the hour are left out, because their time
 // is forged or old.
 
-/** Level → its row in the counts. @type {Record<string, number>} */
-const LEVEL_GROUPS = {
-  fatal: 0, error: 0, panic: 0, alert: 0, emerg: 0, emergency: 0,
-  warn: 1, warning: 1,
-  info: 2, notice: 2,
-  debug: 3, trace: 3, verbose: 3,
-};
-export const GROUPS = ['error', 'warn', 'info', 'debug', 'other'];
-const OTHER = 4;
+/** Level → its row in the counts. A map, because a line may call its level `constructor`. */
+const LEVEL_GROUPS = new Map([
+  ['fatal', 0], ['error', 0], ['panic', 0], ['alert', 0], ['emerg', 0], ['emergency', 0],
+  ['warn', 1], ['warning', 1],
+  ['info', 2], ['notice', 2],
+  ['debug', 3], ['verbose', 3],
+  ['trace', 4],
+]);
+export const GROUPS = ['error', 'warn', 'info', 'debug', 'trace', 'other'];
+const OTHER = 5;
 
 const SECONDS = 3600;
 // The clocks of machines differ a little, so a line may have a time in the future.
@@ -21,7 +22,7 @@ const AHEAD = 10;
 const MAX_MARKS = 300;
 
 /** @param {string} level */
-export const groupOf = (level) => LEVEL_GROUPS[level] ?? OTHER;
+export const groupOf = (level) => LEVEL_GROUPS.get(level) ?? OTHER;
 
 /** @typedef {{time: number, kind: string, seq: number, text: string}} Mark */
 /** @typedef {{start: number, seconds: number, counts: number[], total: number, first: number}}

@@ -2,8 +2,11 @@
 
 import { h, hint, icon } from '../dom.js';
 import { parseAnsi, stripAnsi } from '../text/ansi.js';
+import { fieldsOf } from '../text/fields.js';
 import { isJson, pretty, tokens } from '../text/json.js';
-import { paint } from '../list/row.js';
+import { structureOf } from '../text/structure.js';
+import { paint } from '../list/paint.js';
+import { levelOrigin } from './level_origin.js';
 import { revealed } from '../text/readable.js';
 import { likenessOf } from '../query/likeness.js';
 import { FIELDS } from '../query/query.js';
@@ -16,13 +19,22 @@ import { ago } from '../text/time.js';
 // A message of this length is shown without a noticeable pause. A longer one is cut, but copied
 // whole.
 const LONGEST = 200_000;
+// The service refuses longer values, and no table shows them.
+const LONGEST_ASKED = 300;
+const LONGEST_SHOWN = 1_000;
 // As many coloured parts as the browser can lay out in a frame or two.
 const MOST_SPANS = 5_000;
 
+/** @typedef {(name: string, value: string) => void} FieldAction */
 /**
  * @typedef {object} Actions
  * @property {(field: Field, value: string) => void} only   show only lines with a value
  * @property {(text: import('../query/query.js').Text) => void} hide   hide lines with a text
+ * @property {FieldAction} onlyField   show only lines whose field has this value
+ * @property {FieldAction} hideField   hide these lines
+ * @property {(name: string) => void} addColumn   show a field as a column
+ * @property {(entry: Entry) => void} context   show the line among its neighbours
+ * @property {(entry: Entry) => Entry[]} group   return the lines of the line's group
  * @property {(step: 1 | -1) => void} step   choose the next or previous line
  * @property {(id: string) => string} link   return an address that shows the line
  * @property {() => void} opened
@@ -81,12 +93,19 @@ function noticeParts(entry) {
 /** @param {Entry} entry @param {Actions} actions */
 function lineParts(entry, actions) {
   const likeness = likenessOf(entry.message);
+  const group = actions.group(entry);
+  const origin = h('div', { class: 'origin' });
   const text = stripAnsi(entry.message).trim();
+  const json = structureOf(text)?.json ?? (isJson(text) ? text : '');
   const rows = FIELDS.filter((field) => field !== 'type' || entry.type)
     .map((field) => /** @type {const} */ ([field, entry[field]]))
     .filter(([, value]) => value !== '');
   return [
     h('div', { class: 'actions' },
+      action('context', 'In context', () => actions.context(entry)),
+      group.length > 1
+        ? action('copy', `Copy all ${group.length} lines`, () => copy(group.map((line) => stripAnsi(line.message)).join('\n'), 'Lines'))
+        : null,
       action('copy', 'Copy message', () => copy(stripAnsi(entry.message), 'Message')),
       action('copy', 'Copy JSON', () => copy(JSON.stringify(toEvent(entry)), 'JSON')),
       action('link', 'Copy link', () => copy(actions.link(entry.id), 'Link')),
@@ -105,6 +124,7 @@ function lineParts(entry, actions) {
             type: 'button', class: 'quiet word', 'aria-label': `Only ${field} ${revealed(value)}`,
             onclick: () => actions.only(field, value),
           }, 'only'),
+          ...(field === 'level' ? [origin] : []),
         ),
       ])),
       ...(entry.provider ? [/** @type {[string, string]} */ (['provider', revealed(entry.provider)])] : []),
@@ -112,20 +132,51 @@ function lineParts(entry, actions) {
     ]),
     h('h3', {}, 'Message'),
     messageBlock(entry.message),
-    ...(isJson(text) ? [h('h3', {}, 'As JSON'), jsonBlock(text)] : []),
+    ...fieldParts(stripAnsi(entry.message), actions),
+    ...(json ? [h('h3', {}, 'As JSON'), jsonBlock(json)] : []),
     h('h3', {}, 'Event, as received'),
     jsonBlock(JSON.stringify(toEvent(entry))),
-    rawPart(entry.id),
+    rawPart(entry, origin),
   ];
 }
 
-/** Build the part with the bytes that the service received. It stays empty if the service no
- * longer has them, or if this reader may not see them. @param {string} id */
-function rawPart(id) {
+/** Build the table of the message's fields; nothing if it has none.
+ * @param {string} message @param {Actions} actions */
+function fieldParts(message, { onlyField, hideField, addColumn }) {
+  const found = [...fieldsOf(message)];
+  if (!found.length) return [];
+  return [
+    h('h3', {}, 'Fields'),
+    h('table', { class: 'fields' }, ...found.map(([name, value]) => {
+      const label = `${revealed(name)} ${revealed(value.slice(0, 80))}`;
+      /** @param {string} text @param {string} says @param {() => void} onclick */
+      const word = (text, says, onclick) => h('button', {
+        type: 'button', class: 'quiet word', 'aria-label': says, onclick,
+      }, text);
+      const isAskable = value !== '' && value.length <= LONGEST_ASKED;
+      return h('tr', {},
+        h('th', { scope: 'row' }, revealed(name)),
+        h('td', { class: 'value' }, revealed(value.slice(0, LONGEST_SHOWN))),
+        h('td', {},
+          isAskable ? word('only', `Only ${label}`, () => onlyField(name, value)) : null,
+          isAskable ? word('hide', `Hide ${label}`, () => hideField(name, value)) : null,
+          word('as a column', `${revealed(name)} as a column`, () => addColumn(name)),
+        ));
+    })),
+  ];
+}
+
+/**
+ * Build the part with the bytes that the service received. It stays empty if the service no longer
+ * has them, or if this reader may not see them.
+ * @param {Entry} entry @param {HTMLElement} origin gets a sentence about the line's level
+ */
+function rawPart(entry, origin) {
   const part = h('div');
   const show = async () => {
-    const response = await fetch(`api/raw?${new URLSearchParams({ id })}`);
+    const response = await fetch(`api/raw?${new URLSearchParams({ id: entry.id })}`);
     const text = response.ok ? (await response.text()).trim() : '{}';
+    origin.textContent = levelOrigin(entry, text);
     if (text !== '{}') part.append(h('h3', {}, 'As it was sent'), jsonBlock(text));
   };
   show().catch(() => {}); // the panel is complete without this part

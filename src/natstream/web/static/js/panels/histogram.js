@@ -16,6 +16,9 @@ const LEAST_ERROR = 2;
 const REDRAW_MS = 1_000;
 const SOON_MS = 250;
 
+/** The bars that the cursor moves by, for each key. */
+const STEPS = new Map([['ArrowLeft', -1], ['ArrowRight', 1], ['Home', -1e9], ['End', 1e9]]);
+
 // The kinds of marks, the most serious last.
 const RANKS = ['health', 'restart', 'deploy', 'proxy'];
 
@@ -42,7 +45,7 @@ export class Histogram {
       jump(this.#nearest(this.#barAt(event.offsetX)));
     });
     slider.addEventListener('keydown', (event) => {
-      const step = { ArrowLeft: -1, ArrowRight: 1, Home: -1e9, End: 1e9 }[event.key];
+      const step = STEPS.get(event.key);
       if (step) {
         const from = this.#cursor < 0 ? this.#bars.length : this.#cursor;
         this.#point(Math.min(Math.max(from + step, 0), this.#bars.length - 1));

@@ -16,21 +16,17 @@ import { bytes, count, figure, perSecond, span } from '../text/time.js';
  * @typedef {{tone: 'good' | 'busy' | 'bad' | 'idle', text: string, detail: string}} Summary
  */
 
-/** The word for a source's state, which stands after its name. @type {Record<string, string>} */
-const WORDS = {
-  starting: 'starting', connecting: 'connecting', up: 'connected', lost: 'lost',
-  denied: 'denied', crashed: 'crashed', closed: 'closed',
-};
+/** The word for a source's state, which stands after its name, where it is another. */
+const WORDS = new Map([['up', 'connected']]);
 
-/** The word for the reason of a source's state, if the service gives one.
- * @type {Record<string, string>} */
-const REASONS = {
-  unreachable: 'unreachable', no_leader: 'without a leader', full: 'full', deleted: 'deleted',
-  unfit: 'unfit',
-};
+/** The word for the reason of a source's state, if the service gives one that people read. */
+const REASONS = new Map([
+  ['unreachable', 'unreachable'], ['no_leader', 'without a leader'], ['full', 'full'],
+  ['deleted', 'deleted'], ['unfit', 'unfit'],
+]);
 
 /** @param {Source} source */
-const wordOf = ({ state, reason = '' }) => REASONS[reason] ?? WORDS[state] ?? state;
+const wordOf = ({ state, reason = '' }) => REASONS.get(reason) ?? WORDS.get(state) ?? state;
 
 /** @param {string} name */
 const properName = (name) => (name === 'nats' ? 'NATS' : name);

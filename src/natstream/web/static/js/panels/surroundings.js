@@ -96,7 +96,7 @@ export class Surroundings {
     const context = byId('context', HTMLElement);
     context.setAttribute('aria-pressed', String(marking));
     context.textContent = marking ? 'all lines' : 'only matches';
-    context.hidden = query.texts.length === 0;
+    context.hidden = !query.texts.length && !query.conditions.length;
     const muted = query.fields.type.length === 1 && query.fields.type[0] === 'log';
     byId('mute', HTMLElement).setAttribute('aria-pressed', String(muted));
     for (const format of ['ndjson', 'text']) {

@@ -4,17 +4,18 @@ import { byId, placeMenu } from '../dom.js';
 import { downloadLines } from './download.js';
 
 /**
- * @param {{navigation: import('../list/navigation.js').Navigation,
+ * @param {{current: () => {navigation: import('../list/navigation.js').Navigation},
+ *   neighbours: import('./neighbours.js').Neighbours,
  *   search: import('../query/search.js').Search, flow: import('../stream/flow.js').Flow,
  *   surroundings: import('./surroundings.js').Surroundings, lines:
  * import('../list/lines.js').Lines, details: import('./details.js').Details, help: () => void}}
  * parts
  */
-export function startToolbar({ navigation, search, flow, surroundings, lines, details, help }) {
+export function startToolbar({ current, neighbours, search, flow, surroundings, lines, details, help }) {
   const actions = {
     context: () => search.toggleMarking(),
-    'find-next': () => navigation.find(1),
-    'find-previous': () => navigation.find(-1),
+    'find-next': () => current().navigation.find(1),
+    'find-previous': () => current().navigation.find(-1),
     pause: () => flow.togglePause(),
     clear: () => {
       lines.clear();
@@ -34,7 +35,8 @@ export function startToolbar({ navigation, search, flow, surroundings, lines, de
     const target = /** @type {HTMLElement} */ (event.target);
     const format = target.dataset.download;
     if (format === 'text' || format === 'ndjson') {
-      void downloadLines([...lines.all()], format, surroundings.fileName());
+      const shown = neighbours.isOpen ? neighbours.all() : lines.all();
+      void downloadLines([...shown], format, surroundings.fileName());
     }
     if (target.closest('a, button')) menu.hidePopover();
   });

@@ -2,13 +2,16 @@
 // only the lines with a value. The counts come from /api/facets, and the filter of a field does not
 // change its counts.
 
-import { arrange, byId, h, placeMenu } from '../dom.js';
+import { arrange, byId, h, icon, placeMenu } from '../dom.js';
+import { GROUPS as LEVEL_GROUPS, groupOf } from '../panels/bins.js';
 import { count, perSecond, short } from '../text/time.js';
+import { formatCondition } from './condition.js';
 import { LEVELS } from './query.js';
 import { revealed } from '../text/readable.js';
 
 /** @typedef {import('./query.js').Query} Query */
 /** @typedef {'app' | 'level' | 'region' | 'machine' | 'type'} ChipField */
+/** @typedef {ChipField | 'warn' | 'condition'} Chip */
 /** @typedef {{lines: number, rate: number}} Figures */
 
 /** The fields with chips, and the number of values that each shows. A telephone shows fewer.
@@ -29,7 +32,7 @@ export class Chips {
   #pressed = false;
 
   /** @param {HTMLElement} element
-   * @param {(field: ChipField | 'warn', value: string) => void} toggle */
+   * @param {(chip: Chip, value: string) => void} toggle */
   constructor(element, toggle) {
     this.element = element;
     this.toggle = toggle;
@@ -67,9 +70,34 @@ export class Chips {
     const shown = new Map();
     arrange(
       this.element,
-      GROUPS.flatMap(([field, most]) => this.#group(query, field, most, shown)),
+      [
+        ...this.#conditions(query, shown),
+        ...GROUPS.flatMap(([field, most]) => this.#group(query, field, most, shown)),
+      ],
     );
     this.#elements = shown;
+  }
+
+  /** Build the group of the conditions on fields. A click removes one.
+   * @param {Query} query @param {Map<string, HTMLElement>} shown gets the elements that are used */
+  #conditions(query, shown) {
+    if (!query.conditions.length) return [];
+    const chips = query.conditions.map((condition) => {
+      const text = formatCondition(condition);
+      const name = `condition:${text}`;
+      const chip = this.#elements.get(name) ?? h('button', {
+        type: 'button', class: 'chip condition', 'data-chip': name, 'aria-pressed': 'true',
+        title: `${revealed(text)}: remove it`, onclick: () => this.toggle('condition', text),
+      }, h('span', { class: 'value' }, revealed(text)), icon('close'));
+      shown.set(name, chip);
+      return chip;
+    });
+    const group = this.#elements.get('conditions') ??
+      h('div', { class: 'group', role: 'group', 'aria-label': 'fields' },
+        h('span', { class: 'name', 'aria-hidden': 'true' }, 'fields'));
+    shown.set('conditions', group);
+    arrange(group, [group.children[0], ...chips]);
+    return [group];
   }
 
   /** @param {Query} query @param {ChipField} field @param {number} most
@@ -135,7 +163,7 @@ export class Chips {
   /** @param {ChipField} field @param {string} value */
   #chip(field, value) {
     return h('button', {
-      type: 'button', class: `chip ${field === 'level' ? `level-${value}` : ''}`,
+      type: 'button', class: `chip ${field === 'level' ? `level-${LEVEL_GROUPS[groupOf(value)]}` : ''}`,
       'data-chip': `${field}:${value}`, onclick: () => this.toggle(field, value),
     }, h('span', { class: 'value' }, labelOf(field, value)), h('span', { class: 'count' }));
   }

@@ -15,7 +15,10 @@ import { toParams } from './params.js';
 /**
  * @typedef {object} Wish  what the reader wants to see
  * @property {import('./query.js').Query} query
- * @property {boolean} marking   all lines are shown, and the matches of the texts are only marked
+ * @property {boolean} marking   all lines are shown, and the matches of the texts and conditions
+ *   are only marked
+ * @property {boolean} raw       JSON messages are shown as they came
+ * @property {string[]} columns  fields that are shown as columns
  * @property {number} depth      how many earlier lines: an index into `tails`
  *
  * @typedef {{wish: Wish, params: string}} Request  `params`: those of /api/logs that ask for it
@@ -36,7 +39,9 @@ export class QueryExchange {
   #tails;
   #on;
   /** @type {Request} */
-  #asked = { wish: { query: emptyQuery(), marking: false, depth: 0 }, params: '' };
+  #asked = {
+    wish: { query: emptyQuery(), marking: false, raw: false, columns: [], depth: 0 }, params: '',
+  };
   /** The request that the service has accepted last. */
   #granted = this.#asked;
   /** The request without an answer, while another stream goes on.

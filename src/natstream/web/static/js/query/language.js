@@ -4,9 +4,12 @@
 //   /time(d )?out/       a regular expression (RE2)             -health       must not contain it
 //   app:web  app:web,api     region:  machine:  stream:  level:  type:  source:   exact values
 //   level>=warn          that level or worse                    since:10m     lines since then
+//   status>=500  user.id=7  path!=/health   a field of the message     !name  without that field
+//   field:type=login     the same, for a field whose name has another meaning; field:name  it exists
 //
 // `parseQuery(formatQuery(query))` is the same query.
 
+import { addCondition, formatCondition, parseCondition } from './condition.js';
 import { FIELDS, addValue, canAsk, cannotAsk, emptyQuery, isField, setLeastLevel } from './query.js';
 
 /** @typedef {import('./query.js').Query} Query */
@@ -15,7 +18,8 @@ import { FIELDS, addValue, canAsk, cannotAsk, emptyQuery, isField, setLeastLevel
 // A word: `-`, then `/…/` up to a slash that ends the word, or a name and an operator, then
 // pieces in quotes or without spaces.
 const WORD =
-  /(-?)(?:\/((?:[^/\\]|\\[^]|\/(?!\s|$))+)\/(?=\s|$)|(?:([a-z_]+)(:|[<>]=?|=))?((?:"(?:[^"\\]|\\[^])*"?|[^\s"])*))/gy;
+  /(-?)(?:\/((?:[^/\\]|\\[^]|\/(?!\s|$))+)\/(?=\s|$)|(?:([\p{L}_@$][\p{L}\p{N}_@$.-]*)(:|!=|[<>]=?|=))?((?:"(?:[^"\\]|\\[^])*"?|[^\s"])*))/guy;
+const WITHOUT = /^!([\p{L}_@$][\p{L}\p{N}_@$.-]*)$/u;
 
 /** @param {string} text @returns {Query} */
 export function parseQuery(text) {
@@ -37,8 +41,8 @@ function addWord(query, [whole, minus, regex, name, operator, value]) {
     query.texts.push({ text: regex, regex: true, not: minus === '-' });
   } else if (name === 'min_level' || (name === 'level' && /[<>]/.test(operator))) {
     setLeastLevel(query, minus + name + operator, operator, unquote(value));
-  } else if (isField(name) && (operator === ':' || operator === '=')) {
-    if (minus) {
+  } else if (isField(name) && (operator === ':' || operator === '=' || operator === '!=')) {
+    if (minus || operator === '!=') {
       query.error = `${name} cannot be excluded: name the values that you want, or exclude a text.`;
       return;
     }
@@ -48,11 +52,37 @@ function addWord(query, [whole, minus, regex, name, operator, value]) {
     else for (const part of values) addValue(query, name, part);
   } else if (name === 'since' && (operator === ':' || operator === '=') && !minus) {
     query.since = unquote(value);
+  } else if (name === 'field' && operator === ':') {
+    addTyped(query, minus, unquote(value), whole);
+  } else if (operator && operator !== ':' && name !== 'since') {
+    addTyped(query, minus, name + operator + unquote(value), whole);
+  } else if (WITHOUT.test(whole)) {
+    addTyped(query, minus, whole, whole);
   } else {
     const bare = unquote(whole.slice(minus.length));
     if (bare.trim()) query.texts.push({ text: bare, regex: false, not: minus === '-' });
     else if (whole === '-') query.texts.push({ text: '-', regex: false, not: false });
   }
+}
+
+// What `-` before a condition makes of its operator. Of the others, no operator is the opposite,
+// because they need a number.
+const OPPOSITES = /** @type {const} */ ({ '=': '!=', '!=': '=', exists: 'absent', absent: 'exists' });
+
+/** Add a condition as it was typed; a half-typed one adds nothing.
+ * @param {Query} query @param {string} minus @param {string} text @param {string} word whole */
+function addTyped(query, minus, text, word) {
+  const condition = parseCondition(text);
+  if (!condition) return;
+  if (minus) {
+    const { operator } = condition;
+    if (operator === '<' || operator === '<=' || operator === '>' || operator === '>=') {
+      query.error = `${word} cannot be asked: turn the comparison round, as in status<500.`;
+      return;
+    }
+    condition.operator = OPPOSITES[operator];
+  }
+  addCondition(query.conditions, condition);
 }
 
 /** @param {string} value */
@@ -77,6 +107,7 @@ export function formatQuery(query) {
   }
   if (query.minLevel) words.push(`level>=${query.minLevel}`);
   if (query.since) words.push(`since:${formatValue(query.since)}`);
+  for (const condition of query.conditions) words.push(formatTyped(condition));
   const plain = [...words, ...query.texts.map((text) => formatText(text, false))].join(' ');
   const back = parseQuery(plain).texts;
   // Alone, `/api` is a text. Before a later word that ends in `/`, it would begin an expression.
@@ -87,6 +118,20 @@ export function formatQuery(query) {
 
 /** @param {string} value */
 const formatValue = (value) => (/[\s",]/.test(value) ? quoted(value) : value);
+
+/** Return a condition as text to type: as short as possible, without another meaning.
+ * @param {import('./condition.js').Condition} condition */
+function formatTyped(condition) {
+  const text = formatCondition(condition);
+  const { name, operator, value } = condition;
+  const short = operator === 'absent' || operator === 'exists'
+    ? text
+    : name + operator + (/[\s"\\]/.test(value) ? quoted(value) : value);
+  const { texts, conditions, error } = parseQuery(short);
+  const same = !error && !texts.length && conditions.length === 1
+    && formatCondition(conditions[0]) === text;
+  return same ? short : `field:${/[\s"\\]/.test(text) ? quoted(text) : text}`;
+}
 
 /** @param {Text} text @param {boolean} quoteSlash */
 function formatText({ text, regex, not }, quoteSlash) {

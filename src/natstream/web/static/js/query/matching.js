@@ -1,12 +1,19 @@
-// The texts of a query, searched in the page: to mark matches, and to go from match to match. Pure.
+// The texts and conditions of a query, searched in the page: to mark matches, and to go from match to
+// match. Pure.
+//
+// The page knows the fields of the message alone. Fields that came beside the message (`http.…` of
+// Fly's proxy) are known to the service, so only the filter of the service finds them.
 
+import { fieldOf } from '../text/fields.js';
+import { meets } from './condition.js';
 import { escapeRegex, reachOf } from './expression.js';
 
 /** @typedef {import('./query.js').Query} Query */
 /** @typedef {import('./query.js').Text} Text */
 /**
  * @typedef {object} Matcher
- * @property {(text: string) => boolean} test   whether a message has all texts and no excluded one
+ * @property {(text: string) => boolean} test   whether a message has all texts and no excluded
+ *   one, and meets all conditions
  * @property {(text: string) => [number, number][]} ranges   the parts to mark, ascending
  */
 
@@ -18,27 +25,42 @@ const PAUSE_MS = 30;
 // The most marks in one text, for each expression.
 const MOST_MARKS = 200;
 
-/** @param {Query} query @returns {Matcher | null} null if the query has no texts */
-export function matcherOf(query) {
+/**
+ * @param {Query} query
+ * @param {boolean} marking whether lines are shown that do not meet the conditions
+ * @returns {Matcher | null} null if there is nothing to search for
+ */
+export function matcherOf(query, marking) {
   const wanted = query.texts.filter((text) => !text.not).map(compile);
   const unwanted = query.texts.filter((text) => text.not).map(compile);
-  if (!wanted.length && !unwanted.length) return null;
+  const conditions = marking ? query.conditions : [];
+  if (!wanted.length && !unwanted.length && !conditions.length) return null;
+  const shownFields = conditions.map(({ name }) => new RegExp(
+    `(?<=^|\\s)${escapeRegex(name)}=(?:"(?:[^"\\\\]|\\\\.)*"|\\S*)`, 'g'));
   return {
     // A text that the page cannot search for (null) still filters, because the service does that.
     test: (text) =>
       wanted.every((search) => search(text, holds) !== false) &&
-      !unwanted.some((search) => search(text, holds)),
-    ranges: (text) => merged(wanted.flatMap((search) => search(text, marksOf) ?? [])),
+      !unwanted.some((search) => search(text, holds)) &&
+      conditions.every((condition) => meets(condition, fieldOf(text, condition.name))),
+    ranges: (text) => merged([
+      ...wanted.flatMap((search) => search(text, marksOf) ?? []),
+      ...shownFields.flatMap((regex) => marksOf(regex, text)),
+    ]),
   };
 }
 
 /** @param {RegExp} regex @param {string} text */
-const holds = (regex, text) => regex.test(text);
+const holds = (regex, text) => {
+  regex.lastIndex = 0;
+  return regex.test(text);
+};
 
 /** @param {RegExp} regex @param {string} text */
 function marksOf(regex, text) {
   /** @type {[number, number][]} */
   const found = [];
+  regex.lastIndex = 0;
   for (let match; found.length < MOST_MARKS && (match = regex.exec(text)); ) {
     if (match[0]) found.push([match.index, match.index + match[0].length]);
     else regex.lastIndex += 1;
@@ -59,7 +81,6 @@ function compile({ text: pattern, regex: isRegex }) {
     if (!regex || spent > MOST_MS) return null;
     const started = performance.now();
     if (started - ended > PAUSE_MS) spent = 0;
-    regex.lastIndex = 0;
     const found = search(regex, text.slice(0, reach));
     ended = performance.now();
     spent += ended - started;

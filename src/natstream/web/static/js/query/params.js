@@ -1,5 +1,6 @@
 // A query as the parameters of /api/logs, which are also those of the page's address. Pure.
 
+import { addCondition, formatCondition, parseCondition } from './condition.js';
 import { escapeRegex } from './expression.js';
 import { FIELDS, addValue, emptyQuery, isField, setLeastLevel } from './query.js';
 
@@ -7,7 +8,8 @@ import { FIELDS, addValue, emptyQuery, isField, setLeastLevel } from './query.js
 
 /**
  * Return the parameters that ask the service for a query.
- * @param {Query} query @param {{texts?: boolean}} [options] `texts: false` leaves texts out
+ * @param {Query} query @param {{texts?: boolean}} [options] `texts: false` leaves out what
+ *   the page can mark instead: texts and conditions
  */
 export function toParams(query, { texts = true } = {}) {
   const params = new URLSearchParams();
@@ -22,11 +24,12 @@ export function toParams(query, { texts = true } = {}) {
       const plain = /^\/.+\/$/.test(text) ? `/${escapeRegex(text)}/` : text;
       params.append(not ? 'not' : 'q', regex ? `/${text}/` : plain);
     }
+    for (const condition of query.conditions) params.append('field', formatCondition(condition));
   }
   return params;
 }
 
-const FILTERS = [...FIELDS, 'min_level', 'since', 'q', 'not'];
+const FILTERS = [...FIELDS, 'min_level', 'since', 'q', 'not', 'field'];
 // The service understands these as well, but they only choose the form of its answer.
 const PASSED_OVER = ['tail', 'follow', 'format', 'last_event_id'];
 const ONCE = ['min_level', 'since'];
@@ -54,6 +57,10 @@ export function fromParams(params, others = []) {
       setLeastLevel(query, name, '=', value.trim());
     } else if (name === 'since') {
       query.since = value.trim();
+    } else if (name === 'field') {
+      const condition = parseCondition(value);
+      if (condition) addCondition(query.conditions, condition);
+      else query.error = `The address has “field=${value.slice(0, 100)}”. It takes status>=500, user.id=7, path!=/health, name or !name.`;
     } else {
       const regex = value.length > 2 && value.startsWith('/') && value.endsWith('/');
       query.texts.push({ text: regex ? value.slice(1, -1) : value, regex, not: name === 'not' });

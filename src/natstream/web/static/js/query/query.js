@@ -8,20 +8,23 @@ export const FIELDS = /** @type {const} */ ([
 ]);
 export const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'];
 
-/** As the service reads levels. @type {Record<string, string>} */
-const LEVEL_ALIASES = {
-  warning: 'warn', wrn: 'warn', err: 'error', severe: 'error', critical: 'fatal', crit: 'fatal',
-  alert: 'fatal', emerg: 'fatal', emergency: 'fatal', panic: 'fatal', information: 'info',
-  notice: 'info', verbose: 'debug', fine: 'debug',
-};
+/** As the service reads levels (entries/level_names.py). */
+const LEVEL_ALIASES = new Map([
+  ['warning', 'warn'], ['wrn', 'warn'], ['err', 'error'], ['severe', 'error'], ['critical', 'fatal'],
+  ['crit', 'fatal'], ['alert', 'fatal'], ['emerg', 'fatal'], ['emergency', 'fatal'],
+  ['panic', 'fatal'], ['information', 'info'], ['notice', 'info'], ['verbose', 'debug'],
+  ['fine', 'debug'],
+]);
 
 /** @typedef {typeof FIELDS[number]} Field */
 /** @typedef {{text: string, regex: boolean, not: boolean}} Text */
+/** @typedef {import('./condition.js').Condition} Condition */
 /**
  * @typedef {object} Query
  * @property {Record<Field, string[]>} fields
  * @property {string} minLevel
  * @property {Text[]} texts
+ * @property {Condition[]} conditions   on the fields of the message; all must hold
  * @property {string} since
  * @property {string} error   the part that cannot be asked for, as a sentence; otherwise empty
  */
@@ -31,13 +34,14 @@ export const emptyQuery = () => ({
   fields: { app: [], region: [], machine: [], stream: [], level: [], type: [], source: [] },
   minLevel: '',
   texts: [],
+  conditions: [],
   since: '',
   error: '',
 });
 
 /** Return whether the query lets every line pass. @param {Query} query */
-export const isEmpty = ({ fields, minLevel, texts, since }) =>
-  !minLevel && !since && !texts.length && FIELDS.every((field) => !fields[field].length);
+export const isEmpty = ({ fields, minLevel, texts, conditions, since }) =>
+  !minLevel && !since && !texts.length && !conditions.length && FIELDS.every((field) => !fields[field].length);
 
 /** @param {string} name @returns {name is Field} */
 export const isField = (name) => /** @type {readonly string[]} */ (FIELDS).includes(name);
@@ -85,8 +89,8 @@ export function setLeastLevel(query, asked, operator, value) {
   }
 }
 
-/** @param {string} level */
-function levelOf(level) {
+/** Return a level as the service calls it. @param {string} level */
+export function levelOf(level) {
   const lower = level.toLowerCase();
-  return LEVEL_ALIASES[lower] ?? lower;
+  return LEVEL_ALIASES.get(lower) ?? lower;
 }

@@ -3,8 +3,10 @@
 
 import { byId, hint } from '../dom.js';
 import { CAPACITY } from '../list/held.js';
-import { linkTo, readAddress, writeAddress } from './address.js';
+import { linkTo, readAddress, withColumns, writeAddress } from './address.js';
 import { Chips } from './chips.js';
+import { Completion } from './completion.js';
+import { addCondition, formatCondition } from './condition.js';
 import { QueryExchange } from './exchange.js';
 import { Field } from './field.js';
 import { toParams } from './params.js';
@@ -29,6 +31,8 @@ export class Search {
    *   `again`: Enter on the query that is asked already; `left`: Escape in the field
    */
   constructor(stream, { changed, sent, again, left }) {
+    // Before the field, because its keys come first while it shows its list.
+    new Completion(() => this.facetParams.toString());
     this.field = new Field({
       asked: (query) => this.#exchange.change((wish) => { wish.query = query; }, { typed: true }),
       again,
@@ -68,19 +72,21 @@ export class Search {
   /**
    * Ask for the query of the address. A query with an error is only shown, because leaving out
    * the wrong part would show more lines than the link means.
-   * @returns {{line: string, isAsked: boolean}} `line`: the id of the line that the address
-   *   links to
+   * @param {boolean} raw whether JSON messages are shown as they came, unless the address says it
+   * @returns {{line: string, context: string, isAsked: boolean}} `line`: the id of the line that
+   *   the address links to; `context`: the id of a line to show among its neighbours
    */
-  followAddress() {
-    const { query, marking, line } = readAddress();
-    const wish = { query, marking, depth: line ? TAILS.length - 1 : 0 };
+  followAddress(raw) {
+    const { line, context, ...shown } = readAddress(raw);
+    const { query } = shown;
+    const wish = { ...shown, depth: line ? TAILS.length - 1 : 0 };
     const isAsked = !query.error;
     if (isAsked) this.#exchange.ask(wish);
     else {
       this.field.show(query, false);
       this.#exchange.refuse(wish);
     }
-    return { line, isAsked };
+    return { line, context, isAsked };
   }
 
   /** Return the address that shows a line. @param {string} id */
@@ -139,13 +145,53 @@ export class Search {
     });
   }
 
+  /** Show only the lines that meet a condition, in place of the others on the same field.
+   * @param {import('./condition.js').Condition} condition */
+  onlyField(condition) {
+    this.#exchange.change(({ query }) => {
+      query.conditions = query.conditions.filter(({ name }) => name !== condition.name);
+      query.conditions.push(condition);
+    });
+  }
+
+  /** Add a condition to the others. @param {import('./condition.js').Condition} condition */
+  addField(condition) {
+    this.#exchange.change((wish) => {
+      addCondition(wish.query.conditions, condition);
+      wish.marking = false;
+    });
+  }
+
+  /** Show JSON messages as they came, or their text first. */
+  toggleRaw() {
+    this.#exchange.change((wish) => { wish.raw = !wish.raw; });
+  }
+
+  /** @param {string} name of a field */
+  addColumn(name) {
+    if (canAsk(name)) {
+      this.#exchange.change((wish) => { wish.columns = withColumns(wish.columns, [name]); });
+    } else hint(cannotAsk('cols', name));
+  }
+
+  /** @param {string} name of a field */
+  removeColumn(name) {
+    this.#exchange.change((wish) => {
+      wish.columns = wish.columns.filter((column) => column !== name);
+    });
+  }
+
   loadEarlier() {
     this.#exchange.change((wish) => { wish.depth += 1; });
   }
 
-  /** @param {import('./chips.js').ChipField | 'warn'} chip @param {string} value */
+  /** @param {import('./chips.js').Chip} chip @param {string} value */
   #toggleChip(chip, value) {
-    if (chip === 'warn') {
+    if (chip === 'condition') {
+      this.#exchange.change(({ query }) => {
+        query.conditions = query.conditions.filter((one) => formatCondition(one) !== value);
+      });
+    } else if (chip === 'warn') {
       this.#exchange.change(({ query }) => { query.minLevel = query.minLevel ? '' : 'warn'; });
     } else this.#askFor(chip, value, (query) => toggleValue(query, chip, value));
   }

@@ -113,6 +113,7 @@ export class Intake {
       source: this.#name(event.source),
       persistent: event.persistent === true,
       kind: '',
+      continues: event.continues === true,
       note: null,
     };
     if (entry.type === 'system') entry.kind = kindOf(entry);
@@ -156,6 +157,7 @@ export function notice(message, tone, time, note = {}) {
   return {
     id: '', time, message, app: '', region: '', machine: '', stream: '', level: '',
     type: tone === 'error' ? 'error' : 'system', provider: '', source: '', persistent: false, kind: '',
+    continues: false,
     note: { tone, missed: null, atMost: false, since: null, replayed: 0, doubled: 0, ...note },
   };
 }

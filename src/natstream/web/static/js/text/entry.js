@@ -11,7 +11,8 @@ export function toEvent(entry) {
   const { id, time, message, app, region, machine, stream, level, type, provider, source } = entry;
   return {
     message, timestamp: time, type, persistent: entry.persistent,
-    app, region, machine, stream, level, provider, source, id,
+    app, region, machine, stream, level, provider, source,
+    ...(entry.continues && { continues: true }), id,
   };
 }
 

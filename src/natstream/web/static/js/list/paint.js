@@ -1,0 +1,71 @@
+// Text of strangers as nodes: with colours, marks, links, and names for control characters.
+
+import { h } from '../dom.js';
+import { CODE, documentationOf } from '../text/fly.js';
+import { UNSEEN, revealed, splitUnseen } from '../text/readable.js';
+
+/** @typedef {import('../types.js').Span} Span */
+
+const MOST_UNSEEN = 100;
+
+/**
+ * Append text with its colours, marks and links.
+ * @param {HTMLElement} element @param {string} text @param {Span[]} spans ascending
+ * @param {[number, number][]} marks ascending @param {boolean} links whether Fly's error codes
+ *   become links
+ */
+export function paint(element, text, spans, marks, links) {
+  const code = links ? CODE.exec(text) : null;
+  const link = code && { start: code.index + 1, end: code.index + 1 + code[1].length };
+  if (!spans.length && !marks.length && !link) {
+    element.append(...visible(text));
+    return;
+  }
+  let s = 0;
+  let m = 0;
+  for (let position = 0; position < text.length; ) {
+    while (s < spans.length && spans[s].end <= position) s += 1;
+    while (m < marks.length && marks[m][1] <= position) m += 1;
+    const span = spans[s];
+    const mark = marks[m];
+    let next = text.length;
+    for (const edge of [span?.start, span?.end, mark?.[0], mark?.[1], link?.start, link?.end]) {
+      if (edge !== undefined && edge > position && edge < next) next = edge;
+    }
+    /** @type {(Node | string)[]} */
+    let nodes = visible(text.slice(position, next));
+    if (span && span.start <= position) nodes = [styled(span, nodes)];
+    if (mark && mark[0] <= position) nodes = [h('mark', {}, ...nodes)];
+    if (code && link && link.start <= position && position < link.end) {
+      nodes = [
+        h('a', {
+          href: documentationOf(code[1]), target: '_blank', rel: 'noopener noreferrer',
+          title: `Fly.io on ${code[1]}`,
+        }, ...nodes),
+      ];
+    }
+    element.append(...nodes);
+    position = next;
+  }
+}
+
+/** @param {Span} span @param {(Node | string)[]} nodes */
+function styled(span, nodes) {
+  const element = h('span', { class: span.className }, ...nodes);
+  // A line's colours are mixed with the text colour, so that they are readable in both themes.
+  if (span.fg) {
+    element.style.color = span.bg ? span.fg : `color-mix(in oklab, ${span.fg} 72%, var(--ink))`;
+  }
+  if (span.bg) element.style.backgroundColor = span.bg;
+  return element;
+}
+
+/** @param {string} text @returns {(Node | string)[]} */
+export function visible(text) {
+  if (!UNSEEN.test(text)) return [text];
+  const parts = splitUnseen(text);
+  if (parts.length > MOST_UNSEEN) return [revealed(text)];
+  return parts.map((part) =>
+    part.unseen ? h('span', { class: 'unseen', title: 'a control character' }, part.text) : part.text,
+  );
+}

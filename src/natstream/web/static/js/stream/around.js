@@ -1,0 +1,60 @@
+// The lines around one line, from /api/logs?around=…, whatever the filter of the page is. No DOM.
+
+import { Groups } from '../list/groups.js';
+import { Intake } from './intake.js';
+import { refusalOf } from './request.js';
+
+/** @typedef {import('../types.js').Entry} Entry */
+
+// A group has at most some hundred lines, and other lines of its machine may stand between them.
+const GROUP_LINES = 300;
+
+/**
+ * @param {string} id of the line
+ * @param {{before: number, after: number, app?: string, machine?: string}} options how many lines
+ *   before and after it, and of which app and machine; of all if left out
+ * @returns {Promise<Entry[] | string>} the lines with notices between them; or a sentence that says
+ *   why there are none
+ */
+export async function askAround(id, { before, after, app, machine }) {
+  const params = new URLSearchParams({
+    around: id, before: String(before), after: String(after), format: 'ndjson',
+    ...(app && { app }), ...(machine && { machine }),
+  });
+  try {
+    const response = await fetch(`api/logs?${params}`, { cache: 'no-store' });
+    if (response.status === 404) return 'That line is no longer remembered';
+    if (!response.ok) return (await refusalOf(response)).detail;
+    return entriesOf(await response.text());
+  } catch {
+    return 'The service cannot be reached.';
+  }
+}
+
+/** Return all lines of a line's group, as the service has them.
+ * @param {Entry} entry @returns {Promise<Entry[] | string>} */
+export async function askGroup(entry) {
+  const { id, app, machine } = entry;
+  const lines = await askAround(id, { before: GROUP_LINES, after: GROUP_LINES, app, machine });
+  return typeof lines === 'string' ? lines : groupIn(lines, entry);
+}
+
+/** Return the lines of an entry's group among others of its machine.
+ * @param {Entry[]} lines @param {Entry} entry */
+export function groupIn(lines, entry) {
+  const groups = new Groups();
+  lines.forEach((line, seq) => groups.push(seq, line, 0));
+  const seq = lines.findIndex(({ id }) => id === entry.id);
+  const group = groups.of(seq);
+  return group ? [group.head, ...group.members].map((one) => lines[one]) : [entry];
+}
+
+/** @param {string} ndjson @returns {Entry[]} */
+export function entriesOf(ndjson) {
+  const events = ndjson.split('\n').filter((line) => line.trim()).map((line) => {
+    const { id = '', ...event } = JSON.parse(line);
+    return { id, event };
+  });
+  // The first notice says that the stream has begun.
+  return new Intake().accept(events.slice(events[0]?.id === '' ? 1 : 0)).entries;
+}
