@@ -134,6 +134,7 @@ function lineParts(entry, actions) {
     messageBlock(entry.message),
     ...fieldParts(stripAnsi(entry.message), actions),
     ...(json ? [h('h3', {}, 'As JSON'), jsonBlock(json)] : []),
+    ...(entry.machine ? [machinePart(entry)] : []),
     h('h3', {}, 'Event, as received'),
     jsonBlock(JSON.stringify(toEvent(entry))),
     rawPart(entry, origin),
@@ -180,6 +181,26 @@ function rawPart(entry, origin) {
     if (text !== '{}') part.append(h('h3', {}, 'As it was sent'), jsonBlock(text));
   };
   show().catch(() => {}); // the panel is complete without this part
+  return part;
+}
+
+/** Build the part about the line's machine. It stays empty if the service does not know it.
+ * @param {Entry} entry */
+function machinePart(entry) {
+  const part = h('div');
+  const show = async () => {
+    const response = await fetch(`api/machine?${new URLSearchParams({ id: entry.id })}`);
+    const { machine } = response.ok ? await response.json() : { machine: null };
+    if (!machine) return;
+    const rows = ['name', 'state', 'region', 'group', 'release', 'image']
+      .filter((name) => machine[name])
+      .map((name) => /** @type {[string, string]} */ ([name, revealed(String(machine[name]))]));
+    part.append(
+      h('h3', {}, `Machine, as Fly described it ${ago(machine.seen_ms, Date.now())}`),
+      fields(rows),
+    );
+  };
+  show().catch(() => {}); // as in rawPart
   return part;
 }
 
