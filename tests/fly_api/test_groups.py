@@ -84,7 +84,7 @@ async def test_lines_carry_what_is_known_of_their_machine(
 async def test_a_stored_line_has_what_its_reader_knows(
     nats_server: MistreatedServer, journal: JournalServer, fly: FlyStandIn
 ) -> None:
-    """With a journal, lines in memory and lines that have left it carry groups and releases."""
+    """With a journal, lines carry groups and releases in memory and after they have left it."""
     fly.machines["web"] = [item("m1", "web", "41")]
     more = fly.environ | journal.environ | {"NATSTREAM_BACKLOG_LINES": "10"}
     async with open_service(nats_server, FLY_APP="web", **more) as service:
@@ -95,6 +95,8 @@ async def test_a_stored_line_has_what_its_reader_knows(
         assert service.service.core.hub.backlog.lines == 10
         events = await lines(service, "&release=41&group=web")
         assert [event["message"] for event in events] == [f"line-{n}" for n in range(50)]
+        (line,) = await lines(service, f"&around={events[3]['id']}&before=0&after=0")
+        assert (line["message"], line["group"], line["release"]) == ("line-3", "web", "41")
 
 
 async def test_a_line_does_not_wait_for_a_machine(

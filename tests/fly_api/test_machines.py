@@ -151,6 +151,22 @@ async def test_a_broken_interface_is_told_and_names_nothing(
         assert list(known) == []
 
 
+async def test_an_app_that_fly_does_not_have_is_no_failure(
+    fly: FlyStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A foreign app on a drain's line changes nothing, but an app of the settings is told."""
+    fly.machines["web"] = [ITEM]
+    async with looking(fly, apps=["web"]) as known:
+        await until(lambda: known.status.state is SourceState.UP)
+        known.observe([LogEntry("m", "x", "stdout", app_name="foreign")])
+        await until(lambda: len(fly.asked) == 2)
+        await trio.sleep(0.2)
+        assert known.status.state is SourceState.UP
+    async with looking(fly, apps=["wbe"]) as known:
+        await until(lambda: known.status.state is SourceState.LOST)
+        assert "The machines of wbe have no names" in known.status.detail
+
+
 async def test_hostile_names_are_bounded(fly: FlyStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines of countless machines and odd apps neither fill the memory nor make odd requests."""
     monkeypatch.setattr(machines, "MAX_MACHINES", 50)

@@ -207,9 +207,10 @@ class Machines:
                 answer = await client.get(f"{self.base}/v1/apps/{app}/machines")
             found = parse_machines(app, answer)
         except FlyApiError as error:
-            self.status.change(
-                SourceState.LOST, f"The machines of {app} have no names: {error}", error.reason
-            )
+            # A drain's sender may name an app that Fly does not have, which is no failure.
+            if error.reason != "missing" or app in self.apps or not self._known:
+                detail = f"The machines of {app} have no names: {error}"
+                self.status.change(SourceState.LOST, detail, error.reason)
         else:
             self.status.change(SourceState.UP, "The Machines interface names the machines")
         now_ms = time.time_ns() // 1_000_000

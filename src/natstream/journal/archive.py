@@ -111,7 +111,9 @@ class StreamArchive:
     async def find(self, number: int) -> LogEntry | None:
         """Return the entry with this number if it is stored."""
         stored = await (await self._reach_now()).find(number)
-        return None if stored is None else entry_of(stored)
+        if stored is None:
+            return None
+        return self.label([entry_of(stored)], [stored.unix_ns // 1_000_000])[0]
 
     async def _reach_now(self) -> JetStream:
         return await self.reach(self.epoch, float("-inf"))
