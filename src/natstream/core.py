@@ -27,7 +27,6 @@ from natstream.web.metrics import Metrics
 
 if TYPE_CHECKING:
     from natstream.fly_api.interfaces import FlyInterfaces
-    from natstream.fly_api.machines import Machines
     from natstream.journal.journal import Journal
 
 __all__ = ["Core", "Source", "make_core"]
@@ -87,22 +86,21 @@ def make_core(settings: Settings) -> Core:
     if settings.journal_servers:
         journal = _make_journal(settings, hub, health)
         metrics.journal = journal.statistics
-    machines: Machines | None = None
+    fly: FlyInterfaces | None = None
     sources = []
     if "nats" in settings.sources:
         sink: Sink = journal or hub
         status = health.add_source("nats")
         if reads_fly:
             fly = _make_fly_interfaces(settings, hub, sink, health)
-            machines = fly.machines
-            observers += [fly.history.observe, machines.observe]
-            hub.label = machines.label
+            observers += [fly.history.observe, fly.machines.observe]
+            hub.label = fly.machines.label
             sink = fly.history.nats_sink
             sources.append(Source(fly.run, fly.history.status))
         sources.append(_make_nats(settings, sink, status))
     if "drain" in settings.sources and settings.drain_bind is not None:
         sources.append(_make_drain(settings, settings.drain_bind, hub, journal, health, metrics))
-    app = create_app(settings, hub, health, facets, metrics, machines)
+    app = create_app(settings, hub, health, facets, metrics, fly)
     return Core(settings, hub, health, app, metrics, sources, journal)
 
 
@@ -139,14 +137,16 @@ def _make_journal(settings: Settings, hub: Hub, health: Health) -> Journal:
 
 def _make_fly_interfaces(settings: Settings, hub: Hub, sink: Sink, health: Health) -> FlyInterfaces:
     from natstream.fly_api.apps import list_apps
+    from natstream.fly_api.earlier import Earlier
     from natstream.fly_api.history import FlyHistory
     from natstream.fly_api.interfaces import FlyInterfaces
     from natstream.fly_api.machines import Machines
 
+    all_apps = partial(list_apps, base=settings.machines_api_url, org=settings.org)
     history = FlyHistory(
         settings.fly_api_url,
         settings.apps,
-        partial(list_apps, base=settings.machines_api_url, org=settings.org),
+        all_apps,
         settings.fly_history,
         sink,
         hub,
@@ -157,7 +157,8 @@ def _make_fly_interfaces(settings: Settings, hub: Hub, sink: Sink, health: Healt
     machines = Machines(
         settings.machines_api_url, health.add_interface("fly_machines"), settings.apps
     )
-    return FlyInterfaces(settings.access_token, history, machines)
+    earlier = Earlier(settings.fly_api_url, settings.apps, all_apps)
+    return FlyInterfaces(settings.access_token, history, machines, earlier)
 
 
 def _make_nats(settings: Settings, sink: Sink, status: SourceStatus) -> Source:

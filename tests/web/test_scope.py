@@ -15,7 +15,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.closed import bearer, closed_service, grant_text
-from tests.support.fly_api import FlyStandIn
+from tests.support.fly_api import FlyLine, FlyStandIn
 from tests.support.journal_server import JournalServer
 from tests.support.mistreated import MistreatedServer
 from tests.support.service import RunningService
@@ -26,6 +26,7 @@ from natstream.entries.filters import FILTER_PARAMETERS, Filter
 from natstream.errors import BadQuery
 from natstream.hub.health import SourceState
 from natstream.web.auth import COOKIE, OPEN
+from natstream.web.earlier import EARLIER_PARAMETERS
 from natstream.web.grants import Grant
 from natstream.web.query import STREAM_PARAMETERS
 from natstream.web.security import READABLE
@@ -68,9 +69,10 @@ CURIOUS: dict[str, list[str]] = {
     "since": ["1d", "0"],
     "until": ["1ms", "1d"],
     "around": ["{epoch}-1", "{epoch}-2", "{epoch}-5", "{epoch}-6", "{epoch}-999999", "x"],
-    "before": ["0", "1000"],
+    "before": ["0", "1000", "2000000000000"],
     "after": ["0", "1000"],
     "follow": ["false"],
+    "lines": ["0", "1000"],
     "last_event_id": ["0-0-0", "{epoch}-0", "{epoch}-2", "{epoch}-999999", "garbage"],
     "format": ["sse", "ndjson", "text"],
 }
@@ -81,9 +83,15 @@ async def interfaces(
     nats_server: MistreatedServer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[dict[str, Any]]:
     """Run Fly's interfaces, which know the machines, and yield the settings that ask them."""
+    monkeypatch.setattr("natstream.fly_api.client.INTERVAL", 0.0)
     monkeypatch.setattr("natstream.core.PAST_LINES", 0)  # so that numbers begin at 1
     async with FlyStandIn.run() as fly:
-        fly.lines["web"] = []
+        old_ns = time.time_ns() - 3_600 * 10**9  # older than the history that the start reads
+        fly.lines["web"] = [
+            FlyLine(old_ns, "shown", instance="m-web", level="error"),
+            FlyLine(old_ns, "zebra by its level", instance="m-zebra"),
+            FlyLine(old_ns, "zebra crimson", instance="m-web", level="error"),
+        ]
         fly.machines["web"] = [{"id": "m-web", "name": "shown"}]
         fly.machines["zebra-app"] = [{"id": "m-zebra", "name": "zebra", "state": "zebra"}]
         yield {
@@ -171,8 +179,8 @@ async def walk(service: RunningService, shown: str) -> None:
     scoped = bearer(text) if shown == "bearer" else {"Cookie": f"{COOKIE}={text}"}
     epoch = f"{service.service.core.hub.backlog.oldest_ms}-{service.service.core.hub.epoch}"
     await known(service, f"{epoch}-2")
-    ends = {"logs": "?follow=false", "machine": f"?id={epoch}-2"}
-    assert set(CURIOUS) == FILTER_PARAMETERS | STREAM_PARAMETERS
+    ends = {"logs": "?follow=false", "machine": f"?id={epoch}-2", "earlier": "?app=web"}
+    assert set(CURIOUS) == FILTER_PARAMETERS | STREAM_PARAMETERS | EARLIER_PARAMETERS
     asked = 0
     for rule in service.service.core.app.url_map.iter_rules():
         path = str(rule.rule).replace("<path:name>", "js/link.js")
@@ -195,6 +203,8 @@ async def walk(service: RunningService, shown: str) -> None:
                         query = query.set("follow", "false").set(
                             "format", value if name == "format" else format
                         )
+                    if rule.endpoint == "earlier" and name != "app":
+                        query = query.set("app", "web")
                     got = await all_of(service, f"{path}?{query}", scoped)
                     # An error may repeat a value from the request, which the client knows anyway.
                     if not got.startswith("400"):

@@ -25,6 +25,7 @@ from natstream.entries.filters import Filter
 from natstream.hub.health import Health, SourceState, SourceStatus
 from natstream.hub.hub import Hub
 from natstream.web.auth import authenticate, client_address, current_grant
+from natstream.web.earlier import read_earlier
 from natstream.web.errors import answer_errors, refusal
 from natstream.web.facets import Facets
 from natstream.web.fields import read_fields
@@ -37,7 +38,7 @@ from natstream.web.security import add_security
 from natstream.web.stream import LogStreamBody
 
 if TYPE_CHECKING:
-    from natstream.fly_api.machines import Machines
+    from natstream.fly_api.interfaces import FlyInterfaces
 
 __all__ = ["create_app"]
 
@@ -50,6 +51,11 @@ NO_LINE = (
     "The service no longer has a line with this id, or never had one. Use the id of a newer line."
 )
 
+NO_EARLIER = (
+    "This service does not ask Fly's logs interface, so it has no earlier lines. "
+    "NATSTREAM_FLY_API=on turns it on."
+)
+
 
 def create_app(
     settings: Settings,
@@ -57,11 +63,11 @@ def create_app(
     health: Health,
     facets: Facets,
     metrics: Metrics,
-    machines: Machines | None = None,
+    fly: FlyInterfaces | None = None,
 ) -> QuartTrio:
     """Return the application over a hub, the health of its sources, and the counts of its lines.
 
-    `machines` are those of Fly's Machines interface, if it is asked.
+    `fly` are Fly's own interfaces, if they are asked.
     """
     app = QuartTrio(__name__, static_folder=None)
     quota = ReaderQuota(settings.max_readers)
@@ -142,10 +148,18 @@ def create_app(
         # machines whose lines it may not see.
         if entry is None or not current_grant().shows(entry):
             return refusal(404, NO_LINE)
-        known = None if machines is None else machines.get(entry.machine_id)
+        known = None if fly is None else fly.machines.get(entry.machine_id)
         if known is None or known.app != entry.app_name:
             return jsonify({"machine": None})
         return jsonify({"machine": attrs.asdict(known, filter=attrs.filters.exclude("since_ms"))})
+
+    @app.get("/api/earlier")
+    async def earlier() -> Response:
+        if fly is None:
+            return refusal(404, NO_EARLIER)
+        query = list(request.args.items(multi=True))
+        body = await read_earlier(fly.earlier, query, current_grant(), hub.label)
+        return Response(body, content_type="application/json")
 
     @app.get("/api/facets")
     async def counts() -> Response:
