@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 from tests.support.browser import PageService, Stage, eventually, open_page_service
-from tests.support.fly_api import FlyStandIn
+from tests.support.fly_api import FlyLine, FlyStandIn
 from tests.support.mistreated import MistreatedServer
 from tests.support.viewer import Viewer
 
@@ -91,6 +92,27 @@ def test_the_details_describe_the_machine(viewer: Viewer) -> None:
             expect(viewer.drawer).to_contain_text(part)
     viewer.drawer.get_by_role("button", name="Only release 41").click()
     expect(viewer.rows).to_have_count(1)
+
+
+def test_earlier_lines_of_fly_stand_before_the_list(
+    open_viewer: Callable[[str], Viewer], named: PageService, fly: FlyStandIn
+) -> None:
+    """The button puts lines before the list that natstream never had, and says what they are."""
+    viewer = open_viewer(named.url)
+    old_ns = time.time_ns() - 3_600 * 10**9
+    fly.add(viewer.app, [FlyLine(old_ns + n * 10**9, f"earlier {n}") for n in range(5)])
+    viewer.publish("first", "second")
+    viewer.open()
+    expect(viewer.rows).to_have_count(2)
+    viewer.page.get_by_role("button", name="Load earlier lines").click()
+    expect(viewer.notes).to_contain_text("earlier ones from Fly")
+    expected = [*(f"earlier {n}" for n in range(5)), "first", "second"]
+    eventually(lambda: viewer.shows(expected), "the earlier lines")
+    viewer.row("earlier 3").click()
+    expect(viewer.drawer).to_contain_text("no stream resumes from an earlier line")
+    viewer.press("Escape")
+    viewer.publish("third")
+    eventually(lambda: viewer.shows([*expected, "third"]), "the live line")
 
 
 def test_a_machine_without_a_name_shows_what_was_shown_before(

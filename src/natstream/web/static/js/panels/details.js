@@ -102,13 +102,13 @@ function lineParts(entry, actions) {
     .filter(([, value]) => value !== '');
   return [
     h('div', { class: 'actions' },
-      action('context', 'In context', () => actions.context(entry)),
+      entry.id ? action('context', 'In context', () => actions.context(entry)) : null,
       group.length > 1
         ? action('copy', `Copy all ${group.length} lines`, () => copy(group.map((line) => stripAnsi(line.message)).join('\n'), 'Lines'))
         : null,
       action('copy', 'Copy message', () => copy(stripAnsi(entry.message), 'Message')),
       action('copy', 'Copy JSON', () => copy(JSON.stringify(toEvent(entry)), 'JSON')),
-      action('link', 'Copy link', () => copy(actions.link(entry.id), 'Link')),
+      entry.id ? action('link', 'Copy link', () => copy(actions.link(entry.id), 'Link')) : null,
       entry.machine
         ? action('only', 'Only this machine', () => actions.only('machine', entry.machine))
         : null,
@@ -128,16 +128,16 @@ function lineParts(entry, actions) {
         ),
       ])),
       ...(entry.provider ? [/** @type {[string, string]} */ (['provider', revealed(entry.provider)])] : []),
-      ['id', entry.id],
+      ['id', entry.id || 'none, because no stream resumes from an earlier line'],
     ]),
     h('h3', {}, 'Message'),
     messageBlock(entry.message),
     ...fieldParts(stripAnsi(entry.message), actions),
     ...(json ? [h('h3', {}, 'As JSON'), jsonBlock(json)] : []),
-    ...(entry.machine ? [machinePart(entry)] : []),
+    ...(entry.id && entry.machine ? [machinePart(entry)] : []),
     h('h3', {}, 'Event, as received'),
     jsonBlock(JSON.stringify(toEvent(entry))),
-    rawPart(entry, origin),
+    entry.id ? rawPart(entry, origin) : '',
   ];
 }
 

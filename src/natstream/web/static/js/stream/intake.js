@@ -71,7 +71,7 @@ export class Intake {
         if (entry) entries.push(entry);
         continue;
       }
-      const entry = this.#entry(id, event);
+      const entry = this.entryOf(id, event);
       if (this.#cut && this.#doubles.has(entry)) {
         /** @type {Note} */ (this.#cut.note).doubled += 1;
         noted = this.#cut;
@@ -99,8 +99,10 @@ export class Intake {
     return false;
   }
 
-  /** @param {string} id @param {Record<string, any>} event @returns {Entry} */
-  #entry(id, event) {
+  /** Return the entry of a line's event.
+   * @param {string} id empty for a line that no stream resumes from
+   * @param {Record<string, any>} event @returns {Entry} */
+  entryOf(id, event) {
     /** @type {Entry} */
     const entry = {
       id,
