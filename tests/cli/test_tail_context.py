@@ -126,6 +126,19 @@ async def test_fields_say_which_lines_match() -> None:
             assert got == [f"m1 {text}" for text in texts[number - 1 : number + 1]]
 
 
+async def test_a_release_says_which_lines_match() -> None:
+    """With -B, --release shows the lines before the first one of a release."""
+    async with open_service() as service:
+        old, new = entries("a", "b"), entries("c")
+        new = [attrs.evolve(entry, group="web", release="43") for entry in new]
+        service.service.core.hub.publish_nowait([*old, *new])
+        template = ("--output", "{group} {release} {message}")
+        done = await run(
+            service.url, "-n", *template, "--release", "43", "--group", "web", "-B", "1"
+        )
+        assert lines_of(done) == ["  b", "web 43 c"]
+
+
 async def test_a_filter_that_is_wrong_is_a_sentence_here_too() -> None:
     """A filter that is applied by tail itself is refused with the name of its option."""
     for option in (["--grep", "/(/"], ["--min-level", "gold"], ["--field", "=5"]):

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from natstream.entries.entry import LogEntry, make_entry
+from natstream.entries.entry import LogEntry, continuing
 from natstream.entries.trace_shapes import LOOKED_AT, Head, Shape, head_of, shape_of
 
 __all__ = ["LOOK_BACK", "Continuations"]
@@ -109,7 +109,7 @@ class Continuations:
             elif _continues(order, entry):
                 if joined is None:
                     joined = list(entries)
-                joined[index] = _continuation(entry, order.level)
+                joined[index] = continuing(entry, order.level)
         return entries if joined is None else joined
 
     def copy(self) -> Continuations:
@@ -132,24 +132,6 @@ _BLANKS = frozenset({"", " ", "\t", "\n", "\r"})
 
 def _copy(order: _Order) -> _Order:
     return attrs.evolve(order, trace=order.trace and attrs.evolve(order.trace))
-
-
-def _continuation(entry: LogEntry, level: str) -> LogEntry:
-    return make_entry(
-        machine_id=entry.machine_id,
-        message=entry.message,
-        stream=entry.stream,
-        timestamp=entry.timestamp,
-        app_name=entry.app_name,
-        raw=entry._raw,
-        region=entry.region,
-        level=level,
-        provider=entry.provider,
-        host=entry.host,
-        unix_ns=entry.unix_ns,
-        source=entry.source,
-        continues=True,
-    )
 
 
 def _begin(order: _Order, entry: LogEntry) -> None:

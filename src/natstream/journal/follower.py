@@ -189,7 +189,8 @@ class Follower:
                     await self._hub.publish(entries, arrivals=arrivals, counted=shown)
                 else:
                     costs = [entry.cost for entry in entries]
-                    remembered = backlog.append(entries, costs, arrivals)
+                    labelled = self._hub.label(entries, arrivals)
+                    remembered = backlog.append(labelled, costs, arrivals)
                     outage = self._fallback.outage
                     if outage is not None and arrivals[-1] >= outage.since:
                         self._hub.count(

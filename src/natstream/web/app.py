@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import attrs
@@ -25,6 +25,7 @@ from natstream.entries.filters import Filter
 from natstream.hub.health import Health, SourceState, SourceStatus
 from natstream.hub.hub import Hub
 from natstream.web.auth import authenticate, client_address, current_grant
+from natstream.web.earlier import read_earlier
 from natstream.web.errors import answer_errors, refusal
 from natstream.web.facets import Facets
 from natstream.web.fields import read_fields
@@ -35,6 +36,9 @@ from natstream.web.query import parse_stream_request
 from natstream.web.reader_quota import ReaderQuota
 from natstream.web.security import add_security
 from natstream.web.stream import LogStreamBody
+
+if TYPE_CHECKING:
+    from natstream.fly_api.interfaces import FlyInterfaces
 
 __all__ = ["create_app"]
 
@@ -47,11 +51,24 @@ NO_LINE = (
     "The service no longer has a line with this id, or never had one. Use the id of a newer line."
 )
 
+NO_EARLIER = (
+    "This service does not ask Fly's logs interface, so it has no earlier lines. "
+    "NATSTREAM_FLY_API=on turns it on."
+)
+
 
 def create_app(
-    settings: Settings, hub: Hub, health: Health, facets: Facets, metrics: Metrics
+    settings: Settings,
+    hub: Hub,
+    health: Health,
+    facets: Facets,
+    metrics: Metrics,
+    fly: FlyInterfaces | None = None,
 ) -> QuartTrio:
-    """Return the application over a hub, the health of its sources, and the counts of its lines."""
+    """Return the application over a hub, the health of its sources, and the counts of its lines.
+
+    `fly` are Fly's own interfaces, if they are asked.
+    """
     app = QuartTrio(__name__, static_folder=None)
     quota = ReaderQuota(settings.max_readers)
     # Searches for fields run one after the other, so that many together do not delay the readers.
@@ -123,6 +140,26 @@ def create_app(
         if entry is None:
             return refusal(404, NO_LINE)
         return jsonify(entry.raw)
+
+    @app.get("/api/machine")
+    async def machine() -> Response:
+        entry = await hub.find(request.args.get("id", ""))
+        # A reader names a line and not a machine, so that the holder of a link learns nothing of
+        # machines whose lines it may not see.
+        if entry is None or not current_grant().shows(entry):
+            return refusal(404, NO_LINE)
+        known = None if fly is None else fly.machines.get(entry.machine_id)
+        if known is None or known.app != entry.app_name:
+            return jsonify({"machine": None})
+        return jsonify({"machine": attrs.asdict(known, filter=attrs.filters.exclude("since_ms"))})
+
+    @app.get("/api/earlier")
+    async def earlier() -> Response:
+        if fly is None:
+            return refusal(404, NO_EARLIER)
+        query = list(request.args.items(multi=True))
+        body = await read_earlier(fly.earlier, query, current_grant(), hub.label)
+        return Response(body, content_type="application/json")
 
     @app.get("/api/facets")
     async def counts() -> Response:
