@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("entries",),
     ("formats", "server", "config"),
     ("hub", "client"),
-    ("nats", "drain"),
+    ("nats", "drain", "fly_api"),
     ("journal", "web"),
     ("core",),
     ("supervisor",),
@@ -49,7 +49,7 @@ HOMES = {
     "werkzeug": {"web"},
     "itsdangerous": {"web"},
     "prometheus_client": {"web"},
-    "httpx": {"client", "cli.check"},
+    "httpx": {"client", "cli.check", "fly_api"},
     "re2": {"entries.filters"},
     "structlog": {"config.service_log", "supervisor", "asgi"},
 }

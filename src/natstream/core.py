@@ -7,6 +7,7 @@ of them. It opens no socket and starts no task: `natstream.supervisor` runs the 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
@@ -16,6 +17,7 @@ from natstream.config.listening import naming_setting
 from natstream.config.process import share_files
 from natstream.config.settings import Bind, Settings
 from natstream.drain.collector import LogCollector
+from natstream.entries.entry import LogEntry
 from natstream.hub.health import Health, SourceState, SourceStatus
 from natstream.hub.hub import Hub
 from natstream.hub.sink import Sink
@@ -24,6 +26,7 @@ from natstream.web.facets import Facets
 from natstream.web.metrics import Metrics
 
 if TYPE_CHECKING:
+    from natstream.fly_api.interfaces import FlyInterfaces
     from natstream.journal.journal import Journal
 
 __all__ = ["Core", "Source", "make_core"]
@@ -31,6 +34,9 @@ __all__ = ["Core", "Source", "make_core"]
 # The sources' share of the grace period. In this time they deliver lines that have arrived, and
 # bodies that have begun; the journal, the readers and the process itself need the rest.
 FOR_SOURCES = 0.4
+
+# Numbers are left free for the lines of the past, so that these can stand before the first line.
+PAST_LINES = 5_000
 
 
 class Source(NamedTuple):
@@ -57,13 +63,21 @@ class Core:
 def make_core(settings: Settings) -> Core:
     """Return the parts that the settings ask for. `/readyz` names every source from here on."""
     facets = Facets()
+    observers: list[Callable[[Sequence[LogEntry]], None]] = [facets.count]
+
+    def observe(entries: Sequence[LogEntry]) -> None:
+        for each in observers:
+            each(entries)
+
+    reads_fly = settings.fly_api and "nats" in settings.sources
     hub = Hub(
         backlog_lines=settings.backlog_lines,
         backlog_bytes=settings.backlog_bytes,
         max_readers=settings.max_readers,
         max_lag=settings.max_lag,
         keepalive=settings.keepalive,
-        observe=facets.count,
+        observe=observe,
+        room_before=PAST_LINES if reads_fly and not settings.journal_servers else 0,
     )
     health = Health(hub.announce)
     health.add_task("hub")
@@ -74,7 +88,14 @@ def make_core(settings: Settings) -> Core:
         metrics.journal = journal.statistics
     sources = []
     if "nats" in settings.sources:
-        sources.append(_make_nats(settings, journal or hub, health))
+        sink: Sink = journal or hub
+        status = health.add_source("nats")
+        if reads_fly:
+            fly = _make_fly_interfaces(settings, hub, sink, health)
+            observers += [fly.history.observe, fly.machines.observe]
+            sink = fly.history.nats_sink
+            sources.append(Source(fly.run, fly.history.status))
+        sources.append(_make_nats(settings, sink, status))
     if "drain" in settings.sources and settings.drain_bind is not None:
         sources.append(_make_drain(settings, settings.drain_bind, hub, journal, health, metrics))
     app = create_app(settings, hub, health, facets, metrics)
@@ -113,11 +134,31 @@ def _make_journal(settings: Settings, hub: Hub, health: Health) -> Journal:
     )
 
 
-def _make_nats(settings: Settings, sink: Sink, health: Health) -> Source:
+def _make_fly_interfaces(settings: Settings, hub: Hub, sink: Sink, health: Health) -> FlyInterfaces:
+    from natstream.fly_api.apps import list_apps
+    from natstream.fly_api.history import FlyHistory
+    from natstream.fly_api.interfaces import FlyInterfaces
+    from natstream.fly_api.machines import Machines
+
+    history = FlyHistory(
+        settings.fly_api_url,
+        settings.apps,
+        partial(list_apps, base=settings.machines_api_url, org=settings.org),
+        settings.fly_history,
+        sink,
+        hub,
+        nats=health.sources["nats"],
+        status=health.add_interface("fly_logs"),
+        stored=bool(settings.journal_servers),
+    )
+    machines = Machines(settings.machines_api_url, health.add_interface("fly_machines"))
+    return FlyInterfaces(settings.access_token, history, machines)
+
+
+def _make_nats(settings: Settings, sink: Sink, status: SourceStatus) -> Source:
     from natstream.nats.connection import Login
     from natstream.nats.source import NatsSource
 
-    status = health.add_source("nats")
     source = NatsSource(
         login=Login(settings.nats_servers, user=settings.org, password=settings.access_token),
         subjects=settings.subjects,

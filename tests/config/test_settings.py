@@ -81,6 +81,10 @@ def test_every_variable_is_read() -> None:
         NATSTREAM_CORS_ORIGINS="https://one.example, http://localhost:3000",
         NATSTREAM_CLIENT_HEADER="Fly-Client-IP",
         NATSTREAM_SOURCES="nats",
+        NATSTREAM_FLY_API="on",
+        NATSTREAM_FLY_API_URL="http://127.0.0.1:4000/",
+        NATSTREAM_MACHINES_API_URL="http://_api.internal:4280",
+        NATSTREAM_FLY_HISTORY="1h",
         NATSTREAM_JOURNAL_URL="nats://one.internal:4222,tls://[fdaa::7]",
         NATSTREAM_JOURNAL_USER="keeper",
         NATSTREAM_JOURNAL_PASSWORD="of the keeper",
@@ -112,6 +116,10 @@ def test_every_variable_is_read() -> None:
         "cors_origins": ("https://one.example", "http://localhost:3000"),
         "client_header": "Fly-Client-IP",
         "sources": ("nats",),
+        "fly_api": True,
+        "fly_api_url": "http://127.0.0.1:4000",
+        "machines_api_url": "http://_api.internal:4280",
+        "fly_history": 3600.0,
         "journal_servers": ("nats://one.internal:4222", "tls://[fdaa::7]"),
         "journal_user": "keeper",
         "journal_password": "of the keeper",
@@ -457,3 +465,30 @@ def test_every_variable_that_is_read_is_documented() -> None:
     read_settings(Environ(NATS))
     names = r"(?:NATSTREAM|FLY)_[A-Z_]+|ACCESS_TOKEN"
     assert asked == set(re.findall(names, DOCUMENT.read_text(encoding="utf-8")))
+
+
+def test_flys_interfaces_are_used_on_fly() -> None:
+    """On a machine of Fly the interfaces are on if there is a token, and off elsewhere."""
+    on_fly = read(FLY_MACHINE_ID="148ed")
+    assert on_fly.fly_api
+    assert on_fly.machines_api_url == "http://_api.internal:4280"
+    assert not read().fly_api
+    assert not read(FLY_MACHINE_ID="148ed", NATSTREAM_FLY_API="off").fly_api
+    assert not read(FLY_MACHINE_ID="148ed", ACCESS_TOKEN="", NATSTREAM_SOURCES="drain").fly_api
+
+
+def test_flys_interfaces_need_a_token() -> None:
+    """The interfaces cannot be on without a token to show them."""
+    with pytest.raises(ConfigurationError, match="NATSTREAM_FLY_API is on, and ACCESS_TOKEN"):
+        read(NATSTREAM_FLY_API="on", ACCESS_TOKEN="", NATSTREAM_SOURCES="drain")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["api.fly.io", "ftp://x", "https://user:secret@x", "https://x?y=1", "https://x/#y", "//x"],
+)
+def test_an_interfaces_address_has_no_credentials_and_no_query(url: str) -> None:
+    """The base of an interface is a scheme, a host and perhaps a path."""
+    with pytest.raises(ConfigurationError, match="NATSTREAM_FLY_API_URL is") as wrong:
+        read(NATSTREAM_FLY_API_URL=url)
+    assert "secret" not in str(wrong.value)

@@ -38,6 +38,9 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         given["apps"] = read_variable("FLY_APP_NAME", text, values.one_app)
     if given.get("drain_tokens") and "drain_bind" not in given:
         given["drain_bind"] = Bind("::", 8081)
+    if environ.get("FLY_MACHINE_ID", ""):  # This process runs on Fly.
+        given.setdefault("fly_api", bool(given.get("access_token")))
+        given.setdefault("machines_api_url", "http://_api.internal:4280")
     settings = Settings(**given)
     _check_combinations(settings)
     return settings
@@ -49,6 +52,11 @@ def _check_combinations(settings: Settings) -> None:
     _check_binds(settings)
     _check_nats(settings)
     _check_journal(settings)
+    if settings.fly_api and not settings.access_token:
+        raise ConfigurationError(
+            "NATSTREAM_FLY_API is on, and ACCESS_TOKEN is not set: set the token, or the setting "
+            "to off."
+        )
 
 
 def _check_sources(settings: Settings) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 __all__ = [
+    "APP_NAME",
     "SOURCES",
     "Bind",
     "apps",
@@ -150,6 +151,15 @@ def origins(text: str) -> tuple[str, ...]:
     ):
         raise ValueError("origins as https://host, separated by commas, or * alone")
     return origins
+
+
+def base_url(text: str) -> str:
+    """Parse the address of an interface, to which paths are added."""
+    if not re.fullmatch(
+        r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?(/[\w.~/-]*)?", text, re.I | re.A
+    ):
+        raise ValueError("https://host or http://host:port, without credentials")
+    return text.rstrip("/")
 
 
 def header(text: str) -> str:

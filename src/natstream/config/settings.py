@@ -132,6 +132,39 @@ class Settings:
         who="Operators with drains only (`drain`), who then need no Fly token",
         default_text="`nats,drain`",
     )
+    fly_api: bool = setting(
+        "NATSTREAM_FLY_API",
+        values.switch,
+        False,
+        "`on`: Fly's own interfaces are asked, with `ACCESS_TOKEN`, for the lines before the "
+        "start, the lines of an outage, and the names of machines",
+        who="Operators whose token may read logs only by NATS (`off`), or outside Fly (`on`)",
+        default_text="`on` on Fly (where `FLY_MACHINE_ID` is set) if there is an `ACCESS_TOKEN`; "
+        "else `off`",
+    )
+    fly_api_url: str = setting(
+        "NATSTREAM_FLY_API_URL",
+        values.base_url,
+        "https://api.fly.io",
+        "address of Fly's logs interface; the token is shown there",
+        who="Developers, to test against a server of their own",
+    )
+    machines_api_url: str = setting(
+        "NATSTREAM_MACHINES_API_URL",
+        values.base_url,
+        "https://api.machines.dev",
+        "address of Fly's Machines interface; the token is shown there",
+        who="Developers, to test against a server of their own",
+        default_text="`http://_api.internal:4280` on Fly; else `https://api.machines.dev`",
+    )
+    fly_history: float = setting(
+        "NATSTREAM_FLY_HISTORY",
+        values.duration,
+        900.0,
+        "how far the start looks back in Fly's logs interface; at most 5,000 lines",
+        who="Operators whose quiet apps say little in a quarter of an hour",
+        default_text="`15m`",
+    )
     journal_servers: tuple[str, ...] = setting(
         "NATSTREAM_JOURNAL_URL",
         values.servers,

@@ -77,11 +77,11 @@ def parse_ndjson(body: bytes) -> NdjsonLines:
     return lines
 
 
-def parse_nats(subject: str, payload: bytes) -> LogEntry:
+def parse_nats(subject: str, payload: bytes, source: str = "nats") -> LogEntry:
     """Return the entry of one NATS message.
 
     The subject `logs.<app>.<region>.<machine>` names the app, the region and the machine. The
-    payload names only those that the subject lacks.
+    payload names only those that the subject lacks. `source` is what the entry says of its source.
     """
     named = app, region, machine = _named_by(subject)
     if app and region and machine:
@@ -91,15 +91,15 @@ def parse_nats(subject: str, payload: bytes) -> LogEntry:
             pass
         else:
             if line.timestamp:
-                return _entry(line, named, payload, "nats")
+                return _entry(line, named, payload, source)
     try:
         raw = decode_json(payload)
     except ValueError:
         raw = None
     if type(raw) is not dict:
-        return parse_text(payload, machine, app_name=app, region=region, source="nats")
+        return parse_text(payload, machine, app_name=app, region=region, source=source)
     sent = _tidied(raw)
-    return _entry(sent, _origin(sent, named, ""), payload, "nats")
+    return _entry(sent, _origin(sent, named, ""), payload, source)
 
 
 def parse_object(payload: bytes, app_name: str = "") -> LogEntry | None:

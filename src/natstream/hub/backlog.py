@@ -306,6 +306,29 @@ class Backlog:
         self.bytes += sum(costs)
         self._evict()
 
+    def prepend(
+        self, entries: Sequence[LogEntry], costs: Sequence[int], arrivals: Sequence[int]
+    ) -> int:
+        """Put entries before the first one, and return how many of the newest of them had room.
+
+        They get the numbers below `first`. There is no room once an entry was evicted, because the
+        entries between would be missing. Arguments as in `append`.
+        """
+        if self._start:
+            return 0
+        most = min(len(entries), self.first - 1, self.max_lines - self.lines)
+        sizes = accumulate(reversed(costs), initial=self.bytes)
+        room = min(most, sum(1 for size in sizes if size <= self.max_bytes) - 1)
+        if room <= 0:
+            return 0
+        earliest = self._arrivals[0] if self._arrivals else arrivals[-1]
+        self._entries[:0] = entries[-room:]
+        self._arrivals[:0] = [min(ms, earliest) for ms in accumulate(arrivals[-room:], max)]
+        self._costs[:0] = costs[-room:]
+        self.bytes += sum(costs[-room:])
+        self.first -= room
+        return room
+
     def jump(self, number: int) -> None:
         """Forget all entries, and give the next entry this number."""
         self._start = self.bytes = 0

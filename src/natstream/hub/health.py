@@ -60,19 +60,26 @@ class SourceStatus:
     """The address where senders on this machine reach the source; empty if it does not listen."""
     reason: str = ""
     """One word for the trouble, if the source distinguishes several kinds of it."""
+    last_line: float = 0.0
+    """Unix seconds when its last line arrived; 0 if none has arrived."""
+    on_change: Callable[[], None] = attrs.field(default=lambda: None, repr=False)
+    """Called after each change of state."""
 
     def change(self, state: SourceState, detail: str, reason: str = "") -> None:
         """Enter `state`, and announce it unless state and detail are the same as before."""
         self.reason = reason
         if (state, detail) == (self.state, self.detail):
             return
-        if state is not self.state:
+        is_new = state is not self.state
+        if is_new:
             self.since = time.time()
         self.state, self.detail = state, detail
         if state is SourceState.UP:
             self.connects += 1
         bad = state in (SourceState.LOST, SourceState.DENIED, SourceState.CRASHED)
         self._announce(detail, "error" if bad else "system")
+        if is_new:
+            self.on_change()
 
 
 @attrs.define
@@ -82,6 +89,8 @@ class Health:
     _announce: Announce = attrs.field(repr=False)
     sources: dict[str, SourceStatus] = attrs.field(factory=dict, init=False)
     tasks: dict[str, SourceStatus] = attrs.field(factory=dict, init=False)
+    interfaces: dict[str, SourceStatus] = attrs.field(factory=dict, init=False)
+    """Interfaces of the platform, which the service can do without."""
 
     def add_source(self, name: str) -> SourceStatus:
         """Return the status of a new source; its changes are announced to the readers."""
@@ -91,6 +100,11 @@ class Health:
     def add_task(self, name: str) -> SourceStatus:
         """Return the status of another supervised task; its changes are not announced."""
         status = self.tasks[name] = SourceStatus(name, lambda message, type: None)
+        return status
+
+    def add_interface(self, name: str) -> SourceStatus:
+        """Return the status of an interface; it is not announced, and never makes us unready."""
+        status = self.interfaces[name] = SourceStatus(name, lambda message, type: None)
         return status
 
     @property

@@ -70,6 +70,7 @@ class Hub:
         max_lag: float = 30.0,
         keepalive: float | None = None,
         observe: Callable[[Sequence[LogEntry]], None] | None = None,
+        room_before: int = 0,
     ) -> None:
         """Make a hub that does not run yet.
 
@@ -78,13 +79,18 @@ class Hub:
             keepalive: seconds without data after which `Subscription.step` returns `None`. Without
                 it, `step` never does.
             observe: called with all published entries, at once.
+            room_before: how many entries `prepend` may put before the first published one.
         """
         self._observe = observe
         epoch = secrets.token_hex(4)
-        self._timeline = Timeline(Backlog(epoch, max_lines=backlog_lines, max_bytes=backlog_bytes))
+        self._timeline = Timeline(
+            Backlog(epoch, max_lines=backlog_lines, max_bytes=backlog_bytes, first=1 + room_before)
+        )
         self._fan_out = FanOut(self._timeline, keepalive=keepalive)
         self._opened = trio.Event()
         self._opened.set()
+        self._past = trio.Event()
+        self._past.set()
         self.max_readers = max_readers
         self.max_lag = max_lag
         # Even a fast reader would miss lines of a slice that is larger than the backlog.
@@ -180,6 +186,49 @@ class Hub:
         """
         self.backlog.append_notice(Notice(message, type, gap=gap, public=public))
         self._fan_out.published()
+
+    # --- the past ------------------------------------------------------------------------
+
+    def prepend(self, entries: Sequence[LogEntry]) -> int:
+        """Put entries of the past before all others, and return how many of the newest had room.
+
+        Readers that have begun to read do not see them. Each entry counts as arrived at its own
+        time.
+
+        Args:
+            entries: sorted by their time.
+        """
+        room = self.backlog.prepend(
+            entries,
+            [entry.cost for entry in entries],
+            [entry.unix_ns // 1_000_000 for entry in entries],
+        )
+        self.count(entries[len(entries) - room :])
+        return room
+
+    def recent(self, since_ms: int) -> Iterator[Sequence[LogEntry]]:
+        """Yield the remembered entries that arrived at `since_ms` (Unix ms) or later, in runs.
+
+        Entries that are published after the first run was asked for are left out.
+        """
+        backlog = self.backlog
+        number, end = backlog.number_at(since_ms), backlog.end
+        while number < end.entry:
+            position = attrs.evolve(end, entry=max(number, backlog.first))
+            batch = backlog.read(position, end.entry, BATCH_LINES, BATCH_BYTES)
+            if not batch.entries:
+                return
+            yield batch.entries
+            number = batch.end.entry
+
+    def await_past(self) -> trio.Event:
+        """Let readers of the past wait in `wait_past` until the returned event is set."""
+        self._past = trio.Event()
+        return self._past
+
+    async def wait_past(self) -> None:
+        """Wait until the past is there, if a source is reading it at the start."""
+        await self._past.wait()
 
     # --- segments ------------------------------------------------------------------------
 

@@ -254,6 +254,7 @@ class NatsSource:
             parse_nats(subject.decode(errors="replace"), payload) for subject, payload in messages
         ]
         status.lines += len(entries)
+        status.last_line = time.time()
         status.bytes += sum(len(payload) for _, payload in messages)
         # An entry with a timestamp or a provider was parsed from an object. Without either, `raw`
         # decodes the payload once more to find out.

@@ -82,6 +82,8 @@ def create_app(
         grant, address = current_grant(), client_address(settings)
         wanted = attrs.evolve(wanted, filter=grant.narrow(wanted.filter))
         await hub.wait_opened()
+        if not wanted.is_live_only:
+            await hub.wait_past()
         hub.check_room()
         quota.check(grant, address)
         body: LogStreamBody | bytes = b""  # A HEAD request must not start a stream.
@@ -144,6 +146,7 @@ def _status(settings: Settings, hub: Hub, health: Health) -> dict[str, Any]:
     drain = health.sources.get("drain")
     return {
         "sources": statuses(health.sources),
+        "interfaces": statuses(health.interfaces),
         "subjects": settings.subjects if "nats" in settings.sources else [],
         "drain": {"url": drain.url, "authentication": bool(settings.drain_tokens)}
         if drain is not None and drain.url

@@ -55,6 +55,7 @@ def add_health_endpoints(app: Quart, health: Health, metrics: Metrics) -> None:
                 "status": "ready" if health.ready else "not ready",
                 "sources": statuses(health.sources),
                 "tasks": statuses(health.tasks),
+                "interfaces": statuses(health.interfaces),
             }
         )
         response.status_code = 200 if health.ready else 503

@@ -136,6 +136,15 @@ class Metrics(Collector):
             [((), int(health.ready))],
         )
         yield _gauge(
+            "natstream_interface_up",
+            "1 if an interface of Fly answered last time, 0 if it failed or was not asked yet",
+            [
+                ((name,), int(status.state is SourceState.UP))
+                for name, status in health.interfaces.items()
+            ],
+            "interface",
+        )
+        yield _gauge(
             "natstream_source_state",
             "1 for the present state of a source, 0 for the other states",
             [
