@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any, NamedTuple, cast
 from urllib.parse import ParseResult
@@ -42,9 +42,14 @@ class NetworkAddress(NamedTuple):
 
 
 class ClientAdapter:
-    """One client of nats-py, whose messages go to `parser`; everything else is nats-py's."""
+    """One client of nats-py, whose messages go to `parser`; everything else is nats-py's.
 
-    def __init__(self, parser: MessageParser) -> None:
+    Args:
+        parser: gets the data that the client reads.
+        dispensable: subjects whose refusal does not end the connection.
+    """
+
+    def __init__(self, parser: MessageParser, dispensable: Collection[str] = ()) -> None:
         self.end: Exception | None = None
         """The reason why the connection has ended; `None` while it lasts."""
         self.is_lame = False
@@ -54,6 +59,9 @@ class ClientAdapter:
         self.on_lame_duck: Callable[[], None] = _do_nothing
         """Called when the server says that it will shut down. It must neither wait nor raise."""
         self.client: Any = cast(Any, Client())  # `_ps` and `_connect_command` have narrower types
+        self.refused: set[str] = set()
+        """The dispensable subjects that the server does not let us read."""
+        self._dispensable = dispensable
         self._parser = parser
         # `_ps`: the client calls `parse` of this object with all data that it reads. Its own parser
         # needs 6 µs for a message instead of 1, because it uses regular expressions, queues and a
@@ -164,8 +172,16 @@ class ClientAdapter:
 
     async def _on_error(self, error: Exception) -> None:
         # This must not raise, because nats-py would stop reading and keep the connection.
-        if "permissions violation" in str(error):
+        if "permissions violation" not in str(error):
+            return
+        refused = {name for name in self._dispensable if f'"{name}"' in self._transport.said}
+        if not refused:
             self.finish(error)
+            return
+        self.refused |= refused
+        # Otherwise this would count as the reason of a later end. `_err` is client's `last_error`.
+        self._transport.said = ""
+        self.client._err = None
 
     async def _on_closed(self) -> None:
         self.finish(self.client.last_error or ConnectionClosedError())
