@@ -276,7 +276,7 @@ class FlyHistory:
             if await self._fill_stragglers(client, filling):
                 break
         self._tell(filling, lost_ms)
-        self.nats_sink.merge = None
+        await self._linger()
 
     async def _poll_while_gone(self, client: FlyClient, filling: _Filling) -> None:
         pause = POLL
