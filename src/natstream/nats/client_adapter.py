@@ -9,6 +9,7 @@ is gone or works differently.
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -20,6 +21,7 @@ from nats.aio.transport import TcpTransport
 from nats.errors import ConnectionClosedError, Error, ProtocolError, SecureConnWantedError
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
+from natstream.entries.entry import decode_json
 from natstream.nats.parser import LONGEST_LINE, MessageParser
 
 __all__ = ["ClientAdapter", "NetworkAddress"]
@@ -156,7 +158,7 @@ class ClientAdapter:
             for line in self._parser.feed(data):
                 if line.startswith(b"-ERR"):
                     self._transport.said = _words(line)
-                await self._parse_line(line)
+                await self._parse_line(_without_servers(line))
         except (OSError, ProtocolError):
             raise
         except Exception as error:
@@ -267,7 +269,7 @@ class _Transport(TcpTransport):
                 raise Error(f"nats: {self.said}")
             if not line.startswith(b"INFO "):
                 raise ProtocolError("nats: no INFO")
-            return line
+            return _without_servers(line)
         while not line.startswith((b"PONG", b"-ERR")):
             await self._pass_over(line)
             line = await self._read_line()
@@ -325,6 +327,23 @@ class _Transport(TcpTransport):
     def at_eof(self) -> bool:
         """Return whether everything was read, and the server has closed the connection."""
         return not self._unread and bool(super().at_eof())  # type: ignore[no-untyped-call] # nats-py has no types
+
+
+def _without_servers(line: bytes) -> bytes:
+    """Return a line of the server; of an INFO without the addresses of the cluster's other servers.
+
+    nats-py compares each of them with all that it knows, on the event loop: with 2,500 addresses
+    that takes seconds. We connect to the servers of the login alone.
+    """
+    if not line.startswith(b"INFO ") or b"connect_urls" not in line:
+        return line
+    try:
+        info = decode_json(line[5:])
+    except ValueError:
+        return line
+    if isinstance(info, dict):
+        info.pop("connect_urls", None)
+    return b"INFO %b\r\n" % json.dumps(info).encode()
 
 
 def _words(line: bytes) -> str:
