@@ -330,6 +330,18 @@ async def test_counts_are_those_of_the_scope() -> None:
         assert set(everything["app"]) == {"web", "zebra-app", "zebra-too"}
 
 
+async def test_the_time_of_the_last_line_is_not_told_to_scoped_readers() -> None:
+    """A link's holder is not told when lines came, because most may be outside of the scope."""
+    async with closed_service() as service:
+        for status in service.service.core.health.sources.values():
+            status.last_line = status.checked = time.time()
+            status.is_uncheckable = True
+        scoped = await service.get("/api/status", headers=bearer(grant_text(*SCOPE)))
+        assert set(scoped.json()["sources"]["drain"]) == {"state", "since"}
+        everything = await service.get("/api/status", headers=bearer())
+        assert {"last_line", "checked", "uncheckable"} <= set(everything.json()["sources"]["drain"])
+
+
 async def test_gaps_and_notices_are_reduced_for_scoped_readers() -> None:
     """A scoped reader gets gaps without counts and notices without names."""
     async with closed_service(NATSTREAM_BACKLOG_LINES="10") as service:

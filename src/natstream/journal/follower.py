@@ -181,6 +181,7 @@ class Follower:
         names = [_message_id(stored) for stored in part]
         numbers = [stored.number for stored in part]
         self._status.lines += len(part)
+        self._status.last_line = max(self._status.last_line, arrivals[-1] / 1_000)
         self._status.bytes += sum(len(stored.payload) for stored in part)
         try:
             async with self._fallback.segment_lock:

@@ -30,7 +30,12 @@ from natstream.web.errors import answer_errors, refusal
 from natstream.web.facets import Facets
 from natstream.web.fields import read_fields
 from natstream.web.files import Files
-from natstream.web.health_endpoints import add_health_endpoints, add_healthz, statuses
+from natstream.web.health_endpoints import (
+    add_health_endpoints,
+    add_healthz,
+    source_statuses,
+    statuses,
+)
 from natstream.web.metrics import Metrics
 from natstream.web.query import parse_stream_request
 from natstream.web.reader_quota import ReaderQuota
@@ -199,7 +204,7 @@ def _status(settings: Settings, hub: Hub, health: Health) -> dict[str, Any]:
     oldest = statistics.oldest_ms
     drain = health.sources.get("drain")
     return {
-        "sources": statuses(health.sources),
+        "sources": source_statuses(health),
         "interfaces": statuses(health.interfaces),
         "subjects": settings.subjects if "nats" in settings.sources else [],
         "drain": {"url": drain.url, "authentication": bool(settings.drain_tokens)}
@@ -218,7 +223,8 @@ def _status(settings: Settings, hub: Hub, health: Health) -> dict[str, Any]:
 def _reduced(status: SourceStatus) -> dict[str, Any]:
     """Return the state of a source for a reader that may see only a part of its lines.
 
-    The counts and the texts are left out, because they tell of the other lines.
+    The counts, the texts and the time of the last line are left out, because they tell of the other
+    lines.
     """
     return {"state": status.state, "since": int(status.since * 1000)}
 
@@ -230,6 +236,5 @@ def _standing_notices(health: Health) -> Iterator[Notice]:
     """
     for status in health.sources.values():
         if status.state is not SourceState.UP:
-            bad = status.state in (SourceState.LOST, SourceState.DENIED, SourceState.CRASHED)
             detail = status.detail or f"{status.name} is {status.state}"
-            yield Notice(detail, "error" if bad else "system")
+            yield Notice(detail, "error" if status.state.is_bad else "system")

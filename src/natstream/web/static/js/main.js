@@ -143,6 +143,7 @@ const stream = new LogStream({
   events: (events) => {
     const { entries, noted, live } = intake.accept(events);
     rate.add(live);
+    if (live) service.hear(entries.slice(-live));
     lines.accept(entries);
     lines.awaitWanted(live ? 'live' : 'replay');
     if (lines.waiting) surroundings.update(); // otherwise the view does it when it draws
