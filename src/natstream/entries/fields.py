@@ -68,11 +68,14 @@ _ESCAPED = {"n": "\n", "t": "\t", "r": "\r"}
 # https://httpd.apache.org/docs/2.4/logs.html#accesslog, the common and the combined format.
 _ACCESS = re.compile(
     r'\S{1,300} \S{1,300} [^\["]{1,300}\[[^\]"]{10,60}\] '
-    r'"([A-Z]{3,10}) ([^\s"]{1,8000}) ([A-Z]+/[\d.]+)" (\d{3}) (\d+|-)'
+    r'"(?:([A-Z]{3,10}) ([^\s"]{1,8000}) ([A-Z]+/[\d.]+)|(?:[^"\\]|\\.)*+)" (\d{3}) (\d+|-)'
     r'(?: "((?:[^"\\]|\\.)*+)" "((?:[^"\\]|\\.)*+)")?',
 )
 _ACCESS_NAMES = ("method", "path", "protocol", "status", "bytes", "referer", "agent")
 _NUMBER = re.compile(r"[+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,3})?", re.ASCII)
+
+_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_INDEX = re.compile(r"0|[1-9]\d{0,8}", re.ASCII)
 
 _MISSING = object()
 
@@ -202,7 +205,7 @@ def number_of(text: str) -> float | None:
     """Return the number that a text is, or None. Whole numbers keep all their digits."""
     if not text or text[0] not in "0123456789+-." or not _NUMBER.fullmatch(text):
         return None
-    if text.isdigit():
+    if _INTEGER.fullmatch(text):
         return int(text)
     number = float(text)
     return number if abs(number) < _INFINITY else None
@@ -230,33 +233,38 @@ def _read(message: str) -> tuple[Mapping[str, Any], bool]:
         return {}, False
     # A coloured message is read without its colours.
     text = (sanitize(message, keep_colours=False) if "\x1b" in message else message).strip()
-    first, last = text[:1], text[-1:]
-    if last == "}":
-        found = _decode_object(text) if first == "{" else _behind_prefix(text)
-        if found is not None:
-            return found, True
-    elif first == '"' == last:
-        found = _decode_object(text)
-        if found is not None:
-            return found, True
+    found = find_object(text)
+    if found is not None:
+        return found[1], True
     # The rest of an object may be in another line, or cut off.
-    is_cut = "{" in text and _OBJECT.search(text, 0, MAX_PREFIX) is not None
-    if is_cut and first == "{":
+    is_cut = "{" in text and _OBJECT.search(text) is not None
+    if is_cut and text[0] == "{" and _OBJECT.match(text):
         return {}, False
-    if first.isalnum() and '"' in text and (access := _ACCESS.match(text)):
+    if '"' in text and "[" in text and (access := _ACCESS.match(text)):
         pairs = zip(_ACCESS_NAMES, access.groups(), strict=True)
         return {name: value for name, value in pairs if value not in (None, "-")}, not is_cut
-    found, is_whole = _pairs(text) if "=" in text else ({}, True)
-    return found, is_whole and not is_cut
+    named, is_whole = _pairs(text) if "=" in text else ({}, True)
+    return named, is_whole and not is_cut
 
 
-def _behind_prefix(text: str) -> Mapping[str, Any] | None:
-    for tries, match in enumerate(_OBJECT.finditer(text, 0, MAX_PREFIX)):
-        if tries >= MAX_STARTS:
-            break
-        found = _decode_object(text[match.start() :])
-        if found is not None:
-            return found
+def find_object(text: str) -> tuple[str, Mapping[str, Any]] | None:
+    """Return the JSON object of a message without spaces around it, and the prefix before it.
+
+    The object may stand behind a prefix or in a JSON string. The text must not be a part of one.
+    """
+    last = text[-1:]
+    if last == '"' and text[0] == '"':
+        found = _decode_object(text)
+        return None if found is None else ("", found)
+    if last == "}":
+        for tries, match in enumerate(_OBJECT.finditer(text, 0, MAX_PREFIX)):
+            if tries >= MAX_STARTS:
+                break
+            found = _decode_object(text[match.start() :])
+            if found is not None:
+                return text[: match.start()], found
+            if match[0][-1] == '"':
+                break  # This object was cut off, and the next one may be within it.
     return None
 
 
@@ -303,7 +311,7 @@ def _walk(value: Any, steps: Sequence[str], at: int) -> Any:
         return value
     if type(value) is list:
         step = steps[at]
-        if step.isdecimal() and len(step) < 10 and int(step) < len(value):
+        if _INDEX.fullmatch(step) and int(step) < len(value):
             return _walk(value[int(step)], steps, at + 1)
     elif type(value) is dict:
         for end in range(len(steps), at, -1):
