@@ -10,8 +10,9 @@ import attrs
 import pytest
 
 from natstream.entries.entry import LogEntry
-from natstream.entries.fields import MAX_MESSAGE, MAX_PREFIX
+from natstream.entries.fields import MAX_MESSAGE
 from natstream.entries.filters import EVERYTHING, Filter
+from natstream.entries.json_object import MAX_PREFIX
 from natstream.errors import BadQuery
 
 LINE = {

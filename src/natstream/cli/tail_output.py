@@ -33,7 +33,7 @@ _OWN: dict[str, Callable[[LogEntry], str]] = {
     "provider": lambda entry: entry.provider,
     "source": lambda entry: entry.source,
     "id": lambda entry: str(entry.raw.get("id", "")),
-    "text": lambda entry: read_message(entry.message)[0],
+    "text": lambda entry: read_message(sanitize(entry.message, keep_colours=False))[0],
 }
 
 

@@ -18,8 +18,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from natstream.entries.entry import LogEntry, decode_json
+from natstream.entries.entry import LogEntry
 from natstream.entries.escapes import sanitize
+from natstream.entries.json_object import find_object, object_start
 
 __all__ = [
     "MAX_DEPTH",
@@ -35,9 +36,6 @@ __all__ = [
 
 # Decoding so much takes half a millisecond.
 MAX_MESSAGE = 64 * 1024
-# A prefix such as a container's name, a time and a level is shorter, and may have a bracket itself.
-MAX_PREFIX = 300
-MAX_STARTS = 4
 # Pairs are written by people or libraries for people, so more of them are a dump.
 MAX_PAIRS = 200
 MAX_PAIRS_LENGTH = 16 * 1024
@@ -57,7 +55,6 @@ ENVELOPE = frozenset(
 # In the object of a sender other than Fly these may hold objects with fields, as in `log.logger`.
 _SHARED = frozenset({"event", "host", "log"})
 
-_OBJECT = re.compile(r"\{\s*+[\"}]")
 _PAIR = re.compile(
     r"""(?:^|(?<=[\s,;]))([^\W\d][\w.@/-]*+|@[\w.@/-]++)="""
     r"""(?:"((?:[^"\\]|\\.)*+)"|'((?:[^'\\]|\\.)*+)'|([^\s"]*+))(?=[\s,;]|$)""",
@@ -235,48 +232,17 @@ def _read(message: str) -> tuple[Mapping[str, Any], bool]:
     text = (sanitize(message, keep_colours=False) if "\x1b" in message else message).strip()
     found = find_object(text)
     if found is not None:
-        return found[1], True
+        return found.value, True
     # The rest of an object may be in another line, or cut off.
-    is_cut = "{" in text and _OBJECT.search(text) is not None
-    if is_cut and text[0] == "{" and _OBJECT.match(text):
+    start = object_start(text)
+    if start == 0:
         return {}, False
+    is_cut = start > 0
     if '"' in text and "[" in text and (access := _ACCESS.match(text)):
         pairs = zip(_ACCESS_NAMES, access.groups(), strict=True)
         return {name: value for name, value in pairs if value not in (None, "-")}, not is_cut
     named, is_whole = _pairs(text) if "=" in text else ({}, True)
     return named, is_whole and not is_cut
-
-
-def find_object(text: str) -> tuple[str, Mapping[str, Any]] | None:
-    """Return the JSON object of a message without spaces around it, and the prefix before it.
-
-    The object may stand behind a prefix or in a JSON string. The text must not be a part of one.
-    """
-    last = text[-1:]
-    if last == '"' and text[0] == '"':
-        found = _decode_object(text)
-        return None if found is None else ("", found)
-    if last == "}":
-        for tries, match in enumerate(_OBJECT.finditer(text, 0, MAX_PREFIX)):
-            if tries >= MAX_STARTS:
-                break
-            found = _decode_object(text[match.start() :])
-            if found is not None:
-                return text[: match.start()], found
-            if match[0][-1] == '"':
-                break  # This object was cut off, and the next one may be within it.
-    return None
-
-
-def _decode_object(text: str) -> Mapping[str, Any] | None:
-    """Return a JSON object, which may be within a JSON string, or None."""
-    try:
-        value = decode_json(text)
-        if type(value) is str and value.lstrip()[:1] == "{":
-            value = decode_json(value)
-    except ValueError:
-        return None
-    return value if type(value) is dict else None
 
 
 def _pairs(text: str) -> tuple[Mapping[str, Any], bool]:
