@@ -98,9 +98,13 @@ test('any text is read without an exception, and in bounded time', () => {
   assert.ok(performance.now() - started < 2_000);
 });
 
-test('a folded Python trace is shown with its last line, and others are not', () => {
+test('a folded trace is shown with the line that names the error, unless its head does', () => {
   const lines = (...messages) => tellingLine(messages.map((message) => ({ message })));
   assert.equal(lines('Traceback (most recent call last):', '  File "a", line 1', 'shop.CurrencyError: no EUR'), 'shop.CurrencyError: no EUR');
   assert.equal(lines('ERROR failed', 'Traceback (most recent call last):', 'KeyError: 1'), 'KeyError: 1');
   assert.equal(lines('java.lang.IllegalStateException: x', '\tat a.b'), '');
+  const java = ['java.lang.IllegalStateException: x', '\tat a.b', 'Caused by: b.CException: y', '\tat c.d'];
+  assert.equal(lines('ERROR 1 --- [main] Search : failed', ...java), java[0]);
+  assert.equal(lines(`ERROR failed: ${java[0]}`, ...java), '');
+  assert.equal(lines('panic: boom', 'goroutine 1 [running]:'), '');
 });
