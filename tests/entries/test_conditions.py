@@ -109,8 +109,10 @@ def test_all_conditions_must_hold() -> None:
         '{"x": "cut off, secret":',
         'app {"secret": 1, "user": {"id": 7}',
         f'{"x" * MAX_PREFIX} {{"secret": 1}}',
+        '  "secret": 1,',
+        'a=1 secret="cut off',
     ],
-    ids=["long", "cut", "cut behind an inner object", "behind a long prefix"],
+    ids=["long", "cut", "cut behind an inner object", "behind a long prefix", "indented", "pairs"],
 )
 def test_a_scope_fails_closed(condition: str, message: str) -> None:
     """A scope hides a line whose fields cannot be read; other filters take them as absent."""

@@ -20,7 +20,7 @@ import msgspec
 
 from natstream.entries.entry import LogEntry
 from natstream.entries.escapes import sanitize
-from natstream.entries.json_object import find_object, object_start
+from natstream.entries.json_object import decode_whole, find_object, object_start
 
 __all__ = [
     "MAX_DEPTH",
@@ -60,6 +60,7 @@ _PAIR = re.compile(
     r"""(?:"((?:[^"\\]|\\.)*+)"|'((?:[^'\\]|\\.)*+)'|([^\s"]*+))(?=[\s,;]|$)""",
     re.DOTALL,
 )
+_MEMBER = re.compile(r'"[^"\\]*+"\s*+:')
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r"}
 # https://httpd.apache.org/docs/2.4/logs.html#accesslog, the common and the combined format.
@@ -230,14 +231,17 @@ def _read(message: str) -> tuple[Mapping[str, Any], bool]:
         return {}, False
     # A coloured message is read without its colours.
     text = (sanitize(message, keep_colours=False) if "\x1b" in message else message).strip()
+    whole = decode_whole(text)
+    if whole is not None:
+        return whole, True
     found = find_object(text)
     if found is not None:
         return found.value, True
-    # The rest of an object may be in another line, or cut off.
+    # The rest of an object may be in another line, or cut off. Indented JSON has a member in each.
     start = object_start(text)
     if start == 0:
         return {}, False
-    is_cut = start > 0
+    is_cut = start > 0 or _MEMBER.match(text) is not None
     if '"' in text and "[" in text and (access := _ACCESS.match(text)):
         pairs = zip(_ACCESS_NAMES, access.groups(), strict=True)
         return {name: value for name, value in pairs if value not in (None, "-")}, not is_cut
@@ -247,10 +251,12 @@ def _read(message: str) -> tuple[Mapping[str, Any], bool]:
 
 def _pairs(text: str) -> tuple[Mapping[str, Any], bool]:
     found: dict[str, str] = {}
+    opened = text.count('="')
     for match in _PAIR.finditer(text, 0, MAX_PAIRS_LENGTH):
         name, double, single, plain = match.groups()
         if len(found) >= MAX_PAIRS:
             return found, False
+        opened -= double is not None
         quoted = single if double is None else double
         if quoted is None:
             value = plain.rstrip(",;")
@@ -259,7 +265,8 @@ def _pairs(text: str) -> tuple[Mapping[str, Any], bool]:
         else:
             value = quoted
         found.setdefault(name, value)
-    return found, len(text) <= MAX_PAIRS_LENGTH
+    # A value whose quotes do not end was cut off.
+    return found, len(text) <= MAX_PAIRS_LENGTH and opened <= 0
 
 
 # --- paths ---------------------------------------------------------------------------------------

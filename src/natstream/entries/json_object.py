@@ -15,7 +15,7 @@ import msgspec
 
 from natstream.entries.entry import decode_json
 
-__all__ = ["JsonObject", "Member", "find_object", "members_of", "object_start"]
+__all__ = ["JsonObject", "Member", "decode_whole", "find_object", "members_of", "object_start"]
 
 # A prefix such as a container's name, a time and a level is shorter, and may have a bracket itself.
 MAX_PREFIX = 300
@@ -65,6 +65,17 @@ def find_object(text: str) -> JsonObject | None:
             if match[0][-1] == '"':
                 break  # This object was cut off, and the next one may be within it.
     return None
+
+
+def decode_whole(text: str) -> Mapping[str, Any] | None:
+    """Return the object that a text is as a whole. Most are, and this takes half of the time."""
+    if text[:1] != "{" or text[-1] != "}":
+        return None
+    try:
+        value = decode_json(text)
+    except ValueError:
+        return None
+    return value if type(value) is dict else None
 
 
 def object_start(text: str) -> int:
