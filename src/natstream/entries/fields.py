@@ -55,9 +55,12 @@ ENVELOPE = frozenset(
 # In the object of a sender other than Fly these may hold objects with fields, as in `log.logger`.
 _SHARED = frozenset({"event", "host", "log"})
 
+_NAME = r"(?:[^\W\d][\w.@/-]*+|@[\w.@/-]++)"
+# A value without quotes may have commas, but the next pair does not belong to it.
 _PAIR = re.compile(
-    r"""(?:^|(?<=[\s,;]))([^\W\d][\w.@/-]*+|@[\w.@/-]++)="""
-    r"""(?:"((?:[^"\\]|\\.)*+)"|'((?:[^'\\]|\\.)*+)'|([^\s"]*+))(?=[\s,;]|$)""",
+    rf"""(?:^|(?<=[\s,;]))({_NAME})="""
+    r"""(?:"((?:[^"\\]|\\.)*+)"|'((?:[^'\\]|\\.)*+)'|"""
+    rf"""([^\s",;]*+(?:[,;](?!{_NAME}=)[^\s",;]*+)*))(?=[\s,;]|$)""",
     re.DOTALL,
 )
 _MEMBER = re.compile(r'"[^"\\]*+"\s*+:')

@@ -8,9 +8,12 @@ import { membersOf, parsed, structureOf } from './structure.js';
 const MOST_FIELDS = 200;
 const DEEPEST = 20;
 
-// key=value, with the value in quotes if it has spaces.
-const PAIR =
-  /(?<=^|[\s,;])([\p{L}_][\p{L}\p{N}_.@/-]*|@[\p{L}\p{N}_.@/-]+)=(?:"((?:[^"\\]|\\[^])*)"|'((?:[^'\\]|\\[^])*)'|([^\s"]*))(?=[\s,;]|$)/gu;
+// key=value, with the value in quotes if it has spaces. A value without quotes may have commas, but the
+// next pair does not belong to it.
+const NAME = '(?:[\\p{L}_][\\p{L}\\p{N}_.@/-]*|@[\\p{L}\\p{N}_.@/-]+)';
+const PAIR = new RegExp(
+  `(?<=^|[\\s,;])(${NAME})=(?:"((?:[^"\\\\]|\\\\[^])*)"|'((?:[^'\\\\]|\\\\[^])*)'`
+  + `|([^\\s",;]*(?:[,;](?!${NAME}=)[^\\s",;]*)*))(?=[\\s,;]|$)`, 'gu');
 // More text or pairs are a dump, and were not written for people.
 const LONGEST_PAIRS = 16_384;
 const ESCAPES = new Map([['n', '\n'], ['t', '\t'], ['r', '\r']]);
