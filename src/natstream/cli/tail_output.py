@@ -35,7 +35,7 @@ _OWN: dict[str, Callable[[LogEntry], str]] = {
     "group": lambda entry: entry.group,
     "release": lambda entry: entry.release,
     "id": lambda entry: str(entry.raw.get("id", "")),
-    "text": lambda entry: read_message(entry.message)[0],
+    "text": lambda entry: read_message(sanitize(entry.message, keep_colours=False))[0],
 }
 
 

@@ -3,7 +3,7 @@
 
 import { h, icon } from '../dom.js';
 import { paint } from './paint.js';
-import { parseAnsi } from '../text/ansi.js';
+import { parseAnsi, stripAnsi } from '../text/ansi.js';
 import { KINDS } from '../text/fly.js';
 import { isJson, looksLikeJson, pretty, tokens } from '../text/json.js';
 import { countBreaks, firstLines, revealed, trimEnd } from '../text/readable.js';
@@ -67,7 +67,7 @@ export function messageCells(entry, look, opened) {
  *   those of the message's own escapes
  */
 function contentOf(whole, look, opened) {
-  const structure = structureOf(whole);
+  const structure = structureOf(stripAnsi(whole));
   if (!structure) {
     const text = whole.trim();
     const json = whole.length <= LARGEST_JSON && looksLikeJson(text) && isJson(text);
