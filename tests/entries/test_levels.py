@@ -54,7 +54,12 @@ def from_drain(**record: Any) -> LogEntry:
 
 
 @pytest.mark.parametrize(
-    ("message", "level"), labelled("levels.jsonl") + labelled("levels_formats.jsonl")
+    ("message", "level"),
+    [
+        *labelled("levels.jsonl"),
+        *labelled("levels_formats.jsonl"),
+        *labelled("levels_variants.jsonl"),
+    ],
 )
 def test_a_line_says_its_level(message: str, level: str) -> None:
     """Each line of many frameworks has the level that a person would give it, or none."""
@@ -102,7 +107,8 @@ def test_a_label_with_its_value_is_no_level(message: str) -> None:
         ({"level": "fine", "msg": "x"}, "debug"),
         ({"lvl": "eror"}, "error"),
         ({"severity": "CRITICAL"}, "fatal"),
-        ({"severity": 4}, "warn"),
+        ({"severity": 4, "message": "x"}, "warn"),
+        ({"severity": 4, "ticket": 7}, ""),
         ({"severity": 9}, ""),
         ({"levelname": "WARNING"}, "warn"),
         ({"log.level": "ERROR"}, "error"),

@@ -48,7 +48,8 @@ _NUMBERED = {
     "otel_number": "severityNumber",
     "severity_number": "severity_number",
 }
-# An object of a logging library has one of these beside a number for its level.
+# An object of a logging library has one of these beside a number for its level. Without one it may
+# be a game's level, or the severity of a ticket.
 _COMPANIONS = {
     "msg": "msg",
     "message": "message",
@@ -142,14 +143,13 @@ def _level_of(keys: Any) -> str:
         return level
     if keys.gelf is not None and (level := syslog_level(keys.level)):
         return level
-    level = number_level(keys.level) or number_level(keys.lvl)
-    if level and any(getattr(keys, name) != _NONE for name in _COMPANIONS):
-        return level
     if isinstance(keys.mongo, str) and keys.mongo_time is not None and keys.mongo_part is not None:
         return _MONGO.get(keys.mongo[:1], "")
+    level = number_level(keys.level) or number_level(keys.lvl) or syslog_level(keys.severity)
+    if level and any(getattr(keys, name) != _NONE for name in _COMPANIONS):
+        return level
     return (
-        syslog_level(keys.severity)
-        or python_level(keys.levelno)
+        python_level(keys.levelno)
         or otel_level(keys.otel_number)
         or otel_level(keys.severity_number)
     )

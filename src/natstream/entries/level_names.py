@@ -18,7 +18,7 @@ __all__ = [
 
 _NAMES = {
     # `finest` and `finer` are java.util.logging's, `silly` is npm's, `vrb` is Serilog's lowest.
-    "trace": "trace trc trce silly finer finest vrb",
+    "trace": "trace trc trce trac silly finer finest vrb",
     # npm's and Redis' `verbose` stand between information and debugging.
     "debug": "debug dbg dbug debu verbose verb fine config",
     "info": "info inf information informational notice note log success system",

@@ -13,12 +13,14 @@ are told by their first character or word, because every line of the service com
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from natstream.entries.level_crashes import (
     CRASH_WORDS,
     level_of_crash,
     level_of_letter,
     level_of_marked,
+    level_of_runtime,
 )
 from natstream.entries.level_keys import level_in_json
 from natstream.entries.level_names import LEVEL_WORDS, name_of
@@ -30,7 +32,9 @@ __all__ = ["level_of"]
 LOOKED_AT = 512
 # A prefix such as `api-1  | ` of docker compose is short.
 SHORT = 64
-# So is the value of a label.
+# `Re: [error]` is the subject of a mail.
+SHORTEST_PROGRAM = 4
+# The value of a label is short.
 LONGEST_VALUE = 24
 
 _CALENDAR = frozenset(
@@ -41,7 +45,8 @@ _CALENDAR = frozenset(
 )  # fmt: skip
 # A line whose first word is another one says no level, unless pairs or a bar follow.
 _FIRST_WORDS = frozenset(LEVEL_WORDS) | CRASH_WORDS | _CALENDAR
-_STARTS = frozenset("0123456789[](<{-*|>»/ ✓✔ℹ⚠⨯✖_$")
+_STARTS = frozenset("0123456789[](<{-*|>/ _$")
+_RUNTIMES = frozenset("#=")
 _COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
 
@@ -58,19 +63,62 @@ def level_of(message: str) -> str:
     if "\x1b" in text:
         text = _COLOURS.sub("", text)
         first = text[:1]
-    if first.isalpha() and first.isascii():
-        word = text[: text.find(" ", 0, SHORT)]
-        if not word.isalpha() or word in _FIRST_WORDS:
-            if level := _level_at_start(text):
-                return level
-        elif "=" not in text and text.find("|", 0, SHORT) < 0:
-            return ""
-    elif first not in _STARTS or text.startswith("  "):
-        # An indented line belongs to the line before it.
-        return level_in_json(message) if message.startswith('"{') else ""
-    if "=" in text and (level := _level_in_pairs(text)):
+    if first.isascii():
+        if first.isalpha():
+            return _level_of_words(message, text)
+        if first not in _STARTS or text.startswith("  "):
+            return _level_of_indented(message, text)
+        if "=" in text and (level := _level_in_pairs(text)):
+            return level
+        return _level_behind_prefix(text) or _level_behind_name(message, text)
+    return _level_behind_symbol(text)
+
+
+def _level_of_words(message: str, text: str) -> str:
+    """Return the level of a line that begins with a letter, as most lines do."""
+    blank = text.find(" ", 0, SHORT)
+    word = text[:blank] if blank > 0 else text
+    has_pairs = "=" in text
+    if not word.isalpha() or word in _FIRST_WORDS:
+        if level := _level_at_start(text):
+            return level
+        if has_pairs and (level := _level_in_pairs(text)):
+            return level
+        # The name of a file or a program, and a month or a day, may stand before a level.
+        if has_pairs or ":" in word or word[:3] in _CALENDAR:
+            level = _level_behind_prefix(text)
+            return level or _level_of_program(text, word) or _level_behind_name(message, text)
+    elif has_pairs and (level := _level_in_pairs(text) or _level_behind_prefix(text)):
         return level
-    return _level_behind_prefix(text) or _level_behind_name(message, text)
+    return _level_behind_name(message, text)
+
+
+def _level_of_indented(message: str, text: str) -> str:
+    """Return the level of a line that begins with blanks, or with a character unlike a level's.
+
+    An indented line belongs to the line before it, unless it begins with a date.
+    """
+    if text.startswith("  "):
+        text = text.lstrip(" ")
+        return _level_behind_prefix(text) if text[:4].isdigit() and _USUAL.match(text) else ""
+    if text[:1] in _RUNTIMES:
+        return level_of_runtime(text)
+    return level_in_json(message) if message.startswith('"{') else ""
+
+
+def _level_behind_symbol(text: str) -> str:
+    """Return the level that a mark says, or a word behind an emoji or another symbol."""
+    if level := level_of_marked(text) or "":
+        return level
+    if text[0] == "»":
+        return _level_behind_prefix(text)
+    # Boxes draw tables, in which a word is a cell.
+    if unicodedata.category(text[0]) != "So" or "\u2500" <= text[0] <= "\u257f":
+        return ""
+    rest = text[1:SHORT].lstrip("\ufe0f ")
+    if rest[:1] == "[":
+        return _level_behind_prefix(rest)
+    return _level_at_start(text[1:].lstrip("\ufe0f ")) if rest[:1].isalpha() else ""
 
 
 # --- words --------------------------------------------------------------------------------------
@@ -81,7 +129,8 @@ _TOKEN = re.compile(r"[A-Za-z_$][\w$]{0,80}+(?:(?:\.|::|-)[\w$]{1,80}+){0,20}+")
 _PLAIN_WORDS = frozenset(
     {
         "TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL", "CRITICAL", "SEVERE", "ERR",
-        "WRN", "INF", "DBG", "TRC", "FTL", "ERRO", "DEBU", "FATA", "CRIT",
+        "WRN", "INF", "DBG", "TRC", "FTL", "ERRO", "DEBU", "FATA", "CRIT", "TRAC",
+        "PANI",
     }
 )  # fmt: skip
 # In other cases than upper case these are words of their own, also before a colon.
@@ -95,8 +144,12 @@ _VALUE = re.compile(
     re.IGNORECASE,
 )
 _ZERO = re.compile(r"0(?:[ ,;]|$)")
-# Prisma's `prisma:error message`.
-_NAMED = re.compile(r":(error|warn|info)(?= )")
+# Prisma's `prisma:error message`, and log4j's `log4j:WARN message` about itself.
+_NAMED = re.compile(r":(error|warn|info|ERROR|WARN|INFO)(?= )")
+# `nginx: [emerg] message`, and `main.py: error: message`.
+_BEHIND_PROGRAM = re.compile(
+    r" (?:\[([A-Za-z]{3,9})\] |(error|warning|warn|info|debug|fatal)(?=: ))"
+)
 
 
 def _level_at_start(text: str) -> str:
@@ -133,6 +186,8 @@ def _level_of_word(text: str, token: str, end: int, *, behind_prefix: bool) -> s
         return LEVEL_WORDS.get(last, "") if dot and last.isupper() and behind_prefix else ""
     if is_exception and "::" in token and text.startswith(" (", end):  # Ruby's and Rails'
         return "error" if text.rstrip().endswith((")", "):")) else ""
+    if "::" in token and text.startswith(" (", end) and text.endswith("):"):
+        return "error"  # Rails' exceptions that have another name
     if following == ":" and not behind_prefix and (named := _NAMED.match(text, end)):
         return LEVEL_WORDS[named[1]]
     return ""
@@ -152,15 +207,15 @@ def _is_placed(text: str, word: str, end: int, behind_prefix: bool) -> bool:
         rest = text[end + 1 : end + SHORT]
         if not rest or rest[0].isspace():
             value = rest.strip()
-            if len(value) > LONGEST_VALUE:
-                return value[:2] not in ("0 ", "0,", "0;")
-            is_label = _VALUE.fullmatch(value) if value else not is_upper
-            return not (is_label or _ZERO.match(value))
+            return not _is_value(value) if value else is_upper
         return is_upper and rest[0] not in "/:" and not rest[0].isdigit()
     if following == "\t" or text.startswith((" - ", "  - "), end):
-        return True
-    if text[end : end + 12].lstrip(" ").startswith("| "):
-        return True
+        return not _is_value(text[end : end + SHORT].strip(" \t-"))
+    behind = text[end : end + SHORT].lstrip(" ")
+    if behind.startswith("| "):
+        return not _is_value(behind[2:].strip())
+    if behind.startswith(("= ", "=> ")):
+        return False  # It is the name of a variable.
     if not is_upper:
         # rustc's `error[E0382]:`
         return following == "[" and text[end + 1 : end + 2] == "E" and "]:" in text[end:SHORT]
@@ -169,6 +224,13 @@ def _is_placed(text: str, word: str, end: int, behind_prefix: bool) -> bool:
     if text.startswith("TRACE /", end - len(word)):
         return False  # This is a method of HTTP.
     return following in ("", " ", "[", "]", "/", "(", ",", ">", ")")
+
+
+def _is_value(text: str) -> bool:
+    """Return whether a word before this text is a label, and the text its value."""
+    if len(text) <= LONGEST_VALUE and _VALUE.fullmatch(text) is not None:
+        return True
+    return text[:1] == "0" and _ZERO.match(text) is not None
 
 
 # --- behind a prefix, and in pairs --------------------------------------------------------------
@@ -204,7 +266,7 @@ def _level_behind_prefix(text: str) -> str:
     if found is None:
         return ""
     token, end = found[0], found.end()
-    if text.startswith("!", start + 1):
+    if end == start + 1 and text[end : end + 1] in ("!", " "):
         return level_of_letter(text, start)
     return _level_of_word(text, token, end, behind_prefix=True)
 
@@ -225,7 +287,7 @@ def _level_in_pairs(text: str) -> str:
 
 
 def _is_pair(text: str, start: int, end: int) -> bool:
-    before = text[:start].removesuffix("_").removesuffix(".").removesuffix("log")
+    before = text[:start].removesuffix("log.")
     if before[-1:] not in ("", " ", "\t", ",", "[", "(", "{"):
         return False
     if before.replace('\\"', "").count('"') % 2:
@@ -238,6 +300,23 @@ def _is_pair(text: str, start: int, end: int) -> bool:
         or "=" in text[end : end + SHORT].lstrip(" ,").partition(" ")[0]
         or skip_prefix(before)[1] == len(before)
     )
+
+
+def _level_of_program(text: str, word: str) -> str:
+    """Return the level behind the name of a program that the line begins with."""
+    found = (
+        _BEHIND_PROGRAM.match(text, len(word))
+        if word[-1] == ":" and word.islower() and len(word) > SHORTEST_PROGRAM
+        else None
+    )
+    if found is None:
+        return ""
+    if found[1] is not None:
+        return LEVEL_WORDS.get(found[1], "")
+    # A word without a dot or a hyphen may begin a sentence.
+    is_program = "-" in word or "." in word
+    is_level = is_program and _is_placed(text, found[2], found.end(), behind_prefix=True)
+    return LEVEL_WORDS[found[2]] if is_level else ""
 
 
 def _level_behind_name(message: str, text: str) -> str:
