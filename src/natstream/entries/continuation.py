@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from natstream.entries.entry import LogEntry, make_entry
+from natstream.entries.entry import LogEntry, continued
 from natstream.entries.trace_shapes import LOOKED_AT, Head, Shape, head_of, shape_of
 
 __all__ = ["LOOK_BACK", "Continuations"]
@@ -109,7 +109,7 @@ class Continuations:
             elif _continues(order, entry):
                 if joined is None:
                     joined = list(entries)
-                joined[index] = _continuation(entry, order.level)
+                joined[index] = continued(entry, order.level)
         return entries if joined is None else joined
 
     def copy(self) -> Continuations:
@@ -134,24 +134,6 @@ def _copy(order: _Order) -> _Order:
     return attrs.evolve(order, trace=order.trace and attrs.evolve(order.trace))
 
 
-def _continuation(entry: LogEntry, level: str) -> LogEntry:
-    return make_entry(
-        machine_id=entry.machine_id,
-        message=entry.message,
-        stream=entry.stream,
-        timestamp=entry.timestamp,
-        app_name=entry.app_name,
-        raw=entry._raw,
-        region=entry.region,
-        level=level,
-        provider=entry.provider,
-        host=entry.host,
-        unix_ns=entry.unix_ns,
-        source=entry.source,
-        continues=True,
-    )
-
-
 def _begin(order: _Order, entry: LogEntry) -> None:
     """Remember the head of a group that may become a trace."""
     order.in_trace = True
@@ -164,6 +146,15 @@ def _begin(order: _Order, entry: LogEntry) -> None:
 def _continues(order: _Order, entry: LogEntry) -> bool:
     """Return whether a line continues a group, and note the line in its order."""
     now, message, trace = entry.unix_ns, entry.message, order.trace
+    if (
+        message.startswith(("\tat ", "    at "))
+        and trace is not None
+        and order.in_trace
+        and abs(now - order.unix_ns) <= NEAR
+    ):
+        # Most lines of a trace are these, and their shape is known.
+        trace.between, trace.has_members = 0, True
+        return True
     if trace is not None and abs(now - trace.unix_ns) > NEAR:
         trace = order.trace = None
         order.in_trace = False

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import attrs
 import msgspec
 
-__all__ = ["Gap", "LogEntry", "Notice", "decode_json", "make_entry"]
+__all__ = ["Gap", "LogEntry", "Notice", "continued", "decode_json", "make_entry"]
 
 # Bytes of the object, its fields' strings and the backlog's bookkeeping, measured with tracemalloc.
 ENTRY_OVERHEAD = 600
@@ -186,6 +186,26 @@ def make_entry(
     entry.continues = continues
     entry.__class__ = LogEntry
     return entry  # type: ignore[no-any-return]  # the object is a LogEntry by now
+
+
+def continued(entry: LogEntry, level: str) -> LogEntry:
+    """Return the entry as a continuation line, with the level of its head."""
+    copy: Any = _new(_Fields)
+    copy.machine_id = entry.machine_id
+    copy.message = entry.message
+    copy.stream = entry.stream
+    copy.timestamp = entry.timestamp
+    copy.app_name = entry.app_name
+    copy._raw = entry._raw
+    copy.region = entry.region
+    copy.level = level
+    copy.provider = entry.provider
+    copy.host = entry.host
+    copy.unix_ns = entry.unix_ns
+    copy.source = entry.source
+    copy.continues = True
+    copy.__class__ = LogEntry
+    return copy  # type: ignore[no-any-return]  # the object is a LogEntry by now
 
 
 _new = object.__new__

@@ -101,11 +101,14 @@ def level_of_marked(text: str) -> str | None:
         if priority is not None and int(priority[1]) < 192:
             return SYSLOG[int(priority[1]) % 8]
     elif first == "[":
-        if _KERNEL.match(text):
-            return ""
-        if _HAPROXY_ALERT.match(text) or text.startswith("[UnhandledPromiseRejection: "):
+        second = text[1:2]
+        if second in "AU" and (
+            _HAPROXY_ALERT.match(text) or text.startswith("[UnhandledPromiseRejection: ")
+        ):
             return "error"
-        return level_of_letter(text) or None
+        if second.isalpha():
+            return (text[2:3] == " " and level_of_letter(text)) or None
+        return "" if _KERNEL.match(text) else None
     elif first == "*":
         return "error" if _ELIXIR.match(text) else ""
     elif first.isdigit():

@@ -64,6 +64,7 @@ _MORE = re.compile(
     re.VERBOSE,
 )
 _BLANKS = re.compile(r"\s{0,8}")
+_BRACKETS = frozenset("[<|")
 _WORD_IN_BRACKETS = re.compile(
     r"""(?:\[|(?<=[\s\d])[<|])\ {0,4}(?:[\w.]{0,40}+:)?([A-Za-z]{3,13})\ {0,8}[\]>|]:?+
       | \[\ {0,2}([A-Z]{3,9})[ /|:][^\]\n]{0,120}+\]:?+
@@ -73,18 +74,27 @@ _WORD_IN_BRACKETS = re.compile(
 )
 
 
-def skip_prefix(text: str) -> tuple[str, int]:
+def skip_prefix(text: str, start: int = 0) -> tuple[str, int]:
     """Return the level that stands in a bracket, and where a level word may stand otherwise.
 
-    The position is -1 if the line begins with nothing that logging libraries put before a level.
+    Args:
+        text: the beginning of the line.
+        start: where a time ends that the line begins with, if that is known.
+
+    Returns:
+        The level, or ""; and the position, which is -1 if the line begins with nothing that logging
+        libraries put before a level.
     """
-    found = _FIRST.match(text)
-    start = found.end() if found is not None else -1
+    if not start:
+        found = _FIRST.match(text)
+        start = found.end() if found is not None else -1
     for _ in range(MAX_BRACKETS):
         if start > 0 and (more := _MORE.match(text, start)) is not None:
             start = more.end()
         position = _BLANKS.match(text, max(start, 0)).end()  # type: ignore[union-attr]  # it always matches
-        bracket = _WORD_IN_BRACKETS.match(text, position)
+        bracket = None
+        if text[position : position + 1] in _BRACKETS:
+            bracket = _WORD_IN_BRACKETS.match(text, position)
         if bracket is None:
             return "", position if start > 0 or position == 1 else -1
         if level := LEVEL_WORDS.get(bracket[bracket.lastindex or 1]):

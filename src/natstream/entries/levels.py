@@ -13,6 +13,7 @@ are told by their first character or word, because every line of the service com
 from __future__ import annotations
 
 import re
+import string
 import unicodedata
 
 from natstream.entries.level_crashes import (
@@ -46,6 +47,7 @@ _CALENDAR = frozenset(
 # A line whose first word is another one says no level, unless pairs or a bar follow.
 _FIRST_WORDS = frozenset(LEVEL_WORDS) | CRASH_WORDS | _CALENDAR
 _STARTS = frozenset("0123456789[](<{-*|>/ _$")
+_LETTERS = frozenset(string.ascii_letters)
 _RUNTIMES = frozenset("#=")
 _COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
@@ -59,28 +61,28 @@ def level_of(message: str) -> str:
     first = message[:1]
     if first == "{":
         return level_in_json(message)
+    if first == "\t":
+        return ""  # It is a line of a stack trace.
     text = message if len(message) <= LOOKED_AT else message[:LOOKED_AT]
     if "\x1b" in text:
         text = _COLOURS.sub("", text)
         first = text[:1]
-    if first.isascii():
-        if first.isalpha():
-            return _level_of_words(message, text)
-        if first not in _STARTS or text.startswith("  "):
-            return _level_of_indented(message, text)
+    if first in _LETTERS:
+        blank = text.find(" ", 0, SHORT)
+        word = text[:blank] if blank > 0 else text
+        return _level_of_words(message, text, word)
+    if first in _STARTS and not text.startswith("  "):
         if "=" in text and (level := _level_in_pairs(text)):
             return level
         return _level_behind_prefix(text) or _level_behind_name(message, text)
-    return _level_behind_symbol(text)
+    return _level_of_indented(message, text) if first.isascii() else _level_behind_symbol(text)
 
 
-def _level_of_words(message: str, text: str) -> str:
+def _level_of_words(message: str, text: str, word: str) -> str:
     """Return the level of a line that begins with a letter, as most lines do."""
-    blank = text.find(" ", 0, SHORT)
-    word = text[:blank] if blank > 0 else text
     has_pairs = "=" in text
     if not word.isalpha() or word in _FIRST_WORDS:
-        if level := _level_at_start(text):
+        if not (has_pairs and "=" in word) and (level := _level_at_start(text)):
             return level
         if has_pairs and (level := _level_in_pairs(text)):
             return level
@@ -238,28 +240,36 @@ def _is_value(text: str) -> bool:
 _KEYS = ("level=", "lvl=", "severity=")
 # slog writes its custom levels as `ERROR+4`.
 _PAIR_VALUE = re.compile(r"""(["']?)([A-Za-z]{3,13})(?:[+-]\d{1,3})?+\1(?=[\s,;\])}]|$)""")
-# The usual order: a time, a thread or a process, and the level, perhaps in brackets. Most lines
-# that begin with a time are of this form, and `skip_prefix` takes three times as long.
+# The usual order: a time, a thread or a process or a logger, and the level, perhaps in brackets.
+# Most lines that begin with a time are of this form, and `skip_prefix` takes three times as long.
 _USUAL = re.compile(
-    r"""\[?(?:\d{4}[-/]\d\d[-/]\d\d[T\ ])?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?+
-        (?:Z|\ ?[+-]\d\d:?\d\d|\ UTC)?+\]?+[\ \t]{1,2}
-        (?:\[([\w\ -]{1,40})\]\ |\d{1,8}\ )?+(?:[-|]\ )?+\[?([A-Z]{3,9}(?=[\ :\t\]]))?+""",
+    r"""(\[?(?:\d{4}[-/]\d\d[-/]\d\d[T\ ])?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?+
+        (?:Z|\ ?[+-]\d\d:?\d\d|\ UTC)?+(\]?):?)[\ \t]{1,2}
+        (?:\[([\w\ -]{1,40})\]\ |\d{1,8}\ )?+(?:[-|]\ (?:(?![A-Z]{3,9}\ )[\w.]{1,60}+\ -\ )?+)?+
+        (?:\w{1,40}\.(?=[A-Z]{3,9}:))?+\[?([A-Z]{3,9}(?=[\ :\t\]/]))?+""",
     re.VERBOSE,
 )
+# These words stand where a level may, but a level never follows them.
+_NO_LEVELS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 _NAME = re.compile(r"[\w.-]{1,60}+ {0,20}\| {0,4}")
 
 
 def _level_behind_prefix(text: str) -> str:
+    stamp = 0
     if (usual := _USUAL.match(text)) is not None:
-        in_bracket, word = usual[1], usual[2]
+        before, closing, in_bracket, word = usual.groups()
         if in_bracket is not None and (level := LEVEL_WORDS.get(in_bracket)) is not None:
             return level
-        if word is not None and word.isupper() and (level := LEVEL_WORDS.get(word)) is not None:
-            return level if _is_placed(text, word, usual.end(2), behind_prefix=True) else ""
-    level = level_of_marked(text)
-    if level is not None:
+        if word is not None:
+            if (level := LEVEL_WORDS.get(word)) is not None:
+                return level if _is_placed(text, word, usual.end(4), behind_prefix=True) else ""
+            if word in _NO_LEVELS or (text[usual.end(4)] == ":" and word not in CRASH_WORDS):
+                return ""
+        if closing or text[0] != "[":
+            stamp = len(before)
+    elif (level := level_of_marked(text)) is not None:
         return level
-    level, start = skip_prefix(text)
+    level, start = skip_prefix(text, stamp)
     if level or start < 0:
         return level
     found = _TOKEN.match(text, start)
@@ -321,7 +331,9 @@ def _level_of_program(text: str, word: str) -> str:
 
 def _level_behind_name(message: str, text: str) -> str:
     """Return the level behind a name and a bar, as docker compose puts before each line."""
-    name = _NAME.match(text) if text.find("|", 0, SHORT) > 0 else None
+    if "|" not in text:
+        return ""
+    name = _NAME.match(text)
     if name is None or "|" in text[name.end() : name.end() + SHORT]:
         return ""
     return level_of(message[message.find("|") + 1 :].lstrip(" "))

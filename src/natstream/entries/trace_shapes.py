@@ -128,16 +128,14 @@ def shape_of(message: str) -> Shape:
     shapes = _BY_FIRST.get(first)
     if shapes is not None and (found := shapes.match(text)) is not None:
         return _SHAPES[found.lastgroup or ""]
-    if (name := _NAME.match(text)) is None:
-        return Shape.OTHER
-    end = name.end()
-    following = text[end : end + 2]
-    if following in ("", ":", ": "):
-        word = name[0]
-        if word.endswith(_EXCEPTIONS):
-            return Shape.EXCEPTION
-        # `INFO: text` has the shape of a name, and other threads log between the lines of a trace.
-        return Shape.OTHER if word in LEVEL_WORDS else Shape.NAME
+    blank = text.find(" ")
+    if blank < 0 or text[blank - 1] == ":":
+        word = (text if blank < 0 else text[:blank]).removesuffix(":")
+        if _NAME.fullmatch(word):
+            if word.endswith(_EXCEPTIONS):
+                return Shape.EXCEPTION
+            # `INFO: text` has the shape of a name, and other threads log between a trace's lines.
+            return Shape.OTHER if word in LEVEL_WORDS else Shape.NAME
     return Shape.CALL if text[-1] == ")" and _CALL.match(text) else Shape.OTHER
 
 
