@@ -37,6 +37,7 @@ _CRASH = re.compile(
           |(?<=d)Exception)(?![\w.])
       | UnhandledPromiseRejection(?:Warning)?\b
       | Uncaught\ (?:[\w.$:]{0,120}(?:Error|Exception)\b|exception\b)
+      | Fatal\ error:\ \S
       | PHP\ (?:Fatal|Parse|Recoverable\ fatal)\ error:
       | npm\ (?:ERR!|error)\ )
       | (?P<fatal> panic:\ \S | fatal\ error:\ \S | Fatal\ Python\ error: | FATAL\ ERROR:

@@ -81,7 +81,7 @@ def level_of(message: str) -> str:
 def _level_of_words(message: str, text: str, word: str) -> str:
     """Return the level of a line that begins with a letter, as most lines do."""
     has_pairs = "=" in text
-    if not word.isalpha() or word in _FIRST_WORDS:
+    if not word.isalpha() or word in _FIRST_WORDS or word[-5:] == "Error":
         if not (has_pairs and "=" in word) and (level := _level_at_start(text)):
             return level
         if has_pairs and (level := _level_in_pairs(text)):
@@ -102,6 +102,8 @@ def _level_of_indented(message: str, text: str) -> str:
     """
     if text.startswith("  "):
         text = text.lstrip(" ")
+        if text.startswith("+ Exception Group Traceback ("):
+            return "error"
         return _level_behind_prefix(text) if text[:4].isdigit() and _USUAL.match(text) else ""
     if text[:1] in _RUNTIMES:
         return level_of_runtime(text)
@@ -148,6 +150,8 @@ _VALUE = re.compile(
 _ZERO = re.compile(r"0(?:[ ,;]|$)")
 # Prisma's `prisma:error message`, and log4j's `log4j:WARN message` about itself.
 _NAMED = re.compile(r":(error|warn|info|ERROR|WARN|INFO)(?= )")
+# Node.js' `TypeError [ERR_INVALID_ARG_TYPE]: message`.
+_NODE_CODE = re.compile(r" \[[A-Z][A-Z0-9_]{2,60}\]:(?: |$)")
 # `nginx: [emerg] message`, and `main.py: error: message`.
 _BEHIND_PROGRAM = re.compile(
     r" (?:\[([A-Za-z]{3,9})\] |(error|warning|warn|info|debug|fatal)(?=: ))"
@@ -174,6 +178,8 @@ def _level_of_word(text: str, token: str, end: int, *, behind_prefix: bool) -> s
     """
     if token in CRASH_WORDS and (level := level_of_crash(text, end - len(token))):
         return level
+    if token.endswith("Error") and _NODE_CODE.match(text, end):
+        return "error"
     if (level := LEVEL_WORDS.get(token, "")) != "":
         return level if _is_placed(text, token, end, behind_prefix) else ""
     following = text[end : end + 1]
