@@ -237,7 +237,7 @@ app/views/x.html.erb:2
 app/controllers/x_controller.rb:3:in `index'
 lib/y.rb:7:in 'Y#z'""",
     "Laravel": """\
-[2026-03-01 10:00:00] production.ERROR: boom {"exception":"[object] (Exception): boom at /app/x.php:3)
+[2026-03-01 10:00:00] production.ERROR: boom {"exception":"[object] (Exception): boom
 [stacktrace]
 #0 /app/vendor/a/B.php(12): A->c()
 #1 {main}

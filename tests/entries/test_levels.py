@@ -233,7 +233,8 @@ pieces = st.sampled_from(
         "2026-03-01", "T10:00:00", " 10:00:00.123 ", "Jan 1 ", "level=", "level=error ", '"', "'",
         "\\", "=", "key=value ", "\x1b[31m", "\x1b[", "ERROR", "error: ", "Error", "Caused by: ",
         "thread '", 'File "', "/a/b.c:1", ":in `", "0x1", "#1 ", "** (", "~^", " ", "\t", "\n",
-        "{\"level\":", "é", "\u2028", "\ud800", "~", "1", "goroutine 1 [",
+        "{\"level\":", "lvl=", "a |", " " * 70, "🚨 ", "é", "\u2028", "\ud800", "~", "1",
+        "goroutine 1 [",
     ]
 )  # fmt: skip
 hostile = st.text() | st.lists(pieces, max_size=200).map("".join)
@@ -255,6 +256,12 @@ def test_no_text_is_slow(piece: str) -> None:
         text = (piece * (size // len(piece) + 1))[:size]
         for reading in readings:
             assert min(_seconds(reading, text) for _ in range(5)) < size * 0.4e-6
+
+
+def test_a_row_of_names_is_bounded() -> None:
+    """Only one name and its bar may stand before a line, however many are sent."""
+    assert level_of("api |  ERROR: boom") == "error"
+    assert level_of(("a |" + " " * 70) * 3_600) == ""
 
 
 def _seconds(reading: Callable[[str], object], text: str) -> float:

@@ -35,6 +35,8 @@ LOOKED_AT = 512
 SHORT = 64
 # `Re: [error]` is the subject of a mail.
 SHORTEST_PROGRAM = 4
+# More pairs of one key stand in no line of a logging library.
+MAX_PAIRS = 4
 # The value of a label is short.
 LONGEST_VALUE = 24
 
@@ -52,11 +54,13 @@ _RUNTIMES = frozenset("#=")
 _COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
 
-def level_of(message: str) -> str:
+def level_of(message: str, *, may_have_name: bool = True) -> str:
     """Return the level that a message says, or "" if it says none.
 
     Args:
         message: a line as the app wrote it, perhaps with colours.
+        may_have_name: whether a name and a bar may stand before the line. Only one name may, so
+            that a row of names costs no more.
     """
     first = message[:1]
     if first == "{":
@@ -70,29 +74,27 @@ def level_of(message: str) -> str:
     if first in _LETTERS:
         blank = text.find(" ", 0, SHORT)
         word = text[:blank] if blank > 0 else text
-        return _level_of_words(message, text, word)
+        level = _level_of_words(text, word)
+        return level or (_level_behind_name(message, text) if may_have_name else "")
     if first in _STARTS and not text.startswith("  "):
         if "=" in text and (level := _level_in_pairs(text)):
             return level
-        return _level_behind_prefix(text) or _level_behind_name(message, text)
+        level = _level_behind_prefix(text)
+        return level or (_level_behind_name(message, text) if may_have_name else "")
     return _level_of_indented(message, text) if first.isascii() else _level_behind_symbol(text)
 
 
-def _level_of_words(message: str, text: str, word: str) -> str:
+def _level_of_words(text: str, word: str) -> str:
     """Return the level of a line that begins with a letter, as most lines do."""
-    has_pairs = "=" in text
-    if not word.isalpha() or word in _FIRST_WORDS or word[-5:] == "Error":
-        if not (has_pairs and "=" in word) and (level := _level_at_start(text)):
-            return level
-        if has_pairs and (level := _level_in_pairs(text)):
-            return level
-        # The name of a file or a program, and a month or a day, may stand before a level.
-        if has_pairs or ":" in word or word[:3] in _CALENDAR:
-            level = _level_behind_prefix(text)
-            return level or _level_of_program(text, word) or _level_behind_name(message, text)
-    elif has_pairs and (level := _level_in_pairs(text) or _level_behind_prefix(text)):
+    is_plain = word.isalpha() and word not in _FIRST_WORDS and word[-5:] != "Error"
+    if not is_plain and "=" not in word and (level := _level_at_start(text)):
         return level
-    return _level_behind_name(message, text)
+    if "=" in text and (level := _level_in_pairs(text)):
+        return level
+    # The name of a file or a program, a pair, and a month or a day may stand before a level.
+    if is_plain or not ("=" in word or ":" in word or word[:3] in _CALENDAR):
+        return ""
+    return _level_behind_prefix(text) or _level_of_program(text, word)
 
 
 def _level_of_indented(message: str, text: str) -> str:
@@ -293,12 +295,14 @@ def _level_in_pairs(text: str) -> str:
     if text.startswith("at=") and (value := _PAIR_VALUE.match(text, 3)) is not None:
         return name_of(value[2])
     for key in _KEYS:
-        at = text.find(key)
-        while at >= 0:
+        at = -1
+        for _ in range(MAX_PAIRS):
+            at = text.find(key, at + 1)
+            if at < 0:
+                break
             value = _PAIR_VALUE.match(text, at + len(key))
             if value is not None and _is_pair(text, at, value.end()):
                 return name_of(value[2])
-            at = text.find(key, at + 1)
     return ""
 
 
@@ -342,4 +346,4 @@ def _level_behind_name(message: str, text: str) -> str:
     name = _NAME.match(text)
     if name is None or "|" in text[name.end() : name.end() + SHORT]:
         return ""
-    return level_of(message[message.find("|") + 1 :].lstrip(" "))
+    return level_of(message[message.find("|") + 1 :].lstrip(" "), may_have_name=False)
