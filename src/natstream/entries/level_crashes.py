@@ -20,8 +20,8 @@ __all__ = [
 # Each alternative begins with one of these words.
 CRASH_WORDS = frozenset(
     {
-        "Traceback", "Exception", "thread", "http", "Unhandled", "UNHANDLED", "Uncaught", "panic",
-        "fatal", "FATAL", "Fatal", "UnhandledPromiseRejection", "UnhandledPromiseRejectionWarning",
+        "Traceback", "Exception", "thread", "http", "http2", "Unhandled", "UNHANDLED", "Uncaught",
+        "panic", "fatal", "FATAL", "Fatal", "UnhandledPromiseRejection", "UnhandledPromiseRejectionWarning",
         "UnhandledRejection", "UnhandledException", "PHP", "npm", "DEPRECATION",
     }
 )  # fmt: skip
@@ -31,7 +31,7 @@ _CRASH = re.compile(
         Traceback\ \(most\ recent\ call\ last\):
       | Exception\ in\ thread\ (?:"|[^\n]{1,120}:$)
       | thread\ '[^'\n]{0,120}'\ (?:\(\d{1,10}\)\ )?panicked\ at\b
-      | http:\ panic\ serving\ \S
+      | http2?:\ panic\ serving\ \S
       | Unhandled\ [Ee]xception(?!\.\ )(?![\w.])
       | (?:Unhandled|UNHANDLED)\ ?(?:[Pp]romise\ )?(?:[Rr]ejection|[Ee]rror|REJECTION|EXCEPTION
           |(?<=d)Exception)(?![\w.])

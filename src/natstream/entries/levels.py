@@ -139,6 +139,7 @@ _PLAIN_WORDS = frozenset(
         "PANI",
     }
 )  # fmt: skip
+_BEHIND_LEVEL = frozenset({"", " ", "[", "]", "(", ",", ">", ")"})
 # In other cases than upper case these are words of their own, also before a colon.
 _UPPER_ONLY = frozenset(
     {"log", "note", "config", "fine", "finer", "finest", "system", "alert", "success", "inf"}
@@ -219,7 +220,7 @@ def _is_placed(text: str, word: str, end: int, behind_prefix: bool) -> bool:
             value = rest.strip()
             return not _is_value(value) if value else is_upper
         return is_upper and rest[0] not in "/:" and not rest[0].isdigit()
-    if following == "\t" or text.startswith((" - ", "  - "), end):
+    if following == "\t" or text.startswith((" - ", "  - ", " -- "), end):
         return not _is_value(text[end : end + SHORT].strip(" \t-"))
     behind = text[end : end + SHORT].lstrip(" ")
     if behind.startswith("| "):
@@ -233,7 +234,8 @@ def _is_placed(text: str, word: str, end: int, behind_prefix: bool) -> bool:
         return False
     if text.startswith("TRACE /", end - len(word)):
         return False  # This is a method of HTTP.
-    return following in ("", " ", "[", "]", "/", "(", ",", ">", ")")
+    # Celery's `[… ERROR/MainProcess]`; `INFO/WARN/ERROR counts` is a title.
+    return following in _BEHIND_LEVEL or (following == "/" and behind_prefix)
 
 
 def _is_value(text: str) -> bool:
@@ -252,7 +254,7 @@ _PAIR_VALUE = re.compile(r"""(["']?)([A-Za-z]{3,13})(?:[+-]\d{1,3})?+\1(?=[\s,;\
 # Most lines that begin with a time are of this form, and `skip_prefix` takes three times as long.
 _USUAL = re.compile(
     r"""(\[?(?:\d{4}[-/]\d\d[-/]\d\d[T\ ])?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?+
-        (?:Z|\ ?[+-]\d\d:?\d\d|\ UTC)?+(\]?):?)[\ \t]{1,2}
+        (?:Z|\ ?[+-]\d\d:?\d\d|\ (?:UTC|GMT|[A-Z]{1,3}[SD]T|[CEW]ES?T)(?=[\ \]]))?+(\]?):?)[\ \t]{1,2}
         (?:\[([\w\ -]{1,40})\]\ |\d{1,8}\ )?+(?:[-|]\ (?:(?![A-Z]{3,9}\ )[\w.]{1,60}+\ -\ )?+)?+
         (?:\w{1,40}\.(?=[A-Z]{3,9}:))?+\[?([A-Z]{3,9}(?=[\ :\t\]/]))?+""",
     re.VERBOSE,
