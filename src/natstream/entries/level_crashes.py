@@ -21,8 +21,8 @@ __all__ = [
 CRASH_WORDS = frozenset(
     {
         "Traceback", "Exception", "thread", "http", "http2", "Unhandled", "UNHANDLED", "Uncaught",
-        "panic", "fatal", "FATAL", "Fatal", "UnhandledPromiseRejection",
-        "UnhandledPromiseRejectionWarning", "UnhandledRejection", "UnhandledException", "PHP", "npm", "DEPRECATION",
+        "panic", "fatal", "FATAL", "Fatal", "UnhandledPromiseRejection", "UnhandledRejection",
+        "UnhandledPromiseRejectionWarning", "UnhandledException", "PHP", "npm", "DEPRECATION",
     }
 )  # fmt: skip
 # PHP's fatal error ends a request, not the server.

@@ -2,9 +2,9 @@
 
 Fly's platform gives the level `info` to nearly every line of an app. So the level is taken from the
 message, if the message says one: a JSON object by its keys (`level_keys`), logfmt by its pairs, a
-text by a level word where logging libraries put it (`level_prefix`), and by the first line of a
-crash (`level_crashes`). A level word in the middle of a sentence says nothing, and in doubt nothing
-is derived.
+text by a level word where logging libraries put it (`level_prefix`, `level_words`), and by the
+first line of a crash (`level_crashes`). A level word in the middle of a sentence says nothing, and
+in doubt nothing is derived.
 
 The time is linear in a JSON message. Of a text only the first characters are looked at. Most lines
 are told by their first character or word, because every line of the service comes here.
@@ -18,7 +18,6 @@ import unicodedata
 
 from natstream.entries.level_crashes import (
     CRASH_WORDS,
-    level_of_crash,
     level_of_letter,
     level_of_marked,
     level_of_runtime,
@@ -26,19 +25,16 @@ from natstream.entries.level_crashes import (
 from natstream.entries.level_keys import level_in_json
 from natstream.entries.level_names import LEVEL_WORDS, name_of
 from natstream.entries.level_prefix import skip_prefix
+from natstream.entries.level_words import SHORT, TOKEN, is_placed, level_at_start, level_of_word
 
 __all__ = ["level_of"]
 
 # Logging libraries put the level behind a time, a process, a thread, a module and a request id.
 LOOKED_AT = 512
-# A prefix such as `api-1  | ` of docker compose is short.
-SHORT = 64
 # `Re: [error]` is the subject of a mail.
 SHORTEST_PROGRAM = 4
 # More pairs of one key stand in no line of a logging library.
 MAX_PAIRS = 4
-# The value of a label is short.
-LONGEST_VALUE = 24
 
 _CALENDAR = frozenset(
     {
@@ -87,7 +83,7 @@ def level_of(message: str, *, may_have_name: bool = True) -> str:
 def _level_of_words(text: str, word: str) -> str:
     """Return the level of a line that begins with a letter, as most lines do."""
     is_plain = word.isalpha() and word not in _FIRST_WORDS and word[-5:] != "Error"
-    if not is_plain and "=" not in word and (level := _level_at_start(text)):
+    if not is_plain and "=" not in word and (level := level_at_start(text)):
         return level
     if "=" in text and (level := _level_in_pairs(text)):
         return level
@@ -124,125 +120,7 @@ def _level_behind_symbol(text: str) -> str:
     rest = text[1:SHORT].lstrip("\ufe0f ")
     if rest[:1] == "[":
         return _level_behind_prefix(rest)
-    return _level_at_start(text[1:].lstrip("\ufe0f ")) if rest[:1].isalpha() else ""
-
-
-# --- words --------------------------------------------------------------------------------------
-
-_TOKEN = re.compile(r"[A-Za-z_$][\w$]{0,80}+(?:(?:\.|::|-)[\w$]{1,80}+){0,20}+")
-# Behind a time or a bracket, each level word counts. At the start of a line, the other words may
-# begin a sentence or a name, so that a colon has to follow them.
-_PLAIN_WORDS = frozenset(
-    {
-        "TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL", "CRITICAL", "SEVERE", "ERR",
-        "WRN", "INF", "DBG", "TRC", "FTL", "ERRO", "DEBU", "FATA", "CRIT", "TRAC",
-        "PANI",
-    }
-)  # fmt: skip
-_BEHIND_LEVEL = frozenset({"", " ", "[", "]", "(", ",", ">", ")"})
-# In other cases than upper case these are words of their own, also before a colon.
-_UPPER_ONLY = frozenset(
-    {"log", "note", "config", "fine", "finer", "finest", "system", "alert", "success", "inf"}
-)
-# `Warning: none` and `error: 0` are labels with their values.
-_VALUE = re.compile(
-    r"[\"'(<\[]?(?:none|nil|null|undefined|n/?a|false|true|no|yes|ok|on|off|empty|-|\[\]|\{\}|\"\"|"
-    r"[-+]?\d[\d.,]{0,20}\s?(?:%|ms|s|kb|mb)?|[0-9a-f-]{6,})?[\"')>\]]?[.,;]?",
-    re.IGNORECASE,
-)
-_ZERO = re.compile(r"0(?:[ ,;]|$)")
-# Prisma's `prisma:error message`, and log4j's `log4j:WARN message` about itself.
-_NAMED = re.compile(r":(error|warn|info|ERROR|WARN|INFO)(?= )")
-# Node.js' `TypeError [ERR_INVALID_ARG_TYPE]: message`.
-_NODE_CODE = re.compile(r" \[[A-Z][A-Z0-9_]{2,60}\]:(?: |$)")
-# `nginx: [emerg] message`, and `main.py: error: message`.
-_BEHIND_PROGRAM = re.compile(
-    r" (?:\[([A-Za-z]{3,9})\] |(error|warning|warn|info|debug|fatal)(?=: ))"
-)
-
-
-def _level_at_start(text: str) -> str:
-    found = _TOKEN.match(text)
-    if found is None:
-        return ""
-    if text[1:2] in ",0123456789" and (level := level_of_letter(text)):
-        return level
-    return _level_of_word(text, found[0], found.end(), behind_prefix=False)
-
-
-def _level_of_word(text: str, token: str, end: int, *, behind_prefix: bool) -> str:
-    """Return the level that a word says where logging libraries put the level.
-
-    Args:
-        text: the line.
-        token: the word, or several joined by dots or colons.
-        end: where the word ends.
-        behind_prefix: whether a time, a bracket or the like stands before the word.
-    """
-    if token in CRASH_WORDS and (level := level_of_crash(text, end - len(token))):
-        return level
-    if token.endswith("Error") and _NODE_CODE.match(text, end):
-        return "error"
-    if (level := LEVEL_WORDS.get(token, "")) != "":
-        return level if _is_placed(text, token, end, behind_prefix) else ""
-    following = text[end : end + 1]
-    is_exception = token.endswith(("Error", "Exception"))
-    if following == ":" and text[end + 1 : end + 2] in ("", " "):
-        if is_exception:
-            return "error" if _is_class(token) else ""
-        if token.endswith("Warning"):
-            return "warn" if _is_class(token) else ""
-        _, dot, last = token.rpartition(".")
-        # Monolog's `channel.LEVEL:`
-        return LEVEL_WORDS.get(last, "") if dot and last.isupper() and behind_prefix else ""
-    if is_exception and "::" in token and text.startswith(" (", end):  # Ruby's and Rails'
-        return "error" if text.rstrip().endswith((")", "):")) else ""
-    if "::" in token and text.startswith(" (", end) and text.endswith("):"):
-        return "error"  # Rails' exceptions that have another name
-    if following == ":" and not behind_prefix and (named := _NAMED.match(text, end)):
-        return LEVEL_WORDS[named[1]]
-    return ""
-
-
-def _is_class(token: str) -> bool:
-    return re.split(r"\.|::|\$", token)[-1][:1].isupper()
-
-
-def _is_placed(text: str, word: str, end: int, behind_prefix: bool) -> bool:
-    """Return whether a level word is followed as a level is, and not as a word of a sentence."""
-    following = text[end : end + 1]
-    is_upper = word.isupper()
-    if not is_upper and word.lower() in _UPPER_ONLY:
-        return False
-    if following == ":":
-        rest = text[end + 1 : end + SHORT]
-        if not rest or rest[0].isspace():
-            value = rest.strip()
-            return not _is_value(value) if value else is_upper
-        return is_upper and rest[0] not in "/:" and not rest[0].isdigit()
-    if following == "\t" or text.startswith((" - ", "  - ", " -- "), end):
-        return not _is_value(text[end : end + SHORT].strip(" \t-"))
-    behind = text[end : end + SHORT].lstrip(" ")
-    if behind.startswith("| "):
-        return not _is_value(behind[2:].strip())
-    if behind.startswith(("= ", "=> ")):
-        return False  # It is the name of a variable.
-    if not is_upper:
-        # rustc's `error[E0382]:`
-        return following == "[" and text[end + 1 : end + 2] == "E" and "]:" in text[end:SHORT]
-    if not (behind_prefix or word in _PLAIN_WORDS):
-        return False
-    if text.startswith("TRACE /", end - len(word)):
-        return False  # This is a method of HTTP.
-    # Celery's `[… ERROR/MainProcess]`; `INFO/WARN/ERROR counts` is a title.
-    return following in _BEHIND_LEVEL or (following == "/" and behind_prefix)
-
-
-def _is_value(text: str) -> bool:
-    """Return whether a word before this text is a label, and the text its value."""
-    if len(text) <= LONGEST_VALUE and _VALUE.fullmatch(text) is not None:
-        return True
-    return text[:1] == "0" and _ZERO.match(text) is not None
+    return level_at_start(text[1:].lstrip("\ufe0f ")) if rest[:1].isalpha() else ""
 
 
 # --- behind a prefix, and in pairs --------------------------------------------------------------
@@ -254,13 +132,18 @@ _PAIR_VALUE = re.compile(r"""(["']?)([A-Za-z]{3,13})(?:[+-]\d{1,3})?+\1(?=[\s,;\
 # Most lines that begin with a time are of this form, and `skip_prefix` takes three times as long.
 _USUAL = re.compile(
     r"""(\[?(?:\d{4}[-/]\d\d[-/]\d\d[T\ ])?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?+
-        (?:Z|\ ?[+-]\d\d:?\d\d|\ (?:UTC|GMT|[A-Z]{1,3}[SD]T|[CEW]ES?T)(?=[\ \]]))?+(\]?):?)[\ \t]{1,2}
+        (?:Z|\ ?[+-]\d\d:?\d\d|\ (?:UTC|GMT|[A-Z]{1,3}[SD]T|[CEW]ES?T)(?=[\ \]]))?+
+        (\]?):?)[\ \t]{1,2}
         (?:\[([\w\ -]{1,40})\]\ |\d{1,8}\ )?+(?:[-|]\ (?:(?![A-Z]{3,9}\ )[\w.]{1,60}+\ -\ )?+)?+
         (?:\w{1,40}\.(?=[A-Z]{3,9}:))?+\[?([A-Z]{3,9}(?=[\ :\t\]/]))?+""",
     re.VERBOSE,
 )
 # These words stand where a level may, but a level never follows them.
 _NO_LEVELS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+# `nginx: [emerg] message`, and `main.py: error: message`.
+_BEHIND_PROGRAM = re.compile(
+    r" (?:\[([A-Za-z]{3,9})\] |(error|warning|warn|info|debug|fatal)(?=: ))"
+)
 _NAME = re.compile(r"[\w.-]{1,60}+ {0,20}\| {0,4}")
 
 
@@ -272,7 +155,7 @@ def _level_behind_prefix(text: str) -> str:
             return level
         if word is not None:
             if (level := LEVEL_WORDS.get(word)) is not None:
-                return level if _is_placed(text, word, usual.end(4), behind_prefix=True) else ""
+                return level if is_placed(text, word, usual.end(4), behind_prefix=True) else ""
             if word in _NO_LEVELS or (text[usual.end(4)] == ":" and word not in CRASH_WORDS):
                 return ""
         if closing or text[0] != "[":
@@ -282,13 +165,13 @@ def _level_behind_prefix(text: str) -> str:
     level, start = skip_prefix(text, stamp)
     if level or start < 0:
         return level
-    found = _TOKEN.match(text, start)
+    found = TOKEN.match(text, start)
     if found is None:
         return ""
     token, end = found[0], found.end()
     if end == start + 1 and text[end : end + 1] in ("!", " "):
         return level_of_letter(text, start)
-    return _level_of_word(text, token, end, behind_prefix=True)
+    return level_of_word(text, token, end, behind_prefix=True)
 
 
 def _level_in_pairs(text: str) -> str:
@@ -337,7 +220,7 @@ def _level_of_program(text: str, word: str) -> str:
         return LEVEL_WORDS.get(found[1], "")
     # A word without a dot or a hyphen may begin a sentence.
     is_program = "-" in word or "." in word
-    is_level = is_program and _is_placed(text, found[2], found.end(), behind_prefix=True)
+    is_level = is_program and is_placed(text, found[2], found.end(), behind_prefix=True)
     return LEVEL_WORDS[found[2]] if is_level else ""
 
 
