@@ -28,6 +28,8 @@ _PLAIN_WORDS = frozenset(
         "PANI",
     }
 )  # fmt: skip
+_BEFORE_SIGN = frozenset({" ", "\t", "|"})
+_SIGNS = frozenset({"\t", "-", "|", "="})
 _BEHIND_LEVEL = frozenset({"", " ", "[", "]", "(", ",", ">", ")"})
 # In other cases than upper case these are words of their own, also before a colon.
 _UPPER_ONLY = frozenset(
@@ -105,13 +107,15 @@ def is_placed(text: str, word: str, end: int, behind_prefix: bool) -> bool:
             value = rest.strip()
             return not _is_value(value) if value else is_upper
         return is_upper and rest[0] not in "/:" and not rest[0].isdigit()
-    if following == "\t" or text.startswith((" - ", "  - ", " -- "), end):
-        return not _is_value(text[end : end + SHORT].strip(" \t-"))
-    behind = text[end : end + SHORT].lstrip(" ")
-    if behind.startswith("| "):
-        return not _is_value(behind[2:].strip())
-    if behind.startswith(("= ", "=> ")):
-        return False  # It is the name of a variable.
+    if following in _BEFORE_SIGN:
+        rest = text[end : end + SHORT].lstrip(" ")
+        if rest[:1] in _SIGNS:
+            if rest.startswith(("\t", "- ", "-- ")):
+                return not _is_value(rest.strip(" \t-"))
+            if rest.startswith("| "):
+                return not _is_value(rest[2:].strip())
+            if rest.startswith(("= ", "=> ")):
+                return False  # It is the name of a variable.
     if not is_upper:
         # rustc's `error[E0382]:`
         return following == "[" and text[end + 1 : end + 2] == "E" and "]:" in text[end:SHORT]
