@@ -53,6 +53,8 @@ _OTEL = ("trace", "debug", "info", "warn", "error", "fatal")
 
 def fold_level(text: str) -> str:
     """Return a sender's level under its name in natstream, or case-folded if it is another one."""
+    if (level := LEVEL_WORDS.get(text)) is not None:
+        return level
     folded = text.strip().casefold()
     return LEVEL_ALIASES.get(folded) or number_level(folded) or folded
 
