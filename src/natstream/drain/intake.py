@@ -93,7 +93,7 @@ class Intake:
         """The connections whose bodies have been handed on in part, until they are answered."""
         self.accepted: int = 0
         """Entries."""
-        self.losses = Losses(status)
+        self.losses: Losses = Losses(status)
 
     def start(self) -> None:
         """Hand bodies on, until `stop`."""
@@ -240,7 +240,7 @@ class Intake:
         )
 
 
-@attrs.frozen
+@attrs.define
 class _Body:
     """A body as it was sent, and what its request says about it."""
 

@@ -94,6 +94,7 @@ class Fields:
     def __init__(self, entry: LogEntry) -> None:
         self._entry = entry
         self._beside: Mapping[str, Any] | None = None
+        self.is_complete: bool
         self._message, self.is_complete = _read(entry.message)
         """`is_complete`: whether all of the message could be read."""
 

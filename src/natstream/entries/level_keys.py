@@ -82,6 +82,14 @@ _Keys = msgspec.defstruct(
 )
 _decode = msgspec.json.Decoder(_Keys).decode
 _decode_text = msgspec.json.Decoder(str).decode
+# The keys of `level_beside` alone. Most objects have none of them, which comparing two structs
+# tells in a fifth of the time that `_level_of` takes.
+_BESIDE = {key: name for key, name in _KEYS.items() if name not in ("level", "severity", "log")}
+_Beside = msgspec.defstruct(
+    "_Beside", [(name, msgspec.Raw, _NONE) for name in _BESIDE], rename=_BESIDE, gc=False
+)
+_decode_beside = msgspec.json.Decoder(_Beside).decode
+_NOTHING_BESIDE = _Beside()
 
 
 def level_in_json(message: str) -> str:
@@ -112,6 +120,8 @@ def level_beside(record: Mapping[str, Any] | bytes) -> str:
         record: the object, or its JSON.
     """
     try:
+        if isinstance(record, bytes) and _decode_beside(record) == _NOTHING_BESIDE:
+            return ""
         keys: Any = _decode(record) if isinstance(record, bytes) else _keys(record)
     except (ValueError, RecursionError):
         return ""

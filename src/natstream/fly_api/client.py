@@ -75,7 +75,7 @@ class FlyClient:
         self._turn = trio.StrictFIFOLock()
         self._next = -float("inf")
         self._room = trio.CapacityLimiter(AT_ONCE)
-        self.requests = 0
+        self.requests: int = 0
         """Requests that were made, retries included."""
 
     async def get(

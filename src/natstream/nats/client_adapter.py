@@ -54,7 +54,7 @@ class ClientAdapter:
     def __init__(self, parser: MessageParser, dispensable: Collection[str] = ()) -> None:
         self.end: Exception | None = None
         """The reason why the connection has ended; `None` while it lasts."""
-        self.is_lame = False
+        self.is_lame: bool = False
         """Whether the server has said that it will shut down."""
         self.on_end: Callable[[], None] = _do_nothing
         """Called once when the connection has ended by itself. It must neither wait nor raise."""
@@ -227,7 +227,7 @@ class _Transport(TcpTransport):
         super().__init__()  # type: ignore[no-untyped-call] # nats-py has no types there
         self._unread = b""
         self._is_greeted = False
-        self.is_encrypted = False
+        self.is_encrypted: bool = False
         self.said = ""
         """The server's last error in its own words."""
 

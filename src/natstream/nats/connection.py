@@ -104,9 +104,9 @@ class NatsConnection:
         self._retry_at = math.inf
         """The moment (trio's clock) from which one of the servers may be asked again."""
         self._is_open = False
-        self.is_lame = False
+        self.is_lame: bool = False
         """Whether the server has said that it will shut down."""
-        self.subscribed_at = 0.0
+        self.subscribed_at: float = 0.0
         """The moment (trio's clock) at which the subscriptions were sent."""
         self.end: Exception | None = None
         """The reason why the connection has ended; `None` while it lasts."""
