@@ -33,7 +33,9 @@ MAX_MACHINES = 2_000
 _SEVERE = frozenset({"warn", "error", "fatal"})
 _ERRORS = frozenset({"error", "fatal"})
 _NEVER = -(10 * NEAR)
-_OTHER = Shape.OTHER
+# A look into an enum takes longer, and each line behind a warning needs these.
+_OTHER, _BLANK = Shape.OTHER, Shape.BLANK
+_NAMES = (Shape.NAME, Shape.EXCEPTION)
 
 
 @attrs.define
@@ -162,25 +164,25 @@ def _continues(order: _Order, entry: LogEntry) -> bool:
         order.in_trace = False
     shape = shape_of(message)
     is_indented = message.startswith(("\t", "  ")) and not message.startswith(_GROUP)
-    if is_indented and (shape is Shape.NAME or shape is Shape.EXCEPTION):
+    if is_indented and shape in _NAMES:
         shape = _OTHER  # It is source, such as `raise`, and does not end a traceback of Python.
     follows = abs(now - order.unix_ns) <= NEAR
     if trace is not None and _belongs(trace, shape, follows and order.in_trace, message):
         _add(trace, shape)
         order.level, order.unix_ns, order.in_trace = trace.level, trace.unix_ns, True
         return True
-    if follows and shape is not Shape.BLANK and is_indented:
+    if follows and shape is not _BLANK and is_indented:
         if trace is not None and order.in_trace:
             _add(trace, shape)
         elif trace is not None:
             trace.between += 1
         return True
     order.in_trace = False
-    if shape is Shape.BLANK:
+    if shape is _BLANK:
         order.unix_ns = _NEVER  # Nothing continues a blank line.
     else:
         order.level, order.unix_ns = entry.level, now
-    if entry.level in _SEVERE and shape is not Shape.BLANK:
+    if entry.level in _SEVERE and shape is not _BLANK:
         _begin(order, entry)
     elif trace is not None:
         trace.between += 1
@@ -201,6 +203,8 @@ def _belongs(trace: _Trace, shape: Shape, follows: bool, message: str) -> bool:
     is_new = follows and not trace.has_members
     if is_new and trace.message.startswith("thread '") and trace.head is Head.RUST_PANIC:
         return True  # Rust writes the message of a panic on the next line.
+    if shape is _OTHER:
+        return False
     match shape:
         case Shape.FRAME | Shape.CHAIN | Shape.GOROUTINE:
             return True
