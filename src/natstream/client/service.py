@@ -27,7 +27,7 @@ from natstream.errors import (
 )
 from natstream.formats.ndjson import CONTENT_TYPE, Reading, Received
 
-__all__ = ["RemoteService"]
+__all__ = ["RemoteService", "json_body"]
 
 LONGEST_RETRY_AFTER = 300.0
 MAX_REDIRECTS = 10
@@ -125,7 +125,7 @@ class RemoteService:
 
     async def _refusal(self, response: httpx.Response) -> NatstreamError:
         """Return the error that stands for a response which is not a stream."""
-        body = await _json_body(response)
+        body = await json_body(response)
         detail = str(body.get("error") or httpx.codes.get_reason_phrase(response.status_code))
         detail = detail[:LONGEST_SENTENCE]
         match response.status_code:
@@ -167,8 +167,11 @@ async def _chunks(response: httpx.Response) -> AsyncIterator[AsyncIterator[bytes
                     pass
 
 
-async def _json_body(response: httpx.Response) -> dict[str, Any]:
-    """Return the JSON object in a refusal's body, or an empty one if there is none."""
+async def json_body(response: httpx.Response) -> dict[str, Any]:
+    """Return the JSON object in the body of a response, or an empty one if there is none.
+
+    Another program than natstream may send a body without an end, so its size and time are limited.
+    """
     body = b""
     with suppress(httpx.RequestError), trio.move_on_after(CLOSE_DEADLINE):
         async with _chunks(response) as chunks:
