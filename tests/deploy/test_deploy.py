@@ -228,7 +228,10 @@ async def test_the_health_check_tells_life_from_death(image: Image, nats_server:
 
 
 async def test_hypercorn_takes_its_settings_file(image: Image) -> None:
-    """hypercorn serves natstream.asgi with deploy/hypercorn.toml, except for the address."""
+    """hypercorn serves natstream.asgi with deploy/hypercorn.toml, except for the address.
+
+    A malformed Host header gets a 400, a name of another site a 421, and HTTP/2 in clear text a 505.
+    """
     settings = ROOT / "deploy/hypercorn.toml"
     command = re.search(r"hypercorn -k trio .*", settings.read_text())
     assert command is not None
@@ -253,7 +256,16 @@ async def test_hypercorn_takes_its_settings_file(image: Image) -> None:
                 errors += chunk.decode()
             async with httpx.AsyncClient() as client:
                 assert (await client.get(f"{found[1]}/healthz")).json() == {"status": "ok"}
+                for host in ("a..b", "x" * 64, "a b", "[::1"):
+                    answer = await client.get(f"{found[1]}/", headers={"Host": host})
+                    assert answer.status_code == 400
+                    assert "Host header" in answer.json()["error"]
+                answer = await client.get(f"{found[1]}/", headers={"Host": "stranger.example"})
+                assert answer.status_code == 421
+            async with httpx.AsyncClient(http1=False, http2=True) as tunnel:
+                assert (await tunnel.get(f"{found[1]}/healthz")).status_code == 505
             assert "NATSTREAM_TOKEN is not set" in errors
+            assert "Traceback" not in errors
             assert "NATSTREAM_HEADER_TIMEOUT was removed and has no effect" in errors
             process.terminate()
             assert await process.wait() == 0
