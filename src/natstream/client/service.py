@@ -34,6 +34,9 @@ MAX_REDIRECTS = 10
 # A refusal of the service is one sentence in JSON. A longer body comes from another program.
 LONGEST_REFUSAL = 64 * 2**10
 LONGEST_SENTENCE = 500  # characters
+# Seconds for the head of an answer. A service that starts takes some seconds to look up the past. A
+# limit for each read alone would let a hostile service send interim answers (100) for ever.
+ANSWER_DEADLINE = 60.0
 # Closing a socket is quick. The deadline is for a TLS peer that does not answer.
 CLOSE_DEADLINE = 1.0
 
@@ -82,7 +85,10 @@ class RemoteService:
             endpoint = endpoint.copy_remove_param("tail").copy_set_param("since", reading.opened)
         request = self.client.build_request("GET", endpoint, headers=headers)
         try:
-            response = await self._send(request)
+            with trio.fail_after(ANSWER_DEADLINE):
+                response = await self._send(request)
+        except trio.TooSlowError as error:
+            raise SourceUnavailable(f"{self.name} cannot be reached: no answer") from error
         except (httpx.RequestError, UnicodeError) as error:
             # UnicodeError: the service redirects to a name, or sets a cookie, that cannot exist.
             raise SourceUnavailable(f"{self.name} cannot be reached: {_reason(error)}") from error
