@@ -232,7 +232,8 @@ async def test_the_health_check_tells_life_from_death(image: Image, nats_server:
 async def test_hypercorn_takes_its_settings_file(image: Image) -> None:
     """hypercorn serves natstream.asgi with deploy/hypercorn.toml, except for the address.
 
-    A malformed Host header gets a 400, a name of another site a 421, and HTTP/2 in clear text a 505.
+    A malformed Host header gets a 400, a name of another site a 421, and HTTP/2 in clear text gets
+    a 505.
     """
     settings = ROOT / "deploy/hypercorn.toml"
     command = re.search(r"hypercorn -k trio .*", settings.read_text())
