@@ -4,11 +4,10 @@
 For example:
 
 * A client that stops reading holds its task and delays the shutdown.
-* A client may change to HTTP/2 in clear text, past the path rules of a proxy that passes on
-  `Upgrade: h2c`. If it then reads nothing, memory grows.
-* A body may have both a length and chunks, which lets a client hide a request from a proxy.
+* A client may change to HTTP/2 in clear text. Its requests get a 505, so that it passes no path
+  rules of a proxy, but if it reads no answers, memory grows.
 * Readers get no closing notice when hypercorn's grace period ends.
-* A malformed `Host` header gets a 500, and clients without a token can use up all connections.
+* Clients without a token can use up all connections.
 * hypercorn exits with status 0 if the start fails.
 
 Addresses and limits are hypercorn's own settings (see deploy/hypercorn.toml). Run one worker, since
@@ -18,6 +17,7 @@ each worker has a backlog and event ids of its own.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -30,6 +30,8 @@ from natstream.config.service_log import configure_logging
 from natstream.config.unused import unused_variables
 from natstream.core import Core, make_core
 from natstream.errors import NatstreamError
+from natstream.server.connection import Limits
+from natstream.server.request_checks import Refused, check_head
 from natstream.supervisor import run_core
 
 __all__ = ["app"]
@@ -47,8 +49,15 @@ class Application:
         """Run the lifespan, or answer a request."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close"})
         elif self._core is not None:
-            await self._core.app(scope, receive, send)
+            try:
+                _check(scope)
+            except Refused as refused:
+                await _refuse(refused, send)
+            else:
+                await self._core.app(scope, receive, send)
 
     async def _live(self, receive: Any, send: Any) -> None:
         await receive()
@@ -69,6 +78,24 @@ class Application:
             await receive()
             shutdown.set()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _check(scope: Mapping[str, Any]) -> None:
+    """Raise Refused for a request that our own server gives to no application."""
+    check_head(
+        scope["method"].encode(),
+        scope["raw_path"],
+        scope["headers"],
+        # Over TLS, hypercorn itself agrees with the client on HTTP/2, and there is no tunnel.
+        http_version=scope["http_version"].encode() if scope["scheme"] == "http" else b"1.1",
+        limit=Limits().max_header,
+    )
+
+
+async def _refuse(refused: Refused, send: Any) -> None:
+    headers = refused.headers
+    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+    await send({"type": "http.response.body", "body": refused.body})
 
 
 app: Application = Application()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import os
 import socket
@@ -108,7 +109,16 @@ STATES: list[tuple[Answer, str, str]] = [
     (readiness("up", ""), "ok", "runs already"),
     (readiness("denied", "wrong \x1b[2Jtoken"), "failure", "not ready: nats: wrong token"),
 ]
-OTHERS = [Answer([b"<html>"], "end"), Answer([b'{"sources": []}'], "end"), Answer([b"7"], "end")]
+OTHERS = [
+    Answer([b"<html>"], "end"),
+    Answer([b'{"sources": []}'], "end"),
+    Answer([b"7"], "end"),
+    Answer([b"[" * 100_000], "end"),
+    Answer([b'{"sources":']),
+    Answer([b" " * 70_000 + b'{"sources": {}}'], "end"),
+    Answer([gzip.compress(b'{"sources": {}}')], "end", 200, {"Content-Encoding": "gzip"}),
+    Answer([b"{}"], "end", 302, {"Location": "http://["}),
+]
 
 
 @pytest.mark.parametrize(("answer", "state", "says"), STATES)

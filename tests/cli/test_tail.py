@@ -16,7 +16,7 @@ import pytest
 import trio
 from tests.support.fake_service import Answer, event_id, line, notice, open_fake_service
 from tests.support.service import open_service
-from tests.support.tail_process import run, run_on_terminal, running
+from tests.support.tail_process import ENVIRONMENT, run, run_on_terminal, running
 
 from natstream.cli import tail
 from natstream.client.client import open_log_stream
@@ -214,6 +214,32 @@ async def test_a_token_is_not_sent_unencrypted_without_a_warning() -> None:
     """Plain http to a public name gives a warning, which does not show the token itself."""
     done = await run("http://nowhere.invalid", environment={"NATSTREAM_TOKEN": "hunter2"})
     assert b"the token is sent to nowhere.invalid unencrypted" in done.stderr
+    assert b"hunter2" not in done.stderr
+
+
+@pytest.mark.parametrize("is_given", [True, False])
+async def test_the_token_is_shown_only_to_an_address_that_is_given(is_given: bool) -> None:
+    """The service of the default address gets NATSTREAM_TOKEN only if a person gives its address.
+
+    Another program may listen there in its place.
+    """
+    async with open_fake_service(Answer(status=401, end="end")) as fake:
+        code = (
+            "import natstream.client.address as address; "
+            f"address.DEFAULT_URL = {fake.url!r}; "
+            "from natstream.cli.main import main; main()"
+        )
+        command = [sys.executable, "-c", code, "tail", "-n", *([fake.url] if is_given else [])]
+        done = await trio.run_process(
+            command,
+            env=ENVIRONMENT | {"NATSTREAM_TOKEN": "hunter2"},
+            capture_stderr=True,
+            check=False,
+        )
+    (request,) = fake.requests
+    assert request.headers.get("authorization") == ("Bearer hunter2" if is_given else None)
+    assert done.returncode == 3
+    assert (f"natstream tail {fake.url}" in done.stderr.decode()) != is_given
     assert b"hunter2" not in done.stderr
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -17,7 +18,7 @@ from tests.support.fake_service import (
 )
 from tests.support.service import RunningService, open_service
 
-from natstream.client import client
+from natstream.client import client, service
 from natstream.client.address import is_private, parse_url
 from natstream.client.client import open_log_stream
 from natstream.entries.entry import Gap, Notice
@@ -383,6 +384,28 @@ async def test_a_cookie_that_cannot_be_sent_is_a_sentence() -> None:
     async with open_fake_service(Answer(status=302, end="end", headers=headers)) as fake:
         with pytest.raises(SourceUnavailable, match="cannot be reached"):
             await messages(fake, 1)
+
+
+async def test_interim_answers_without_an_end_are_no_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A service that only sends interim answers is given up at a deadline."""
+    monkeypatch.setattr(service, "ANSWER_DEADLINE", 0.5)
+
+    async def serve(stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError):
+            while True:
+                await stream.send_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+                await trio.sleep(0.01)
+
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, serve, listeners)
+        port = listeners[0].socket.getsockname()[1]
+        with trio.fail_after(20), pytest.raises(SourceUnavailable, match="no answer"):
+            async with open_log_stream(f"127.0.0.1:{port}"):
+                pass
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_compressed_answer_is_refused() -> None:

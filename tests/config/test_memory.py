@@ -27,12 +27,23 @@ MACHINE = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
             },
             64 << 20,
         ),
+        (
+            {
+                "proc/self/cgroup": "0::/logs.slice/natstream.service\n",
+                "sys/fs/cgroup/logs.slice/natstream.service/memory.max": "max\n",
+                "sys/fs/cgroup/logs.slice/memory.max": "67108864\n",
+            },
+            64 << 20,
+        ),
     ],
 )
 def test_the_control_group_limits_the_memory(
     tmp_path: Path, files: dict[str, str], size: int
 ) -> None:
-    """The limit of the control group counts, in either version; without any, the whole machine."""
+    """The least limit of the control groups counts, in either version.
+
+    Without any, it is the whole machine.
+    """
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)

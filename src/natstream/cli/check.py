@@ -23,6 +23,7 @@ from natstream.background import running_beside
 from natstream.cli.check_fly import check_fly
 from natstream.cli.check_journal import check_journal
 from natstream.client.address import parse_url
+from natstream.client.service import json_body
 from natstream.config.diagnostics import Finding, check_sharing, check_sources, check_tokens
 from natstream.config.environment import read_settings
 from natstream.config.listening import bound, naming_setting
@@ -93,7 +94,8 @@ async def _report(settings: Settings, wait: float, url: str | None) -> int:
     def show(findings: Iterable[Finding]) -> None:
         nonlocal status
         for finding in findings:
-            click.echo(finding)
+            # A finding may hold words of a server, which could control the terminal.
+            click.echo(one_line(str(finding)))
             if finding.state == "failure":
                 status = 1
 
@@ -245,13 +247,15 @@ async def _ask_given(url: str, settings: Settings) -> Finding:
     return _readiness(str(ready.join(".")), answer) or Finding("failure", text)
 
 
-async def _get(url: str, headers: Mapping[str, str] | None = None) -> Any:
-    """Return the answer's JSON, or `None` if there is none."""
+async def _get(url: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return the JSON object that answers a request, or an empty one if there is none."""
     try:
-        async with httpx.AsyncClient(timeout=ANSWER_DEADLINE, trust_env=False) as client:
-            return (await client.get(url, headers=headers)).json()
-    except (httpx.HTTPError, ValueError):
-        return None
+        with trio.fail_after(ANSWER_DEADLINE):
+            async with httpx.AsyncClient(timeout=ANSWER_DEADLINE, trust_env=False) as client:
+                request = client.build_request("GET", url, headers=headers)
+                return await json_body(await client.send(request, stream=True))
+    except (httpx.HTTPError, UnicodeError, trio.TooSlowError):
+        return {}
 
 
 def _readiness(where: str, answer: Any) -> Finding | None:

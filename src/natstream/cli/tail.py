@@ -18,6 +18,7 @@ from typing import Any, TextIO
 import attrs
 import click
 import trio
+from click.core import ParameterSource
 
 from natstream.cli.filter_options import filter_options, option_sentence
 from natstream.cli.matches import Matches
@@ -136,8 +137,9 @@ def tail(
     URL may be as short as logs.example.com or localhost:8080, or a link that natstream link has
     made (in quotes). Without it, NATSTREAM_URL is used, and otherwise a service on this machine.
     If the service needs a token, set NATSTREAM_TOKEN; otherwise tail asks for the token if it runs
-    on a terminal. After a lost connection, tail connects again and resumes where it stopped. If
-    lines are missing, stderr says so.
+    on a terminal. tail shows NATSTREAM_TOKEN only to an address that was given, because another
+    program may listen on this machine in place of the service. After a lost connection, tail
+    connects again and resumes where it stopped. If lines are missing, stderr says so.
 
     With -A, -B or -C, --grep, --not, --field, --level, --min-level, --stream, --group and --release
     say which lines match. The lines around a match are all lines of its machine. If one line of a
@@ -219,12 +221,20 @@ def _run(stream: Stream) -> int:
     """Print the lines, report an error in one sentence, and return the exit status."""
     # The variable may hold several tokens, because the service accepts several. Any of them will
     # do, so this takes the first.
-    token = os.environ.get("NATSTREAM_TOKEN", "").partition(",")[0].strip()
+    own_token = os.environ.get("NATSTREAM_TOKEN", "").partition(",")[0].strip()
+    is_given = _is_given("url")
+    token = own_token if is_given else ""
     try:
         while True:
             try:
                 trio.run(_print_entries, stream, token)
             except SourceDenied as error:
+                if own_token and not is_given:
+                    _say(
+                        f"{error}. NATSTREAM_TOKEN was not sent, because another program may "
+                        f"listen there. To send it, give the address: natstream tail {DEFAULT_URL}"
+                    )
+                    return DENIED
                 if token or not (sys.stdin.isatty() and sys.stderr.isatty()):
                     _say(f"{error}, so no lines can be shown. Set NATSTREAM_TOKEN to a valid token")
                     return DENIED
@@ -239,7 +249,7 @@ def _run(stream: Stream) -> int:
         return USAGE
     except NatstreamError as error:
         hint = ". If the service runs elsewhere, give its address: natstream tail URL"
-        _say(f"{error}{hint if stream.url == DEFAULT_URL else ''}")
+        _say(f"{error}{'' if is_given else hint}")
         return LOST
     except OSError as error:
         # Buffered output cannot be written any more. Without this, Python would try again at the
@@ -251,6 +261,12 @@ def _run(stream: Stream) -> int:
         return LOST
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
+
+
+def _is_given(parameter: str) -> bool:
+    """Return whether the command line or the environment gives a parameter of the command."""
+    source = click.get_current_context().get_parameter_source(parameter)
+    return source is not ParameterSource.DEFAULT
 
 
 async def _print_entries(stream: Stream, token: str) -> None:

@@ -27,13 +27,16 @@ from natstream.errors import (
 )
 from natstream.formats.ndjson import CONTENT_TYPE, Reading, Received
 
-__all__ = ["RemoteService"]
+__all__ = ["RemoteService", "json_body"]
 
 LONGEST_RETRY_AFTER = 300.0
 MAX_REDIRECTS = 10
 # A refusal of the service is one sentence in JSON. A longer body comes from another program.
 LONGEST_REFUSAL = 64 * 2**10
 LONGEST_SENTENCE = 500  # characters
+# Seconds for the head of an answer. A service that starts takes some seconds to look up the past. A
+# limit for each read alone would let a hostile service send interim answers (100) for ever.
+ANSWER_DEADLINE = 60.0
 # Closing a socket is quick. The deadline is for a TLS peer that does not answer.
 CLOSE_DEADLINE = 1.0
 
@@ -82,7 +85,10 @@ class RemoteService:
             endpoint = endpoint.copy_remove_param("tail").copy_set_param("since", reading.opened)
         request = self.client.build_request("GET", endpoint, headers=headers)
         try:
-            response = await self._send(request)
+            with trio.fail_after(ANSWER_DEADLINE):
+                response = await self._send(request)
+        except trio.TooSlowError as error:
+            raise SourceUnavailable(f"{self.name} cannot be reached: no answer") from error
         except (httpx.RequestError, UnicodeError) as error:
             # UnicodeError: the service redirects to a name, or sets a cookie, that cannot exist.
             raise SourceUnavailable(f"{self.name} cannot be reached: {_reason(error)}") from error
@@ -125,7 +131,7 @@ class RemoteService:
 
     async def _refusal(self, response: httpx.Response) -> NatstreamError:
         """Return the error that stands for a response which is not a stream."""
-        body = await _json_body(response)
+        body = await json_body(response)
         detail = str(body.get("error") or httpx.codes.get_reason_phrase(response.status_code))
         detail = detail[:LONGEST_SENTENCE]
         match response.status_code:
@@ -167,8 +173,11 @@ async def _chunks(response: httpx.Response) -> AsyncIterator[AsyncIterator[bytes
                     pass
 
 
-async def _json_body(response: httpx.Response) -> dict[str, Any]:
-    """Return the JSON object in a refusal's body, or an empty one if there is none."""
+async def json_body(response: httpx.Response) -> dict[str, Any]:
+    """Return the JSON object in the body of a response, or an empty one if there is none.
+
+    Another program than natstream may send a body without an end, so its size and time are limited.
+    """
     body = b""
     with suppress(httpx.RequestError), trio.move_on_after(CLOSE_DEADLINE):
         async with _chunks(response) as chunks:

@@ -7,8 +7,9 @@ control group says how much.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 
 __all__ = ["memory_bytes"]
 
@@ -23,17 +24,21 @@ def memory_bytes(root: Path = Path("/")) -> int:
         root: where the kernel's files are found.
     """
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for name in (*_LIMITS, _own_limit(root)):
+    for name in (*_LIMITS, *_own_limits(root)):
         # `max` is no number, and version 1 writes a huge one for no limit.
         with suppress(OSError, ValueError):
             found.append(int((root / name).read_text()))
     return min(size for size in found if size > 0)
 
 
-def _own_limit(root: Path) -> str:
-    """Return the file with the limit of this process's group, which systemd gives to a service."""
+def _own_limits(root: Path) -> Sequence[str]:
+    """Return the files with the limits of this process's group and of the groups around it.
+
+    For example, systemd may give a limit to a service, or to a slice with several services.
+    """
     with suppress(OSError):
         for line in (root / "proc/self/cgroup").read_text().splitlines():
             if line.startswith("0::/"):
-                return f"sys/fs/cgroup/{line.removeprefix('0::/')}/memory.max"
-    return _LIMITS[0]
+                group = PurePath("sys/fs/cgroup", line.removeprefix("0::/"))
+                return [str(each / "memory.max") for each in (group, *group.parents[:-3])]
+    return ()

@@ -84,7 +84,9 @@ def _codes(parameters: str) -> Iterator[tuple[str, Rgb | None]]:
                 return  # Terminals disagree about what follows a broken colour.
             yield part, rgb
         elif rest:
-            yield part, None
+            # Some terminals read a colon as a semicolon, so that `4:8` would conceal the text.
+            if name == "4" and rest in ("0", "1", "2", "3", "4", "5"):
+                yield part, None
         elif len(name) in (2, 3) and name[:-1] in ("3", "4", "9", "10") and name[-1] in "01234567":
             yield part, _SIXTEEN[int(name[-1]) + (8 if name[:-1] in ("9", "10") else 0)]
         else:

@@ -44,15 +44,17 @@ APP_COLOURS = [f"\x1b[{code}m" for code in (32, 35, 36, 94, 92, 95, 96, 34)]
 
 # Characters without a shape: they reorder or hide text, or are read as something else than shown.
 # One joiner (U+200C, U+200D) between characters beyond ASCII stays, as part of letters and emoji.
+# So does one variation selector (U+FE00 to U+FE0F) after one, because several could hide text.
 UNSEEN = (
     r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e"
     r"\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     r"\U000e0000-\U000e0fff"
 )
 JOINERS = r"\u200c\u200d"
+SELECTORS = r"\ufe00-\ufe0f"
 # The characters that must not reach a terminal unchanged. Most lines are ASCII and printable, so
 # they cost only two calls. Most other lines hold a tab or a letter, and none of these characters.
-SUSPECT = rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{UNSEEN}{JOINERS}\u2028\u2029\ud800-\udfff]"
+SUSPECT = rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{UNSEEN}{JOINERS}{SELECTORS}\u2028\u2029\ud800-\udfff]"
 _suspect = re.compile(SUSPECT).search
 _suspect_sub = re.compile(SUSPECT).sub
 
@@ -75,7 +77,9 @@ _tokens = re.compile(
     | (?P<control> [\x00-\x1f\x7f\u2028\u2029] )
     | (?P<surrogate> [\ud800-\udfff] )                 # no encoding has a form for it
     | (?P<unseen>"""
-    rf"(?!(?<=[^\x00-\x9f])[{JOINERS}](?=[^\x00-\x9f{UNSEEN}{JOINERS}]))[{UNSEEN}{JOINERS}]+))",
+    rf"(?!(?<=[^\x00-\x9f])[{JOINERS}](?=[^\x00-\x9f{UNSEEN}{JOINERS}{SELECTORS}]))"
+    rf"(?!(?<=[^\x00-\x9f{UNSEEN}{JOINERS}{SELECTORS}])[{SELECTORS}])"
+    rf"[{UNSEEN}{JOINERS}{SELECTORS}]+))",
     re.VERBOSE,
 )
 _pictures = {chr(code): chr(0x2400 + code) for code in range(32)} | {

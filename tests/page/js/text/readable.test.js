@@ -10,6 +10,9 @@ test('characters that reorder, hide or control are named', () => {
     { text: 'a', unseen: false }, { text: 'U+200B', unseen: true }, { text: 'b', unseen: false },
   ]);
   assert.equal(revealed('\u{e0041}'), '‹U+E0041›');
+  assert.equal(revealed('pass\u200dword'), 'pass‹U+200D›word');
+  assert.equal(revealed('a\ufe01\u{1d173}\u180b\u{e0150}'), 'a‹U+FE01›‹U+1D173›‹U+180B›‹U+E0150›');
+  assert.equal(revealed('❤\ufe0f\ufe0e'), '❤\ufe0f‹U+FE0E›');
   for (const text of ['a\tb\nc', 'née', '日本', '👩‍👩‍👧', 'مريم', '❤️']) assert.equal(revealed(text), text);
 });
 

@@ -1,11 +1,12 @@
 // Text of strangers: control characters made visible, and the room that the text takes. Pure.
 
 // Control characters, and characters that reorder or hide text. The page shows their names instead.
-// Tabs and line breaks are not among them, and neither are ZWJ and variation selectors, which form
-// emoji.
+// Tabs and line breaks are not among them, and neither are a joiner or a variation selector next to
+// characters beyond ASCII, which form letters and emoji. The service does the same for terminals
+// (entries/escapes.py).
 export const UNSEEN =
   // eslint-disable-next-line no-control-regex
-  /[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/u;
+  /[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb]|[\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]|(?<=[\x00-\x9f\u200b-\u200f]|^)[\u200c\u200d]|[\u200c\u200d](?=[\x00-\x9f\ufe00-\ufe0f]|$)|(?<=[\x00-\x9f\u200b-\u200f\ufe00-\ufe0f]|^)[\ufe00-\ufe0f]/u;
 const UNSEEN_ALL = new RegExp(UNSEEN.source, 'gu');
 
 /** Return the name to show for an unseen character. @param {string} character */
