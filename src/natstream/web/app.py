@@ -33,6 +33,7 @@ from natstream.web.health_endpoints import add_health_endpoints, add_healthz, st
 from natstream.web.metrics import Metrics
 from natstream.web.query import parse_stream_request
 from natstream.web.reader_quota import ReaderQuota
+from natstream.web.request import ApiRequest
 from natstream.web.security import add_security
 from natstream.web.stream import LogStreamBody
 
@@ -53,6 +54,7 @@ def create_app(
 ) -> QuartTrio:
     """Return the application over a hub, the health of its sources, and the counts of its lines."""
     app = QuartTrio(__name__, static_folder=None)
+    app.request_class = ApiRequest
     quota = ReaderQuota(settings.max_readers)
     # Searches for fields run one after the other, so that many together do not delay the readers.
     one_search = trio.CapacityLimiter(1)
@@ -84,7 +86,7 @@ def create_app(
     async def logs() -> Response:
         wanted = parse_stream_request(
             request.args.items(multi=True),
-            last_event_id=request.headers.get("Last-Event-ID"),
+            last_event_id=",".join(request.headers.getlist("Last-Event-ID")),
             accept=request.accept_mimetypes,
         )
         grant, address = current_grant(), client_address(settings)
