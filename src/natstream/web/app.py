@@ -114,8 +114,8 @@ def create_app(
                 quota=quota.reserve(grant, address),
             )
         response = Response(body, content_type=wanted.format.content_type)
+        response.headers.pop("Content-Length", None)  # HEAD must not have what GET has not.
         response.timeout = None  # Otherwise Quart ends the stream silently after a minute.
-        response.headers["Cache-Control"] = "no-cache"
         response.headers["X-Accel-Buffering"] = "no"
         return response
 

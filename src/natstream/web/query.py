@@ -240,9 +240,14 @@ def _format(name: str | None, accept: MIMEAccept | None) -> Format:
     if accept is None:
         return formats[0]
 
+    # A client may accept a type with parameters, such as its charset, or without them.
+    accepted = MIMEAccept([(_without_parameters(type), quality) for type, quality in accept])
+
     def quality(format: Format) -> float:
-        # A client may accept the type with its charset or without it.
-        names = (format.content_type, format.content_type.partition(";")[0])
-        return max(accept.quality(name) for name in names)
+        return accepted.quality(_without_parameters(format.content_type))
 
     return max(formats, key=quality)  # On a tie the first format wins, which is SSE.
+
+
+def _without_parameters(content_type: str) -> str:
+    return content_type.partition(";")[0].strip()
