@@ -258,6 +258,27 @@ async def test_an_application_that_gives_no_answer_has_one_given(method: str) ->
         assert bool(body) is (method == "GET")
 
 
+@pytest.mark.parametrize("path", [b"/api/logs?tail=5", b"/apis", b"/"])
+async def test_a_page_of_another_origin_reads_why_it_has_no_answer(path: bytes) -> None:
+    """A full server's 503 and a missing answer's 500 have the CORS headers, but only under /api/."""
+    limits = Limits(max_connections=1, cors_origins=("https://one.example",))
+    request = b"GET %b HTTP/1.1\r\nHost: x\r\nOrigin: https://one.example\r\n\r\n" % path
+    answers = []
+    async with open_server(silent_app, limits=limits) as server, await server.connect() as stream:
+        await stream.send_all(request)
+        answers.append(await receive_all(stream))
+    async with open_server(limits=limits) as server:
+        await receive_until(await server.get("/stream"), b"hello")
+        async with await server.connect() as stream:
+            await stream.send_all(request)
+            answers.append(await receive_all(stream))
+        server.account.end.set()
+    assert [answer.split()[1] for answer in answers] == [b"500", b"503"]
+    for answer in answers:
+        allowed = b"access-control-allow-origin: https://one.example\r\n" in answer
+        assert allowed is path.startswith(b"/api/")
+
+
 async def test_garbage_is_answered_with_400_and_ends_one_connection() -> None:
     """Bytes that are no HTTP, for example TLS, get a 400, and another client is served."""
     async with open_server() as server, await server.connect() as stream:
