@@ -28,6 +28,7 @@ from natstream.web.metrics import Metrics
 if TYPE_CHECKING:
     from natstream.fly_api.interfaces import FlyInterfaces
     from natstream.journal.journal import Journal
+    from natstream.nats.silence import Silence
 
 __all__ = ["Core", "Source", "make_core"]
 
@@ -86,19 +87,25 @@ def make_core(settings: Settings) -> Core:
     if settings.journal_servers:
         journal = _make_journal(settings, hub, health)
         metrics.journal = journal.statistics
+    fly: FlyInterfaces | None = None
     sources = []
     if "nats" in settings.sources:
         sink: Sink = journal or hub
         status = health.add_source("nats")
+        silence = _make_silence(settings, status)
         if reads_fly:
             fly = _make_fly_interfaces(settings, hub, sink, health)
+            silence.anything_newer = fly.history.anything_newer
+            if silence.canaries is not None:
+                fly.history.is_hidden = silence.canaries.is_genuine
             observers += [fly.history.observe, fly.machines.observe]
+            hub.label = fly.machines.label
             sink = fly.history.nats_sink
             sources.append(Source(fly.run, fly.history.status))
-        sources.append(_make_nats(settings, sink, status))
+        sources.append(_make_nats(settings, sink, status, silence))
     if "drain" in settings.sources and settings.drain_bind is not None:
         sources.append(_make_drain(settings, settings.drain_bind, hub, journal, health, metrics))
-    app = create_app(settings, hub, health, facets, metrics)
+    app = create_app(settings, hub, health, facets, metrics, fly)
     return Core(settings, hub, health, app, metrics, sources, journal)
 
 
@@ -136,14 +143,16 @@ def _make_journal(settings: Settings, hub: Hub, health: Health) -> Journal:
 
 def _make_fly_interfaces(settings: Settings, hub: Hub, sink: Sink, health: Health) -> FlyInterfaces:
     from natstream.fly_api.apps import list_apps
+    from natstream.fly_api.earlier import Earlier
     from natstream.fly_api.history import FlyHistory
     from natstream.fly_api.interfaces import FlyInterfaces
     from natstream.fly_api.machines import Machines
 
+    all_apps = partial(list_apps, base=settings.machines_api_url, org=settings.org)
     history = FlyHistory(
         settings.fly_api_url,
         settings.apps,
-        partial(list_apps, base=settings.machines_api_url, org=settings.org),
+        all_apps,
         settings.fly_history,
         sink,
         hub,
@@ -151,11 +160,23 @@ def _make_fly_interfaces(settings: Settings, hub: Hub, sink: Sink, health: Healt
         status=health.add_interface("fly_logs"),
         stored=bool(settings.journal_servers),
     )
-    machines = Machines(settings.machines_api_url, health.add_interface("fly_machines"))
-    return FlyInterfaces(settings.access_token, history, machines)
+    machines = Machines(
+        settings.machines_api_url, health.add_interface("fly_machines"), settings.apps
+    )
+    earlier = Earlier(settings.fly_api_url, settings.apps, all_apps)
+    return FlyInterfaces(settings.access_token, history, machines, earlier)
 
 
-def _make_nats(settings: Settings, sink: Sink, status: SourceStatus) -> Source:
+def _make_silence(settings: Settings, status: SourceStatus) -> Silence:
+    from natstream.nats.canary import Canaries
+    from natstream.nats.silence import Silence
+    from natstream.nats.standard_output import StandardOutput
+
+    canaries = Canaries(settings.access_token, settings.own_app) if settings.own_app else None
+    return Silence(settings.silence, status, canaries, StandardOutput().write)
+
+
+def _make_nats(settings: Settings, sink: Sink, status: SourceStatus, silence: Silence) -> Source:
     from natstream.nats.connection import Login
     from natstream.nats.source import NatsSource
 
@@ -165,6 +186,7 @@ def _make_nats(settings: Settings, sink: Sink, status: SourceStatus) -> Source:
         sink=sink,
         status=status,
         grace=settings.grace * FOR_SOURCES,
+        silence=silence,
     )
     return Source(source.run, status)
 

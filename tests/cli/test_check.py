@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 from tests.support.fake_nats import FakeNatsSession, open_fake_nats
 from tests.support.fake_service import Answer, open_fake_service
+from tests.support.fly_api import Answer as Answered
+from tests.support.fly_api import FlyStandIn
 from tests.support.journal_server import USER, JournalServer
 
 from natstream.cli.check import check_addresses, check_nats, settings_to_check
+from natstream.cli.check_fly import check_fly
 from natstream.cli.check_journal import check_journal
 from natstream.config.diagnostics import Finding, check_sharing, check_sources, check_tokens
 from natstream.config.listening import listen
 from natstream.config.settings import Bind, Settings
+from natstream.fly_api import client
 
 if TYPE_CHECKING:
     from tests.support.mistreated import MistreatedServer
@@ -518,3 +524,101 @@ async def test_a_server_that_never_answers_the_subscriptions_is_a_failure(
         findings = await check_nats(url, settings, wait=0)
     assert [finding.state for finding in findings] == ["failure"]
     assert "does not answer" in findings[0].text
+
+
+# --- Fly's own interfaces --------------------------------------------------------------------
+
+
+@pytest.fixture
+async def fly(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FlyStandIn]:
+    """Run a stand-in of the interfaces that knows two apps."""
+    monkeypatch.setattr(client, "FIRST_DELAY", 0.01)
+    async with FlyStandIn.run() as stand_in:
+        for app in ("api", "web"):
+            stand_in.lines[app] = []
+            stand_in.machines[app] = []
+        yield stand_in
+
+
+async def probe_fly(fly: FlyStandIn, **variables: str) -> list[Finding]:
+    with trio.fail_after(30):
+        return [*await check_fly(settings(**fly.environ | variables))]
+
+
+MACAROON = "fm2_" + base64.b64encode(b"\x93\x01\xa5https\xc4\x20" + b"x" * 32).decode()
+
+
+async def test_what_the_token_may_read(fly: FlyStandIn) -> None:
+    """The check reads the past and the machines of each app, and says that the token may."""
+    findings = await probe_fly(fly, FLY_APP="web,api", ACCESS_TOKEN=f"FlyV1 {MACAROON}")
+    assert findings == [
+        Finding("ok", "ACCESS_TOKEN may read the past of api, web"),
+        Finding("ok", "ACCESS_TOKEN may read the machines of api, web"),
+    ]
+    assert {asked.headers["authorization"] for asked in fly.asked} == {f"FlyV1 {MACAROON}"}
+
+
+async def test_one_app_of_an_organisation_is_tried(fly: FlyStandIn) -> None:
+    """With FLY_APP=*, the check lists the apps and reads one of them."""
+    findings = await probe_fly(fly, FLY_APP="*")
+    assert states(findings) == ["ok"] * 3
+    assert "may list the apps of acme: 2, of which one is tried" in findings[0].text
+    assert findings[1].text.endswith("the past of api")
+
+
+async def test_an_app_that_the_token_may_not_read(fly: FlyStandIn) -> None:
+    """Each interface is judged by itself, and each app that cannot be read is named."""
+    fly.answer = lambda asked: Answered(403) if asked.path.endswith("/machines") else None
+    findings = await probe_fly(fly, FLY_APP="web,nope")
+    assert states(findings) == ["ok", "warning", "warning"]
+    assert findings[0].text.endswith("the past of web")
+    assert "The past of nope" in findings[1].text
+    assert "the name of an app of acme?" in findings[1].text
+    assert "The machines of nope, web" in findings[2].text
+    assert "does not look cut off, so it is wrong, has expired" in findings[2].text
+
+
+async def test_a_token_that_was_cut_off_is_told_from_a_wrong_one(fly: FlyStandIn) -> None:
+    """Only a token whose parts do not decode looks cut off, and neither is shown."""
+    fly.answer = lambda asked: Answered(401, b"no " + asked.headers["authorization"].encode())
+    cut = MACAROON[:-9]
+    findings = await probe_fly(fly, FLY_APP="web", ACCESS_TOKEN=cut)
+    assert states(findings) == ["failure", "warning", "warning"]
+    assert "looks cut off" in findings[0].text
+    assert "Copy it once more" in findings[0].text
+    assert not any("does not look cut off" in finding.text for finding in findings)
+    wrong = await probe_fly(fly, FLY_APP="web", ACCESS_TOKEN=MACAROON)
+    assert states(wrong) == ["warning", "warning"]
+    assert all("does not look cut off" in finding.text for finding in wrong)
+    assert cut[4:12] not in str([*findings, *wrong])
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "says"),
+    [
+        (500, b"", "fails (500)"),
+        (429, b"", "too many requests"),
+        (200, b"<html>", "not JSON"),
+        (200, b'{"data": [{', "not JSON"),
+        (302, b"", "a 302, which is not expected"),
+    ],
+)
+async def test_an_interface_that_fails_is_a_warning(
+    fly: FlyStandIn, status: int, body: bytes, says: str
+) -> None:
+    """The service runs without the interfaces, so the check does not fail over one."""
+    fly.answer = lambda asked: Answered(status, body, {"Location": "http://127.0.0.1:1/"})
+    findings = await probe_fly(fly, FLY_APP="web")
+    assert states(findings) == ["warning", "warning"]
+    assert all(says in finding.text for finding in findings)
+    findings = await probe_fly(fly, FLY_APP="*")
+    assert states(findings) == ["warning"]
+    assert says in findings[0].text
+
+
+async def test_interfaces_that_are_off_are_not_asked(fly: FlyStandIn) -> None:
+    """Without the interfaces the check looks only at the form of the token."""
+    assert await probe_fly(fly, NATSTREAM_FLY_API="off") == []
+    findings = await probe_fly(fly, NATSTREAM_FLY_API="off", ACCESS_TOKEN=MACAROON[:-9])
+    assert states(findings) == ["failure"]
+    assert fly.asked == []

@@ -73,6 +73,8 @@ def test_what_a_link_shows_is_what_the_options_say() -> None:
         (["--app", ""], {}, "Error: --app is empty"),
         (["--grep", "/(/"], {}, "Error: --grep is not a regular expression"),
         (["--url", "ftp://host"], {}, "--url"),
+        (["--group", "web"], {}, "--group cannot be part of a link, because the processes"),
+        (["--release", "42"], {}, "--release cannot be part of a link"),
         ([], {"NATSTREAM_TOKEN": ""}, "NATSTREAM_TOKEN is not set"),
         ([], {"NATSTREAM_TOKEN": ","}, "NATSTREAM_TOKEN is a value that it cannot take"),
     ],

@@ -126,6 +126,19 @@ async def test_fields_say_which_lines_match() -> None:
             assert got == [f"m1 {text}" for text in texts[number - 1 : number + 1]]
 
 
+async def test_a_release_says_which_lines_match() -> None:
+    """With -B, --release shows the lines before the first one of a release."""
+    async with open_service() as service:
+        old, new = entries("a", "b"), entries("c")
+        new = [attrs.evolve(entry, group="web", release="43") for entry in new]
+        service.service.core.hub.publish_nowait([*old, *new])
+        template = ("--output", "{group} {release} {message}")
+        done = await run(
+            service.url, "-n", *template, "--release", "43", "--group", "web", "-B", "1"
+        )
+        assert lines_of(done) == ["  b", "web 43 c"]
+
+
 async def test_a_filter_that_is_wrong_is_a_sentence_here_too() -> None:
     """A filter that is applied by tail itself is refused with the name of its option."""
     for option in (["--grep", "/(/"], ["--min-level", "gold"], ["--field", "=5"]):
@@ -147,10 +160,10 @@ PINO = json.dumps({"level": 30, "msg": "served", "req": {"id": 7}, "path": "/a b
 @pytest.mark.parametrize(
     ("message", "shown"),
     [
-        (PINO, 'served level=30 req.id=7 path="/a b" status=200'),
-        (f"api | {PINO}", 'api | served level=30 req.id=7 path="/a b" status=200'),
+        (PINO, 'served req.id=7 path="/a b" status=200'),
+        (f"api | {PINO}", 'api | served req.id=7 path="/a b" status=200'),
         (json.dumps(json.dumps({"event": "in a string", "n": 1})), "in a string n=1"),
-        (json.dumps({"n": 1, "ok": True, "list": [1, "x"]}), 'n=1 ok=true list=[1,"x"]'),
+        (json.dumps({"n": 1, "ok": True, "list": [1, "x"]}), 'n=1 ok=true list=[1, "x"]'),
         (json.dumps({"msg": "a\u202eb\x1b[2J\u200b", "k": "\x1b[8m\nx"}), 'ab k="\\u001b[8m\\nx"'),
         ("no {json}", "no {json}"),
         ("", ""),
@@ -171,7 +184,7 @@ async def test_the_fields_are_quieter_than_the_text() -> None:
     """With colours, the fields behind the text are faint."""
     async with open_fake_service(Answer([line(1, PINO)], "end")) as fake:
         got = await run_on_terminal(fake.url, "-n")
-    assert "served \x1b[2mlevel=30 req.id=7" in got
+    assert "served \x1b[2mreq.id=7" in got
     assert re.search(r"status=200\x1b\[0m\r\n$", got)
 
 

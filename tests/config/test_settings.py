@@ -76,6 +76,8 @@ def test_every_variable_is_read() -> None:
     """Each variable's value arrives in its field."""
     settings = read(
         FLY_APP="web, api",
+        FLY_APP_NAME="logs",
+        FLY_MACHINE_ID="148ed",
         NATSTREAM_NATS_URL="nats://127.0.0.1:4222,tls://nats.example.com",
         NATSTREAM_BIND="0.0.0.0:80",
         NATSTREAM_DRAIN_BIND="[::1]:81",
@@ -91,6 +93,7 @@ def test_every_variable_is_read() -> None:
         NATSTREAM_FLY_API_URL="http://127.0.0.1:4000/",
         NATSTREAM_MACHINES_API_URL="http://_api.internal:4280",
         NATSTREAM_FLY_HISTORY="1h",
+        NATSTREAM_SILENCE="5",
         NATSTREAM_JOURNAL_URL="nats://one.internal:4222,tls://[fdaa::7]",
         NATSTREAM_JOURNAL_USER="keeper",
         NATSTREAM_JOURNAL_PASSWORD="of the keeper",
@@ -112,6 +115,8 @@ def test_every_variable_is_read() -> None:
         "org": "acme",
         "access_token": "FlyV1 fm2_secret",
         "apps": ("web", "api"),
+        "own_app": "logs",
+        "silence": 5.0,
         "nats_servers": ("nats://127.0.0.1:4222", "tls://nats.example.com"),
         "bind": ("0.0.0.0", 80),
         "drain_bind": ("::1", 81),
@@ -565,3 +570,15 @@ def test_an_interfaces_address_has_no_credentials_and_no_query(url: str) -> None
     with pytest.raises(ConfigurationError, match="NATSTREAM_FLY_API_URL is") as wrong:
         read(NATSTREAM_FLY_API_URL=url)
     assert "secret" not in str(wrong.value)
+
+
+def test_the_own_app_is_known_on_fly() -> None:
+    """Only on Fly does the standard output come back by NATS, as a line of the own app."""
+    assert read(FLY_APP_NAME="logs", FLY_MACHINE_ID="148ed").own_app == "logs"
+    assert read(FLY_APP_NAME="logs").own_app == ""
+
+
+def test_silence_may_be_left_alone() -> None:
+    """`off` says that silence is not looked into, and a wrong text says what it takes."""
+    assert read(NATSTREAM_SILENCE="off").silence is None
+    assert refusal(NATSTREAM_SILENCE="no").endswith("it takes off, or seconds from 0.1 to 86400.")

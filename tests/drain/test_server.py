@@ -1391,6 +1391,7 @@ async def test_the_figures_are_kept() -> None:
         assert statistics.dropped == {"no_machine": 1}
         assert (status.lines, status.bytes, status.parse_failures) == (2, len(body), 1)
         assert status.lost == 1
+        assert time.time() - status.last_line < 5
 
 
 def test_it_says_at_start_who_can_send(caplog: pytest.LogCaptureFixture) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from natstream.entries.entry import LogEntry
 from natstream.entries.fields import MAX_MESSAGE
 from natstream.entries.filters import EVERYTHING, Filter
+from natstream.entries.json_object import MAX_PREFIX
 from natstream.errors import BadQuery
 
 LINE = {
@@ -24,6 +27,10 @@ LINE = {
     "big": 9007199254740993,
     "name": "Doe, Jane",
 }
+SHARED = [
+    json.loads(row)
+    for row in (Path(__file__).parents[1] / "fixtures/conditions.jsonl").read_text().splitlines()
+]
 
 
 def lets(condition: str, message: object = LINE) -> bool:
@@ -76,6 +83,13 @@ def test_what_is_no_condition(condition: str) -> None:
         Filter.from_query([("field", f"a{n}") for n in range(21)])
 
 
+@pytest.mark.parametrize("case", SHARED, ids=lambda case: case["line"][:30])
+def test_the_cases_that_the_page_has_too(case: dict[str, Any]) -> None:
+    """The service decides these conditions as the page does, whose test has the same cases."""
+    assert [text for text in case["hold"] if not lets(text, case["line"])] == []
+    assert [text for text in case["fail"] if lets(text, case["line"])] == []
+
+
 def test_all_conditions_must_hold() -> None:
     """Repeated conditions must all hold, in one filter and in two joined ones."""
     one, other = (Filter.from_query([("field", text)]) for text in ("status>=500", "user.id=8"))
@@ -89,7 +103,16 @@ def test_all_conditions_must_hold() -> None:
 
 @pytest.mark.parametrize("condition", ["!secret", "secret!=1", "secret", "secret=1", "secret<5"])
 @pytest.mark.parametrize(
-    "message", [json.dumps({"x": "x" * MAX_MESSAGE, "secret": 1}), '{"x": "cut off, secret":']
+    "message",
+    [
+        json.dumps({"x": "x" * MAX_MESSAGE, "secret": 1}),
+        '{"x": "cut off, secret":',
+        'app {"secret": 1, "user": {"id": 7}',
+        f'{"x" * MAX_PREFIX} {{"secret": 1}}',
+        '  "secret": 1,',
+        'a=1 secret="cut off',
+    ],
+    ids=["long", "cut", "cut behind an inner object", "behind a long prefix", "indented", "pairs"],
 )
 def test_a_scope_fails_closed(condition: str, message: str) -> None:
     """A scope hides a line whose fields cannot be read; other filters take them as absent."""

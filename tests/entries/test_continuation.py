@@ -122,6 +122,196 @@ fail: Microsoft.AspNetCore.Server.Kestrel[13]
       Connection id "0HN" bad request
       System.Exception: boom
          at Shop.Pay.Send(Order order)""",
+    "Python, raised again": """\
+ERROR:root:charge failed
+Traceback (most recent call last):
+  File "/app/shop.py", line 12, in charge
+    raise
+  File "/app/pay.py", line 3, in pay
+    value
+ValueError: card declined""",
+    "Python, a group": """\
+ERROR:root:failed
+  + Exception Group Traceback (most recent call last):
+  |   File "/app/a.py", line 3, in <module>
+  |     raise ExceptionGroup("x", [ValueError(1)])
+  | ExceptionGroup: x (2 sub-exceptions)
+  +-+---------------- 1 ----------------
+    | Traceback (most recent call last):
+    |   File "/app/a.py", line 3, in f
+    | ValueError: 1
+    +---------------- 2 ----------------
+    | TypeError: 2
+    +------------------------------------""",
+    "Python, SQLAlchemy": """\
+Traceback (most recent call last):
+  File "a.py", line 3, in f
+    cur.execute()
+sqlalchemy.exc.ProgrammingError: (psycopg2.errors.UndefinedTable) relation "x" does not exist
+LINE 1: SELECT * FROM x
+                      ^
+
+[SQL: SELECT * FROM x]
+(Background on this error at: https://sqlalche.me/e/20/f405)""",
+    "JavaScript, a module": """\
+Error: Cannot find module 'x'
+Require stack:
+- /app/index.js
+    at Module._resolveFilename (node:internal/modules/cjs/loader:1075:15) {
+  code: 'MODULE_NOT_FOUND',
+  requireStack: [ '/app/index.js' ]
+}
+
+Node.js v18.0.0""",
+    "Go, served": """\
+2026/03/01 10:00:00 http: panic serving 10.0.0.1:5000: boom
+goroutine 7 [running]:
+net/http.(*conn).serve.func1()
+\t/usr/local/go/src/net/http/server.go:1868 +0xb9
+panic({0x1?, 0x2?})
+\t/usr/local/go/src/runtime/panic.go:920 +0x270
+main.handler({0x1, 0x2}, 0x3)
+\t/app/main.go:3 +0x1""",
+    "Go, a signal": """\
+panic: runtime error: invalid memory address or nil pointer dereference
+[signal SIGSEGV: segmentation violation code=0x1 addr=0x0 pc=0x47]
+
+goroutine 1 [running]:
+main.main()
+\t/app/main.go:12 +0x1d""",
+    "Go, a race": """\
+WARNING: DATA RACE
+Write at 0x00c000 by goroutine 7:
+  main.main.func1()
+      /app/main.go:12 +0x38
+
+Previous read at 0x00c000 by main goroutine:
+  main.main()
+      /app/main.go:15 +0x8c
+
+Goroutine 7 (running) created at:
+  main.main()
+      /app/main.go:11 +0x7e""",
+    "Go, goroutines": """\
+panic: boom
+
+goroutine 1 [running]:
+main.main()
+\t/app/main.go:12 +0x1d
+
+goroutine 18 [chan receive, 3 minutes]:
+main.worker(0xc000, 0x1)
+\t/app/w.go:3 +0x2
+created by main.main in goroutine 1
+\t/app/main.go:10 +0x5
+exit status 2""",
+    "Rust, anyhow": """\
+Error: failed to read config
+
+Caused by:
+    0: could not open
+    1: No such file or directory (os error 2)
+
+Stack backtrace:
+   0: anyhow::error::<impl>::from
+             at /root/x.rs:1:2
+   1: shop::main""",
+    "Rust, an assertion": """\
+thread 'main' panicked at src/main.rs:4:5:
+assertion `left == right` failed
+  left: 1
+ right: 2
+stack backtrace:
+   0:     0x55d0 - std::backtrace_rs::backtrace::libunwind::trace::h1
+                               at /rustc/1/library/std/src/x.rs:93:5
+   1: shop::main
+             at ./src/main.rs:4:5
+  10: <core::future::poll_fn::PollFn<F> as core::future::future::Future>::poll
+note: Some details are omitted, run with `RUST_BACKTRACE=full` for a verbose backtrace.""",
+    "Rails": """\
+ActionView::Template::Error (undefined method `x' for nil):
+    1: <h1>
+    2: <%= x.y %>
+
+app/views/x.html.erb:2
+app/controllers/x_controller.rb:3:in `index'
+lib/y.rb:7:in 'Y#z'""",
+    "Laravel": """\
+[2026-03-01 10:00:00] production.ERROR: boom {"exception":"[object] (Exception): boom
+[stacktrace]
+#0 /app/vendor/a/B.php(12): A->c()
+#1 {main}
+"} """,
+    ".NET, Serilog": """\
+[10:00:00 ERR] boom
+System.InvalidOperationException: x
+ ---> System.IO.IOException: y
+   at A.B.C() in /src/A.cs:line 12
+   at A.B.<Do>d__3.MoveNext()
+   --- End of inner exception stack trace ---
+--- End of stack trace from previous location where exception was thrown ---
+   at D.E()""",
+    "PostgreSQL, no prefix": """\
+ERROR:  duplicate key value violates unique constraint "x"
+DETAIL:  Key (id)=(1) already exists.
+STATEMENT:  INSERT INTO x""",
+    "Java, nested": """\
+2026-03-01 10:00:00,123 ERROR [main] c.e.App - failed
+org.springframework.beans.factory.BeanCreationException: Error creating bean
+\tat org.springframework.A.b(A.java:12) ~[spring.jar:6.1]
+\tat jdk.internal.reflect.GeneratedMethodAccessor12.invoke(Unknown Source)
+\tat java.base/jdk.internal.reflect.Accessor.invoke(Accessor.java:103)
+\tat com.example.Shop$$Lambda/0x00007f.run(Unknown Source)
+\tat app//org.junit.X.y(X.java:3)
+\tSuppressed: java.io.IOException: closed
+\t\tat a.b.C.d(C.java:1)
+\t\t... 3 more
+\tCaused by: java.io.IOException: in
+\t\tat a.b.C.d(C.java:1)
+Caused by: java.lang.IllegalStateException: no
+\tat a.b.C.d(C.java:1)
+\t... 12 common frames omitted
+Caused by: java.lang.NullPointerException
+\t... 14 more
+Wrapped by: java.lang.RuntimeException: x""",
+    "Java, another name": """\
+10:00:00.123 [main] ERROR c.e.A - failed
+com.example.shop.PaymentDeclined: card
+\tat a.b.C.d(C.java:1)""",
+    "Elixir, a client": """\
+10:00:00.000 [error] GenServer #PID<0.412.0> terminating
+** (KeyError) key :x not found in: %{}
+    (shop 0.1.0) lib/shop/worker.ex:12: Shop.Worker.handle_call/3
+    (stdlib 5.0) gen_server.erl:1123: :gen_server.try_handle_call/4
+    (stdlib 5.0) proc_lib.erl:241: :proc_lib.init_p_do_apply/3
+Last message (from #PID<0.1.0>): :x
+State: %{a: 1}
+Client #PID<0.1.0> is alive
+
+    (stdlib 5.0) gen.erl:233: :gen.do_call/4""",
+    "PHP, nested": """\
+PHP Fatal error:  Uncaught RuntimeException: boom in /app/x.php:3
+Stack trace:
+#0 /app/vendor/a/B.php(12): A\\B->c(Object(D))
+#1 [internal function]: x()
+#2 {main}
+
+Next LogicException: y in /app/x.php:4
+Stack trace:
+#0 {main}
+  thrown in /app/x.php on line 3""",
+    "Python, an uncaught group": """\
+  + Exception Group Traceback (most recent call last):
+  |   File "/app/a.py", line 3, in <module>
+  |     raise ExceptionGroup("x", [ValueError(1)])
+  | ExceptionGroup: x (2 sub-exceptions)
+  +-+---------------- 1 ----------------
+    | Traceback (most recent call last):
+    |   File "/app/a.py", line 3, in f
+    | ValueError: 1
+    +---------------- 2 ----------------
+    | TypeError: 2
+    +------------------------------------""",
     "PostgreSQL": """\
 2026-03-01 10:00:00.123 UTC [71] ERROR:  relation "ordres" does not exist at character 15
 2026-03-01 10:00:00.123 UTC [71] STATEMENT:  SELECT * FROM ordres""",
@@ -164,7 +354,7 @@ def test_each_line_of_a_trace_continues_its_head(language: str) -> None:
     heads = [entry.message for entry in read if not entry.continues]
     assert heads == [OTHER, trace[0], OTHER]
     assert {entry.level for entry in read[1:-1]} == {read[1].level}
-    assert read[1].level in ("error", "fatal")
+    assert read[1].level in ("warn", "error", "fatal")
     assert read[-1].level == "info"
 
 
@@ -219,6 +409,19 @@ def test_other_shapes_need_a_warning_or_worse() -> None:
     for frame in ("at a.b(C.java:1)", "Caused by: x", "... 3 more", "goroutine 1 [running]:"):
         assert joined(lines(f"hello\n{frame}")) == [False, False]
         assert joined(lines(f"WARN: hello\n{frame}")) == [False, True]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "at 10:00 the backup started", "from cache", "created by ann", "- none", "Next: pay",
+        "Client connected", "Goroutine pool is full", "Reading file", "LINE is busy", "boom",
+        "api.example.com: up", "Status: ok", "panic button mounted", "#4 is next",
+    ],
+)  # fmt: skip
+def test_what_only_resembles_a_frame_stands_by_itself(message: str) -> None:
+    """A sentence that begins as a line of a trace does is no continuation of an error."""
+    assert joined([line("ERROR: boom"), line(message)]) == [False, False]
 
 
 def test_an_empty_line_continues_an_open_trace_only() -> None:

@@ -221,8 +221,11 @@ def test_no_message_raises(value: Any, path: str) -> None:
 def test_adversarial_messages_are_not_slow(part: str) -> None:
     """The time is bounded for each byte of an adversarial message."""
     for message in (part * (60_000 // len(part)), "a" + part * (60_000 // len(part)) + "}"):
-        started = time.thread_time()
-        line = fields(message)
-        value_of(line, "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q.r.s")
-        list(line.items())
-        assert time.thread_time() - started < 0.1
+        seconds = []
+        for _ in range(3):  # a garbage collection of other tests' objects may take one of them
+            started = time.thread_time()
+            line = fields(message)
+            value_of(line, "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q.r.s")
+            list(line.items())
+            seconds.append(time.thread_time() - started)
+        assert min(seconds) < 0.1

@@ -296,6 +296,21 @@ def test_the_level_is_case_folded_and_has_one_name(text: Any, level: str) -> Non
     assert nats(log={}, level=text).level == level
 
 
+@pytest.mark.parametrize("key", ["lvl", "levelname", "@l", "log.level", "severityText"])
+@pytest.mark.parametrize("first", [{"event": {"provider": "app"}}, {"host": "h"}])
+def test_a_level_that_a_shipper_added_to_flys_object_counts(
+    first: dict[str, Any], key: str
+) -> None:
+    """A level beside Fly's own fields wins over the platform's, whatever the object begins with."""
+    object_ = first | {"event": {"provider": "app"}, "log": {"level": "info"}, "message": "x"}
+    object_ |= {"fly": {"app": {"instance": "m"}}, "timestamp": "2022-09-27T20:34:37Z"}
+    for added, level in (({}, "info"), ({key: "error"}, "error")):
+        payload = json.dumps(object_ | added, separators=(",", ":")).encode()
+        entry = parse_object(payload)
+        assert entry is not None
+        assert (entry.level, entry.machine_id) == (level, "m")
+
+
 def test_where_the_rest_stands() -> None:
     """App, region, provider and host are found in Fly's fields and in flat ones."""
     fly = sent(

@@ -54,7 +54,12 @@ def from_drain(**record: Any) -> LogEntry:
 
 
 @pytest.mark.parametrize(
-    ("message", "level"), labelled("levels.jsonl") + labelled("levels_formats.jsonl")
+    ("message", "level"),
+    [
+        *labelled("levels.jsonl"),
+        *labelled("levels_formats.jsonl"),
+        *labelled("levels_variants.jsonl"),
+    ],
 )
 def test_a_line_says_its_level(message: str, level: str) -> None:
     """Each line of many frameworks has the level that a person would give it, or none."""
@@ -102,7 +107,8 @@ def test_a_label_with_its_value_is_no_level(message: str) -> None:
         ({"level": "fine", "msg": "x"}, "debug"),
         ({"lvl": "eror"}, "error"),
         ({"severity": "CRITICAL"}, "fatal"),
-        ({"severity": 4}, "warn"),
+        ({"severity": 4, "message": "x"}, "warn"),
+        ({"severity": 4, "ticket": 7}, ""),
         ({"severity": 9}, ""),
         ({"levelname": "WARNING"}, "warn"),
         ({"log.level": "ERROR"}, "error"),
@@ -227,7 +233,8 @@ pieces = st.sampled_from(
         "2026-03-01", "T10:00:00", " 10:00:00.123 ", "Jan 1 ", "level=", "level=error ", '"', "'",
         "\\", "=", "key=value ", "\x1b[31m", "\x1b[", "ERROR", "error: ", "Error", "Caused by: ",
         "thread '", 'File "', "/a/b.c:1", ":in `", "0x1", "#1 ", "** (", "~^", " ", "\t", "\n",
-        "{\"level\":", "é", "\u2028", "\ud800", "~", "1", "goroutine 1 [",
+        "{\"level\":", "lvl=", "a |", " " * 70, "🚨 ", "é", "\u2028", "\ud800", "~", "1",
+        "goroutine 1 [",
     ]
 )  # fmt: skip
 hostile = st.text() | st.lists(pieces, max_size=200).map("".join)
@@ -249,6 +256,12 @@ def test_no_text_is_slow(piece: str) -> None:
         text = (piece * (size // len(piece) + 1))[:size]
         for reading in readings:
             assert min(_seconds(reading, text) for _ in range(5)) < size * 0.4e-6
+
+
+def test_a_row_of_names_is_bounded() -> None:
+    """Only one name and its bar may stand before a line, however many are sent."""
+    assert level_of("api |  ERROR: boom") == "error"
+    assert level_of(("a |" + " " * 70) * 3_600) == ""
 
 
 def _seconds(reading: Callable[[str], object], text: str) -> float:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from natstream.entries.entry import LogEntry
+from natstream.entries.escapes import text_line
 from natstream.entries.readable import MAX_FIELDS, MAX_LENGTH, read_message
 
 values = st.recursive(
@@ -45,15 +48,31 @@ def test_no_text_raises(text: str) -> None:
         ('{"n":1}', ""),
         ('app-1  | {"msg":"a"}', "app-1  | a"),
         ('2026-01-01T00:00:00Z [x] {"msg":"a"}', "2026-01-01T00:00:00Z [x] a"),
-        ('we send {"msg":"a"}', 'we send {"msg":"a"}'),
+        ('we send {"msg":"a"}', "we send a"),
         ('{"msg":"a"} twice', '{"msg":"a"} twice'),
         ("{}", "{}"),
         ('["msg"]', '["msg"]'),
     ],
 )
 def test_the_text_is_where_logging_libraries_put_it(message: str, text: str) -> None:
-    """The first usual name that holds a text gives it; a sentence around an object stays."""
+    """The first usual name that holds a text gives it, behind the words before the object."""
     assert read_message(message)[0] == text
+
+
+SHARED = [
+    json.loads(row)
+    for row in (Path(__file__).parents[1] / "fixtures/summaries.jsonl").read_text().splitlines()
+]
+
+
+@pytest.mark.parametrize("case", SHARED, ids=lambda case: case["message"][:30])
+def test_a_terminal_shows_what_the_page_shows(case: dict[str, str]) -> None:
+    """A terminal shows a message as the page does, whose test has the same cases."""
+    line, empty = (
+        text_line(LogEntry("m", message, "stdout", unix_ns=0), keep_colours=False, for_people=True)
+        for message in (case["message"], "")
+    )
+    assert line == empty + case["shown"].replace("\n", "\n    ")
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import attrs
 import pytest
 import trio
 from tests.support.fly_api import Answer, FlyStandIn
@@ -15,7 +17,9 @@ from natstream.entries.entry import LogEntry
 from natstream.fly_api import client, machines
 from natstream.fly_api.client import FlyApiError, open_fly_client
 from natstream.fly_api.machines import FlyMachine, Machines, parse_machines
+from natstream.hub.backlog import Position
 from natstream.hub.health import SourceState, SourceStatus
+from natstream.hub.hub import open_hub
 
 ITEM = {
     "id": "148ed",
@@ -31,9 +35,9 @@ MACHINE = FlyMachine(
 
 
 @asynccontextmanager
-async def looking(fly: FlyStandIn) -> AsyncIterator[Machines]:
+async def looking(fly: FlyStandIn, apps: Sequence[str] = ()) -> AsyncIterator[Machines]:
     """Run the look-up of machines until the end of the block."""
-    known = Machines(fly.url, SourceStatus("fly_machines", lambda message, type: None))
+    known = Machines(fly.url, SourceStatus("fly_machines", lambda message, type: None), apps)
     async with open_fly_client("token") as api, trio.open_nursery() as nursery:
         nursery.start_soon(known.run, api)
         yield known
@@ -147,6 +151,22 @@ async def test_a_broken_interface_is_told_and_names_nothing(
         assert list(known) == []
 
 
+async def test_an_app_that_fly_does_not_have_is_no_failure(
+    fly: FlyStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A foreign app on a drain's line changes nothing, but an app of the settings is told."""
+    fly.machines["web"] = [ITEM]
+    async with looking(fly, apps=["web"]) as known:
+        await until(lambda: known.status.state is SourceState.UP)
+        known.observe([LogEntry("m", "x", "stdout", app_name="foreign")])
+        await until(lambda: len(fly.asked) == 2)
+        await trio.sleep(0.2)
+        assert known.status.state is SourceState.UP
+    async with looking(fly, apps=["wbe"]) as known:
+        await until(lambda: known.status.state is SourceState.LOST)
+        assert "The machines of wbe have no names" in known.status.detail
+
+
 async def test_hostile_names_are_bounded(fly: FlyStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines of countless machines and odd apps neither fill the memory nor make odd requests."""
     monkeypatch.setattr(machines, "MAX_MACHINES", 50)
@@ -161,3 +181,86 @@ async def test_hostile_names_are_bounded(fly: FlyStandIn, monkeypatch: pytest.Mo
         await until(lambda: len(fly.asked) == 1)
         await trio.sleep(0.3)
     assert {asked.path for asked in fly.asked} == {"/v1/apps/web/machines"}
+
+
+async def test_an_app_that_is_read_is_looked_up_before_it_speaks(fly: FlyStandIn) -> None:
+    """The machines of a configured app are known before their first line."""
+    fly.machines["web"] = [ITEM]
+    async with looking(fly, apps=["web"]) as known:
+        await until(lambda: known.get("148ed") == MACHINE)
+
+
+async def test_a_line_has_what_was_known_when_it_was_published(fly: FlyStandIn) -> None:
+    """A published line never changes: not when its machine is found, and not at a deployment."""
+    fly.machines["web"] = [ITEM]
+    line = said("148ed")
+    async with looking(fly) as known, open_hub() as hub:
+        hub.label = known.label
+        hub.publish_nowait([line])
+        known.observe([line])
+        await until(lambda: known.get("148ed") is not None)
+        hub.publish_nowait([line])
+        known._learn(attrs.evolve(MACHINE, release="43"), time.time_ns() // 1_000_000)
+        hub.publish_nowait([line, said("other")])
+        got = hub.backlog.read(Position(1, 0), hub.backlog.end.entry, 10, 10**6).entries
+    labels = [(entry.group, entry.release) for entry in got]
+    assert labels == [("", ""), ("worker", "42"), ("worker", "43"), ("", "")]
+
+
+def test_an_old_line_names_no_release_that_came_later() -> None:
+    """A line from before the machine's last change has its group, but no release."""
+    known = Machines("", SourceStatus("fly_machines", lambda message, type: None))
+    known._learn(attrs.evolve(MACHINE, since_ms=1_000), 5_000)
+    labelled = known.label([said("148ed"), said("148ed")], [999, 1_000])
+    assert [(entry.group, entry.release) for entry in labelled] == [
+        ("worker", ""),
+        ("worker", "42"),
+    ]
+    known._learn(attrs.evolve(MACHINE, since_ms=3_000), 5_000)  # it was only restarted
+    assert known.label([said("148ed")], [1_000])[0].release == "42"
+    known._learn(attrs.evolve(MACHINE, since_ms=4_000, release="43"), 5_000)
+    assert known.label([said("148ed")], [3_999])[0].release == ""
+
+
+def test_a_label_changes_nothing_else() -> None:
+    """A line with its group and release has all other fields as before, with its payload."""
+    known = Machines("", SourceStatus("fly_machines", lambda message, type: None))
+    known._learn(MACHINE, 1)
+    line = attrs.evolve(said("148ed"), raw=b'{"a":1}', level="warn", continues=True, region="ams")
+    (labelled,) = known.label([line], [1])
+    assert attrs.evolve(labelled, group="", release="") == line
+    assert labelled.raw == {"a": 1}
+
+
+async def test_the_release_is_unknown_while_an_image_is_replaced(
+    fly: FlyStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first lines of a new release do not carry the number of the old one."""
+    monkeypatch.setattr(machines, "APP_PAUSE", 0.2)
+    fly.machines["web"] = [ITEM]
+    pulling = "Pulling container image registry.fly.io/web:deployment-0{}"
+    async with looking(fly) as known:
+        known.observe([said("148ed")])
+        await until(lambda: known.get("148ed") is not None)
+        known.observe(
+            [said("148ed", pulling.format(1), "runner"), said("148ed", pulling.format(2))]
+        )
+        assert known.label([said("148ed")], [2**60])[0].release == "42"
+        metadata = {"fly_process_group": "worker", "fly_release_version": "43"}
+        fly.machines["web"] = [{**ITEM, "config": {"metadata": metadata}}]
+        known.observe([said("148ed", pulling.format(2), "runner")])
+        between = known.label([said("148ed")], [2**60])[0]
+        assert (between.group, between.release) == ("worker", "")
+        await until(lambda: known.label([said("148ed")], [2**60])[0].release == "43")
+
+
+async def test_many_apps_leave_room_for_other_questions(fly: FlyStandIn) -> None:
+    """A hundred apps that speak for the first time delay another request by a few of them."""
+    async with open_fly_client("token") as api, trio.open_nursery() as nursery:
+        known = Machines(fly.url, SourceStatus("fly_machines", lambda message, type: None))
+        nursery.start_soon(known.run, api)
+        known.observe([LogEntry("m", "x", "stdout", app_name=f"app-{n}") for n in range(100)])
+        await until(lambda: len(fly.asked) > 0)
+        await api.get(f"{fly.url}/v1/apps")
+        assert len(fly.asked) <= 5
+        nursery.cancel_scope.cancel()

@@ -299,6 +299,8 @@ entries = st.builds(
     unix_ns=st.integers(-62_135_596_800 * 10**9, 253_402_300_800 * 10**9 - 1),
     source=hostile,
     continues=st.booleans(),
+    group=hostile,
+    release=hostile,
 )
 gaps = st.builds(Gap, st.none() | st.integers(0), st.none() | st.integers(0, 2**53), st.booleans())
 notices = st.builds(
@@ -334,6 +336,8 @@ def event_of(entry: LogEntry) -> dict[str, Any]:
         "persistent": False,
         **{name: whole(text) for name, text in texts.items()},
         **({"continues": True} if entry.continues else {}),
+        **({"group": whole(entry.group)} if entry.group else {}),
+        **({"release": whole(entry.release)} if entry.release else {}),
     }
 
 

@@ -36,6 +36,15 @@ def test_a_continuation_comes_back_as_one() -> None:
     assert [entry.continues for entry in read] == [True, False]
 
 
+def test_the_group_and_the_release_come_back() -> None:
+    """What is known of a machine is read back, and an entry without it has no such keys."""
+    known = attrs.evolve(ENTRY, group="worker", release="42")
+    stream = NDJSON.entry(known, "1-a-1") + NDJSON.entry(ENTRY, "1-a-2")
+    assert stream.count(b'"group"') == stream.count(b'"release"') == 1
+    read = [entry for entry in Reading().feed(stream) if isinstance(entry, LogEntry)]
+    assert [(entry.group, entry.release) for entry in read] == [("worker", "42"), ("", "")]
+
+
 def test_notices_and_gaps_come_back() -> None:
     """A gap is read from its numbers, not from its words, and its id can be resumed from."""
     reading = Reading()

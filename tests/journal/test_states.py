@@ -167,6 +167,23 @@ async def test_wrong_credentials(nats_server: MistreatedServer, journal: Journal
             assert said in reader.notices
 
 
+async def test_the_server_that_refuses_is_named(
+    nats_server: MistreatedServer, journal: JournalServer
+) -> None:
+    """Of several servers, the sentence blames the one that refuses, and says what another lacks."""
+    away = free_port()
+    wrong = journal.environ | {
+        "NATSTREAM_JOURNAL_PASSWORD": "not-this-one",
+        "NATSTREAM_JOURNAL_URL": f"nats://127.0.0.1:{away},nats://127.0.0.1:{journal.port}",
+    }
+    async with open_service(nats_server, **wrong) as service:
+        said = await until_it_is(service, "denied", "denied")
+    assert said.startswith(
+        f"The journal's NATS at 127.0.0.1:{journal.port} refuses the credentials: "
+    )
+    assert said.endswith(f"; 127.0.0.1:{away}: Connection refused")
+
+
 async def test_a_user_that_may_not_do_all_that_is_needed(nats_server: MistreatedServer) -> None:
     """The sentence about a permission names the refused subject, and the needed ones."""
     users = [USER | {"permissions": {"publish": {"deny": "$JS.API.>"}}}]

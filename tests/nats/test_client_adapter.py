@@ -11,12 +11,13 @@ import json
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlparse
 
 import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
-from nats.aio.client import Client
+from nats.aio.client import Client, Srv
 from nats.aio.transport import TcpTransport
 from nats.errors import ConnectionClosedError, ProtocolError, StaleConnectionError
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
@@ -69,7 +70,7 @@ PIECES: list[tuple[bytes, list[tuple[object, ...]]]] = [
     (b"PING\r\n", [("ping",)]),
     (b"PONG\r\n", [("pong",)]),
     (b"+OK\r\n", []),
-    (b'INFO {"connect_urls": []}\r\n', [("info", {"connect_urls": []})]),
+    (b'INFO {"connect_urls": [], "port": 1}\r\n', [("info", {"port": 1})]),
     (b"-ERR 'Permissions Violation'\r\n", [("err", "'permissions violation'")]),
 ]
 
@@ -502,3 +503,28 @@ def test_nats_py_still_puts_the_password_into_its_connect_command() -> None:
     verb, _, options = client._connect_command().partition(b" ")
     assert verb == b"CONNECT"
     assert json.loads(options)["pass"] == SECRET
+
+
+def test_nats_py_still_compares_each_address_with_all_others() -> None:
+    """The addresses of an INFO go into the client's list of servers, which makes them costly."""
+    client: Any = Client()
+    client._current_server = Srv(urlparse("nats://127.0.0.1:4222"))
+    client._server_pool = [client._current_server]
+    client.options = {"dont_randomize": True}
+    info = {"connect_urls": ["10.0.0.1:4222", "10.0.0.2:4222"]}
+    with pytest.raises(StopIteration):
+        client._process_info(info).send(None)
+    assert len(client._server_pool) == 3
+
+
+async def test_nats_py_still_keeps_the_error_of_a_refused_subscription() -> None:
+    """The error stays the client's last one, although the connection goes on."""
+    client: Any = Client()
+
+    async def ignore(error: Exception) -> None:
+        pass
+
+    client._error_cb = ignore
+    await client._process_err("'permissions violation for subscription to \"logs.x.>\"'")
+    assert client._err is client.last_error
+    assert "permissions violation" in str(client.last_error)

@@ -138,6 +138,34 @@ async def test_the_last_lines_of_a_lame_duck_are_published_at_the_end_of_the_ser
     assert hub.messages == [f"{number:02}" for number in range(20)]
 
 
+async def test_lines_before_the_new_connection_is_accepted_are_published_at_the_end() -> None:
+    """A source that is cancelled while the other server subscribes keeps the lines it brought."""
+
+    async def talk_lame(session: FakeNatsSession) -> None:
+        await session.greet()
+        await session.inform(ldm=True)
+        await trio.sleep_forever()
+
+    async def talk(session: FakeNatsSession) -> None:
+        await session.inform()
+        await session.hear(b"PING\r\n")
+        await session.say("PONG")
+        await session.hear(b"SUB ")
+        await session.say("MSG logs.x 1 2\r\nhi")
+        sent.set()  # The PONG behind the subscription does not come.
+        await trio.sleep_forever()
+
+    sent = trio.Event()
+    async with open_fake_nats(talk_lame) as lame, open_fake_nats(talk) as other:
+        source, hub = make_source(lame)
+        source.login = attrs.evolve(source.login, servers=[lame, other])
+        async with kept_running(source):
+            await sent.wait()
+            await until(lambda: source._successor and source._successor.inbox._messages)
+            assert hub.messages == []
+    assert hub.messages == ["hi"]
+
+
 MESSAGES = st.lists(st.tuples(st.sampled_from([b"a", b"b"]), st.sampled_from([b"1", b"2"])))
 
 

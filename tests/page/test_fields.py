@@ -127,6 +127,22 @@ def test_fields_are_columns(viewer: Viewer) -> None:
     expect(cells).to_have_text(["7", "8", "", ""])
 
 
+def test_columns_leave_room_for_the_message(viewer: Viewer) -> None:
+    """Beside the details, columns of long values become narrower, and the message keeps room."""
+    long = {name: name * 30 for name in ("a", "b", "c", "d")}
+    viewer.publish(json.dumps({"msg": "words " * 20, **long}))
+    viewer.page.set_viewport_size({"width": 1280, "height": 700})
+    viewer.open("&cols=a,b,c,d")
+    viewer.row("words").click()
+    expect(viewer.drawer).to_be_visible()
+    width = "element => element.getBoundingClientRect().width"
+    assert viewer.row("words").locator(".m").evaluate(width) > 100
+    cells = viewer.page.locator("#rows .x")
+    assert [cells.nth(n).evaluate(width) < 70 for n in range(4)] == [True] * 4
+    viewer.page.set_viewport_size({"width": 2400, "height": 700})
+    assert [cells.nth(n).evaluate(width) > 150 for n in range(4)] == [True] * 4
+
+
 def test_typing_completes_names_and_values(viewer: Viewer) -> None:
     """The field offers names and values of the lines in view, for the keyboard and the pointer."""
     publish_requests(viewer)

@@ -260,7 +260,7 @@ async def test_an_application_that_gives_no_answer_has_one_given(method: str) ->
 
 @pytest.mark.parametrize("path", [b"/api/logs?tail=5", b"/apis", b"/"])
 async def test_a_page_of_another_origin_reads_why_it_has_no_answer(path: bytes) -> None:
-    """A full server's 503 and a missing answer's 500 have the CORS headers, but only under /api/."""
+    """A full server's 503 and a missing answer's 500 have the CORS headers, if under /api/."""
     limits = Limits(max_connections=1, cors_origins=("https://one.example",))
     request = b"GET %b HTTP/1.1\r\nHost: x\r\nOrigin: https://one.example\r\n\r\n" % path
     answers = []

@@ -14,7 +14,7 @@ from tests.support.loopback import HOST
 __all__ = ["FakeNatsSession", "open_fake_nats"]
 
 
-@attrs.define
+@attrs.define(eq=False)
 class FakeNatsSession:
     """The server's side of one connection."""
 
@@ -25,14 +25,17 @@ class FakeNatsSession:
         """Send a line of the protocol."""
         await self.stream.send_all(text.encode() + b"\r\n")
 
-    async def hear(self, word: bytes) -> None:
-        """Wait until the client has sent this word."""
+    async def hear(self, word: bytes) -> bytes:
+        """Wait until the client has sent this word, and return everything before it."""
         while word not in self.received:
             chunk = await self.stream.receive_some()
             if not chunk:
                 raise trio.BrokenResourceError
             self.received += chunk
-        del self.received[: self.received.index(word) + len(word)]
+        end = self.received.index(word)
+        before = bytes(self.received[:end])
+        del self.received[: end + len(word)]
+        return before
 
     async def greet(self, **info: object) -> None:
         """Hold the whole conversation up to a subscription."""

@@ -75,6 +75,15 @@ class FlyStandIn:
     """Called for each request; an answer that it returns is sent."""
     delay: float = 0.0
 
+    @property
+    def environ(self) -> dict[str, str]:
+        """The settings of a service that asks the stand-in."""
+        return {
+            "NATSTREAM_FLY_API": "on",
+            "NATSTREAM_FLY_API_URL": self.url,
+            "NATSTREAM_MACHINES_API_URL": self.url,
+        }
+
     def add(self, app: str, lines: Iterable[FlyLine]) -> None:
         """Add lines of an app, and keep them in the order of time."""
         self.lines.setdefault(app, []).extend(lines)

@@ -52,7 +52,7 @@ def lines_of(answer: dict[str, dict[str, float]]) -> dict[str, float]:
 
 
 def test_each_field_is_counted(counts: Facets) -> None:
-    """Every line counts once in each of the six fields."""
+    """Every line counts once in each of its fields."""
     counts.count([line(), line("api", "m2", "error"), line(stream="system", region="ams")])
     answer = counts.read()
     assert lines_of(answer["app"]) == {"web": 2, "api": 1}
@@ -62,6 +62,17 @@ def test_each_field_is_counted(counts: Facets) -> None:
     assert lines_of(answer["stream"]) == {"stdout": 2, "system": 1}
     assert lines_of(answer["type"]) == {"log": 2, "system": 1}
     assert set(answer) == {*facets.FACETS, "since", "other"}
+
+
+def test_groups_and_releases_are_counted_where_they_are_known(counts: Facets) -> None:
+    """A line whose machine is not known is no value of these fields, but counts in the others."""
+    known = attrs.evolve(line(), group="worker", release="42")
+    counts.count([known, attrs.evolve(known, release="43"), line(), line()])
+    answer = counts.read()
+    assert lines_of(answer["group"]) == {"worker": 2}
+    assert lines_of(answer["release"]) == {"42": 1, "43": 1}
+    assert lines_of(answer["app"]) == {"web": 4}
+    assert lines_of(counts.read(query("release=42"))["machine"]) == {"m1": 1}
 
 
 def test_a_field_ignores_its_own_filter(counts: Facets) -> None:

@@ -202,13 +202,13 @@ async def test_the_drains_answers_are_counted() -> None:
         assert address is not None
         for headers, body in (
             ({}, b"x"),
-            (bearer("t"), b'{"instance":"m","message":"x"}\n{"a":1}'),
+            (bearer("t"), b'[{"instance":"m","message":"x"},5]'),
         ):
             await service.client.post(address[0], content=body, headers=headers)
         figure = figures(await scrape(service))
         assert figure("natstream_drain_answers_total", status="401") == 1
         assert figure("natstream_drain_answers_total", status="200") == 1
-        assert figure("natstream_drain_dropped_lines_total", reason="no_machine") == 1
+        assert figure("natstream_drain_dropped_lines_total", reason="not_json") == 1
         assert figure("natstream_source_lines_total", source="drain") == 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import attrs
@@ -15,7 +15,9 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.closed import bearer, closed_service, grant_text
+from tests.support.fly_api import FlyLine, FlyStandIn
 from tests.support.journal_server import JournalServer
+from tests.support.mistreated import MistreatedServer
 from tests.support.service import RunningService
 from tests.support.waiting import PATIENCE
 
@@ -24,6 +26,7 @@ from natstream.entries.filters import FILTER_PARAMETERS, Filter
 from natstream.errors import BadQuery
 from natstream.hub.health import SourceState
 from natstream.web.auth import COOKIE, OPEN
+from natstream.web.earlier import EARLIER_PARAMETERS
 from natstream.web.grants import Grant
 from natstream.web.query import STREAM_PARAMETERS
 from natstream.web.security import READABLE
@@ -39,7 +42,9 @@ VISIBLE = LogEntry(
 OUTSIDE = [
     attrs.evolve(VISIBLE, app_name="zebra-app", message="zebra by its app", machine_id="m-zebra"),
     attrs.evolve(VISIBLE, level="info", message="zebra by its level", region="zebra-region"),
-    attrs.evolve(VISIBLE, message='{"colour":"crimson","kind":"zebra"}'),
+    attrs.evolve(
+        VISIBLE, message='{"colour":"crimson","kind":"zebra"}', group="zebra", release="zebra"
+    ),
     LogEntry(
         "m-zebra", "zebra system kind=zebra", "system", app_name="zebra-too", provider="zebra"
     ),
@@ -53,6 +58,8 @@ CURIOUS: dict[str, list[str]] = {
     "stream": ["system", "stdout,system"],
     "level": ["info", "error,info", ""],
     "source": ["nats,drain"],
+    "group": ["zebra"],
+    "release": ["zebra"],
     "type": ["log,system", "system"],
     "min_level": ["debug", "fatal"],
     "q": ["zebra", "/.*/", "/zebra|shown/", "crimson"],
@@ -62,12 +69,39 @@ CURIOUS: dict[str, list[str]] = {
     "since": ["1d", "0"],
     "until": ["1ms", "1d"],
     "around": ["{epoch}-1", "{epoch}-2", "{epoch}-5", "{epoch}-6", "{epoch}-999999", "x"],
-    "before": ["0", "1000"],
+    "before": ["0", "1000", "2000000000000"],
     "after": ["0", "1000"],
     "follow": ["false"],
+    "lines": ["0", "1000"],
     "last_event_id": ["0-0-0", "{epoch}-0", "{epoch}-2", "{epoch}-999999", "garbage"],
     "format": ["sse", "ndjson", "text"],
 }
+
+
+@pytest.fixture
+async def interfaces(
+    nats_server: MistreatedServer, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[dict[str, Any]]:
+    """Run Fly's interfaces, which know the machines, and yield the settings that ask them."""
+    monkeypatch.setattr("natstream.fly_api.client.INTERVAL", 0.0)
+    monkeypatch.setattr("natstream.core.PAST_LINES", 0)  # so that numbers begin at 1
+    async with FlyStandIn.run() as fly:
+        old_ns = time.time_ns() - 3_600 * 10**9  # older than the history that the start reads
+        fly.lines["web"] = [
+            FlyLine(old_ns, "shown", instance="m-web", level="error"),
+            FlyLine(old_ns, "zebra by its level", instance="m-zebra"),
+            FlyLine(old_ns, "zebra crimson", instance="m-web", level="error"),
+        ]
+        fly.machines["web"] = [{"id": "m-web", "name": "shown"}]
+        fly.machines["zebra-app"] = [{"id": "m-zebra", "name": "zebra", "state": "zebra"}]
+        yield {
+            "NATSTREAM_SOURCES": "nats,drain",
+            "NATSTREAM_NATS_URL": nats_server.url,
+            "FLY_ORG": nats_server.user,
+            "ACCESS_TOKEN": nats_server.password,
+            "FLY_APP": "web",
+            **fly.environ,
+        }
 
 
 def publish(service: RunningService) -> None:
@@ -118,16 +152,18 @@ def assert_nothing_outside(text: str, where: str) -> None:
 
 
 @pytest.mark.parametrize("shown", ["bearer", "cookie"])
-async def test_nothing_outside_a_scope_leaks(shown: str) -> None:
+async def test_nothing_outside_a_scope_leaks(shown: str, interfaces: dict[str, Any]) -> None:
     """No route, method or parameter shows a scoped reader anything from outside of its scope."""
-    async with closed_service() as service:
+    async with closed_service(**interfaces) as service:
         publish(service)
         await walk(service, shown)
 
 
-async def test_nothing_outside_a_scope_leaks_from_the_journal(journal: JournalServer) -> None:
+async def test_nothing_outside_a_scope_leaks_from_the_journal(
+    journal: JournalServer, interfaces: dict[str, Any]
+) -> None:
     """Nothing from outside of the scope leaks either if most lines are read from the journal."""
-    environ: dict[str, Any] = {**journal.environ, "NATSTREAM_BACKLOG_LINES": "10"}
+    environ: dict[str, Any] = {**interfaces, **journal.environ, "NATSTREAM_BACKLOG_LINES": "10"}
     async with closed_service(**environ) as service:
         await store(service)
         assert service.service.core.hub.statistics().backlog_lines <= 10
@@ -142,7 +178,9 @@ async def walk(service: RunningService, shown: str) -> None:
     text = grant_text(*SCOPE)
     scoped = bearer(text) if shown == "bearer" else {"Cookie": f"{COOKIE}={text}"}
     epoch = f"{service.service.core.hub.backlog.oldest_ms}-{service.service.core.hub.epoch}"
-    assert set(CURIOUS) == FILTER_PARAMETERS | STREAM_PARAMETERS
+    await known(service, f"{epoch}-2")
+    ends = {"logs": "?follow=false", "machine": f"?id={epoch}-2", "earlier": "?app=web"}
+    assert set(CURIOUS) == FILTER_PARAMETERS | STREAM_PARAMETERS | EARLIER_PARAMETERS
     asked = 0
     for rule in service.service.core.app.url_map.iter_rules():
         path = str(rule.rule).replace("<path:name>", "js/link.js")
@@ -153,7 +191,7 @@ async def walk(service: RunningService, shown: str) -> None:
         if rule.endpoint not in READABLE | OPEN:
             assert (await service.get(path, headers=scoped)).status_code == 403, path
             continue
-        end = "?follow=false" if rule.endpoint == "logs" else ""
+        end = ends.get(rule.endpoint, "")
         whole = await all_of(service, f"{path}{end}", bearer())
         assert (MARK in whole) is (rule.endpoint in READABLE), "the test itself must see it"
         assert_nothing_outside(await all_of(service, f"{path}{end}", scoped), path)
@@ -165,12 +203,53 @@ async def walk(service: RunningService, shown: str) -> None:
                         query = query.set("follow", "false").set(
                             "format", value if name == "format" else format
                         )
+                    if rule.endpoint == "earlier" and name != "app":
+                        query = query.set("app", "web")
                     got = await all_of(service, f"{path}?{query}", scoped)
                     # An error may repeat a value from the request, which the client knows anyway.
                     if not got.startswith("400"):
                         assert_nothing_outside(got, f"{path}?{query}")
                     asked += 1
     assert asked > 200
+
+
+async def known(service: RunningService, id: str) -> None:
+    """Wait until the machine of a line is known."""
+    with trio.fail_after(PATIENCE):
+        while (await service.get(f"/api/machine?id={id}", headers=bearer())).json() == NO_MACHINE:
+            await trio.sleep(0.01)
+
+
+NO_MACHINE = {"machine": None}
+
+
+async def test_only_machines_of_lines_in_a_scope_are_shown(interfaces: dict[str, Any]) -> None:
+    """A link's holder gets the machine of a line of its scope, and one answer for all others."""
+    async with closed_service(**interfaces) as service:
+        publish(service)
+        backlog = service.service.core.hub.backlog
+        epoch = f"{backlog.oldest_ms}-{backlog.epoch}"
+        for number in (1, 2):
+            await known(service, f"{epoch}-{number}")
+        scoped = bearer(grant_text(*SCOPE))
+        own = await service.get(f"/api/machine?id={epoch}-1", headers=scoped)
+        assert own.json()["machine"]["name"] == "shown"
+        others = {
+            (answer.status_code, answer.text)
+            for id in (*(f"{epoch}-{n}" for n in (2, 3, 4, 5, 0, 10**9)), "x", "")
+            for answer in [await service.get(f"/api/machine?id={id}", headers=scoped)]
+        }
+        assert [status for status, _ in others] == [404]
+
+
+@pytest.mark.parametrize("name", ["group", "release"])
+def test_a_scope_cannot_name_what_processes_may_know_differently(name: str) -> None:
+    """A link by process group or release is refused, but a reader may narrow its scope by them."""
+    with pytest.raises(BadQuery, match=f"{name} cannot be part of a link"):
+        Grant(query=(("app", "web"), (name, "7")))
+    narrowed = Grant(query=SCOPE).narrow(Filter.from_query([(name, "7")]))
+    assert not narrowed.matches(VISIBLE)
+    assert narrowed.matches(attrs.evolve(VISIBLE, group="7", release="7"))
 
 
 QUERIES = st.lists(
@@ -249,6 +328,18 @@ async def test_counts_are_those_of_the_scope() -> None:
             assert MARK not in json.dumps(counted)
         everything = (await service.get("/api/facets", headers=bearer())).json()
         assert set(everything["app"]) == {"web", "zebra-app", "zebra-too"}
+
+
+async def test_the_time_of_the_last_line_is_not_told_to_scoped_readers() -> None:
+    """A link's holder is not told when lines came, because most may be outside of the scope."""
+    async with closed_service() as service:
+        for status in service.service.core.health.sources.values():
+            status.last_line = status.checked = time.time()
+            status.is_uncheckable = True
+        scoped = await service.get("/api/status", headers=bearer(grant_text(*SCOPE)))
+        assert set(scoped.json()["sources"]["drain"]) == {"state", "since"}
+        everything = await service.get("/api/status", headers=bearer())
+        assert {"last_line", "checked", "uncheckable"} <= set(everything.json()["sources"]["drain"])
 
 
 async def test_gaps_and_notices_are_reduced_for_scoped_readers() -> None:

@@ -2,8 +2,9 @@
 
 In: the environment that `natstream serve` would read. Out: findings, one a line: `ok`,
 `warning` or `failure`, with what to do. The check does what the service would do, with the
-service's own code: it reads the settings, binds the addresses, connects to NATS and subscribes, and
-asks the journal's servers for the stream. It leaves nothing behind, and never shows a token.
+service's own code: it reads the settings, binds the addresses, connects to NATS and subscribes,
+asks Fly's own interfaces, and asks the journal's servers for the stream. It leaves nothing behind,
+and never shows a token.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import httpx
 import trio
 
 from natstream.background import running_beside
+from natstream.cli.check_fly import check_fly
 from natstream.cli.check_journal import check_journal
 from natstream.client.address import parse_url
 from natstream.config.diagnostics import Finding, check_sharing, check_sources, check_tokens
@@ -64,9 +66,9 @@ def check(wait: float, url: str | None) -> None:
 
     Reads the same environment as `natstream serve`, and checks the settings, the addresses to
     listen on, every NATS server with its credentials and permissions, whether a log line arrives,
-    and whether the journal can keep lines. If natstream is already running at these addresses, the
-    check asks it for its state. It shows the token to no program except at the address that --url
-    gives. Nothing is created or altered.
+    what the token may read by Fly's own interfaces, and whether the journal can keep lines. If
+    natstream is already running at these addresses, the check asks it for its state. It shows the
+    token to no program except at the address that --url gives. Nothing is created or altered.
 
     \b
     Exit status:
@@ -104,6 +106,7 @@ async def _report(settings: Settings, wait: float, url: str | None) -> int:
     if "nats" in settings.sources:
         for server in settings.nats_servers:
             show(await check_nats(server, settings, wait))
+        show(await check_fly(settings))
     if settings.journal_servers:
         show(await check_journal(settings))
     return status

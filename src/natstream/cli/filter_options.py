@@ -24,6 +24,8 @@ _OPTIONS = (
     _filter("-a", "--app", help="App. For several, repeat the option or use commas."),
     _filter("-r", "--region", help="Region, or several."),
     _filter("-m", "--machine", help="Machine ID, or several."),
+    _filter("--group", help="Process group of Fly, or several."),
+    _filter("--release", help="Number of a release of Fly, or several."),
     _filter("--level", help="Exactly this level, or several."),
     click.option("--min-level", metavar="LEVEL", help="This level or worse: trace … fatal."),
     _filter("--stream", help="stdout, stderr or system, or several."),

@@ -22,7 +22,7 @@ from natstream.formats.events import EventId
 __all__ = ["Matches"]
 
 # Filters whose values differ between the lines of a machine.
-OWN_FILTERS = ("level", "min_level", "stream", "q", "not_", "field")
+OWN_FILTERS = ("level", "min_level", "stream", "q", "not_", "field", "group", "release")
 MOST_AROUND = 1_000  # lines that the service gives on each side
 
 

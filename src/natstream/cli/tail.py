@@ -139,14 +139,15 @@ def tail(
     on a terminal. After a lost connection, tail connects again and resumes where it stopped. If
     lines are missing, stderr says so.
 
-    With -A, -B or -C, --grep, --not, --field, --level, --min-level and --stream say which lines
-    match. The lines around a match are all lines of its machine. If one line of a group matches,
-    for example of a stack trace, the whole group is shown. `--` stands where lines are left out.
+    With -A, -B or -C, --grep, --not, --field, --level, --min-level, --stream, --group and --release
+    say which lines match. The lines around a match are all lines of its machine. If one line of a
+    stack trace matches, the whole trace is shown. `--` stands where lines are left out.
 
     On a terminal, a JSON message is shown as its text, followed by its other fields. A pipe gets
     the message as it is, and --json the whole line as the service sends it. --output has the names
-    time, app, region, machine, stream, level, provider, source, id, message (as it is) and text;
-    any other name is a field of the message. A name that a line does not have is empty.
+    time, app, region, machine, group, release, stream, level, provider, source, id, message (as it
+    is) and text; any other name is a field of the message. A name that a line does not have is
+    empty.
 
     \b
       natstream tail --app web --min-level warn

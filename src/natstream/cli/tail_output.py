@@ -32,8 +32,10 @@ _OWN: dict[str, Callable[[LogEntry], str]] = {
     "level": lambda entry: entry.level,
     "provider": lambda entry: entry.provider,
     "source": lambda entry: entry.source,
+    "group": lambda entry: entry.group,
+    "release": lambda entry: entry.release,
     "id": lambda entry: str(entry.raw.get("id", "")),
-    "text": lambda entry: read_message(entry.message)[0],
+    "text": lambda entry: read_message(sanitize(entry.message, keep_colours=False))[0],
 }
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import attrs
 
-from natstream.config import setting_types as values
 from natstream.config.diagnostics import SHORTEST_TOKEN, short_tokens
 from natstream.config.settings import Bind, Settings
 from natstream.config.variables import read_variable
@@ -35,11 +34,13 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             given[field.name] = read_variable(
                 variable, text, field.metadata["parse"], secret=field.metadata["secret"]
             )
-    if "apps" not in given and (text := environ.get("FLY_APP_NAME", "").strip()):
-        given["apps"] = read_variable("FLY_APP_NAME", text, values.one_app)
+    own_app = given.pop("own_app", "")
+    if own_app:
+        given.setdefault("apps", (own_app,))
     if given.get("drain_tokens") and "drain_bind" not in given:
         given["drain_bind"] = Bind("::", 8081)
     if environ.get("FLY_MACHINE_ID", ""):  # This process runs on Fly.
+        given["own_app"] = own_app
         given.setdefault("fly_api", bool(given.get("access_token")))
         given.setdefault("machines_api_url", "http://_api.internal:4280")
     settings = Settings(**given)

@@ -25,6 +25,7 @@ __all__ = [
     "parse_bind",
     "public_url",
     "seconds",
+    "seconds_or_off",
     "servers",
     "slug",
     "sources",
@@ -90,11 +91,11 @@ def apps(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def one_app(text: str) -> tuple[str, ...]:
+def one_app(text: str) -> str:
     """Parse one name of an app."""
     if not APP_NAME.fullmatch(text):
         raise ValueError("one app name of a-z, 0-9 and -")
-    return (text,)
+    return text
 
 
 def slug(text: str) -> str:
@@ -208,6 +209,21 @@ def seconds(least: float, most: float) -> Callable[[str], float]:
         if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) or not least <= float(text) <= most:
             raise ValueError(f"seconds from {least:g} to {most:g}")
         return float(text)
+
+    return parse
+
+
+def seconds_or_off(least: float, most: float) -> Callable[[str], float | None]:
+    """Return a parser of seconds between two limits, or `off`."""
+    parse_seconds = seconds(least, most)
+
+    def parse(text: str) -> float | None:
+        if text.lower() == "off":
+            return None
+        try:
+            return parse_seconds(text)
+        except ValueError as error:
+            raise ValueError(f"off, or {error}") from None
 
     return parse
 

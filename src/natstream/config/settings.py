@@ -48,6 +48,16 @@ class Settings:
         who="Operators on Fly: to read other apps than natstream's own",
         default_text="`FLY_APP_NAME`, which Fly sets on every machine; else `*`",
     )
+    own_app: str = setting(
+        "FLY_APP_NAME",
+        values.one_app,
+        "",
+        "natstream's own app. NATS must bring back a line that natstream writes when no other line "
+        "comes (see `NATSTREAM_SILENCE`)",
+        who="Developers, to test as on Fly; Fly sets it, and `FLY_MACHINE_ID`, on every machine",
+        default_text="none, so that no such line is written; outside Fly it only stands for "
+        "`FLY_APP`",
+    )
     nats_servers: tuple[str, ...] = setting(
         "NATSTREAM_NATS_URL",
         values.servers,
@@ -177,6 +187,15 @@ class Settings:
         "how far the start looks back in Fly's logs interface; at most 5,000 lines",
         who="Operators whose quiet apps say little in a quarter of an hour",
         default_text="`15m`",
+    )
+    silence: float | None = setting(
+        "NATSTREAM_SILENCE",
+        values.seconds_or_off(0.1, 86_400),
+        60.0,
+        "seconds without a line from NATS after which natstream finds out whether the apps are "
+        "silent or NATS is mute; `off`: it does not find out",
+        who="Operators who want to know sooner, or whose token may not read natstream's own app "
+        "(`off`)",
     )
     journal_servers: tuple[str, ...] = setting(
         "NATSTREAM_JOURNAL_URL",

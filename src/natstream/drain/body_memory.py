@@ -7,9 +7,8 @@ for which no room is left raises `NoRoom`, and its sender repeats it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
+from types import TracebackType
 
 from natstream.drain.content_encoding import BodyTooLarge
 
@@ -28,13 +27,12 @@ class BodyMemory:
     """
 
     def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.taken = 0
+        self.limit: int = limit
+        self.taken: int = 0
         """Bytes of the bodies in progress, as sent."""
 
-    @contextmanager
-    def body(self, max_size: int, announced: int) -> Iterator[ArrivingBody]:
-        """Yield the buffer of one body, whose bytes count until the block ends.
+    def body(self, max_size: int, announced: int) -> ArrivingBody:
+        """Return the buffer of one body, whose bytes count until its `with` block ends.
 
         Args:
             max_size: bytes of the body, as sent.
@@ -46,21 +44,29 @@ class BodyMemory:
         """
         body = ArrivingBody(self, max_size)
         body.check(announced)
-        try:
-            yield body
-        finally:
-            self.taken -= body.received
+        return body
 
 
 class ArrivingBody:
-    """Collects a body piece by piece."""
+    """Collects a body piece by piece, in a `with` block."""
 
     def __init__(self, memory: BodyMemory, max_size: int) -> None:
-        self.received = 0
+        self.received: int = 0
         """Bytes as sent."""
         self._memory = memory
         self._max_size = max_size
         self._pieces = BytesIO()
+
+    def __enter__(self) -> ArrivingBody:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._memory.taken -= self.received
 
     def check(self, more: int) -> None:
         """Raise BodyTooLarge or NoRoom if `more` bytes would be too many."""

@@ -47,8 +47,9 @@ class BodyBuffer:
         self._encoding = {"": "identity", "x-gzip": "gzip"}.get(coding, coding)
         if self._encoding not in ENCODINGS:
             raise UnsupportedMediaType(
-                f"Content-Encoding {encoding[:80]!r} cannot be read here; "
-                f"send one of {', '.join(ENCODINGS)}."
+                # The value is not quoted, because a sender may have put its token there.
+                f"The body's Content-Encoding cannot be read here; send one of "
+                f"{', '.join(ENCODINGS)}."
             )
         self._body = BytesIO()
         self._size = 0

@@ -39,9 +39,11 @@ _BEGINNINGS = {
         "`journalctl --output=json`, or use rsyslog or syslog-ng."
     ),
 }
+_FIRST_BYTES = frozenset(beginning[:1] for beginning in _BEGINNINGS)
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
+@lru_cache(maxsize=64)
 def check_content_type(content_type: str) -> None:
     """Raise UnsupportedMediaType for a binary content type, or a charset that is not known.
 
@@ -80,6 +82,8 @@ def in_utf8(body: bytes, content_type: str) -> bytes:
 
 
 def _check_beginning(body: bytes) -> None:
+    if body[:1] not in _FIRST_BYTES:
+        return
     for beginning, sentence in _BEGINNINGS.items():
         if body.startswith(beginning):
             raise UnsupportedMediaType(sentence)

@@ -10,6 +10,7 @@ since they share one interpreter lock, and the entries of a body may take eight 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
@@ -92,7 +93,7 @@ class Intake:
         """The connections whose bodies have been handed on in part, until they are answered."""
         self.accepted: int = 0
         """Entries."""
-        self.losses = Losses(status)
+        self.losses: Losses = Losses(status)
 
     def start(self) -> None:
         """Hand bodies on, until `stop`."""
@@ -229,6 +230,8 @@ class Intake:
         accepted, dropped = len(parsed.entries), sum(parsed.dropped.values())
         self.accepted += accepted
         self._status.lines += accepted
+        if accepted:
+            self._status.last_line = time.time()
         self._status.bytes += received
         if dropped:
             self.losses.add_lines(parsed.dropped)
@@ -237,7 +240,7 @@ class Intake:
         )
 
 
-@attrs.frozen
+@attrs.define
 class _Body:
     """A body as it was sent, and what its request says about it."""
 

@@ -17,7 +17,7 @@ from natstream.hub.health import SourceStatus
 
 __all__ = ["Losses"]
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 # Seconds. A sender that is configured wrongly loses lines with every batch.
 EVERY = 60.0

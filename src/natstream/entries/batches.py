@@ -53,7 +53,7 @@ class LineBatch(NamedTuple):
 
 def find_batch(text: bytes) -> LineBatch | None:
     """Return the batch that a JSON object holds, or None if the object is a log line itself."""
-    if not _START.search(text):
+    if b"[" not in text or not _START.search(text):  # most log lines hold no list at all
         return None
     try:
         try:

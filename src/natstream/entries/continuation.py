@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from natstream.entries.entry import LogEntry, make_entry
+from natstream.entries.entry import LogEntry, continuing
 from natstream.entries.trace_shapes import LOOKED_AT, Head, Shape, head_of, shape_of
 
 __all__ = ["LOOK_BACK", "Continuations"]
@@ -109,7 +109,7 @@ class Continuations:
             elif _continues(order, entry):
                 if joined is None:
                     joined = list(entries)
-                joined[index] = _continuation(entry, order.level)
+                joined[index] = continuing(entry, order.level)
         return entries if joined is None else joined
 
     def copy(self) -> Continuations:
@@ -127,29 +127,13 @@ class Continuations:
         return order
 
 
+# A group of exceptions begins so, although it is indented.
+_GROUP = "  + Exception Group Traceback ("
 _BLANKS = frozenset({"", " ", "\t", "\n", "\r"})
 
 
 def _copy(order: _Order) -> _Order:
     return attrs.evolve(order, trace=order.trace and attrs.evolve(order.trace))
-
-
-def _continuation(entry: LogEntry, level: str) -> LogEntry:
-    return make_entry(
-        machine_id=entry.machine_id,
-        message=entry.message,
-        stream=entry.stream,
-        timestamp=entry.timestamp,
-        app_name=entry.app_name,
-        raw=entry._raw,
-        region=entry.region,
-        level=level,
-        provider=entry.provider,
-        host=entry.host,
-        unix_ns=entry.unix_ns,
-        source=entry.source,
-        continues=True,
-    )
 
 
 def _begin(order: _Order, entry: LogEntry) -> None:
@@ -164,16 +148,28 @@ def _begin(order: _Order, entry: LogEntry) -> None:
 def _continues(order: _Order, entry: LogEntry) -> bool:
     """Return whether a line continues a group, and note the line in its order."""
     now, message, trace = entry.unix_ns, entry.message, order.trace
+    if (
+        message.startswith(("\tat ", "    at "))
+        and trace is not None
+        and order.in_trace
+        and abs(now - order.unix_ns) <= NEAR
+    ):
+        # Most lines of a trace are these, and their shape is known.
+        trace.between, trace.has_members = 0, True
+        return True
     if trace is not None and abs(now - trace.unix_ns) > NEAR:
         trace = order.trace = None
         order.in_trace = False
     shape = shape_of(message)
+    is_indented = message.startswith(("\t", "  ")) and not message.startswith(_GROUP)
+    if is_indented and (shape is Shape.NAME or shape is Shape.EXCEPTION):
+        shape = _OTHER  # It is source, such as `raise`, and does not end a traceback of Python.
     follows = abs(now - order.unix_ns) <= NEAR
     if trace is not None and _belongs(trace, shape, follows and order.in_trace, message):
         _add(trace, shape)
         order.level, order.unix_ns, order.in_trace = trace.level, trace.unix_ns, True
         return True
-    if follows and shape is not Shape.BLANK and message.startswith(("\t", "  ")):
+    if follows and shape is not Shape.BLANK and is_indented:
         if trace is not None and order.in_trace:
             _add(trace, shape)
         elif trace is not None:
@@ -203,9 +199,8 @@ def _belongs(trace: _Trace, shape: Shape, follows: bool, message: str) -> bool:
         message: the line.
     """
     is_new = follows and not trace.has_members
-    if shape is _OTHER:
-        # Rust writes the message of a panic on the next line.
-        return is_new and trace.message.startswith("thread '") and trace.head is Head.RUST_PANIC
+    if is_new and trace.message.startswith("thread '") and trace.head is Head.RUST_PANIC:
+        return True  # Rust writes the message of a panic on the next line.
     match shape:
         case Shape.FRAME | Shape.CHAIN | Shape.GOROUTINE:
             return True
@@ -217,21 +212,25 @@ def _belongs(trace: _Trace, shape: Shape, follows: bool, message: str) -> bool:
         case Shape.EXCEPTION if trace.awaits_exception:
             return True
         case Shape.EXCEPTION if is_new:
-            # Java writes the exception behind the line that was logged with it.
-            return _is_java(message) and trace.is_logged_error
+            # Java and .NET write the exception behind the line that was logged with it.
+            return _is_class(message) and trace.is_logged_error
         case Shape.NAME if trace.awaits_exception:
             return follows and trace.has_members
+        case Shape.NAME if is_new:
+            return _is_class(message) and trace.is_logged_error
         case Shape.BLANK | Shape.END:
             return follows and (trace.has_members or trace.head is not Head.LOGGED)
         case Shape.DETAIL:
             return follows
-    return is_new and trace.head is Head.RUST_PANIC
+    return False
 
 
-def _is_java(message: str) -> bool:
-    """Return whether a line begins with the name of a class in a package, as in `a.b.SomeError`."""
-    name = message[:200].partition(":")[0]
-    return name.count(".") >= 2 and name[:1].islower()
+def _is_class(message: str) -> bool:
+    """Return whether a line begins with a class in a package, such as `a.b.Declined`."""
+    *outer, name = message[:200].partition(":")[0].split(".")
+    if len(outer) == 0 or not name[:1].isupper():
+        return False
+    return len(outer) >= 2 if outer[0][:1].islower() else name.endswith("Exception")
 
 
 def _add(trace: _Trace, shape: Shape) -> None:

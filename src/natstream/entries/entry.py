@@ -16,7 +16,7 @@ from typing import Any, Literal
 import attrs
 import msgspec
 
-__all__ = ["Gap", "LogEntry", "Notice", "decode_json", "make_entry"]
+__all__ = ["Gap", "LogEntry", "Notice", "continuing", "decode_json", "make_entry", "of_machine"]
 
 # Bytes of the object, its fields' strings and the backlog's bookkeeping, measured with tracemalloc.
 ENTRY_OVERHEAD = 600
@@ -80,6 +80,8 @@ class _Fields:
     unix_ns: int
     source: str
     continues: bool
+    group: str
+    release: str
 
 
 @attrs.frozen
@@ -105,10 +107,14 @@ class LogEntry(_Fields):
     unix_ns: int = attrs.field(factory=time.time_ns, kw_only=True)
     """Nanoseconds since 1970, UTC; the time of arrival if the line has no time of its own."""
     source: str = attrs.field(default="drain", kw_only=True)
-    """`nats` or `drain`."""
+    """`nats`, `drain` or `fly`."""
     continues: bool = attrs.field(default=False, kw_only=True)
     """Whether the line belongs to an earlier line of its machine, as a line of a stack trace does.
     The level is then that line's. See `natstream.entries.continuation`."""
+    group: str = attrs.field(default="", kw_only=True)
+    """The process group of the machine, for example `worker`; empty if it is not known."""
+    release: str = attrs.field(default="", kw_only=True)
+    """The number of the release that the machine ran; empty if it is not known."""
 
     @property
     def raw(self) -> Mapping[str, Any]:
@@ -163,6 +169,8 @@ def make_entry(
     unix_ns: int,
     source: str,
     continues: bool = False,
+    group: str = "",
+    release: str = "",
 ) -> LogEntry:
     """Return the entry with these fields, made in a third of the time that `LogEntry(...)` takes.
 
@@ -184,8 +192,49 @@ def make_entry(
     entry.unix_ns = unix_ns
     entry.source = source
     entry.continues = continues
+    entry.group = group
+    entry.release = release
     entry.__class__ = LogEntry
     return entry  # type: ignore[no-any-return]  # the object is a LogEntry by now
+
+
+def continuing(entry: LogEntry, level: str) -> LogEntry:
+    """Return the entry as one that belongs to an earlier line of this level."""
+    copy = _copy(entry)
+    copy.level = level
+    copy.continues = True
+    copy.__class__ = LogEntry
+    return copy  # type: ignore[no-any-return]  # as in `make_entry`
+
+
+def of_machine(entry: LogEntry, group: str, release: str) -> LogEntry:
+    """Return the entry with what is known of its machine."""
+    copy = _copy(entry)
+    copy.group = group
+    copy.release = release
+    copy.__class__ = LogEntry
+    return copy  # type: ignore[no-any-return]  # as in `make_entry`
+
+
+def _copy(entry: LogEntry) -> Any:
+    """Return a copy whose fields can still be set, until it gets its final class."""
+    copy: Any = _new(_Fields)
+    copy.machine_id = entry.machine_id
+    copy.message = entry.message
+    copy.stream = entry.stream
+    copy.timestamp = entry.timestamp
+    copy.app_name = entry.app_name
+    copy._raw = entry._raw
+    copy.region = entry.region
+    copy.level = entry.level
+    copy.provider = entry.provider
+    copy.host = entry.host
+    copy.unix_ns = entry.unix_ns
+    copy.source = entry.source
+    copy.continues = entry.continues
+    copy.group = entry.group
+    copy.release = entry.release
+    return copy
 
 
 _new = object.__new__

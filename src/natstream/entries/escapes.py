@@ -138,8 +138,10 @@ def text_line(
 
 
 def _readable(message: str, paint: bool, keep_colours: bool) -> str:
-    text, fields = read_message(message)
-    text = indented(sanitize(text, keep_colours=keep_colours))
+    plain = sanitize(message, keep_colours=False) if "\x1b" in message else message
+    text, fields = read_message(plain)
+    # A message without an object keeps its colours.
+    text = indented(sanitize(message if text == plain else text, keep_colours=keep_colours))
     if not fields:
         return text
     quiet = one_line(" ".join(f"{name}={value}" for name, value in fields))

@@ -18,8 +18,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from natstream.entries.entry import LogEntry, decode_json
+from natstream.entries.entry import LogEntry
 from natstream.entries.escapes import sanitize
+from natstream.entries.json_object import decode_whole, find_object, object_start
 
 __all__ = [
     "MAX_DEPTH",
@@ -35,9 +36,6 @@ __all__ = [
 
 # Decoding so much takes half a millisecond.
 MAX_MESSAGE = 64 * 1024
-# A prefix such as a container's name, a time and a level is shorter, and may have a bracket itself.
-MAX_PREFIX = 300
-MAX_STARTS = 4
 # Pairs are written by people or libraries for people, so more of them are a dump.
 MAX_PAIRS = 200
 MAX_PAIRS_LENGTH = 16 * 1024
@@ -57,22 +55,28 @@ ENVELOPE = frozenset(
 # In the object of a sender other than Fly these may hold objects with fields, as in `log.logger`.
 _SHARED = frozenset({"event", "host", "log"})
 
-_OBJECT = re.compile(r"\{\s*+[\"}]")
+_NAME = r"(?:[^\W\d][\w.@/-]*+|@[\w.@/-]++)"
+# A value without quotes may have commas, but the next pair does not belong to it.
 _PAIR = re.compile(
-    r"""(?:^|(?<=[\s,;]))([^\W\d][\w.@/-]*+|@[\w.@/-]++)="""
-    r"""(?:"((?:[^"\\]|\\.)*+)"|'((?:[^'\\]|\\.)*+)'|([^\s"]*+))(?=[\s,;]|$)""",
+    rf"""(?:^|(?<=[\s,;]))({_NAME})="""
+    r"""(?:"((?:[^"\\]|\\.)*+)"|'((?:[^'\\]|\\.)*+)'|"""
+    rf"""([^\s",;]*+(?:[,;](?!{_NAME}=)[^\s",;]*+)*))(?=[\s,;]|$)""",
     re.DOTALL,
 )
+_MEMBER = re.compile(r'"[^"\\]*+"\s*+:')
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r"}
 # https://httpd.apache.org/docs/2.4/logs.html#accesslog, the common and the combined format.
 _ACCESS = re.compile(
     r'\S{1,300} \S{1,300} [^\["]{1,300}\[[^\]"]{10,60}\] '
-    r'"([A-Z]{3,10}) ([^\s"]{1,8000}) ([A-Z]+/[\d.]+)" (\d{3}) (\d+|-)'
+    r'"(?:([A-Z]{3,10}) ([^\s"]{1,8000}) ([A-Z]+/[\d.]+)|(?:[^"\\]|\\.)*+)" (\d{3}) (\d+|-)'
     r'(?: "((?:[^"\\]|\\.)*+)" "((?:[^"\\]|\\.)*+)")?',
 )
 _ACCESS_NAMES = ("method", "path", "protocol", "status", "bytes", "referer", "agent")
 _NUMBER = re.compile(r"[+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,3})?", re.ASCII)
+
+_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_INDEX = re.compile(r"0|[1-9]\d{0,8}", re.ASCII)
 
 _MISSING = object()
 
@@ -90,6 +94,7 @@ class Fields:
     def __init__(self, entry: LogEntry) -> None:
         self._entry = entry
         self._beside: Mapping[str, Any] | None = None
+        self.is_complete: bool
         self._message, self.is_complete = _read(entry.message)
         """`is_complete`: whether all of the message could be read."""
 
@@ -202,7 +207,7 @@ def number_of(text: str) -> float | None:
     """Return the number that a text is, or None. Whole numbers keep all their digits."""
     if not text or text[0] not in "0123456789+-." or not _NUMBER.fullmatch(text):
         return None
-    if text.isdigit():
+    if _INTEGER.fullmatch(text):
         return int(text)
     number = float(text)
     return number if abs(number) < _INFINITY else None
@@ -230,53 +235,32 @@ def _read(message: str) -> tuple[Mapping[str, Any], bool]:
         return {}, False
     # A coloured message is read without its colours.
     text = (sanitize(message, keep_colours=False) if "\x1b" in message else message).strip()
-    first, last = text[:1], text[-1:]
-    if last == "}":
-        found = _decode_object(text) if first == "{" else _behind_prefix(text)
-        if found is not None:
-            return found, True
-    elif first == '"' == last:
-        found = _decode_object(text)
-        if found is not None:
-            return found, True
-    # The rest of an object may be in another line, or cut off.
-    is_cut = "{" in text and _OBJECT.search(text, 0, MAX_PREFIX) is not None
-    if is_cut and first == "{":
+    whole = decode_whole(text)
+    if whole is not None:
+        return whole, True
+    found = find_object(text)
+    if found is not None:
+        return found.value, True
+    # The rest of an object may be in another line, or cut off. Indented JSON has a member in each.
+    start = object_start(text)
+    if start == 0:
         return {}, False
-    if first.isalnum() and '"' in text and (access := _ACCESS.match(text)):
+    is_cut = start > 0 or _MEMBER.match(text) is not None
+    if '"' in text and "[" in text and (access := _ACCESS.match(text)):
         pairs = zip(_ACCESS_NAMES, access.groups(), strict=True)
         return {name: value for name, value in pairs if value not in (None, "-")}, not is_cut
-    found, is_whole = _pairs(text) if "=" in text else ({}, True)
-    return found, is_whole and not is_cut
-
-
-def _behind_prefix(text: str) -> Mapping[str, Any] | None:
-    for tries, match in enumerate(_OBJECT.finditer(text, 0, MAX_PREFIX)):
-        if tries >= MAX_STARTS:
-            break
-        found = _decode_object(text[match.start() :])
-        if found is not None:
-            return found
-    return None
-
-
-def _decode_object(text: str) -> Mapping[str, Any] | None:
-    """Return a JSON object, which may be within a JSON string, or None."""
-    try:
-        value = decode_json(text)
-        if type(value) is str and value.lstrip()[:1] == "{":
-            value = decode_json(value)
-    except ValueError:
-        return None
-    return value if type(value) is dict else None
+    named, is_whole = _pairs(text) if "=" in text else ({}, True)
+    return named, is_whole and not is_cut
 
 
 def _pairs(text: str) -> tuple[Mapping[str, Any], bool]:
     found: dict[str, str] = {}
+    opened = text.count('="')
     for match in _PAIR.finditer(text, 0, MAX_PAIRS_LENGTH):
         name, double, single, plain = match.groups()
         if len(found) >= MAX_PAIRS:
             return found, False
+        opened -= double is not None
         quoted = single if double is None else double
         if quoted is None:
             value = plain.rstrip(",;")
@@ -285,7 +269,8 @@ def _pairs(text: str) -> tuple[Mapping[str, Any], bool]:
         else:
             value = quoted
         found.setdefault(name, value)
-    return found, len(text) <= MAX_PAIRS_LENGTH
+    # A value whose quotes do not end was cut off.
+    return found, len(text) <= MAX_PAIRS_LENGTH and opened <= 0
 
 
 # --- paths ---------------------------------------------------------------------------------------
@@ -303,7 +288,7 @@ def _walk(value: Any, steps: Sequence[str], at: int) -> Any:
         return value
     if type(value) is list:
         step = steps[at]
-        if step.isdecimal() and len(step) < 10 and int(step) < len(value):
+        if _INDEX.fullmatch(step) and int(step) < len(value):
             return _walk(value[int(step)], steps, at + 1)
     elif type(value) is dict:
         for end in range(len(steps), at, -1):

@@ -36,6 +36,8 @@ EXACT = {
     "stream": "stream",
     "level": "level",
     "source": "source",
+    "group": "group",
+    "release": "release",
 }
 FILTER_PARAMETERS = frozenset({*EXACT, "type", "min_level", "q", "not", "field"})
 

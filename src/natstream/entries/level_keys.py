@@ -48,7 +48,8 @@ _NUMBERED = {
     "otel_number": "severityNumber",
     "severity_number": "severity_number",
 }
-# An object of a logging library has one of these beside a number for its level.
+# An object of a logging library has one of these beside a number for its level. Without one it may
+# be a game's level, or the severity of a ticket.
 _COMPANIONS = {
     "msg": "msg",
     "message": "message",
@@ -70,18 +71,25 @@ _OTHERS = {
 }
 _MONGO = {"F": "fatal", "E": "error", "W": "warn", "I": "info", "D": "debug"}
 
+_NONE = msgspec.Raw()
 # The decoder passes over all other keys. One struct takes a third of the time of a dict.
 _KEYS = {**_NAMED, **_NUMBERED, **_OTHERS}
 _Keys = msgspec.defstruct(
     "_Keys",
-    [(name, Any, None) for name in _KEYS]
-    + [(name, msgspec.Raw, msgspec.Raw()) for name in _COMPANIONS],
+    [(name, Any, None) for name in _KEYS] + [(name, msgspec.Raw, _NONE) for name in _COMPANIONS],
     rename={**_KEYS, **_COMPANIONS},
     gc=False,
 )
 _decode = msgspec.json.Decoder(_Keys).decode
 _decode_text = msgspec.json.Decoder(str).decode
-_NONE = msgspec.Raw()
+# The keys of `level_beside` alone. Most objects have none of them, which comparing two structs
+# tells in a fifth of the time that `_level_of` takes.
+_BESIDE = {key: name for key, name in _KEYS.items() if name not in ("level", "severity", "log")}
+_Beside = msgspec.defstruct(
+    "_Beside", [(name, msgspec.Raw, _NONE) for name in _BESIDE], rename=_BESIDE, gc=False
+)
+_decode_beside = msgspec.json.Decoder(_Beside).decode
+_NOTHING_BESIDE = _Beside()
 
 
 def level_in_json(message: str) -> str:
@@ -93,9 +101,16 @@ def level_in_json(message: str) -> str:
         keys: Any = _decode(message if message[:1] == "{" else _decode_text(message))
     except (ValueError, RecursionError):
         return ""
-    if (level := name_of(keys.level)) != "":
-        return level  # Nearly all objects that have a level have it here.
+    # Nearly all objects that have a level have it here.
+    if (level := name_of(keys.level) or number_level(keys.level)) and (
+        type(keys.level) is str or _is_log(keys)
+    ):
+        return level
     return _level_of(keys)
+
+
+def _is_log(keys: Any) -> bool:
+    return any(getattr(keys, name) is not _NONE for name in _COMPANIONS)
 
 
 def level_beside(record: Mapping[str, Any] | bytes) -> str:
@@ -105,6 +120,8 @@ def level_beside(record: Mapping[str, Any] | bytes) -> str:
         record: the object, or its JSON.
     """
     try:
+        if isinstance(record, bytes) and _decode_beside(record) == _NOTHING_BESIDE:
+            return ""
         keys: Any = _decode(record) if isinstance(record, bytes) else _keys(record)
     except (ValueError, RecursionError):
         return ""
@@ -142,14 +159,13 @@ def _level_of(keys: Any) -> str:
         return level
     if keys.gelf is not None and (level := syslog_level(keys.level)):
         return level
-    level = number_level(keys.level) or number_level(keys.lvl)
-    if level and any(getattr(keys, name) != _NONE for name in _COMPANIONS):
-        return level
     if isinstance(keys.mongo, str) and keys.mongo_time is not None and keys.mongo_part is not None:
         return _MONGO.get(keys.mongo[:1], "")
+    level = number_level(keys.level) or number_level(keys.lvl) or syslog_level(keys.severity)
+    if level and _is_log(keys):
+        return level
     return (
-        syslog_level(keys.severity)
-        or python_level(keys.levelno)
+        python_level(keys.levelno)
         or otel_level(keys.otel_number)
         or otel_level(keys.severity_number)
     )

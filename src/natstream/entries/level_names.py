@@ -18,7 +18,7 @@ __all__ = [
 
 _NAMES = {
     # `finest` and `finer` are java.util.logging's, `silly` is npm's, `vrb` is Serilog's lowest.
-    "trace": "trace trc trce silly finer finest vrb",
+    "trace": "trace trc trce trac silly finer finest vrb",
     # npm's and Redis' `verbose` stand between information and debugging.
     "debug": "debug dbg dbug debu verbose verb fine config",
     "info": "info inf information informational notice note log success system",
@@ -53,13 +53,19 @@ _OTEL = ("trace", "debug", "info", "warn", "error", "fatal")
 
 def fold_level(text: str) -> str:
     """Return a sender's level under its name in natstream, or case-folded if it is another one."""
+    if (level := LEVEL_WORDS.get(text)) is not None:
+        return level
     folded = text.strip().casefold()
     return LEVEL_ALIASES.get(folded) or number_level(folded) or folded
 
 
 def name_of(value: Any) -> str:
     """Return the name of a known level, or "" for any other value."""
-    if not isinstance(value, str) or len(value) > LONGEST:
+    if not isinstance(value, str):
+        return ""
+    if (level := LEVEL_WORDS.get(value)) is not None:
+        return level
+    if len(value) > LONGEST:
         return ""
     folded = value.strip().casefold()
     if (level := LEVEL_ALIASES.get(folded)) is not None:

@@ -2,9 +2,9 @@
 
 Fly's platform gives the level `info` to nearly every line of an app. So the level is taken from the
 message, if the message says one: a JSON object by its keys (`level_keys`), logfmt by its pairs, a
-text by a level word where logging libraries put it (`level_prefix`), and by the first line of a
-crash (`level_crashes`). A level word in the middle of a sentence says nothing, and in doubt nothing
-is derived.
+text by a level word where logging libraries put it (`level_prefix`, `level_words`), and by the
+first line of a crash (`level_crashes`). A level word in the middle of a sentence says nothing, and
+in doubt nothing is derived.
 
 The time is linear in a JSON message. Of a text only the first characters are looked at. Most lines
 are told by their first character or word, because every line of the service comes here.
@@ -13,25 +13,28 @@ are told by their first character or word, because every line of the service com
 from __future__ import annotations
 
 import re
+import string
+import unicodedata
 
 from natstream.entries.level_crashes import (
     CRASH_WORDS,
-    level_of_crash,
     level_of_letter,
     level_of_marked,
+    level_of_runtime,
 )
 from natstream.entries.level_keys import level_in_json
 from natstream.entries.level_names import LEVEL_WORDS, name_of
 from natstream.entries.level_prefix import skip_prefix
+from natstream.entries.level_words import SHORT, TOKEN, is_placed, level_at_start, level_of_word
 
 __all__ = ["level_of"]
 
 # Logging libraries put the level behind a time, a process, a thread, a module and a request id.
 LOOKED_AT = 512
-# A prefix such as `api-1  | ` of docker compose is short.
-SHORT = 64
-# So is the value of a label.
-LONGEST_VALUE = 24
+# `Re: [error]` is the subject of a mail.
+SHORTEST_PROGRAM = 4
+# More pairs of one key stand in no line of a logging library.
+MAX_PAIRS = 4
 
 _CALENDAR = frozenset(
     {
@@ -41,134 +44,83 @@ _CALENDAR = frozenset(
 )  # fmt: skip
 # A line whose first word is another one says no level, unless pairs or a bar follow.
 _FIRST_WORDS = frozenset(LEVEL_WORDS) | CRASH_WORDS | _CALENDAR
-_STARTS = frozenset("0123456789[](<{-*|>»/ ✓✔ℹ⚠⨯✖_$")
+_STARTS = frozenset("0123456789[](<{-*|>/ _$")
+_LETTERS = frozenset(string.ascii_letters)
+_RUNTIMES = frozenset("#=")
 _COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
 
-def level_of(message: str) -> str:
+def level_of(message: str, *, may_have_name: bool = True) -> str:
     """Return the level that a message says, or "" if it says none.
 
     Args:
         message: a line as the app wrote it, perhaps with colours.
+        may_have_name: whether a name and a bar may stand before the line. Only one name may, so
+            that a row of names costs no more.
     """
     first = message[:1]
     if first == "{":
         return level_in_json(message)
+    if first == "\t":
+        return ""  # It is a line of a stack trace.
     text = message if len(message) <= LOOKED_AT else message[:LOOKED_AT]
     if "\x1b" in text:
         text = _COLOURS.sub("", text)
         first = text[:1]
-    if first.isalpha() and first.isascii():
-        word = text[: text.find(" ", 0, SHORT)]
-        if not word.isalpha() or word in _FIRST_WORDS:
-            if level := _level_at_start(text):
-                return level
-        elif "=" not in text and text.find("|", 0, SHORT) < 0:
-            return ""
-    elif first not in _STARTS or text.startswith("  "):
-        # An indented line belongs to the line before it.
-        return level_in_json(message) if message.startswith('"{') else ""
+    if first in _LETTERS:
+        blank = text.find(" ", 0, SHORT)
+        word = text[:blank] if blank > 0 else text
+        level = _level_of_words(text, word)
+        return level or (_level_behind_name(message, text) if may_have_name else "")
+    if first in _STARTS and not text.startswith("  "):
+        if "=" in text and (level := _level_in_pairs(text)):
+            return level
+        level = _level_behind_prefix(text)
+        return level or (_level_behind_name(message, text) if may_have_name else "")
+    return _level_of_indented(message, text) if first.isascii() else _level_behind_symbol(text)
+
+
+def _level_of_words(text: str, word: str) -> str:
+    """Return the level of a line that begins with a letter, as most lines do."""
+    is_plain = word.isalpha() and word not in _FIRST_WORDS and word[-5:] != "Error"
+    if not is_plain and "=" not in word and (level := level_at_start(text)):
+        return level
     if "=" in text and (level := _level_in_pairs(text)):
         return level
-    return _level_behind_prefix(text) or _level_behind_name(message, text)
-
-
-# --- words --------------------------------------------------------------------------------------
-
-_TOKEN = re.compile(r"[A-Za-z_$][\w$]{0,80}+(?:(?:\.|::|-)[\w$]{1,80}+){0,20}+")
-# Behind a time or a bracket, each level word counts. At the start of a line, the other words may
-# begin a sentence or a name, so that a colon has to follow them.
-_PLAIN_WORDS = frozenset(
-    {
-        "TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL", "CRITICAL", "SEVERE", "ERR",
-        "WRN", "INF", "DBG", "TRC", "FTL", "ERRO", "DEBU", "FATA", "CRIT",
-    }
-)  # fmt: skip
-# In other cases than upper case these are words of their own, also before a colon.
-_UPPER_ONLY = frozenset(
-    {"log", "note", "config", "fine", "finer", "finest", "system", "alert", "success", "inf"}
-)
-# `Warning: none` and `error: 0` are labels with their values.
-_VALUE = re.compile(
-    r"[\"'(<\[]?(?:none|nil|null|undefined|n/?a|false|true|no|yes|ok|on|off|empty|-|\[\]|\{\}|\"\"|"
-    r"[-+]?\d[\d.,]{0,20}\s?(?:%|ms|s|kb|mb)?|[0-9a-f-]{6,})?[\"')>\]]?[.,;]?",
-    re.IGNORECASE,
-)
-_ZERO = re.compile(r"0(?:[ ,;]|$)")
-# Prisma's `prisma:error message`.
-_NAMED = re.compile(r":(error|warn|info)(?= )")
-
-
-def _level_at_start(text: str) -> str:
-    found = _TOKEN.match(text)
-    if found is None:
+    # The name of a file or a program, a pair, and a month or a day may stand before a level.
+    if is_plain or not ("=" in word or ":" in word or word[:3] in _CALENDAR):
         return ""
-    if text[1:2] in ",0123456789" and (level := level_of_letter(text)):
-        return level
-    return _level_of_word(text, found[0], found.end(), behind_prefix=False)
+    return _level_behind_prefix(text) or _level_of_program(text, word)
 
 
-def _level_of_word(text: str, token: str, end: int, *, behind_prefix: bool) -> str:
-    """Return the level that a word says where logging libraries put the level.
+def _level_of_indented(message: str, text: str) -> str:
+    """Return the level of a line that begins with blanks, or with a character unlike a level's.
 
-    Args:
-        text: the line.
-        token: the word, or several joined by dots or colons.
-        end: where the word ends.
-        behind_prefix: whether a time, a bracket or the like stands before the word.
+    An indented line belongs to the line before it, unless it begins with a date.
     """
-    if token in CRASH_WORDS and (level := level_of_crash(text, end - len(token))):
+    if text.startswith("  "):
+        text = text.lstrip(" ")
+        if text.startswith("+ Exception Group Traceback ("):
+            return "error"
+        return _level_behind_prefix(text) if text[:4].isdigit() and _USUAL.match(text) else ""
+    if text[:1] in _RUNTIMES:
+        return level_of_runtime(text)
+    return level_in_json(message) if message.startswith('"{') else ""
+
+
+def _level_behind_symbol(text: str) -> str:
+    """Return the level that a mark says, or a word behind an emoji or another symbol."""
+    if level := level_of_marked(text) or "":
         return level
-    if (level := LEVEL_WORDS.get(token, "")) != "":
-        return level if _is_placed(text, token, end, behind_prefix) else ""
-    following = text[end : end + 1]
-    is_exception = token.endswith(("Error", "Exception"))
-    if following == ":" and text[end + 1 : end + 2] in ("", " "):
-        if is_exception:
-            return "error" if _is_class(token) else ""
-        if token.endswith("Warning"):
-            return "warn" if _is_class(token) else ""
-        _, dot, last = token.rpartition(".")
-        # Monolog's `channel.LEVEL:`
-        return LEVEL_WORDS.get(last, "") if dot and last.isupper() and behind_prefix else ""
-    if is_exception and "::" in token and text.startswith(" (", end):  # Ruby's and Rails'
-        return "error" if text.rstrip().endswith((")", "):")) else ""
-    if following == ":" and not behind_prefix and (named := _NAMED.match(text, end)):
-        return LEVEL_WORDS[named[1]]
-    return ""
-
-
-def _is_class(token: str) -> bool:
-    return re.split(r"\.|::|\$", token)[-1][:1].isupper()
-
-
-def _is_placed(text: str, word: str, end: int, behind_prefix: bool) -> bool:
-    """Return whether a level word is followed as a level is, and not as a word of a sentence."""
-    following = text[end : end + 1]
-    is_upper = word.isupper()
-    if not is_upper and word.lower() in _UPPER_ONLY:
-        return False
-    if following == ":":
-        rest = text[end + 1 : end + SHORT]
-        if not rest or rest[0].isspace():
-            value = rest.strip()
-            if len(value) > LONGEST_VALUE:
-                return value[:2] not in ("0 ", "0,", "0;")
-            is_label = _VALUE.fullmatch(value) if value else not is_upper
-            return not (is_label or _ZERO.match(value))
-        return is_upper and rest[0] not in "/:" and not rest[0].isdigit()
-    if following == "\t" or text.startswith((" - ", "  - "), end):
-        return True
-    if text[end : end + 12].lstrip(" ").startswith("| "):
-        return True
-    if not is_upper:
-        # rustc's `error[E0382]:`
-        return following == "[" and text[end + 1 : end + 2] == "E" and "]:" in text[end:SHORT]
-    if not (behind_prefix or word in _PLAIN_WORDS):
-        return False
-    if text.startswith("TRACE /", end - len(word)):
-        return False  # This is a method of HTTP.
-    return following in ("", " ", "[", "]", "/", "(", ",", ">", ")")
+    if text[0] == "»":
+        return _level_behind_prefix(text)
+    # Boxes draw tables, in which a word is a cell.
+    if unicodedata.category(text[0]) != "So" or "\u2500" <= text[0] <= "\u257f":
+        return ""
+    rest = text[1:SHORT].lstrip("\ufe0f ")
+    if rest[:1] == "[":
+        return _level_behind_prefix(rest)
+    return level_at_start(text[1:].lstrip("\ufe0f ")) if rest[:1].isalpha() else ""
 
 
 # --- behind a prefix, and in pairs --------------------------------------------------------------
@@ -176,37 +128,50 @@ def _is_placed(text: str, word: str, end: int, behind_prefix: bool) -> bool:
 _KEYS = ("level=", "lvl=", "severity=")
 # slog writes its custom levels as `ERROR+4`.
 _PAIR_VALUE = re.compile(r"""(["']?)([A-Za-z]{3,13})(?:[+-]\d{1,3})?+\1(?=[\s,;\])}]|$)""")
-# The usual order: a time, a thread or a process, and the level, perhaps in brackets. Most lines
-# that begin with a time are of this form, and `skip_prefix` takes three times as long.
+# The usual order: a time, a thread or a process or a logger, and the level, perhaps in brackets.
+# Most lines that begin with a time are of this form, and `skip_prefix` takes three times as long.
 _USUAL = re.compile(
-    r"""\[?(?:\d{4}[-/]\d\d[-/]\d\d[T\ ])?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?+
-        (?:Z|\ ?[+-]\d\d:?\d\d|\ UTC)?+\]?+[\ \t]{1,2}
-        (?:\[([\w\ -]{1,40})\]\ |\d{1,8}\ )?+(?:[-|]\ )?+\[?([A-Z]{3,9}(?=[\ :\t\]]))?+""",
+    r"""(\[?(?:\d{4}[-/]\d\d[-/]\d\d[T\ ])?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?+
+        (?:Z|\ ?[+-]\d\d:?\d\d|\ (?:UTC|GMT|[A-Z]{1,3}[SD]T|[CEW]ES?T)(?=[\ \]]))?+
+        (\]?):?)[\ \t]{1,2}
+        (?:\[([\w\ -]{1,40})\]\ |\d{1,8}\ )?+(?:[-|]\ (?:(?![A-Z]{3,9}\ )[\w.]{1,60}+\ -\ )?+)?+
+        (?:\w{1,40}\.(?=[A-Z]{3,9}:))?+\[?([A-Z]{3,9}(?=[\ :\t\]/]))?+""",
     re.VERBOSE,
+)
+# These words stand where a level may, but a level never follows them.
+_NO_LEVELS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+# `nginx: [emerg] message`, and `main.py: error: message`.
+_BEHIND_PROGRAM = re.compile(
+    r" (?:\[([A-Za-z]{3,9})\] |(error|warning|warn|info|debug|fatal)(?=: ))"
 )
 _NAME = re.compile(r"[\w.-]{1,60}+ {0,20}\| {0,4}")
 
 
 def _level_behind_prefix(text: str) -> str:
+    stamp = 0
     if (usual := _USUAL.match(text)) is not None:
-        in_bracket, word = usual[1], usual[2]
+        before, closing, in_bracket, word = usual.groups()
         if in_bracket is not None and (level := LEVEL_WORDS.get(in_bracket)) is not None:
             return level
-        if word is not None and word.isupper() and (level := LEVEL_WORDS.get(word)) is not None:
-            return level if _is_placed(text, word, usual.end(2), behind_prefix=True) else ""
-    level = level_of_marked(text)
-    if level is not None:
+        if word is not None:
+            if (level := LEVEL_WORDS.get(word)) is not None:
+                return level if is_placed(text, word, usual.end(4), behind_prefix=True) else ""
+            if word in _NO_LEVELS or (text[usual.end(4)] == ":" and word not in CRASH_WORDS):
+                return ""
+        if closing or text[0] != "[":
+            stamp = len(before)
+    elif (level := level_of_marked(text)) is not None:
         return level
-    level, start = skip_prefix(text)
+    level, start = skip_prefix(text, stamp)
     if level or start < 0:
         return level
-    found = _TOKEN.match(text, start)
+    found = TOKEN.match(text, start)
     if found is None:
         return ""
     token, end = found[0], found.end()
-    if text.startswith("!", start + 1):
+    if end == start + 1 and text[end : end + 1] in ("!", " "):
         return level_of_letter(text, start)
-    return _level_of_word(text, token, end, behind_prefix=True)
+    return level_of_word(text, token, end, behind_prefix=True)
 
 
 def _level_in_pairs(text: str) -> str:
@@ -215,17 +180,19 @@ def _level_in_pairs(text: str) -> str:
     if text.startswith("at=") and (value := _PAIR_VALUE.match(text, 3)) is not None:
         return name_of(value[2])
     for key in _KEYS:
-        at = text.find(key)
-        while at >= 0:
+        at = -1
+        for _ in range(MAX_PAIRS):
+            at = text.find(key, at + 1)
+            if at < 0:
+                break
             value = _PAIR_VALUE.match(text, at + len(key))
             if value is not None and _is_pair(text, at, value.end()):
                 return name_of(value[2])
-            at = text.find(key, at + 1)
     return ""
 
 
 def _is_pair(text: str, start: int, end: int) -> bool:
-    before = text[:start].removesuffix("_").removesuffix(".").removesuffix("log")
+    before = text[:start].removesuffix("log.")
     if before[-1:] not in ("", " ", "\t", ",", "[", "(", "{"):
         return False
     if before.replace('\\"', "").count('"') % 2:
@@ -240,9 +207,28 @@ def _is_pair(text: str, start: int, end: int) -> bool:
     )
 
 
+def _level_of_program(text: str, word: str) -> str:
+    """Return the level behind the name of a program that the line begins with."""
+    found = (
+        _BEHIND_PROGRAM.match(text, len(word))
+        if word[-1] == ":" and word.islower() and len(word) > SHORTEST_PROGRAM
+        else None
+    )
+    if found is None:
+        return ""
+    if found[1] is not None:
+        return LEVEL_WORDS.get(found[1], "")
+    # A word without a dot or a hyphen may begin a sentence.
+    is_program = "-" in word or "." in word
+    is_level = is_program and is_placed(text, found[2], found.end(), behind_prefix=True)
+    return LEVEL_WORDS[found[2]] if is_level else ""
+
+
 def _level_behind_name(message: str, text: str) -> str:
     """Return the level behind a name and a bar, as docker compose puts before each line."""
-    name = _NAME.match(text) if text.find("|", 0, SHORT) > 0 else None
+    if "|" not in text:
+        return ""
+    name = _NAME.match(text)
     if name is None or "|" in text[name.end() : name.end() + SHORT]:
         return ""
-    return level_of(message[message.find("|") + 1 :].lstrip(" "))
+    return level_of(message[message.find("|") + 1 :].lstrip(" "), may_have_name=False)

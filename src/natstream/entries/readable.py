@@ -1,86 +1,85 @@
 """A structured message → the text that a person reads first, and its other fields. Pure.
 
-In: a message. Out: its text and the pairs of its other members, or the message as it is. JSON is
-recognised alone, after a prefix (`api | {…}`), and in a JSON string. No message raises.
+In: a message without colours. Out: its text and the pairs of its other members, or the message as
+it is. The level and the time are left out, because the line has them already. No message raises.
+The page has the same rules in `text/summary.js`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from typing import Any
 
-from natstream.entries.entry import decode_json
+from natstream.entries.json_object import Member, find_object, members_of
+from natstream.entries.level_names import name_of, number_level
 
 __all__ = ["read_message"]
 
 # Where logging libraries put the text, the usual names first. Dots lead into objects.
 TEXT_NAMES = (
-    *("msg", "message", "event", "body", "text", "short_message", "log"),
+    *("msg", "message", "event", "@m", "@mt", "body", "text", "log", "short_message"),
     *("error.message", "err.message", "exception"),
 )
+# Fields that each line of a process has come last, and those whose value the line shows anyway are
+# left out.
+LEVEL_NAMES = frozenset(
+    {
+        *("level", "lvl", "severity", "levelname", "level_name", "log.level", "loglevel"),
+        *("LogLevel", "@level", "@l", "severityText", "severity_text"),
+    }
+)
+TIME_NAMES = frozenset({"time", "ts", "timestamp", "@timestamp", "@t"})
+LAST_NAMES = frozenset({"pid", "hostname", "host", "v", "logger"}) | LEVEL_NAMES | TIME_NAMES
 # A terminal shows a few lines of fields at most; a message with more shows its JSON.
-MAX_FIELDS = 100
-MAX_DEPTH = 5
+MAX_FIELDS = 200
+MAX_DEPTH = 4
 # Longer messages are shown as they are, because decoding them would delay the lines behind them.
 MAX_LENGTH = 64 * 1024
 
-_bare = re.compile(r"""[^\s"'=,\[\]{}]+""").fullmatch
+_is_time = re.compile(r"\d{10,19}(?:\.\d+)?|\d{4}-\d\d-\d\d[T ].*", re.ASCII).fullmatch
+_needs_quotes = re.compile(r'[\s"=]').search
 
 
 def read_message(message: str) -> tuple[str, list[tuple[str, str]]]:
     """Return the text of a message, and its other fields as names and values.
 
-    The text is the whole message, and there are no fields, if the message is no JSON object.
+    The text is the whole message, and there are no fields, if the message has no JSON object.
     """
-    start = message.find("{")
-    if start < 0 or len(message) > MAX_LENGTH or not message.rstrip().endswith(("}", '"')):
+    found = find_object(message.strip()) if len(message) <= MAX_LENGTH else None
+    if found is None:
         return message, []
-    prefix, found = message[:start], _decode(message[start:])
-    if message.lstrip().startswith('"'):
-        prefix, found = "", _decode(_decode(message))
-    if not isinstance(found, dict) or not found or not _is_prefix(prefix):
+    prefix, members = found.prefix, members_of(found, MAX_DEPTH)
+    text = _text_of(members)
+    # The text may be JSON again, where one logger wraps the lines of another.
+    inner = find_object(text.text.strip()) if text is not None else None
+    others = [member for member in members if member is not text]
+    if inner is not None:
+        wrapped = members_of(inner, MAX_DEPTH)
+        prefix += inner.prefix
+        text = _text_of(wrapped)
+        others[:0] = [member for member in wrapped if member is not text]
+    shown = [member for member in others if not _is_known(member)]
+    start = (prefix + (text.text if text is not None else "")).rstrip()
+    if len(shown) > MAX_FIELDS or not (start or shown):
         return message, []
-    fields = list(_flatten(found, "", MAX_DEPTH))
-    if len(fields) > MAX_FIELDS:
-        return message, []
-    values = dict(fields)
-    name = next((each for each in TEXT_NAMES if _is_text(values.get(each))), "")
-    text = str(values.get(name, ""))
-    try:
-        return prefix + text, [(key, _shown(value)) for key, value in fields if key != name]
-    except RecursionError:  # A list that nests deeply can be read, but not written.
-        return message, []
+    shown.sort(key=lambda member: member.path in LAST_NAMES)
+    return start, [(member.path, _shown(member)) for member in shown]
 
 
-def _is_prefix(text: str) -> bool:
-    """Return whether a text before an object is a label, rather than the start of a sentence."""
-    text = text.strip()
-    return not text or (len(text) <= 200 and "\n" not in text and text[-1] in "|]:>-")
+def _text_of(members: list[Member]) -> Member | None:
+    texts = {each.path: each for each in members if each.is_string and each.text.strip()}
+    return next((texts[name] for name in TEXT_NAMES if name in texts), None)
 
 
-def _decode(text: Any) -> Any:
-    try:
-        return decode_json(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
+def _is_known(member: Member) -> bool:
+    """Return whether a field is the level or the time of the line."""
+    if member.path in LEVEL_NAMES:
+        return (name_of(member.text) or number_level(member.text)) != ""
+    return member.path in TIME_NAMES and _is_time(member.text) is not None
 
 
-def _flatten(found: dict[str, Any], path: str, depth: int) -> Iterator[tuple[str, Any]]:
-    for name, value in found.items():
-        if isinstance(value, dict) and value and depth:
-            yield from _flatten(value, f"{path}{name}.", depth - 1)
-        else:
-            yield f"{path}{name}", value
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _shown(value: Any) -> str:
+def _shown(member: Member) -> str:
     """Return a value as one word, or as JSON."""
-    if isinstance(value, str) and _bare(value):
-        return value
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if member.is_string and (not member.text or _needs_quotes(member.text)):
+        return json.dumps(member.text, ensure_ascii=False)
+    return member.text

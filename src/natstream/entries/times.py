@@ -27,14 +27,19 @@ _OTHER_ISO_8601 = re.compile(
     r"\d{4}(-?)\d\d\1\d\d(?:[T ]\d\d[\d:]{0,6}(?:[.,]\d{1,30})?(?:Z|[+-][\d:]{2,5})?)?", re.ASCII
 )
 # A time in another spelling: slashes in the date, small letters, and behind a space the zone or its
-# name. Go prints `2022-09-27 22:34:37 +0200 CEST`.
+# name. Go prints `2022-09-27 22:34:37 +0200 CEST`, perhaps with ` m=+0.012` for its own clock, and
+# Java `2022-09-27T22:34:37+02:00[Europe/Paris]`.
 _SPELLING = re.compile(
-    r"\s?(\d{4})([-/])(\d\d)\2(\d\d)([Tt ])([\d:]{5,8}(?:[.,]\d{1,30})?)"
-    r"(?: ?([+-]\d\d(?::?\d\d)?)(?: [A-Z]{1,5})?| ?(?:UTC|GMT|Z))?\s?",
+    r"(\d{4})([-/])(\d\d)\2(\d\d)([Tt ])([\d:]{5,8}(?:[.,]\d{1,30})?)"
+    r"(?: ?([+-]\d\d(?::?\d\d)?)(?: [A-Z]{1,5})?| ?(?:UTC|GMT|Z))?"
+    r"(?: m=[+-][\d.]{1,30}|\[[\w/+-]{1,40}\])?",
     re.ASCII | re.IGNORECASE,
 )
 _LEAP_SECOND = re.compile(r"(.{10}[T ]\d\d:\d\d:)60(.*)", re.ASCII)
 _DIGITS = re.compile(r"-?\d{1,30}(?:\.\d{0,30})?(?:[eE][+-]?\d{1,2})?", re.ASCII)
+
+# Characters. A longer text is no time, whatever spaces stand around it.
+LONGEST = 100
 
 # The names of a line's time, in the order in which they count.
 _NAMES = ("timestamp", "time", "ts", "@timestamp", "date", "dt")
@@ -52,6 +57,8 @@ def parse_time(text: str) -> int | None:
     A time without a zone is UTC. Epoch times are seconds, ms, µs or ns; their size tells which.
     """
     unix_ns = _iso_ns(text)
+    if unix_ns is None:
+        text = text.strip() if len(text) < LONGEST else ""
     if unix_ns is None and _DIGITS.fullmatch(text):
         # A smaller number than 1e11 is seconds, since these reach 1e11 only in the year 5138.
         number = Decimal(text)

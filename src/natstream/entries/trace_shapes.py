@@ -58,45 +58,56 @@ class Shape(Enum):
     OTHER = auto()
 
 
-_AT = r"at\ (?:async\ |new\ )?(?:[^\s.(/<:]*+[.(/<:]|[^\s.(/<:]++\ [(\[])"
-_RUBY = r"/?[\w@./-]{1,300}+(?<=\.rb):\d{1,7}:in\ [`']"
+_AT = r"at\ (?!\d)(?:async\ |new\ )?(?:[^\s.(/<:]*+[.(/<:]|[^\s.(/<:]++\ [(\[])"
+_RUBY = r"/?[\w@./-]{1,300}+(?<=\.rb|erb|aml|lim):\d{1,7}(?::in\ [`']|$)"
 _ELIXIR = r"[\w./-]{1,300}+(?<=[.erlx]{3}):\d{1,7}:\ "
 # The first character of a line → its possible shapes, because most lines have none of them.
 _BY_FIRST = {
     first: re.compile(pattern, re.VERBOSE)
     for first, pattern in {
         "a": rf"(?P<FRAME>{_AT}|{_RUBY}|{_ELIXIR})",  # Java, JavaScript, .NET
-        "C": r"(?P<FRAME>Caused\ by:\ )",
-        "W": r"(?P<FRAME>Wrapped\ by:\ )",
+        "C": r"(?P<FRAME>Caused\ by:(?:\ |$))|(?P<DETAIL>CONTEXT:\ \ |Client\ \#PID<)",
+        "W": r"(?P<FRAME>Wrapped\ by:\ )|(?P<DETAIL>Write\ at\ 0x)",
+        "P": r"(?P<DETAIL>Previous\ (?:read|write)\ at\ 0x)",  # Go's race detector
+        "G": r"(?P<DETAIL>Goroutine\ \d{1,12}\ \()",
+        "R": r"(?P<DETAIL>Read\ at\ 0x|Require\ stack:$)",
+        "H": r"(?P<DETAIL>HINT:\ \ )",
+        "Q": r"(?P<DETAIL>QUERY:\ \ )",
+        "p": r"(?P<CALL>panic\()",
+        '"': r"(?P<END>\"\}$)",
         ".": r"(?P<FRAME>\.\.\.\ \d{1,9}\ (?:more|common\ frames))",
-        "-": r"(?P<FRAME>--->\ \S|---\ End\ of\b)",
+        "-": r"(?P<FRAME>--->\ \S|---\ End\ of\b)|(?P<DETAIL>-\ /\S{1,300}+$)",
         "~": r"(?P<FRAME>[~^]{2}[~^\ ]*+$)",  # Python
         "^": r"(?P<FRAME>\^[~^\ ]*+$)",
         "F": r"""(?P<FRAME>File\ "[^"\n]{1,300}+",\ line\ \d)|(?P<DETAIL>Function:)""",
-        "D": r"(?P<CHAIN>During\ handling\ of\ the\ above\ exception,)",
+        "D": r"(?P<CHAIN>During\ handling\ of\ the\ above\ exception,)"
+        r"|(?P<DETAIL>DETAIL:\ \ )",
+        "+": r"(?P<TRACEBACK>\+\ Exception\ Group\ Traceback\ \()",
         "T": r"(?P<TRACEBACK>Traceback\ \(most\ recent\ call\ last\):)"
         r"|(?P<CHAIN>The\ above\ exception\ was\ the\ direct\ cause\ of\ )",
         "g": r"(?P<GOROUTINE>goroutine\ \d{1,12}\ )",
-        "c": r"(?P<FRAME>created\ by\ \S)",
-        "[": r"(?P<FRAME>\[signal\ SIG)",
+        "c": r"(?P<FRAME>created\ by\ [^\s.]{1,300}+\.|coroutine\ \d{1,9}:$)",
+        "[": r"(?P<FRAME>\[signal\ SIG|\[stacktrace\]$)|(?P<DETAIL>\[SQL:\ )",
         "e": r"(?P<END>exit\ status\ \d)",
         "/": rf"(?P<FRAME>/\S{{1,300}}+\ \+0x|{_RUBY})",
         "n": r"(?P<FRAME>note:\ (?:run\ with\ |Some\ details\ ))",  # Rust
-        "s": r"(?P<FRAME>stack\ backtrace:$)",
-        "f": r"(?P<FRAME>from\ \S{1,300}+\ ?)(?<=[`'\w>])",
+        "s": r"(?P<FRAME>stack\ (?:backtrace|traceback):$)",
+        "f": r"(?P<FRAME>from\ (?=\S{1,300}:\d))",
         "l": rf"(?P<FRAME>{_RUBY}|{_ELIXIR})",
         "(": rf"(?P<FRAME>\([\w.]{{1,80}}+\ \d[\w.+-]{{0,40}}+\)\ {_ELIXIR})"
-        r"|(?P<DETAIL>\((?:Last\ message|State)\b)",
-        "#": r"(?P<FRAME>\#\d{1,5}\ (?:\S{1,300}\(\d{1,7}\):\ |\{main\}|\[internal\ function\]))",
-        "S": r"(?P<FRAME>Suppressed:\ |Stack\ trace:$)|(?P<DETAIL>State:)",
-        "*": r"(?P<DETAIL>\*\*\ \()",
-        "L": r"(?P<DETAIL>Last\ message\b[^:\n]{0,80}+:)",
+        r"|(?P<DETAIL>\((?:Last\ message|State|Background\ on\ this\ error)\b)",
+        "#": r"(?P<FRAME>\#\d{1,5}\ (?:\S{1,300}\(\d{1,7}\):\ |\{main\}|\[internal\ function\]"
+        r"|\ {1,8}\S.{0,200}\ \())",  # PHP, Dart
+        "S": r"(?P<FRAME>Suppressed:\ |Stack\ (?:trace|backtrace):$)"
+        r"|(?P<DETAIL>State:|STATEMENT:\ \ )",
+        "*": r"(?P<DETAIL>\*\*\ \S)",
+        "L": r"(?P<DETAIL>Last\ message\b[^:\n]{0,80}+:|LINE\ \d{1,9}:\ |LOCATION:\ \ )",
         "A": r"(?P<DETAIL>(?:Args|Ancestors):)",
         "I": r"(?P<DETAIL>Initial\ Call:)",
         "M": r"(?P<DETAIL>Message\ Queue\b)",
         "t": r"(?P<DETAIL>thrown\ in\ /)",
         "r": r"(?P<DETAIL>right:\ )",
-        "N": r"(?P<END>Node\.js\ v\d)",
+        "N": r"(?P<END>Node\.js\ v\d)|(?P<FRAME>Next\ [\w\\]{1,200}+:\ )",
         "}": r"(?P<END>[}\])]{1,4}[,;]?$)",
         "]": r"(?P<END>[}\])]{1,4}[,;]?$)",
         ")": r"(?P<END>[}\])]{1,4}[,;]?$)",
@@ -128,16 +139,14 @@ def shape_of(message: str) -> Shape:
     shapes = _BY_FIRST.get(first)
     if shapes is not None and (found := shapes.match(text)) is not None:
         return _SHAPES[found.lastgroup or ""]
-    if (name := _NAME.match(text)) is None:
-        return Shape.OTHER
-    end = name.end()
-    following = text[end : end + 2]
-    if following in ("", ":", ": "):
-        word = name[0]
-        if word.endswith(_EXCEPTIONS):
-            return Shape.EXCEPTION
-        # `INFO: text` has the shape of a name, and other threads log between the lines of a trace.
-        return Shape.OTHER if word in LEVEL_WORDS else Shape.NAME
+    blank = text.find(" ")
+    if blank < 0 or text[blank - 1] == ":":
+        word = (text if blank < 0 else text[:blank]).removesuffix(":")
+        if _NAME.fullmatch(word):
+            if word.endswith(_EXCEPTIONS):
+                return Shape.EXCEPTION
+            # `INFO: text` has the shape of a name, and other threads log between a trace's lines.
+            return Shape.OTHER if word in LEVEL_WORDS else Shape.NAME
     return Shape.CALL if text[-1] == ")" and _CALL.match(text) else Shape.OTHER
 
 
@@ -155,5 +164,7 @@ def head_of(message: str) -> Head:
     return Head.EXCEPTION if is_exception or _CRASH.match(text) else Head.LOGGED
 
 
-_EXCEPTION = re.compile(r"([A-Za-z_][\w.$]{0,200}+(?:::[\w$]{1,80}+){0,9}+)(?:: |:?$)")
+_EXCEPTION = re.compile(
+    r"([A-Za-z_][\w.$]{0,200}+(?:::[\w$]{1,80}+){0,9}+)(?: \[\w{1,60}\])?(?:: |:?$)"
+)
 _CRASH = re.compile(r"Unhandled|Uncaught|\*\* \(|PHP |[^\s:]{1,300}:\d{1,7}:in ")

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Literal
 
+import attrs
 import httpx
 import trio
 
@@ -22,7 +23,7 @@ from natstream.entries.entry import decode_json
 from natstream.errors import NatstreamError, network_reason
 from natstream.fly_api.token import authorization
 
-__all__ = ["FlyApiError", "FlyClient", "Reason", "open_fly_client"]
+__all__ = ["ATTEMPTS", "Budget", "FlyApiError", "FlyClient", "Reason", "open_fly_client"]
 
 # Seconds between the starts of two requests: fewer than 8 in a second.
 INTERVAL = 0.15
@@ -58,6 +59,13 @@ class _RetryError(Exception):
         self.error, self.retry_after = error, retry_after
 
 
+@attrs.define
+class Budget:
+    """Requests that one piece of work may still make, retries included."""
+
+    left: int
+
+
 class FlyClient:
     """Asks Fly's interfaces in one token's name. Use `open_fly_client`."""
 
@@ -67,19 +75,26 @@ class FlyClient:
         self._turn = trio.StrictFIFOLock()
         self._next = -float("inf")
         self._room = trio.CapacityLimiter(AT_ONCE)
-        self.requests = 0
+        self.requests: int = 0
         """Requests that were made, retries included."""
 
-    async def get(self, url: str, params: Mapping[str, str] | None = None) -> Any:
+    async def get(
+        self, url: str, params: Mapping[str, str] | None = None, *, budget: Budget | None = None
+    ) -> Any:
         """Return the decoded JSON of a URL. A failure that may pass is tried again.
 
         Cancelling ends the request.
+
+        Args:
+            budget: pays for the attempts; it must have at least one left.
 
         Raises:
             FlyApiError: there is no such answer, after up to four attempts.
         """
         delay = FIRST_DELAY
         for attempt in range(1, ATTEMPTS + 1):
+            if budget is not None:
+                budget.left -= 1
             try:
                 async with self._room:
                     await self._wait_turn()
@@ -89,7 +104,7 @@ class FlyClient:
                 if failure.error.reason == "limited":
                     # The limit counts all requests of the token, so all of them wait.
                     self._next = max(self._next, trio.current_time() + wait)
-                if attempt == ATTEMPTS:
+                if attempt == ATTEMPTS or (budget is not None and budget.left <= 0):
                     raise failure.error from failure.__cause__
             await trio.sleep(wait)
             delay *= 2

@@ -25,6 +25,7 @@ from natstream.entries.entry import Gap, LogEntry
 from natstream.fly_api.client import FlyApiError, FlyClient
 from natstream.fly_api.logs import LogReader
 from natstream.fly_api.merge import Merge
+from natstream.fly_api.newer import Question
 from natstream.fly_api.past import read_past
 from natstream.fly_api.sink import FlySink
 from natstream.hub.health import SourceState, SourceStatus
@@ -55,8 +56,6 @@ MARGIN = 10.0
 
 # Apps that are remembered because they spoke, the oldest forgotten first.
 MAX_APPS = 1_000
-
-_GONE = (SourceState.LOST, SourceState.DENIED, SourceState.CRASHED)
 
 
 class Memory(Protocol):
@@ -115,11 +114,15 @@ class FlyHistory:
     status: SourceStatus
     stored: bool = False
     """Whether a journal keeps the lines. Then the start fills only what it lacks."""
+    is_hidden: Callable[[LogEntry], bool] = lambda entry: False
+    """Return whether an entry is natstream's own, which readers do not see."""
     nats_sink: FlySink = attrs.field(init=False)
     """Where the NATS source publishes."""
     _spoke: OrderedDict[str, None] = attrs.field(factory=OrderedDict, init=False)
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
     _past: trio.Event = attrs.field(init=False)
+    _client: FlyClient | None = attrs.field(default=None, init=False)
+    """The client, while `run` runs."""
     _started_ms: int = attrs.field(factory=lambda: time.time_ns() // 1_000_000, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -139,6 +142,13 @@ class FlyHistory:
 
     async def run(self, client: FlyClient) -> None:
         """Fill the past, and then each outage of NATS, until it is cancelled."""
+        self._client = client
+        try:
+            await self._run(client)
+        finally:
+            self._client = None
+
+    async def _run(self, client: FlyClient) -> None:
         if not self._past.is_set():
             with trio.move_on_after(START_DEADLINE):
                 await self._fill_start(client)
@@ -146,6 +156,27 @@ class FlyHistory:
         while True:
             await self._wait_nats(is_gone=True)
             await self._fill_outage(client)
+
+    async def anything_newer(self, since: float, until: float) -> bool | None:
+        """Return whether there are lines of a time that NATS did not bring, in the apps polled.
+
+        Args:
+            since: the beginning of the time, in Unix seconds.
+            until: its end.
+
+        Returns:
+            None if that is not known, because the interface does not answer.
+        """
+        if self._client is None:
+            return None
+        client, merge = self._client, Merge()
+        # A machine's clock may be wrong, so lines of this time may have come before it.
+        for run in self.memory.recent(int((since - UNNOTICED) * 1_000)):
+            merge.had(run)
+            await trio.lowlevel.checkpoint()
+        first_ns, last_ns = int(since * 1e9), int(until * 1e9)
+        question = Question(client, self.base, merge, self.is_hidden, first_ns, last_ns)
+        return await question.ask(await self._polled_apps(client))
 
     def give_up_start(self) -> None:
         """Let the readers of the past wait no longer."""
@@ -185,7 +216,7 @@ class FlyHistory:
             for app in apps:
                 nursery.start_soon(read, app)
         past.sort(key=lambda entry: entry.unix_ns)
-        new = filling.merge.new_from_fly(past[-START_LINES:])
+        new = filling.merge.new_from_fly(self._visible(past)[-START_LINES:])
         filling.lines = self.memory.prepend(new)
         self._report(filling, f"The last lines before the start ({filling.lines:,}) were read")
         await self._linger()
@@ -230,7 +261,11 @@ class FlyHistory:
     async def _fill_outage(self, client: FlyClient) -> None:
         """Publish what NATS misses while it is away, and the rest when it is back."""
         lost_ms = int(self.nats.since * 1_000)
-        last_ms = max(int(self.nats.last_line * 1_000), lost_ms - int(UNNOTICED * 1_000))
+        last_ms = int(max(self.nats.last_line, self.nats.checked) * 1_000)
+        if self.nats.state is SourceState.MUTE:
+            lost_ms = max(self._started_ms, last_ms)  # It was told later, after the silence.
+        else:
+            last_ms = max(last_ms, lost_ms - int(UNNOTICED * 1_000))
         since_ms = max(self._started_ms, last_ms) - int(MARGIN * 1_000)
         filling = await self._begin(since_ms * 1_000_000)
         while True:
@@ -241,12 +276,12 @@ class FlyHistory:
             if await self._fill_stragglers(client, filling):
                 break
         self._tell(filling, lost_ms)
-        self.nats_sink.merge = None
+        await self._linger()
 
     async def _poll_while_gone(self, client: FlyClient, filling: _Filling) -> None:
         pause = POLL
         while self._is_gone:
-            apps = self._latest_apps()
+            apps = await self._polled_apps(client)
             await self._round(client, filling, apps)
             # An interface that refuses every question is asked less and less often.
             refused = bool(apps) and all(app in filling.problems for app in apps)
@@ -306,11 +341,18 @@ class FlyHistory:
             filling.readers[app] = reader
         with filling.noting(app):
             while True:
-                new = filling.merge.new_from_fly(await reader.next_page())
+                new = filling.merge.new_from_fly(self._visible(await reader.next_page()))
                 await self.sink.publish(new)
                 filling.lines += len(new)
                 if reader.is_at_end:
                     return
+
+    async def _polled_apps(self, client: FlyClient) -> Sequence[str]:
+        """Return the apps that spoke last, or any apps if none has spoken."""
+        return self._latest_apps() or (await self._all_apps(client))[:POLLED_APPS]
+
+    def _visible(self, entries: Sequence[LogEntry]) -> Sequence[LogEntry]:
+        return [entry for entry in entries if not self.is_hidden(entry)]
 
     def _latest_apps(self) -> list[str]:
         """Return the apps that spoke last, at most so many as can be asked often."""
@@ -333,7 +375,7 @@ class FlyHistory:
 
     @property
     def _is_gone(self) -> bool:
-        return self.nats.state in _GONE
+        return self.nats.state.is_bad
 
     def _on_change(self) -> None:
         self._changed.set()

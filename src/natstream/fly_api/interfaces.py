@@ -7,6 +7,7 @@ import trio
 
 from natstream.errors import SourceDenied
 from natstream.fly_api.client import FlyApiError, open_fly_client
+from natstream.fly_api.earlier import Earlier
 from natstream.fly_api.history import FlyHistory
 from natstream.fly_api.machines import Machines
 
@@ -20,6 +21,7 @@ class FlyInterfaces:
     token: str = attrs.field(repr=False)
     history: FlyHistory
     machines: Machines
+    earlier: Earlier
 
     async def run(self) -> None:
         """Ask what the history and the machines want to know, until it is cancelled.
@@ -29,9 +31,11 @@ class FlyInterfaces:
         """
         try:
             async with open_fly_client(self.token) as client, trio.open_nursery() as nursery:
+                self.earlier.client = client
                 nursery.start_soon(self.machines.run, client)
                 await self.history.run(client)
         except FlyApiError as error:
             raise SourceDenied(str(error)) from error
         finally:
+            self.earlier.client = None
             self.history.give_up_start()

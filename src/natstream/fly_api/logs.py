@@ -19,7 +19,7 @@ import msgspec
 
 from natstream.entries.entry import LogEntry
 from natstream.entries.fly import parse_nats
-from natstream.fly_api.client import FlyApiError, FlyClient
+from natstream.fly_api.client import Budget, FlyApiError, FlyClient
 
 __all__ = ["LogPage", "LogReader", "parse_page"]
 
@@ -112,6 +112,8 @@ class LogReader:
     since_ns: int | None = None
     instance: str = ""
     """A machine, if only its lines are wanted."""
+    budget: Budget | None = None
+    """Pays for the requests."""
     is_at_end: bool = attrs.field(default=False, init=False)
     """Whether the last page was not full, so that there is nothing more at present."""
     _full: int = attrs.field(default=1, init=False)
@@ -127,7 +129,8 @@ class LogReader:
         params = {} if self.since_ns is None else {"next_token": str(self.since_ns)}
         if self.instance:
             params["instance"] = self.instance
-        answer = await self.client.get(f"{self.base}/api/v1/apps/{self.app}/logs", params)
+        url = f"{self.base}/api/v1/apps/{self.app}/logs"
+        answer = await self.client.get(url, params, budget=self.budget)
         page = parse_page(self.app, answer)
         new = [entry for id, entry in page.lines if id not in self._seen]
         self._seen.update((id, None) for id, _ in page.lines)

@@ -1,14 +1,17 @@
 """What Fly's Machines interface knows of the machines that speak: a cache, and its filling.
 
 In: published entries, which name machines. Out: each machine's name, process group and release, as
-far as they are known. A line never waits for them: a machine that speaks for the first time is
-looked up, with all machines of its app, and is known a moment later.
+far as they are known, and entries with the group and the release of their machine. A line never
+waits for them: a machine that speaks for the first time is looked up, with all machines of its app,
+and is known a moment later. What was published without them stays so.
 
 The interface: `GET {base}/v1/apps/{app}/machines`.
 """
 
 from __future__ import annotations
 
+import re
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -17,7 +20,8 @@ import attrs
 import trio
 
 from natstream.config.setting_types import APP_NAME
-from natstream.entries.entry import LogEntry
+from natstream.entries.entry import LogEntry, of_machine
+from natstream.entries.times import parse_time
 from natstream.fly_api.client import FlyApiError, FlyClient
 from natstream.hub.health import SourceState, SourceStatus
 
@@ -31,10 +35,14 @@ APP_PAUSE = 10.0
 UNKNOWN_PAUSE = 300.0
 # Apps that wait to be asked about, so that odd names on lines cannot make the queue grow.
 MAX_WAITING = 1_000
+# Apps that are asked about at once. The pace is shared with the history, which has to get its part
+# of it even if a thousand apps speak for the first time.
+AT_ONCE = 2
 
-# The providers of the platform's own lines. One of them says when a machine starts.
+# The providers of the platform's own lines. One of them says when a machine starts, or gets another
+# image, as in "Pulling container image registry.fly.io/web:deployment-01".
 _PLATFORM = frozenset({"runner", "machine", "fly"})
-
+_IMAGE = re.compile(r"\bimage \S+:([\w.-]+)")
 
 _T = TypeVar("_T")
 
@@ -54,6 +62,10 @@ class FlyMachine:
     """The number of the release that it runs."""
     image: str = ""
     """The tag of its image."""
+    since_ms: int = attrs.field(default=0, eq=False)
+    """Unix ms from which on it surely ran this release; 0 if the interface did not say."""
+    seen_ms: int = attrs.field(default=0, eq=False)
+    """Unix ms at which the interface described it."""
 
 
 def parse_machines(app: str, answer: Any) -> list[FlyMachine]:
@@ -74,6 +86,8 @@ def parse_machines(app: str, answer: Any) -> list[FlyMachine]:
             group=_text(metadata.get("fly_process_group")),
             release=_text(metadata.get("fly_release_version")),
             image=_text(_object(item.get("image_ref")).get("tag")),
+            # A machine that was only restarted has a later time than necessary.
+            since_ms=(parse_time(_text(item.get("updated_at"))) or 0) // 1_000_000,
         )
         for item in answer
         if isinstance(item, dict) and (id := _text(item.get("id")))
@@ -99,6 +113,8 @@ class Machines:
     base: str
     """The address of the interface."""
     status: SourceStatus
+    apps: Sequence[str] = ()
+    """The apps that are looked up at once, so that their first lines name their machines."""
     _known: OrderedDict[str, FlyMachine] = attrs.field(factory=OrderedDict, init=False)
     _unknown: OrderedDict[str, float] = attrs.field(factory=OrderedDict, init=False)
     """Machines that the interface does not know, and when it may be asked again."""
@@ -117,15 +133,43 @@ class Machines:
     def __iter__(self) -> Iterator[FlyMachine]:
         return iter(self._known.values())
 
+    def label(self, entries: Sequence[LogEntry], arrivals: Sequence[int]) -> Sequence[LogEntry]:
+        """Return the entries with the groups and the releases of the machines that are known.
+
+        An entry that arrived (Unix ms) before its machine surely ran its release gets none.
+        """
+        known = self._known
+        labelled: list[LogEntry] | None = None
+        for index, entry in enumerate(entries):
+            machine = known.get(entry.machine_id)
+            if machine is not None and (machine.group or machine.release):
+                if labelled is None:
+                    labelled = list(entries)
+                release = machine.release if arrivals[index] >= machine.since_ms else ""
+                labelled[index] = of_machine(entry, machine.group, release)
+        return entries if labelled is None else labelled
+
     def observe(self, entries: Sequence[LogEntry]) -> None:
         """Note published entries; machines that are new, or were started, will be looked up."""
         known = self._known
         for entry in entries:
-            if entry.machine_id not in known:
+            machine = known.get(entry.machine_id)
+            if machine is None:
                 if entry.machine_id:
                     self._want(entry.app_name, entry.machine_id)
-            elif entry.provider in _PLATFORM and "start" in entry.message.casefold():
-                self._want(entry.app_name, "")
+            elif entry.provider in _PLATFORM:
+                self._heed(machine, entry)
+
+    def _heed(self, machine: FlyMachine, entry: LogEntry) -> None:
+        """Look a machine up again if a line of the platform says that it may have changed."""
+        image = _IMAGE.search(entry.message)
+        if image is not None and image[1] != machine.image:
+            # Its next lines are of another release. Until that is known they name none, because the
+            # old one would be wrong for just the first lines of a deployment.
+            self._known[machine.id] = attrs.evolve(machine, release="", image="")
+            self._want(entry.app_name, "")
+        elif "start" in entry.message.casefold():
+            self._want(entry.app_name, "")
 
     def _want(self, app: str, machine_id: str) -> None:
         if self._unknown.get(machine_id, 0) > trio.current_time():
@@ -142,32 +186,47 @@ class Machines:
 
     async def run(self, client: FlyClient) -> None:
         """Look up the machines that are wanted, until it is cancelled."""
+        for app in self.apps:
+            self._want(app, "")
+        room = trio.CapacityLimiter(AT_ONCE)
         async with trio.open_nursery() as nursery:
             while True:
                 await self._work.wait()
                 self._work = trio.Event()
                 apps, self._new = self._new, []
                 for app in apps:
-                    nursery.start_soon(self._look_up, client, app)
+                    nursery.start_soon(self._look_up, client, app, room)
 
-    async def _look_up(self, client: FlyClient, app: str) -> None:
+    async def _look_up(self, client: FlyClient, app: str, room: trio.CapacityLimiter) -> None:
         await trio.sleep_until(self._asked.get(app, -float("inf")))
         _remember(self._asked, app, trio.current_time() + APP_PAUSE)
         wanted = self._waiting.pop(app, set())
         found: list[FlyMachine] = []
         try:
-            found = parse_machines(app, await client.get(f"{self.base}/v1/apps/{app}/machines"))
+            async with room:
+                answer = await client.get(f"{self.base}/v1/apps/{app}/machines")
+            found = parse_machines(app, answer)
         except FlyApiError as error:
-            self.status.change(
-                SourceState.LOST, f"The machines of {app} have no names: {error}", error.reason
-            )
+            # A drain's sender may name an app that Fly does not have, which is no failure.
+            if error.reason != "missing" or app in self.apps or not self._known:
+                detail = f"The machines of {app} have no names: {error}"
+                self.status.change(SourceState.LOST, detail, error.reason)
         else:
             self.status.change(SourceState.UP, "The Machines interface names the machines")
+        now_ms = time.time_ns() // 1_000_000
         for machine in found:
-            _remember(self._known, machine.id, machine)
+            self._learn(machine, now_ms)
         for machine_id in wanted:
             if machine_id not in self._known:
                 _remember(self._unknown, machine_id, trio.current_time() + UNKNOWN_PAUSE)
+
+    def _learn(self, machine: FlyMachine, now_ms: int) -> None:
+        known = self._known.get(machine.id)
+        since_ms = min(machine.since_ms or now_ms, now_ms)
+        if known is not None and known.release == machine.release:
+            since_ms = min(since_ms, known.since_ms)
+        machine = attrs.evolve(machine, since_ms=since_ms, seen_ms=now_ms)
+        _remember(self._known, machine.id, machine)
 
 
 def _remember(memory: OrderedDict[str, _T], key: str, value: _T) -> None:

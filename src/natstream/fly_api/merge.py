@@ -34,7 +34,7 @@ class Merge:
     def __init__(self, seen: Iterable[LogEntry] = ()) -> None:
         self._nats: OrderedDict[int, int] = OrderedDict()
         self._fly: OrderedDict[int, int] = OrderedDict()
-        self.overflowed = False
+        self.overflowed: bool = False
         """Whether lines were forgotten, so that some may be shown twice."""
         self.had(seen)
 

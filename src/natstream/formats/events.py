@@ -24,6 +24,7 @@ __all__ = [
     "TEXT",
     "EventId",
     "Format",
+    "entry_json",
     "gap_notice",
     "write_event_id",
 ]
@@ -103,11 +104,14 @@ class _EntryEvent(msgspec.Struct, gc=False, omit_defaults=True):
     level: str
     provider: str
     source: str
-    # Few lines are continuations, so the others do without this key.
+    # A line that is no continuation, or whose machine is not known, does without these keys.
     continues: bool = False
+    group: str = ""
+    release: str = ""
 
 
-def _entry_json(entry: LogEntry, persistent: bool) -> bytes:
+def entry_json(entry: LogEntry, persistent: bool) -> bytes:
+    """Return the event of an entry, without an id, as one line of JSON."""
     stream = entry.stream
     return _json(
         _EntryEvent(
@@ -123,6 +127,8 @@ def _entry_json(entry: LogEntry, persistent: bool) -> bytes:
             provider=entry.provider,
             source=entry.source,
             continues=entry.continues,
+            group=entry.group,
+            release=entry.release,
         )
     )
 
@@ -170,7 +176,7 @@ class _Sse:
     content_type = "text/event-stream; charset=utf-8"
 
     def entry(self, entry: LogEntry, event_id: str, persistent: bool = False) -> bytes:
-        return b"id: %b\ndata: %b\n\n" % (event_id.encode(), _entry_json(entry, persistent))
+        return b"id: %b\ndata: %b\n\n" % (event_id.encode(), entry_json(entry, persistent))
 
     def notice(self, notice: Notice, resume_id: str = "") -> bytes:
         # The id stands in a block of its own. An EventSource remembers it without raising an event,
@@ -189,7 +195,7 @@ class _Ndjson:
     content_type = "application/x-ndjson"
 
     def entry(self, entry: LogEntry, event_id: str, persistent: bool = False) -> bytes:
-        return b'%b,"id":"%b"}\n' % (_entry_json(entry, persistent)[:-1], event_id.encode())
+        return b'%b,"id":"%b"}\n' % (entry_json(entry, persistent)[:-1], event_id.encode())
 
     def notice(self, notice: Notice, resume_id: str = "") -> bytes:
         event = _notice_json(notice)

@@ -38,6 +38,8 @@ class _ReceivedEvent(msgspec.Struct):
     provider: str = ""
     source: str = "nats"
     continues: bool = False
+    group: str = ""
+    release: str = ""
     gap: dict[str, Any] | None = None
 
 
@@ -103,6 +105,8 @@ def _entry(event: _ReceivedEvent, stream: str, line: bytes) -> LogEntry:
         unix_ns=event.timestamp * 1_000_000,
         source=event.source,
         continues=event.continues,
+        group=event.group,
+        release=event.release,
     )
 
 

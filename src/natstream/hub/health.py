@@ -23,6 +23,8 @@ class SourceState(enum.StrEnum):
     STARTING = "starting"
     CONNECTING = "connecting"
     UP = "up"
+    MUTE = "mute"
+    """The source is connected, and does not bring the lines that there are."""
     LOST = "lost"
     """The source was up, or could not be reached, and is being tried again."""
     DENIED = "denied"
@@ -30,6 +32,11 @@ class SourceState(enum.StrEnum):
     CRASHED = "crashed"
     """The source's task failed because of a bug of ours; the supervisor restarts it."""
     CLOSED = "closed"
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether lines are missing for as long as this state holds."""
+        return self in (SourceState.MUTE, SourceState.LOST, SourceState.DENIED, SourceState.CRASHED)
 
 
 Announce = Callable[[str, Literal["system", "error"]], None]
@@ -62,6 +69,13 @@ class SourceStatus:
     """One word for the trouble, if the source distinguishes several kinds of it."""
     last_line: float = 0.0
     """Unix seconds when its last line arrived; 0 if none has arrived."""
+    checked: float = 0.0
+    """Unix seconds when it was last found that the source brings nothing because there is nothing;
+    0 if that was never found."""
+    is_uncheckable: bool = False
+    """Whether the source is silent, and it cannot be found out why."""
+    log_delay: float | None = None
+    """Seconds that the platform last needed to bring a line; None if that was not measured."""
     on_change: Callable[[], None] = attrs.field(default=lambda: None, repr=False)
     """Called after each change of state."""
 
@@ -76,8 +90,7 @@ class SourceStatus:
         self.state, self.detail = state, detail
         if state is SourceState.UP:
             self.connects += 1
-        bad = state in (SourceState.LOST, SourceState.DENIED, SourceState.CRASHED)
-        self._announce(detail, "error" if bad else "system")
+        self._announce(detail, "error" if state.is_bad else "system")
         if is_new:
             self.on_change()
 

@@ -32,10 +32,12 @@ from natstream.hub.subscription import Subscription
 from natstream.hub.timeline import Archive, Outage, Segment, Timeline
 from natstream.hub.window import FoundLine, Window
 
-__all__ = ["Hub", "HubStatistics", "open_hub"]
+__all__ = ["Hub", "HubStatistics", "Label", "open_hub"]
 
 # Seconds within which a line that another process has stored reaches this one.
 SOON = 1.0
+
+Label = Callable[[Sequence[LogEntry], Sequence[int]], Sequence[LogEntry]]
 
 
 @attrs.frozen
@@ -86,6 +88,9 @@ class Hub:
             room_before: how many entries `prepend` may put before the first published one.
         """
         self._observe = observe
+        self.label: Label = lambda entries, arrivals: entries
+        """Returns entries with what is known of their machines, given the Unix ms at which each
+        arrived. Whatever shows entries calls it once for each of them."""
         epoch = secrets.token_hex(4)
         self._timeline = Timeline(
             Backlog(epoch, max_lines=backlog_lines, max_bytes=backlog_bytes, first=1 + room_before)
@@ -133,7 +138,7 @@ class Hub:
     def _publish(
         self, entries: Sequence[LogEntry], costs: Sequence[int], arrivals: Sequence[int]
     ) -> Sequence[LogEntry]:
-        remembered = self.backlog.append(entries, costs, arrivals)
+        remembered = self.backlog.append(self.label(entries, arrivals), costs, arrivals)
         self._fan_out.published(sum(costs))
         return remembered
 
@@ -212,11 +217,9 @@ class Hub:
         Args:
             entries: sorted by their time.
         """
-        room = self.backlog.prepend(
-            entries,
-            [entry.cost for entry in entries],
-            [entry.unix_ns // 1_000_000 for entry in entries],
-        )
+        arrivals = [entry.unix_ns // 1_000_000 for entry in entries]
+        entries = self.label(entries, arrivals)
+        room = self.backlog.prepend(entries, [entry.cost for entry in entries], arrivals)
         if room:
             backlog = self.backlog
             position = Position(entry=backlog.first, notice=backlog.end.notice)

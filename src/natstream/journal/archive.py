@@ -18,6 +18,7 @@ from natstream.entries.filters import Filter
 from natstream.entries.fly import parse_text
 from natstream.errors import JournalUnavailable, SourceError
 from natstream.hub.backlog import StoredBatch
+from natstream.hub.hub import Label
 from natstream.journal.consumer import Consumer
 from natstream.journal.jetstream import JetStream, Stored
 from natstream.journal.messages import decode, wanted_subjects
@@ -66,12 +67,14 @@ class StreamArchive:
             waits for that connection.
         turns: held while a chunk is on its way.
         start_soon: see `Archive`.
+        label: see `Hub.label`.
     """
 
     epoch: str
     reach: Callable[[str, float], Awaitable[JetStream]]
     turns: trio.CapacityLimiter
     start_soon: StartSoon
+    label: Label = lambda entries, arrivals: entries
 
     def open(self, start: int, filter: Filter) -> StoredReader:
         """Return a reader before the entry `start`."""
@@ -108,7 +111,9 @@ class StreamArchive:
     async def find(self, number: int) -> LogEntry | None:
         """Return the entry with this number if it is stored."""
         stored = await (await self._reach_now()).find(number)
-        return None if stored is None else entry_of(stored)
+        if stored is None:
+            return None
+        return self.label([entry_of(stored)], [stored.unix_ns // 1_000_000])[0]
 
     async def _reach_now(self) -> JetStream:
         return await self.reach(self.epoch, float("-inf"))
@@ -245,11 +250,13 @@ class StoredReader:
             end = until
             start = min(start, until) if sparse else until
         self._position = end
+        arrivals = [stored.unix_ns // 1_000_000 for stored in kept]
+        entries = self._archive.label([entry_of(stored) for stored in kept], arrivals)
         return StoredBatch(
             epoch=self._archive.epoch,
             first=start,
-            entries=continuations.join([entry_of(stored) for stored in kept]),
-            arrivals=[stored.unix_ns // 1_000_000 for stored in kept],
+            entries=continuations.join(entries),
+            arrivals=arrivals,
             first_notice=0,
             persistent=True,
             numbers=[stored.number for stored in kept],

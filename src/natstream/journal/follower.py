@@ -181,6 +181,7 @@ class Follower:
         names = [_message_id(stored) for stored in part]
         numbers = [stored.number for stored in part]
         self._status.lines += len(part)
+        self._status.last_line = max(self._status.last_line, arrivals[-1] / 1_000)
         self._status.bytes += sum(len(stored.payload) for stored in part)
         try:
             async with self._fallback.segment_lock:
@@ -189,7 +190,8 @@ class Follower:
                     await self._hub.publish(entries, arrivals=arrivals, counted=shown)
                 else:
                     costs = [entry.cost for entry in entries]
-                    remembered = backlog.append(entries, costs, arrivals)
+                    labelled = self._hub.label(entries, arrivals)
+                    remembered = backlog.append(labelled, costs, arrivals)
                     outage = self._fallback.outage
                     if outage is not None and arrivals[-1] >= outage.since:
                         self._hub.count(

@@ -243,16 +243,17 @@ class JetStream:
             was_up: whether the connection had served before.
         """
         failure = self.connection.failure()
+        others = f"; {failure.others}" if failure.others else ""
         if failure.kind == "denied":
             return JournalDenied(
-                f"The journal's {self.address} refuses the credentials: "
+                f"The journal's {failure.address} refuses the credentials: "
                 "NATSTREAM_JOURNAL_USER and NATSTREAM_JOURNAL_PASSWORD, or "
-                "NATSTREAM_JOURNAL_TOKEN, must be valid there"
+                f"NATSTREAM_JOURNAL_TOKEN, must be valid there{others}"
             )
         if failure.kind == "forbidden":
             return JournalDenied(
-                f"The journal's {self.address} does not let us use {failure.words}: its user "
-                f"needs $JS.API.>, {self.name}.> and _INBOX.>"
+                f"The journal's {failure.address} does not let us use {failure.words}: its user "
+                f"needs $JS.API.>, {self.name}.> and _INBOX.>{others}"
             )
         if "maximum payload violation" in failure.words.lower():
             return JournalUnavailable(
@@ -262,10 +263,10 @@ class JetStream:
             )
         if was_up:
             return JournalUnavailable(
-                f"The connection to the journal's {self.address} is lost: {failure.words}"
+                f"The connection to the journal's {failure.address} is lost: {failure.words}"
             )
         return JournalUnavailable(
-            f"The journal's {self.address} cannot be reached: {failure.words}; "
+            f"The journal's {failure.address} cannot be reached: {failure.words}{others}; "
             "NATSTREAM_JOURNAL_URL says where it is"
         )
 

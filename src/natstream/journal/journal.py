@@ -353,7 +353,11 @@ class Journal:
         async with self._fallback.segment_lock:
             if self._hub.backlog is not backlog:
                 archive = StreamArchive(
-                    backlog.epoch, self._reach, self._archive_turns, self._start_lookup
+                    backlog.epoch,
+                    self._reach,
+                    self._archive_turns,
+                    self._start_lookup,
+                    self._hub.label,
                 )
                 self._fallback.rejoin(backlog, archive)
             self._state.change(Availability.SERVING)

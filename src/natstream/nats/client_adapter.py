@@ -9,8 +9,9 @@ is gone or works differently.
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any, NamedTuple, cast
 from urllib.parse import ParseResult
@@ -20,6 +21,7 @@ from nats.aio.transport import TcpTransport
 from nats.errors import ConnectionClosedError, Error, ProtocolError, SecureConnWantedError
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
+from natstream.entries.entry import decode_json
 from natstream.nats.parser import LONGEST_LINE, MessageParser
 
 __all__ = ["ClientAdapter", "NetworkAddress"]
@@ -42,18 +44,26 @@ class NetworkAddress(NamedTuple):
 
 
 class ClientAdapter:
-    """One client of nats-py, whose messages go to `parser`; everything else is nats-py's."""
+    """One client of nats-py, whose messages go to `parser`; everything else is nats-py's.
 
-    def __init__(self, parser: MessageParser) -> None:
+    Args:
+        parser: gets the data that the client reads.
+        dispensable: subjects whose refusal does not end the connection.
+    """
+
+    def __init__(self, parser: MessageParser, dispensable: Collection[str] = ()) -> None:
         self.end: Exception | None = None
         """The reason why the connection has ended; `None` while it lasts."""
-        self.is_lame = False
+        self.is_lame: bool = False
         """Whether the server has said that it will shut down."""
         self.on_end: Callable[[], None] = _do_nothing
         """Called once when the connection has ended by itself. It must neither wait nor raise."""
         self.on_lame_duck: Callable[[], None] = _do_nothing
         """Called when the server says that it will shut down. It must neither wait nor raise."""
         self.client: Any = cast(Any, Client())  # `_ps` and `_connect_command` have narrower types
+        self.refused: set[str] = set()
+        """The dispensable subjects that the server does not let us read."""
+        self._dispensable = dispensable
         self._parser = parser
         # `_ps`: the client calls `parse` of this object with all data that it reads. Its own parser
         # needs 6 µs for a message instead of 1, because it uses regular expressions, queues and a
@@ -148,7 +158,7 @@ class ClientAdapter:
             for line in self._parser.feed(data):
                 if line.startswith(b"-ERR"):
                     self._transport.said = _words(line)
-                await self._parse_line(line)
+                await self._parse_line(_without_servers(line))
         except (OSError, ProtocolError):
             raise
         except Exception as error:
@@ -164,8 +174,16 @@ class ClientAdapter:
 
     async def _on_error(self, error: Exception) -> None:
         # This must not raise, because nats-py would stop reading and keep the connection.
-        if "permissions violation" in str(error):
+        if "permissions violation" not in str(error):
+            return
+        refused = {name for name in self._dispensable if f'"{name}"' in self._transport.said}
+        if not refused:
             self.finish(error)
+            return
+        self.refused |= refused
+        # Otherwise this would count as the reason of a later end. `_err` is client's `last_error`.
+        self._transport.said = ""
+        self.client._err = None
 
     async def _on_closed(self) -> None:
         self.finish(self.client.last_error or ConnectionClosedError())
@@ -209,7 +227,7 @@ class _Transport(TcpTransport):
         super().__init__()  # type: ignore[no-untyped-call] # nats-py has no types there
         self._unread = b""
         self._is_greeted = False
-        self.is_encrypted = False
+        self.is_encrypted: bool = False
         self.said = ""
         """The server's last error in its own words."""
 
@@ -251,7 +269,7 @@ class _Transport(TcpTransport):
                 raise Error(f"nats: {self.said}")
             if not line.startswith(b"INFO "):
                 raise ProtocolError("nats: no INFO")
-            return line
+            return _without_servers(line)
         while not line.startswith((b"PONG", b"-ERR")):
             await self._pass_over(line)
             line = await self._read_line()
@@ -309,6 +327,23 @@ class _Transport(TcpTransport):
     def at_eof(self) -> bool:
         """Return whether everything was read, and the server has closed the connection."""
         return not self._unread and bool(super().at_eof())  # type: ignore[no-untyped-call] # nats-py has no types
+
+
+def _without_servers(line: bytes) -> bytes:
+    """Return a line of the server; of an INFO without the addresses of the cluster's other servers.
+
+    nats-py compares each of them with all that it knows, on the event loop: with 2,500 addresses
+    that takes seconds. We connect to the servers of the login alone.
+    """
+    if not line.startswith(b"INFO ") or b"connect_urls" not in line:
+        return line
+    try:
+        info = decode_json(line[5:])
+    except ValueError:
+        return line
+    if isinstance(info, dict):
+        info.pop("connect_urls", None)
+    return b"INFO %b\r\n" % json.dumps(info).encode()
 
 
 def _words(line: bytes) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
@@ -70,6 +70,7 @@ class NatsConnection:
         on_lame_duck: called once when the server says that it will shut down; until then it goes on
             delivering. Without it, the connection ends at that moment.
         instead_of: the connection that this one is to replace; its server's process is not used.
+        dispensable: subjects that the server may refuse without ending the connection.
     """
 
     def __init__(
@@ -80,12 +81,14 @@ class NatsConnection:
         ping_interval: float = PING_INTERVAL,
         on_lame_duck: Callable[[], None] | None = None,
         instead_of: NatsConnection | None = None,
+        dispensable: Collection[str] = (),
     ) -> None:
         self._login = login
         self._on_end = on_end
         self._on_lame_duck = on_lame_duck
         self._avoided = () if instead_of is None else instead_of._process
         self._ping_interval = ping_interval
+        self._dispensable = dispensable
         self._handlers: dict[bytes, Handler] = {}
         """By the number of the subscription, as the server spells it."""
         self._last_subscription = 0
@@ -101,9 +104,9 @@ class NatsConnection:
         self._retry_at = math.inf
         """The moment (trio's clock) from which one of the servers may be asked again."""
         self._is_open = False
-        self.is_lame = False
+        self.is_lame: bool = False
         """Whether the server has said that it will shut down."""
-        self.subscribed_at = 0.0
+        self.subscribed_at: float = 0.0
         """The moment (trio's clock) at which the subscriptions were sent."""
         self.end: Exception | None = None
         """The reason why the connection has ended; `None` while it lasts."""
@@ -209,6 +212,11 @@ class NatsConnection:
             if failure.kind != "unreachable"
         }
 
+    @property
+    def refused(self) -> Collection[str]:
+        """The dispensable subjects that the server does not let us read."""
+        return () if self._link is None else self._link.adapter.refused
+
     def finish(self, error: Exception) -> None:
         """Count the connection as ended, for this reason. Only the first reason counts."""
         if self.end is None:
@@ -256,7 +264,7 @@ class NatsConnection:
         ) is not None:
             self._note(server, refusal.failure, refusal.until)
             return
-        adapter = ClientAdapter(MessageParser(self._handlers))
+        adapter = ClientAdapter(MessageParser(self._handlers), self._dispensable)
         try:
             with trio.fail_after(CONNECT_DEADLINE):
                 await trio_asyncio.aio_as_trio(adapter.connect)(

@@ -9,6 +9,8 @@ tasks that read and parse take turns. So in a flood most messages wait in the so
 server, which slows the publishers down. The server usually keeps up to 64 MiB for us, then closes
 the connection. After that, as after every lost connection, the number of lost messages is unknown.
 
+A connection that brings nothing may be mute (`silence`). It is then replaced too, again and again.
+
 A server that will shut down goes on delivering for a while. Then a second connection is made to
 another server. For a moment both deliver. The source publishes everything that the first one brings
 until it is left, and then the messages that only the second one has brought (`handover`).
@@ -28,9 +30,12 @@ from natstream.entries.entry import Gap
 from natstream.entries.fly import parse_nats
 from natstream.hub.health import SourceStatus
 from natstream.hub.sink import Sink
+from natstream.nats.canary import CANARY_MARK
 from natstream.nats.connection import PING_INTERVAL, Login, NatsConnection
 from natstream.nats.handover import Handover
 from natstream.nats.inbox import Inbox, Message
+from natstream.nats.parser import Handler
+from natstream.nats.silence import Silence
 from natstream.nats.states import SourceStates
 
 __all__ = ["NatsSource"]
@@ -43,6 +48,8 @@ OVERLAP = 1.0
 LATEST_DOUBLE = 2.0
 # Seconds between two attempts to find another server than the one that shuts down.
 FIRST_DELAY, LONGEST_DELAY = 0.25, 2.0
+# Seconds between two new connections while NATS is mute; the first one is made at once.
+FIRST_RENEWAL, LONGEST_RENEWAL = 10.0, 300.0
 
 
 @attrs.define(eq=False)
@@ -52,6 +59,8 @@ class _Feed:
     connection: NatsConnection
     inbox: Inbox
     ended: trio.Event
+    is_up: bool = False
+    """Whether the server has taken the subscriptions."""
     leave: trio.Event = attrs.field(factory=trio.Event)
     """Set once the connection is to be closed."""
     closed: trio.Event = attrs.field(factory=trio.Event)
@@ -93,16 +102,25 @@ class NatsSource:
     """Seconds between two PINGs."""
     grace: float = 2.0
     """Seconds for publishing the messages that had arrived when the source was cancelled."""
+    silence: Silence = attrs.field(
+        default=attrs.Factory(lambda self: Silence(None, self.status), takes_self=True)
+    )
+    """Finds out why nothing comes; by default it does not."""
     _states: SourceStates = attrs.field(init=False)
     _feed: _Feed = attrs.field(init=False)
     """The connection that is read."""
     _successor: _Feed | None = attrs.field(default=None, init=False)
-    """The connection that takes over from `_feed`, while both deliver."""
+    """The connection that is to take over from `_feed`. Once it is up, both deliver."""
     _is_time: bool = attrs.field(default=False, init=False)
     """Whether both have delivered for long enough."""
+    _renew_at: float = attrs.field(default=0.0, init=False)
+    """The moment (trio's clock) from which a mute connection is replaced again."""
+    _renewal: float = attrs.field(default=0.0, init=False)
+    """Seconds between the last replacement and the next one."""
 
     def __attrs_post_init__(self) -> None:
         self._states = SourceStates(self.subjects, self.sink, self.status)
+        self.silence.on_delivery = lambda: self._states.not_mute(self._feed.connection)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Connect, and publish until the connection ends; `started()` means subscribed.
@@ -122,17 +140,20 @@ class NatsSource:
                 await nursery.start(self._hold, feed)
                 if not feed.connection.end:
                     self._states.up(feed.connection)
+                    self.silence.begin()
+                    nursery.start_soon(self._watch_for_silence)
+                    nursery.start_soon(self._renew, nursery)
                     task_status.started()
                 await self._read(nursery)
                 nursery.cancel_scope.cancel()
         finally:
+            connection = self._feed.connection
             await self._finish()
-        connection = self._feed.connection
         raise self._states.explain(connection) from connection.end
 
     # --- connections ---------------------------------------------------------------------
 
-    def _open_feed(self, lame: _Feed | None = None) -> _Feed:
+    def _open_feed(self, instead_of: NatsConnection | None = None) -> _Feed:
         inbox, ended = Inbox(), trio.Event()
 
         def on_end() -> None:
@@ -144,7 +165,8 @@ class NatsSource:
             on_end,
             ping_interval=self.ping_interval,
             on_lame_duck=inbox.wake,
-            instead_of=None if lame is None else lame.connection,
+            instead_of=instead_of,
+            dispensable=(self._canary_subject,) if self._canary_subject else (),
         )
         return _Feed(connection, inbox, ended)
 
@@ -153,7 +175,9 @@ class NatsSource:
     ) -> None:
         """Keep a connection until it is to be left; `started()` means that it is up, or failed."""
         try:
-            handlers = dict.fromkeys(self.subjects, feed.receive)
+            handlers: dict[str, Handler] = dict.fromkeys(self.subjects, feed.receive)
+            if self._canary_subject:
+                handlers[self._canary_subject] = self._receive_canary
             async with feed.connection.connected(handlers):
                 task_status.started()
                 await feed.leave.wait()
@@ -175,32 +199,40 @@ class NatsSource:
                 feed.handover = Handover()
                 self._states.lame_duck(feed.connection)
                 nursery.start_soon(self._find_successor, nursery, feed)
-            if self._successor is not None and (feed.connection.end or self._is_time):
-                await self._take_over(feed, self._successor)
+            successor = self._successor
+            if successor is not None and successor.is_up and (feed.connection.end or self._is_time):
+                await self._take_over(feed, successor)
             elif feed.connection.end:
                 return
 
     async def _find_successor(self, nursery: trio.Nursery, lame: _Feed) -> None:
-        """Connect to another server than the one that shuts down, and let both deliver."""
+        """Connect to another server than the one that shuts down, again and again."""
         delay = FIRST_DELAY
-        while True:
-            feed = self._open_feed(lame)
-            await nursery.start(self._hold, feed)
-            if feed.connection.end is None:
-                self._successor, self._is_time = feed, False
-                with trio.move_on_after(OVERLAP):
-                    await feed.ended.wait()
-                if feed.connection.end is None:
-                    self._is_time = True
-                    lame.inbox.wake()
-                    return
-                if self._successor is not feed:  # It has taken over meanwhile.
-                    return
-                self._successor = None
-            feed.leave.set()
-            await feed.closed.wait()
+        while not await self._try_successor(nursery, lame, instead_of=lame.connection):
             await trio.sleep(delay * random.uniform(0.5, 1.0))
             delay = min(delay * 2, LONGEST_DELAY)
+
+    async def _try_successor(
+        self, nursery: trio.Nursery, old: _Feed, instead_of: NatsConnection | None = None
+    ) -> bool:
+        """Connect, and let both connections deliver; return whether the new one takes over."""
+        feed = self._successor = self._open_feed(instead_of)
+        self._is_time = False
+        await nursery.start(self._hold, feed)
+        if feed.connection.end is None:
+            feed.is_up = True
+            with trio.move_on_after(OVERLAP):
+                await feed.ended.wait()
+            if feed.connection.end is None:
+                self._is_time = True
+                old.inbox.wake()
+                return True
+            if self._successor is not feed:  # It has taken over meanwhile.
+                return True
+        self._successor = None
+        feed.leave.set()
+        await feed.closed.wait()
+        return False
 
     async def _take_over(self, old: _Feed, new: _Feed) -> None:
         """Leave the old connection, and go on with the new one."""
@@ -217,6 +249,46 @@ class NatsSource:
         new.doubles = old.handover
         new.doubles_until = trio.current_time() + LATEST_DOUBLE
         self._feed, self._successor = new, None
+
+    # --- silence -------------------------------------------------------------------------
+
+    @property
+    def _canary_subject(self) -> str:
+        """The subject that is read for canaries alone; empty if they come with the other lines."""
+        subject = self.silence.subject
+        return "" if subject in self.subjects or "logs.>" in self.subjects else subject
+
+    def _receive_canary(self, subject: bytes, reply: bytes, payload: bytes, headers: bytes) -> None:
+        """Look for a canary in a line of natstream's own app, which is not among those read."""
+        if CANARY_MARK in payload:
+            self.silence.hear(parse_nats(subject.decode(errors="replace"), payload))
+
+    async def _watch_for_silence(self) -> None:
+        """Find out why nothing comes, each time that nothing comes."""
+        while True:
+            await self.silence.wait_due()
+            can_hear = self.silence.subject not in self._feed.connection.refused
+            why = await self.silence.check(can_hear=can_hear, is_mute=self._states.is_mute)
+            if why and not self._states.is_mute:
+                self._renew_at, self._renewal = trio.current_time(), FIRST_RENEWAL
+                self._states.mute(self._feed.connection, why)
+
+    async def _renew(self, nursery: trio.Nursery) -> None:
+        """Replace the connection while NATS is mute, at once and then less and less often."""
+        while True:
+            await self._states.mute_began.wait()
+            with trio.move_on_at(self._renew_at):
+                await self._states.mute_ended.wait()
+                continue
+            self._renew_at = trio.current_time() + self._renewal * random.uniform(0.8, 1.0)
+            self._renewal = min(self._renewal * 2, LONGEST_RENEWAL)
+            old = self._feed
+            if old.handover is not None:  # It is being left already, because it shuts down.
+                continue
+            old.handover = Handover()
+            if not await self._try_successor(nursery, old):
+                old.handover = None
+                old.inbox.wake()
 
     # --- lines ---------------------------------------------------------------------------
 
@@ -253,8 +325,13 @@ class NatsSource:
         entries = [
             parse_nats(subject.decode(errors="replace"), payload) for subject, payload in messages
         ]
+        if own := self.silence.canaries_among(entries):
+            entries = [entry for n, entry in enumerate(entries) if n not in own]
+            messages = [message for n, message in enumerate(messages) if n not in own]
+        if not entries:
+            return
+        self.silence.hear_lines()
         status.lines += len(entries)
-        status.last_line = time.time()
         status.bytes += sum(len(payload) for _, payload in messages)
         # An entry with a timestamp or a provider was parsed from an object. Without either, `raw`
         # decodes the payload once more to find out.

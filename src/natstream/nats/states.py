@@ -45,6 +45,12 @@ class SourceStates:
     _short_connections: int = attrs.field(default=0, init=False)
     _said: str = attrs.field(default="", init=False)
     """The sentence that readers were told of a server that comes and goes."""
+    _mute: str = attrs.field(default="", init=False)
+    """The sentence that readers were told of a mute server; empty while it is not mute."""
+    mute_ended: trio.Event = attrs.field(factory=trio.Event, init=False)
+    """Set while the server is not mute."""
+    mute_began: trio.Event = attrs.field(factory=trio.Event, init=False)
+    """Set while the server is mute."""
 
     def connecting(self, address: str) -> None:
         """The first connection is being made."""
@@ -68,6 +74,9 @@ class SourceStates:
         """Tell that the source is up, and what is missing."""
         if self.steady_at is not None:
             self._short_connections = 0
+        if self._mute:
+            self.status.change(SourceState.MUTE, self._mute)
+            return
         reading = f"Connected to {connection.address}, reading {', '.join(self.subjects)}"
         refused = [
             f"; {host_and_port(server)} is not used, because it "
@@ -82,6 +91,40 @@ class SourceStates:
         if self._missing_since is not None:
             self.missing(Gap(missed=None, since=self._missing_since))
             self._missing_since = None
+
+    @property
+    def is_mute(self) -> bool:
+        """Whether the server has been found mute, and has brought nothing since then."""
+        return bool(self._mute)
+
+    def mute(self, connection: NatsConnection, why: str) -> None:
+        """The server does not bring the lines that there are; only a line of it ends that."""
+        self._mute = (
+            f"{connection.address} is connected, but brings no lines: {why}. "
+            "A new connection is tried again and again"
+        )
+        if self._missing_since is None:
+            well = max(self.status.last_line, self.status.checked, self.status.since)
+            self._missing_since = int(well * 1_000)
+        self.status.change(SourceState.MUTE, self._mute)
+        self.mute_ended = trio.Event()
+        self.mute_began.set()
+
+    def not_mute(self, connection: NatsConnection) -> None:
+        """The server has brought something, which ends a mute state."""
+        if not self._mute:
+            return
+        self._mute = ""
+        self.mute_began = trio.Event()
+        self.mute_ended.set()
+        if self._up_at is None or self.steady_at is not None:
+            return
+        since, self._missing_since = self._missing_since, None
+        self.steady(connection)
+        self.sink.announce(
+            "NATS brings lines again; the lines that it did not bring are missing",
+            gap=Gap(missed=None, since=since),
+        )
 
     def lame_duck(self, connection: NatsConnection) -> None:
         """The server will shut down, and goes on delivering until then."""

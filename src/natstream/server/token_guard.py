@@ -33,7 +33,7 @@ class TokenGuard:
     """Counts and delays wrong secrets. `wrong` is their number since the start."""
 
     def __init__(self) -> None:
-        self.wrong = 0
+        self.wrong: int = 0
         self._throttle = LoginThrottle()
 
     async def look_at(

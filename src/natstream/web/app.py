@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import attrs
@@ -25,17 +25,26 @@ from natstream.entries.filters import Filter
 from natstream.hub.health import Health, SourceState, SourceStatus
 from natstream.hub.hub import Hub
 from natstream.web.auth import authenticate, client_address, current_grant
+from natstream.web.earlier import read_earlier
 from natstream.web.errors import answer_errors, refusal
 from natstream.web.facets import Facets
 from natstream.web.fields import read_fields
 from natstream.web.files import Files
-from natstream.web.health_endpoints import add_health_endpoints, add_healthz, statuses
+from natstream.web.health_endpoints import (
+    add_health_endpoints,
+    add_healthz,
+    source_statuses,
+    statuses,
+)
 from natstream.web.metrics import Metrics
 from natstream.web.query import parse_stream_request
 from natstream.web.reader_quota import ReaderQuota
 from natstream.web.request import ApiRequest
 from natstream.web.security import add_security
 from natstream.web.stream import LogStreamBody
+
+if TYPE_CHECKING:
+    from natstream.fly_api.interfaces import FlyInterfaces
 
 __all__ = ["create_app"]
 
@@ -48,11 +57,24 @@ NO_LINE = (
     "The service no longer has a line with this id, or never had one. Use the id of a newer line."
 )
 
+NO_EARLIER = (
+    "This service does not ask Fly's logs interface, so it has no earlier lines. "
+    "NATSTREAM_FLY_API=on turns it on."
+)
+
 
 def create_app(
-    settings: Settings, hub: Hub, health: Health, facets: Facets, metrics: Metrics
+    settings: Settings,
+    hub: Hub,
+    health: Health,
+    facets: Facets,
+    metrics: Metrics,
+    fly: FlyInterfaces | None = None,
 ) -> QuartTrio:
-    """Return the application over a hub, the health of its sources, and the counts of its lines."""
+    """Return the application over a hub, the health of its sources, and the counts of its lines.
+
+    `fly` are Fly's own interfaces, if they are asked.
+    """
     app = QuartTrio(__name__, static_folder=None)
     app.request_class = ApiRequest
     quota = ReaderQuota(settings.max_readers)
@@ -126,6 +148,26 @@ def create_app(
             return refusal(404, NO_LINE)
         return jsonify(entry.raw)
 
+    @app.get("/api/machine")
+    async def machine() -> Response:
+        entry = await hub.find(request.args.get("id", ""))
+        # A reader names a line and not a machine, so that the holder of a link learns nothing of
+        # machines whose lines it may not see.
+        if entry is None or not current_grant().shows(entry):
+            return refusal(404, NO_LINE)
+        known = None if fly is None else fly.machines.get(entry.machine_id)
+        if known is None or known.app != entry.app_name:
+            return jsonify({"machine": None})
+        return jsonify({"machine": attrs.asdict(known, filter=attrs.filters.exclude("since_ms"))})
+
+    @app.get("/api/earlier")
+    async def earlier() -> Response:
+        if fly is None:
+            return refusal(404, NO_EARLIER)
+        query = list(request.args.items(multi=True))
+        body = await read_earlier(fly.earlier, query, current_grant(), hub.label)
+        return Response(body, content_type="application/json")
+
     @app.get("/api/facets")
     async def counts() -> Response:
         filter = Filter.from_query(request.args.items(multi=True))
@@ -164,7 +206,7 @@ def _status(settings: Settings, hub: Hub, health: Health) -> dict[str, Any]:
     oldest = statistics.oldest_ms
     drain = health.sources.get("drain")
     return {
-        "sources": statuses(health.sources),
+        "sources": source_statuses(health),
         "interfaces": statuses(health.interfaces),
         "subjects": settings.subjects if "nats" in settings.sources else [],
         "drain": {"url": drain.url, "authentication": bool(settings.drain_tokens)}
@@ -183,7 +225,8 @@ def _status(settings: Settings, hub: Hub, health: Health) -> dict[str, Any]:
 def _reduced(status: SourceStatus) -> dict[str, Any]:
     """Return the state of a source for a reader that may see only a part of its lines.
 
-    The counts and the texts are left out, because they tell of the other lines.
+    The counts, the texts and the time of the last line are left out, because they tell of the other
+    lines.
     """
     return {"state": status.state, "since": int(status.since * 1000)}
 
@@ -195,6 +238,5 @@ def _standing_notices(health: Health) -> Iterator[Notice]:
     """
     for status in health.sources.values():
         if status.state is not SourceState.UP:
-            bad = status.state in (SourceState.LOST, SourceState.DENIED, SourceState.CRASHED)
             detail = status.detail or f"{status.name} is {status.state}"
-            yield Notice(detail, "error" if bad else "system")
+            yield Notice(detail, "error" if status.state.is_bad else "system")

@@ -1,13 +1,13 @@
-"""Counts and rates by app, region, machine, level, stream and type, for the page's chips.
+"""Counts and rates by app, region, machine, level and so on, for the page's chips.
 
 In: batches of entries, as they are published. Out: for each field, the values of the last half
 hour, each with its number of lines and its lines per second.
 
-Lines are counted by combination (app, region, machine, level, stream, source), because there are
-few combinations even if there are many lines. A filter or a scope is applied to the combinations
-later. So a reader that may see only a part of the logs gets the counts of that part. Filters on
-messages (`q`, `not`, `field`) cannot be applied to combinations. Therefore those of a reader are
-ignored, and a scope with such a filter gets no counts at all.
+Lines are counted by combination (app, region, machine, level, stream, source, group, release),
+because there are few combinations even if there are many lines. A filter or a scope is applied to
+the combinations later. So a reader that may see only a part of the logs gets the counts of that
+part. Filters on messages (`q`, `not`, `field`) cannot be applied to combinations. Therefore those
+of a reader are ignored, and a scope with such a filter gets no counts at all.
 
 Memory is bounded: lines with overlong names, and lines of new combinations once there are too
 many, are counted together as "other". Counting takes about 0.4 µs per line in batches of a
@@ -41,7 +41,11 @@ FACETS = {
     "level": "level",
     "stream": "stream",
     "type": "type",
+    "group": "group",
+    "release": "release",
 }
+# Few services know these, and a line without them is no value to choose.
+_ONLY_KNOWN = frozenset({"group", "release"})
 
 # A rate covers three slices of ten seconds: long enough to be steady, short enough to be current.
 SLICE = 10.0
@@ -52,7 +56,8 @@ RATE_SLICES = 3
 SLICES_A_CHUNK = 12
 CHUNKS = 15
 
-# Enough for 500 machines with five levels and two streams. Each combination takes about 2 KB.
+# Enough for 500 machines with five levels and two streams, or for 250 that are deployed once in
+# half an hour. Each combination takes about 2 KB.
 MAX_COMBINATIONS = 5_000
 # The name of an app has at most 63 characters, that of a machine 14. A longer name is not Fly's,
 # so it is not kept.
@@ -67,9 +72,9 @@ KEPT_SECONDS = 1.0
 # An answer takes about 100 KB with its 1,200 values.
 MAX_ANSWERS = 20
 
-_Key = tuple[str, str, str, str, str, str]
+_Key = tuple[str, str, str, str, str, str, str, str]
 _key: Callable[[LogEntry], _Key] = attrgetter(
-    "app_name", "region", "machine_id", "level", "stream", "source"
+    "app_name", "region", "machine_id", "level", "stream", "source", "group", "release"
 )
 
 
@@ -195,6 +200,8 @@ class Facets:
                     lines[value] += tally.lines
                     recent[value] += sum(tally.slices)
                 yield
+            if field in _ONLY_KNOWN:
+                del lines[""], recent[""]
             listed = lines.most_common(MAX_VALUES)
             answer[name] = {value: _figures(n, recent[value] / seconds) for value, n in listed}
             other_lines = lines.total() - sum(n for _, n in listed)
@@ -210,7 +217,7 @@ class Facets:
         """Add a tally for this combination and return it, or return "other" if it has no room."""
         if len(self._tallies) >= MAX_COMBINATIONS or max(map(len, key)) > MAX_NAME:
             return self._other
-        app, region, machine, level, stream, source = key
+        app, region, machine, level, stream, source, group, release = key
         tally = self._tallies[key] = _Tally(
             LogEntry(
                 machine_id=machine,
@@ -220,6 +227,8 @@ class Facets:
                 region=region,
                 level=level,
                 source=source,
+                group=group,
+                release=release,
                 unix_ns=0,
             )
         )

@@ -37,6 +37,11 @@ _SCRYPT = {"n": 2**14, "r": 8, "p": 1, "dklen": 32}
 _SALT = b"natstream grant 1"
 
 
+# What is known of a machine differs between processes, because each looks it up for itself. So a
+# scope of these would show different lines at different machines.
+NOT_IN_SCOPES = ("group", "release")
+
+
 @attrs.frozen
 class Grant:
     """The right to read. By default, everything and without an end."""
@@ -50,6 +55,13 @@ class Grant:
 
     def __attrs_post_init__(self) -> None:
         # An unknown parameter raises BadQuery, because ignoring it would show more than intended.
+        for name in NOT_IN_SCOPES:
+            if name in dict(self.query):
+                raise BadQuery(
+                    f"{name} cannot be part of a link, because the processes of the service may "
+                    "know different machines; limit the link by app, region or machine",
+                    parameter=name,
+                )
         scope = attrs.evolve(Filter.from_query(self.query), scoped=True) if self.query else None
         object.__setattr__(self, "scope", scope)
 

@@ -23,7 +23,13 @@ from natstream.web.errors import answer_errors
 from natstream.web.metrics import Metrics
 from natstream.web.security import add_security
 
-__all__ = ["add_health_endpoints", "add_healthz", "create_metrics_app", "statuses"]
+__all__ = [
+    "add_health_endpoints",
+    "add_healthz",
+    "create_metrics_app",
+    "source_statuses",
+    "statuses",
+]
 
 
 def create_metrics_app(settings: Settings, health: Health, metrics: Metrics) -> QuartTrio:
@@ -55,7 +61,7 @@ def add_health_endpoints(app: Quart, health: Health, metrics: Metrics) -> None:
         response = jsonify(
             {
                 "status": "ready" if health.ready else "not ready",
-                "sources": statuses(health.sources),
+                "sources": source_statuses(health),
                 "tasks": statuses(health.tasks),
                 "interfaces": statuses(health.interfaces),
             }
@@ -67,6 +73,22 @@ def add_health_endpoints(app: Quart, health: Health, metrics: Metrics) -> None:
     async def exposition() -> Response:
         body, content_type = metrics.exposition(request.headers.get("Accept", ""))
         return Response(body, content_type=content_type)
+
+
+def source_statuses(health: Health) -> dict[str, dict[str, Any]]:
+    """Return what `statuses` returns of the sources, and when their lines came (Unix ms).
+
+    `checked` says when a silent source was last found to be well, and `uncheckable` that this could
+    not be found out.
+    """
+    answer = statuses(health.sources)
+    for name, status in health.sources.items():
+        answer[name]["last_line"] = int(status.last_line * 1000) if status.last_line else None
+        if status.checked:
+            answer[name]["checked"] = int(status.checked * 1000)
+        if status.is_uncheckable:
+            answer[name]["uncheckable"] = True
+    return answer
 
 
 def statuses(of: Mapping[str, SourceStatus]) -> dict[str, dict[str, Any]]:

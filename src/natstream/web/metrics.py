@@ -156,6 +156,24 @@ class Metrics(Collector):
             ],
             *("source", "state"),
         )
+        yield _gauge(
+            "natstream_source_last_line_seconds",
+            "Unix time at which the last line of a source arrived; absent before the first",
+            [(name, status.last_line) for name, status in sources if status.last_line],
+            "source",
+        )
+        yield _gauge(
+            "natstream_source_checked_seconds",
+            "Unix time at which a silent source was last found to be well; absent before",
+            [(name, status.checked) for name, status in sources if status.checked],
+            "source",
+        )
+        yield _gauge(
+            "natstream_log_delay_seconds",
+            "Time that Fly last needed to bring a line of natstream's own; absent if not measured",
+            [(name, s.log_delay) for name, s in sources if s.log_delay is not None],
+            "source",
+        )
         for metric, help, figures in (
             ("lines", "Lines that arrived", [(name, s.lines) for name, s in sources]),
             ("bytes", "Bytes that arrived", [(name, s.bytes) for name, s in sources]),

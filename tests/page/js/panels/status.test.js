@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { summarize } from '../../../../src/natstream/web/static/js/panels/status.js';
+import { lastLine, summarize } from '../../../../src/natstream/web/static/js/panels/status.js';
 
 const streamState = (name, more = {}) => ({ name, detail: 'why', until: 0, ...more });
 
@@ -12,6 +12,7 @@ test('the state says the worst that is true', () => {
     [streamState('live'), status({ nats: up, drain: up }), 'good', 'Live'],
     [streamState('live'), null, 'busy', 'Connected'],
     [streamState('live'), status({ nats: { ...up, state: 'lost' }, drain: up }), 'bad', 'Connected · NATS lost'],
+    [streamState('live'), status({ nats: { ...up, state: 'mute' } }), 'bad', 'Connected · NATS mute'],
     [streamState('live'), status({ nats: { ...up, state: 'denied' } }), 'bad', 'Connected · NATS denied'],
     [streamState('live'), status({ nats: up, journal: { ...up, state: 'lost', reason: 'full' } }), 'bad', 'Connected · journal full'],
     [streamState('live'), status({ journal: { ...up, state: 'denied', reason: 'unfit' } }), 'bad', 'Connected · journal unfit'],
@@ -32,4 +33,23 @@ test('the state says the worst that is true', () => {
   }
   // Before the first connection, nothing waits anywhere.
   assert.equal(summarize(streamState('idle'), null, '', 1_000).text, 'Connecting');
+});
+
+test('each source says when its last line came, and what is known of its silence', () => {
+  const now = 1_000_000;
+  const all = [
+    [{ ...up, last_line: now - 3_000 }, 'last line 3 s ago'],
+    [{ ...up, last_line: now + 2_000 }, 'last line now'], // the service's clock is ahead
+    [{ ...up, last_line: now - 720_000, checked: now - 20_000 }, 'no lines for 12 min; checked 20 s ago'],
+    [{ ...up, last_line: now - 3_000, checked: now - 20_000 }, 'last line 3 s ago'],
+    [{ ...up, last_line: now - 720_000, uncheckable: true },
+      'no lines for 12 min; it cannot be checked whether there are any'],
+    [{ ...up, since: now - 60_000, last_line: null, checked: now - 1_000 }, 'no lines for 60 s; checked 1 s ago'],
+    [{ ...up, state: 'mute', last_line: now - 720_000, checked: now - 90_000 }, 'last line 12 min ago'],
+    [{ ...up, state: 'connecting', last_line: null }, 'no lines yet'],
+    [{ state: 'up', since: 0 }, ''],
+  ];
+  for (const [source, text] of all) assert.equal(lastLine(source, now), text);
+  const known = { sources: { nats: { ...up, last_line: now - 3_000 } } };
+  assert.match(summarize(streamState('live'), known, '', now).detail, /NATS: last line 3 s ago/);
 });

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { formatCondition, meets, parseCondition } from '../../../../src/natstream/web/static/js/query/condition.js';
 import { suggestions } from '../../../../src/natstream/web/static/js/query/completion.js';
 import { formatQuery, parseQuery } from '../../../../src/natstream/web/static/js/query/language.js';
 import { matcherOf } from '../../../../src/natstream/web/static/js/query/matching.js';
+import { stripAnsi } from '../../../../src/natstream/web/static/js/text/ansi.js';
+import { fieldOf } from '../../../../src/natstream/web/static/js/text/fields.js';
 import { fromParams, toParams } from '../../../../src/natstream/web/static/js/query/params.js';
 
 const holds = (text, value) => meets(parseCondition(text), value);
@@ -21,6 +24,17 @@ test('a comparison holds between two numbers only', () => {
 test('equality is that of numbers or of texts in any case, with several values', () => {
   assert.ok(holds('a=502.0', '502') && holds('a=GET,POST', 'post') && !holds('a=GET', 'GETS'));
   assert.ok(holds('a!=1', '2') && holds('a!=1', null) && !holds('a!=x', 'X') && !holds('a=1', null));
+});
+
+test('the page decides conditions as the service does', () => {
+  const cases = readFileSync(new URL('../../../fixtures/conditions.jsonl', import.meta.url), 'utf8');
+  for (const { line, hold, fail } of cases.trim().split('\n').map((row) => JSON.parse(row))) {
+    for (const text of [...hold, ...fail]) {
+      const condition = parseCondition(text);
+      const value = fieldOf(stripAnsi(line), condition.name);
+      assert.equal(meets(condition, value), hold.includes(text), `${text} in ${line.slice(0, 200)}`);
+    }
+  }
 });
 
 test('a name alone means that the field exists, and an exclamation mark that it does not', () => {

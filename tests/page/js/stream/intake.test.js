@@ -82,3 +82,22 @@ test('events with the wrong types in them are lines all the same', () => {
   assert.deepEqual(entries.map(({ message }) => message), ['', '7']);
   assert.ok(Number.isNaN(entries[1].time));
 });
+
+test('the first line of a newer release of an app marks it', () => {
+  const intake = new Intake();
+  let number = 0;
+  const of = (app, release) => {
+    const one = line(`9000-a-${++number}`, 'x');
+    Object.assign(one.event, { app, release });
+    return one;
+  };
+  const kinds = (...events) => intake.accept(events).entries.map(({ kind }) => kind);
+  intake.begin(1_000);
+  assert.deepEqual(
+    kinds(of('web', '9'), of('api', '3'), of('web'), of('web', '10'), of('web', '9'), of('web', '10'), of('api', '3')),
+    ['', '', '', 'release', '', '', ''],
+  );
+  assert.deepEqual(kinds(of('web', 'odd'), of('api', '4')), ['', 'release']);
+  intake.begin(2_000);
+  assert.deepEqual(kinds(of('web', '10')), [''], 'the first release that a page sees is not new');
+});

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { stripAnsi } from '../../../../src/natstream/web/static/js/text/ansi.js';
 import { fieldOf, fieldsOf } from '../../../../src/natstream/web/static/js/text/fields.js';
 import { structureOf } from '../../../../src/natstream/web/static/js/text/structure.js';
 import { summaryOf } from '../../../../src/natstream/web/static/js/text/summary.js';
@@ -15,6 +17,13 @@ test('the text of a JSON message comes first, and its other fields after it', ()
     'login ok=true note="two words" empty=""');
   assert.equal(read('{"status":502,"error":{"message":"refused"}}'), 'refused status=502');
   assert.equal(read('{"a":null}'), 'a=null');
+});
+
+test('the page shows a message as a terminal does', () => {
+  const cases = readFileSync(new URL('../../../fixtures/summaries.jsonl', import.meta.url), 'utf8');
+  for (const { message, shown } of cases.trim().split('\n').map((row) => JSON.parse(row))) {
+    assert.equal(read(message) ?? stripAnsi(message), shown, message);
+  }
 });
 
 test('JSON after a prefix, in a string, and in the text of another logger is read', () => {
@@ -89,9 +98,13 @@ test('any text is read without an exception, and in bounded time', () => {
   assert.ok(performance.now() - started < 2_000);
 });
 
-test('a folded Python trace is shown with its last line, and others are not', () => {
+test('a folded trace is shown with the line that names the error, unless its head does', () => {
   const lines = (...messages) => tellingLine(messages.map((message) => ({ message })));
   assert.equal(lines('Traceback (most recent call last):', '  File "a", line 1', 'shop.CurrencyError: no EUR'), 'shop.CurrencyError: no EUR');
   assert.equal(lines('ERROR failed', 'Traceback (most recent call last):', 'KeyError: 1'), 'KeyError: 1');
   assert.equal(lines('java.lang.IllegalStateException: x', '\tat a.b'), '');
+  const java = ['java.lang.IllegalStateException: x', '\tat a.b', 'Caused by: b.CException: y', '\tat c.d'];
+  assert.equal(lines('ERROR 1 --- [main] Search : failed', ...java), java[0]);
+  assert.equal(lines(`ERROR failed: ${java[0]}`, ...java), '');
+  assert.equal(lines('panic: boom', 'goroutine 1 [running]:'), '');
 });

@@ -13,6 +13,7 @@ import { Details } from './panels/details.js';
 import { Histogram } from './panels/histogram.js';
 import { startLogin } from './panels/login.js';
 import { Neighbours } from './panels/neighbours.js';
+import { Past } from './panels/past.js';
 import { loadPrefs } from './panels/prefs.js';
 import { Service } from './panels/service.js';
 import { Surroundings } from './panels/surroundings.js';
@@ -131,6 +132,7 @@ const stream = new LogStream({
       keepDetails();
       search.grant();
       lines.begin();
+      past.begin();
       intake.begin(time);
       if (lines.paused) flow.togglePause();
     }
@@ -141,6 +143,7 @@ const stream = new LogStream({
   events: (events) => {
     const { entries, noted, live } = intake.accept(events);
     rate.add(live);
+    if (live) service.hear(entries.slice(-live));
     lines.accept(entries);
     lines.awaitWanted(live ? 'live' : 'replay');
     if (lines.waiting) surroundings.update(); // otherwise the view does it when it draws
@@ -183,8 +186,10 @@ const service = new Service(stream, {
   isBad: /** @returns {boolean} */ () => surroundings.isBad,
 });
 
+const past = new Past({ lines, view, intake, search, service });
+
 const surroundings = new Surroundings({
-  view, lines, stream, intake, interruption, rate, search, service,
+  view, lines, stream, intake, interruption, rate, search, service, past,
 });
 
 const login = startLogin(() => {
@@ -237,7 +242,9 @@ function followAddress() {
 const { toggleWrap: wrap } = viewMenu;
 const help = () => byId('help', HTMLDialogElement).showModal();
 startKeyboard({ current, neighbours, details, search, flow, wrap, help });
-startToolbar({ lines, current, neighbours, details, search, surroundings, flow, help });
+startToolbar({
+  lines, current, neighbours, details, search, intake, past, surroundings, flow, help,
+});
 startCopying(view);
 startCopying(neighbours.view);
 

@@ -9,13 +9,16 @@
  * @property {string} app
  * @property {string} region
  * @property {string} machine
+ * @property {string} group     the machine's process group; empty if it is not known
+ * @property {string} release   the number of its release; empty if it is not known
  * @property {string} stream
  * @property {string} level
  * @property {string} type      `log`, `system` or `error`
  * @property {string} provider
  * @property {string} source
  * @property {boolean} persistent  whether the service's journal has the line
- * @property {string} kind      the kind of event that it marks (see text/fly.js), or empty
+ * @property {string} kind      the kind of event that it marks (see text/fly.js), or empty; `release`
+ *   for the first line of a newer release
  * @property {boolean} continues  whether it continues an earlier line, its head
  * @property {Note | null} note
  */

@@ -8,6 +8,10 @@ import { revealed } from '../text/readable.js';
 
 // Longer values are cut.
 const WIDEST = 24;
+// The other columns take about this many characters with a message that can be read. Beside the
+// details, a list has less room, and cuts its fields more.
+const OTHERS = 98;
+const NARROWEST = 6;
 
 export class Columns {
   /** The width of each column that was shown, in characters. @type {Map<string, number>} */
@@ -65,7 +69,8 @@ export class Columns {
   }
 
   #apply() {
-    const widths = this.look.fields.map((name) => `${this.#width(name)}ch`).join(' ');
-    this.elements.stage.style.setProperty('--fields', widths);
+    const room = `max(${NARROWEST}ch, (100cqw - ${OTHERS}ch) / ${this.look.fields.length})`;
+    const widths = this.look.fields.map((name) => `min(${this.#width(name)}ch, ${room})`);
+    this.elements.stage.style.setProperty('--fields', widths.join(' '));
   }
 }

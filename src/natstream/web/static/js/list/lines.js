@@ -4,6 +4,8 @@
 // are being read. The queue is bounded: `full` reports that it should get no more lines. When the
 // list goes on, it shows the queue in order.
 
+import { markText } from '../text/entry.js';
+
 /** @typedef {import('../types.js').Entry} Entry */
 
 // Above that the page closes its connection, because the service's backlog has the lines as well.
@@ -132,7 +134,7 @@ export class Lines {
       if (!entry.note) {
         this.bins.add(entry.time, entry.level, seq, now);
         if (entry.kind) {
-          this.bins.mark({ time: entry.time, kind: entry.kind, seq, text: entry.message });
+          this.bins.mark({ time: entry.time, kind: entry.kind, seq, text: markText(entry) });
         }
         const origin = entry.app || entry.source; // as the column has it
         if (origin.length > widest) widest = origin.length;

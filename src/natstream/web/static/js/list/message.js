@@ -3,10 +3,10 @@
 
 import { h, icon } from '../dom.js';
 import { paint } from './paint.js';
-import { parseAnsi } from '../text/ansi.js';
+import { parseAnsi, stripAnsi } from '../text/ansi.js';
 import { KINDS } from '../text/fly.js';
 import { isJson, looksLikeJson, pretty, tokens } from '../text/json.js';
-import { countBreaks, firstLines, trimEnd } from '../text/readable.js';
+import { countBreaks, firstLines, revealed, trimEnd } from '../text/readable.js';
 import { structureOf } from '../text/structure.js';
 import { summaryOf } from '../text/summary.js';
 import { bytes, count } from '../text/time.js';
@@ -50,7 +50,7 @@ export function messageCells(entry, look, opened) {
   const message = document.createElement('span');
   message.className = json && (opened || look.raw) ? 'm json' : 'm';
   message.dir = 'auto';
-  if (entry.kind) message.append(sign(entry.kind));
+  if (entry.kind) message.append(sign(entry));
   paint(message, text, parsed.spans.slice(0, opened ? MOST_SPANS_OPENED : MOST_SPANS),
     look.matcher?.ranges(text) ?? [], entry.type === 'system');
   if (more) message.append(rest(source, text, opened));
@@ -67,7 +67,7 @@ export function messageCells(entry, look, opened) {
  *   those of the message's own escapes
  */
 function contentOf(whole, look, opened) {
-  const structure = structureOf(whole);
+  const structure = structureOf(stripAnsi(whole));
   if (!structure) {
     const text = whole.trim();
     const json = whole.length <= LARGEST_JSON && looksLikeJson(text) && isJson(text);
@@ -93,9 +93,13 @@ function coloured(prefix, json) {
   return { source: prefix + json, spans, json: true };
 }
 
-/** @param {string} kind */
-function sign(kind) {
+/** @param {Entry} entry */
+function sign({ kind, release, app }) {
   const { sign: text, name } = KINDS[kind];
+  if (kind === 'release') {
+    const title = `The first line of release ${revealed(release)} of ${revealed(app)}`;
+    return h('span', { class: 'sign release', title }, `${text} release ${revealed(release)}`);
+  }
   return h('span', { class: `sign ${kind}`, title: name, role: 'img', 'aria-label': name }, text);
 }
 

@@ -110,7 +110,8 @@ function groupParts({ more, unfolded, telling, partial }) {
 
 /** @param {Entry} entry @param {string} name */
 function fieldCell(entry, name) {
-  const value = stripAnsi(fieldsOf(entry.message).get(name) ?? fieldOf(entry.message, name) ?? '');
+  const message = stripAnsi(entry.message);
+  const value = stripAnsi(fieldsOf(message).get(name) ?? fieldOf(message, name) ?? '');
   const shown = cell('x', value.slice(0, LONGEST_FIELD).replace(/\s+/g, ' '));
   shown.dataset.column = name;
   return shown;

@@ -102,13 +102,13 @@ function lineParts(entry, actions) {
     .filter(([, value]) => value !== '');
   return [
     h('div', { class: 'actions' },
-      action('context', 'In context', () => actions.context(entry)),
+      entry.id ? action('context', 'In context', () => actions.context(entry)) : null,
       group.length > 1
         ? action('copy', `Copy all ${group.length} lines`, () => copy(group.map((line) => stripAnsi(line.message)).join('\n'), 'Lines'))
         : null,
       action('copy', 'Copy message', () => copy(stripAnsi(entry.message), 'Message')),
       action('copy', 'Copy JSON', () => copy(JSON.stringify(toEvent(entry)), 'JSON')),
-      action('link', 'Copy link', () => copy(actions.link(entry.id), 'Link')),
+      entry.id ? action('link', 'Copy link', () => copy(actions.link(entry.id), 'Link')) : null,
       entry.machine
         ? action('only', 'Only this machine', () => actions.only('machine', entry.machine))
         : null,
@@ -128,15 +128,16 @@ function lineParts(entry, actions) {
         ),
       ])),
       ...(entry.provider ? [/** @type {[string, string]} */ (['provider', revealed(entry.provider)])] : []),
-      ['id', entry.id],
+      ['id', entry.id || 'none, because no stream resumes from an earlier line'],
     ]),
     h('h3', {}, 'Message'),
     messageBlock(entry.message),
     ...fieldParts(stripAnsi(entry.message), actions),
     ...(json ? [h('h3', {}, 'As JSON'), jsonBlock(json)] : []),
+    ...(entry.id && entry.machine ? [machinePart(entry)] : []),
     h('h3', {}, 'Event, as received'),
     jsonBlock(JSON.stringify(toEvent(entry))),
-    rawPart(entry, origin),
+    entry.id ? rawPart(entry, origin) : '',
   ];
 }
 
@@ -180,6 +181,26 @@ function rawPart(entry, origin) {
     if (text !== '{}') part.append(h('h3', {}, 'As it was sent'), jsonBlock(text));
   };
   show().catch(() => {}); // the panel is complete without this part
+  return part;
+}
+
+/** Build the part about the line's machine. It stays empty if the service does not know it.
+ * @param {Entry} entry */
+function machinePart(entry) {
+  const part = h('div');
+  const show = async () => {
+    const response = await fetch(`api/machine?${new URLSearchParams({ id: entry.id })}`);
+    const { machine } = response.ok ? await response.json() : { machine: null };
+    if (!machine) return;
+    const rows = ['name', 'state', 'region', 'group', 'release', 'image']
+      .filter((name) => machine[name])
+      .map((name) => /** @type {[string, string]} */ ([name, revealed(String(machine[name]))]));
+    part.append(
+      h('h3', {}, `Machine, as Fly described it ${ago(machine.seen_ms, Date.now())}`),
+      fields(rows),
+    );
+  };
+  show().catch(() => {}); // as in rawPart
   return part;
 }
 

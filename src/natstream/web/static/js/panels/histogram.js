@@ -20,7 +20,7 @@ const SOON_MS = 250;
 const STEPS = new Map([['ArrowLeft', -1], ['ArrowRight', 1], ['Home', -1e9], ['End', 1e9]]);
 
 // The kinds of marks, the most serious last.
-const RANKS = ['health', 'restart', 'deploy', 'proxy'];
+const RANKS = ['health', 'restart', 'deploy', 'release', 'proxy'];
 
 export class Histogram {
   /** @type {Bar[]} */

@@ -39,6 +39,15 @@ export class Service {
     else void this.#ask();
   }
 
+  /** Note that lines have just come, so that the time of the last line is right between two
+   * answers. @param {{source: string}[]} entries */
+  hear(entries) {
+    for (const { source } of entries) {
+      const known = this.status?.sources[source];
+      if (known?.last_line !== undefined) known.last_line = Date.now();
+    }
+  }
+
   /** Forget the status, because the connection is closed. */
   forget() {
     clearTimeout(this.#timer);

@@ -2,11 +2,12 @@
 // except for the elements of the panel.
 
 import { h } from '../dom.js';
-import { bytes, count, figure, perSecond, span } from '../text/time.js';
+import { ago, bytes, count, figure, perSecond, span } from '../text/time.js';
 
 /**
- * @typedef {{state: string, since: number, reason?: string, detail?: string, lines?: number}}
- *   Source
+ * @typedef {{state: string, since: number, reason?: string, detail?: string, lines?: number,
+ *   last_line?: number | null, checked?: number, uncheckable?: boolean}} Source  a reader with a
+ *   link does not get the times of lines and checks
  * @typedef {{version: string, epoch: string, keepalive: number, authentication: boolean,
  *   sources: Record<string, Source>, subjects?: string[], readers?: number,
  *   drain?: {url: string, authentication: boolean} | null,
@@ -35,6 +36,24 @@ const properName = (name) => (name === 'nats' ? 'NATS' : name);
 /** @param {string} name @param {Source} source */
 export const describeSource = (name, source) =>
   `${properName(name)} ${wordOf(source)}`;
+
+/**
+ * Return when the last line came, or for how long none has come and what is known of the reason.
+ * @param {Source} source @param {number} now
+ */
+export function lastLine({ state, since, last_line, checked = 0, uncheckable }, now) {
+  if (last_line === undefined) return '';
+  const silent = last_line ? `no lines for ${span(Math.max(0, now - last_line) / 1000)}`
+    : state === 'up' ? `no lines for ${span(Math.max(0, now - since) / 1000)}` : 'no lines yet';
+  if (state === 'up' && uncheckable) {
+    return `${silent}; it cannot be checked whether there are any`;
+  }
+  if (state === 'up' && checked > (last_line ?? 0)) {
+    return `${silent}; checked ${ago(Math.min(checked, now), now)}`;
+  }
+  if (!last_line) return silent;
+  return `last line ${ago(Math.min(last_line, now), now)}`;
+}
 
 /**
  * Return the worst of all states, in a few words.
@@ -72,7 +91,10 @@ export function summarize(stream, status, released, now) {
       detail: down.map(([, source]) => source.detail).filter(Boolean).join(' '),
     };
   }
-  return { tone: 'good', text: 'Live', detail: 'This page and all sources are connected.' };
+  const times = sources.map(([name, source]) => [properName(name), lastLine(source, now)]);
+  const told = times.filter(([, time]) => time).map(([name, time]) => `${name}: ${time}.`);
+  const detail = ['This page and all sources are connected.', ...told].join(' ');
+  return { tone: 'good', text: 'Live', detail };
 }
 
 /** Build the panel with all states and figures.
@@ -95,6 +117,7 @@ export function statusPanel(summary, status, { rate, retry, leave }, now) {
       h('span', { class: `source ${source.state}` }, wordOf(source)),
       ` for ${span(Math.max(0, now - source.since) / 1000)}`,
       source.lines === undefined ? '' : `, ${count(source.lines, 'line')}`,
+      lastLine(source, now) && `, ${lastLine(source, now)}`,
       source.detail ? h('div', { class: 'detail' }, source.detail) : '',
     ),
   );

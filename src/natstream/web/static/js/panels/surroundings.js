@@ -20,7 +20,11 @@ import { statusPanel, summarize } from './status.js';
  * @property {import('../stream/flow.js').Rate} rate
  * @property {import('../query/search.js').Search} search
  * @property {import('./service.js').Service} service
+ * @property {import('./past.js').Past} past
  */
+
+// Pixels that the button for earlier lines takes at the end of a short list.
+const ROOM = 64;
 
 export class Surroundings {
   #newest = byId('newest', HTMLElement);
@@ -44,12 +48,16 @@ export class Surroundings {
 
   /** Show counts and buttons for the lines that the list shows now. */
   update() {
-    const { view, lines, stream, intake, search, rate } = this.parts;
+    const { view, lines, stream, intake, search, rate, past } = this.parts;
     const waiting = view.unseen + lines.waiting;
     this.#newest.hidden = view.following && !lines.waiting;
     /** @type {HTMLElement} */ (this.#newest.lastElementChild).textContent =
       waiting ? count(waiting, 'new line') : 'Newest';
-    this.#earlier.hidden = !search.hasEarlier(intake.remembered) || !view.atStart;
+    const has = search.hasEarlier(intake.remembered);
+    // A list that is shorter than the screen has room for the button below its lines.
+    const below = !has && view.heights.total + ROOM < byId('lines', HTMLElement).clientHeight;
+    this.#earlier.hidden = !(has || past.canAsk) || !(view.atStart || below);
+    this.#earlier.classList.toggle('below', below);
     const size = view.ring.length;
     const rest = view.ring.full ? ' (the newest)' : '';
     this.#held.textContent = `${count(size, 'line')}${rest} · ${perSecond(rate.perSecond)}`;

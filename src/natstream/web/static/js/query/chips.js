@@ -10,15 +10,15 @@ import { LEVELS } from './query.js';
 import { revealed } from '../text/readable.js';
 
 /** @typedef {import('./query.js').Query} Query */
-/** @typedef {'app' | 'level' | 'region' | 'machine' | 'type'} ChipField */
+/** @typedef {'app' | 'level' | 'region' | 'group' | 'release' | 'machine' | 'type'} ChipField */
 /** @typedef {ChipField | 'warn' | 'condition'} Chip */
 /** @typedef {{lines: number, rate: number}} Figures */
 
 /** The fields with chips, and the number of values that each shows. A telephone shows fewer.
  * @type {[ChipField, number][]} */
 const GROUPS = matchMedia('(max-width: 700px)').matches
-  ? [['app', 2], ['level', 2], ['region', 2], ['machine', 1], ['type', 2]]
-  : [['app', 4], ['level', 5], ['region', 4], ['machine', 2], ['type', 2]];
+  ? [['app', 2], ['level', 2], ['region', 2], ['group', 2], ['release', 1], ['machine', 1], ['type', 2]]
+  : [['app', 4], ['level', 5], ['region', 4], ['group', 3], ['release', 2], ['machine', 2], ['type', 2]];
 
 export class Chips {
   /** @type {Record<string, Record<string, Figures>>} */
@@ -217,9 +217,13 @@ function setText(element, text) {
   if (element && element.textContent !== text) element.textContent = text;
 }
 
-/** Sort values by name, and levels from the worst to the least, with unknown levels last.
+/** Sort values by name, levels from the worst to the least with unknown levels last, and releases
+ * from the newest to the oldest.
  * @param {ChipField} field @param {[string, Figures][]} values */
 function ordered(field, values) {
-  const rank = (/** @type {string} */ value) => (field === 'level' ? LEVELS.indexOf(value) : 0);
+  const rank = (/** @type {string} */ value) => {
+    if (field === 'release') return Number(value) || 0;
+    return field === 'level' ? LEVELS.indexOf(value) : 0;
+  };
   return [...values].sort(([a], [b]) => rank(b) - rank(a) || (a < b ? -1 : 1));
 }

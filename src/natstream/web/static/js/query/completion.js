@@ -10,7 +10,10 @@ import { short } from '../text/time.js';
 
 const WORD = /^(-?!?)([\p{L}_@$][\p{L}\p{N}_@$.-]*)(?:(!=|[<>]=?|=)("?)([^]*))?$/u;
 // The rest of the language, for a reader who has forgotten it.
-const WORDS = ['app:', 'level>=', 'level:', 'machine:', 'region:', 'since:', 'source:', 'stream:', 'type:'];
+const WORDS = [
+  'app:', 'group:', 'level>=', 'level:', 'machine:', 'region:', 'release:', 'since:', 'source:',
+  'stream:', 'type:',
+];
 const MOST_SHOWN = 10;
 // New names appear with new lines.
 const FRESH_MS = 10_000;

@@ -44,7 +44,8 @@ export function meets({ operator, value: wanted }, value) {
   if (value === null) return operator === '!=';
   if (operator === '=' || operator === '!=') {
     // A value may have a comma itself.
-    const isOne = [wanted, ...wanted.split(',')].some((one) => isEqual(value, one.trim()));
+    const values = wanted.split(',').map((one) => one.trim()).filter(Boolean);
+    const isOne = [wanted, ...values].some((one) => isEqual(value, one));
     return isOne === (operator === '=');
   }
   const [a, b] = [numberOf(value), numberOf(wanted)];
@@ -57,9 +58,20 @@ export function meets({ operator, value: wanted }, value) {
 /** @param {string} a @param {string} b */
 function isEqual(a, b) {
   const [x, y] = [numberOf(a), numberOf(b)];
-  return x !== null && y !== null ? x === y : a.toLowerCase() === b.toLowerCase();
+  return x !== null && y !== null ? x <= y && x >= y : folded(a) === folded(b);
 }
 
-/** Return the number that a text is as a whole, or null. @param {string} text */
-const numberOf = (text) =>
-  /^[+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:e[+-]?\d{1,3})?$/i.test(text) ? Number(text) : null;
+/** Return a text without its case. Both steps are needed, for example for `STRASSE` and `Straße`.
+ * @param {string} text */
+const folded = (text) => text.toUpperCase().toLowerCase();
+
+const NUMBER = /^[+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:e[+-]?\d{1,3})?$/i;
+
+/** Return the number that a text is as a whole, or null. Integers keep all their digits.
+ * @param {string} text @returns {number | bigint | null} */
+function numberOf(text) {
+  if (!NUMBER.test(text)) return null;
+  if (/^[+-]?\d{16,}$/.test(text)) return BigInt(text.replace('+', ''));
+  const number = Number(text);
+  return Number.isFinite(number) ? number : null;
+}

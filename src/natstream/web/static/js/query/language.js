@@ -2,7 +2,8 @@
 //
 //   timeout              the message contains it, in any case   "two words"   as one text
 //   /time(d )?out/       a regular expression (RE2)             -health       must not contain it
-//   app:web  app:web,api     region:  machine:  stream:  level:  type:  source:   exact values
+//   app:web  app:web,api     exact values; so are region:  machine:  group:  release:  stream:
+//                        level:  type:  source:
 //   level>=warn          that level or worse                    since:10m     lines since then
 //   status>=500  user.id=7  path!=/health   a field of the message     !name  without that field
 //   field:type=login     the same, for a field whose name has another meaning; field:name  it exists

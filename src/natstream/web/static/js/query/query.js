@@ -4,7 +4,7 @@
 // of /api/logs. The three forms always say the same.
 
 export const FIELDS = /** @type {const} */ ([
-  'app', 'region', 'machine', 'stream', 'level', 'type', 'source',
+  'app', 'region', 'machine', 'group', 'release', 'stream', 'level', 'type', 'source',
 ]);
 export const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'];
 
@@ -31,7 +31,10 @@ const LEVEL_ALIASES = new Map([
 
 /** @returns {Query} */
 export const emptyQuery = () => ({
-  fields: { app: [], region: [], machine: [], stream: [], level: [], type: [], source: [] },
+  fields: {
+    app: [], region: [], machine: [], group: [], release: [], stream: [], level: [], type: [],
+    source: [],
+  },
   minLevel: '',
   texts: [],
   conditions: [],

@@ -20,6 +20,8 @@ const textOf = (value) => (typeof value === 'string' ? value : value == null ? '
 export class Intake {
   /** @type {Map<string, string>} */
   #names = new Map();
+  /** The newest release of each app. @type {Map<string, number>} */
+  #releases = new Map();
   #doubles = new Doubles();
   /** The note about the last cut. @type {Entry | null} */
   #cut = null;
@@ -33,6 +35,7 @@ export class Intake {
   begin(time) {
     this.#cut = null;
     this.#lastNotice = '';
+    this.#releases.clear();
     this.#opened = time;
     this.remembered = 0;
   }
@@ -68,7 +71,7 @@ export class Intake {
         if (entry) entries.push(entry);
         continue;
       }
-      const entry = this.#entry(id, event);
+      const entry = this.entryOf(id, event);
       if (this.#cut && this.#doubles.has(entry)) {
         /** @type {Note} */ (this.#cut.note).doubled += 1;
         noted = this.#cut;
@@ -96,8 +99,10 @@ export class Intake {
     return false;
   }
 
-  /** @param {string} id @param {Record<string, any>} event @returns {Entry} */
-  #entry(id, event) {
+  /** Return the entry of a line's event.
+   * @param {string} id empty for a line that no stream resumes from
+   * @param {Record<string, any>} event @returns {Entry} */
+  entryOf(id, event) {
     /** @type {Entry} */
     const entry = {
       id,
@@ -106,6 +111,8 @@ export class Intake {
       app: this.#name(event.app),
       region: this.#name(event.region),
       machine: this.#name(event.machine),
+      group: this.#name(event.group),
+      release: this.#name(event.release),
       stream: this.#name(event.stream),
       level: this.#name(event.level),
       type: this.#name(event.type),
@@ -116,8 +123,21 @@ export class Intake {
       continues: event.continues === true,
       note: null,
     };
-    if (entry.type === 'system') entry.kind = kindOf(entry);
+    if (this.#isNewRelease(entry)) entry.kind = 'release';
+    else if (entry.type === 'system') entry.kind = kindOf(entry);
     return entry;
+  }
+
+  /** Return whether a line is the first of a newer release of its app.
+   * @param {Entry} entry */
+  #isNewRelease({ app, release }) {
+    const number = Number(release);
+    if (!release || !Number.isFinite(number)) return false;
+    const newest = this.#releases.get(app);
+    if (newest !== undefined && number <= newest) return false;
+    if (this.#releases.size >= MOST_NAMES) this.#releases.clear();
+    this.#releases.set(app, number);
+    return newest !== undefined;
   }
 
   /** @param {Record<string, any>} event @returns {Entry | null} */
@@ -155,8 +175,8 @@ export class Intake {
  * @returns {Entry} */
 export function notice(message, tone, time, note = {}) {
   return {
-    id: '', time, message, app: '', region: '', machine: '', stream: '', level: '',
-    type: tone === 'error' ? 'error' : 'system', provider: '', source: '', persistent: false, kind: '',
+    id: '', time, message, app: '', region: '', machine: '', group: '', release: '', stream: '',
+    level: '', type: tone === 'error' ? 'error' : 'system', provider: '', source: '', persistent: false, kind: '',
     continues: false,
     note: { tone, missed: null, atMost: false, since: null, replayed: 0, doubled: 0, ...note },
   };

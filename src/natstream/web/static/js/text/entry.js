@@ -8,11 +8,14 @@ import { clockTime, count, figure } from './time.js';
 
 /** Return the event as the service sent it. @param {Entry} entry */
 export function toEvent(entry) {
-  const { id, time, message, app, region, machine, stream, level, type, provider, source } = entry;
+  const {
+    id, time, message, app, region, machine, group, release, stream, level, type, provider, source,
+  } = entry;
   return {
     message, timestamp: time, type, persistent: entry.persistent,
     app, region, machine, stream, level, provider, source,
-    ...(entry.continues && { continues: true }), id,
+    ...(entry.continues && { continues: true }),
+    ...(group && { group }), ...(release && { release }), id,
   };
 }
 
@@ -28,6 +31,10 @@ export function lineOf(entry, format) {
   const origin = revealed(`${entry.app || entry.source}[${entry.machine}] ${entry.region}`).trimEnd();
   return `${time} ${origin}${level} ${message}\n`;
 }
+
+/** Return the words for what an entry marks in the histogram. @param {Entry} entry */
+export const markText = ({ kind, message, app, release }) =>
+  (kind === 'release' ? `release ${release} of ${app}` : message);
 
 /** Return the sentence of a notice or a gap. @param {Entry} entry */
 export function noticeText(entry) {

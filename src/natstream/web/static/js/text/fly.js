@@ -7,6 +7,7 @@
 /** @type {Record<string, {sign: string, name: string}>} */
 export const KINDS = {
   deploy: { sign: '▲', name: 'deploy' },
+  release: { sign: '▲', name: 'new release' },
   restart: { sign: '↻', name: 'start or stop' },
   health: { sign: '✚', name: 'health check' },
   proxy: { sign: '◆', name: 'proxy error' },

@@ -15,6 +15,8 @@ const LARGEST = 64 * 1024;
 const LONGEST_PREFIX = 300;
 // `{` may stand in the prefix as well.
 const MOST_STARTS = 4;
+const OBJECT = /\{\s*["}]/g;
+const NOT_FINITE = /^-?(?:NaN|Infinity)$/;
 // More members fill more than a screen.
 const MOST_MEMBERS = 200;
 // Deeper objects are shown as their JSON.
@@ -30,19 +32,30 @@ export function structureOf(message) {
     const json = typeof inner === 'string' ? inner.trim() : '';
     return isObject(json) ? { prefix: '', json } : null;
   }
-  let start = text.indexOf('{');
-  for (let tries = 0; start >= 0 && start < LONGEST_PREFIX && tries < MOST_STARTS; tries++) {
-    const json = text.slice(start);
-    if (isObject(json)) return { prefix: text.slice(0, start), json };
-    start = text.indexOf('{', start + 1);
+  OBJECT.lastIndex = 0;
+  for (let tries = 0; tries < MOST_STARTS; tries++) {
+    const match = OBJECT.exec(text);
+    if (!match || match.index >= LONGEST_PREFIX) return null;
+    const json = text.slice(match.index);
+    if (isObject(json)) return { prefix: text.slice(0, match.index), json };
+    if (match[0].endsWith('"')) return null; // it was cut off, and the next one may be within it
   }
   return null;
 }
 
-/** @param {string} text @returns {unknown} undefined if the text is not JSON */
-function parsed(text) {
+/** Return the value of JSON, in which `NaN` and `Infinity` count as null, because Python writes them.
+ * @param {string} text @returns {any} undefined if the text is not JSON */
+export function parsed(text) {
   try {
     return JSON.parse(text);
+  } catch {
+    if (!/NaN|Infinity/.test(text)) return undefined;
+  }
+  try {
+    return JSON.parse(tokens(text)
+      .map(({ start, end }) => text.slice(start, end))
+      .map((piece) => (NOT_FINITE.test(piece) ? 'null' : piece))
+      .join(''));
   } catch {
     return undefined;
   }

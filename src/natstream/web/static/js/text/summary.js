@@ -2,7 +2,7 @@
 //
 // In: a message. Out: a text and its coloured parts; null if the message has no JSON object. The level
 // and the time of the message are left out, because the row has them in its columns. Fields of the
-// process come last.
+// process come last. `natstream tail` has the same rules (entries/readable.py).
 
 import { stripAnsi } from './ansi.js';
 import { membersOf, structureOf } from './structure.js';
@@ -12,7 +12,7 @@ import { membersOf, structureOf } from './structure.js';
 
 /** The names of a message's text, the usual ones first. */
 const TEXTS = [
-  'message', 'msg', 'event', '@m', '@mt', 'body', 'text', 'log', 'short_message', 'error.message',
+  'msg', 'message', 'event', '@m', '@mt', 'body', 'text', 'log', 'short_message', 'error.message',
   'err.message', 'exception',
 ];
 const LEVELS = new Set([
@@ -23,7 +23,12 @@ const TIMES = new Set(['time', 'ts', 'timestamp', '@timestamp', '@t']);
 const LAST = new Set(['pid', 'hostname', 'host', 'v', 'logger', ...LEVELS, ...TIMES]);
 
 /** The values that the service reads as levels and times. Others may mean something else. */
-const LEVEL = /^(?:[1-6]0|[1-6]00|[a-z]*(?:trace|debug|info|notice|warn|err|crit|fatal|panic|alert|emerg)[a-z]*)$/i;
+const LEVEL = new RegExp(`^(?:[1-6]0|[1-6]00|[25]50|(?:${[
+  'trace|trc|trce|silly|finer|finest|vrb|debug|dbg|debu|verbose|verb|fine|config',
+  'info|inf|information|informational|notice|note|log|success|system|warn|warning|wrn|warnin',
+  'error|err|erro|eror|fail|failure|severe',
+  'fatal|ftl|fata|critical|crit|alert|emerg|emergency|panic|pani|dpanic',
+].join('|')})(?:[+-]\\d+)?)$`, 'i');
 const TIME = /^(?:\d{10,19}(?:\.\d+)?|\d{4}-\d\d-\d\d[T ].*)$/;
 // A longer value is cut here. The opened row and the details show it whole.
 const LONGEST_VALUE = 200;
@@ -33,7 +38,7 @@ const LONGEST_VALUE = 200;
  * @returns {{text: string, spans: Span[]} | null}
  */
 export function summaryOf(message, elsewhere = []) {
-  const structure = structureOf(message);
+  const structure = structureOf(stripAnsi(message));
   if (!structure) return null;
   const members = membersOf(structure.json);
   let chosen = textOf(members);
@@ -59,7 +64,7 @@ export function summaryOf(message, elsewhere = []) {
 /** @param {Member[]} members */
 function textOf(members) {
   for (const name of TEXTS) {
-    const found = members.find(({ path, isString, text }) => path === name && isString && text);
+    const found = members.find(({ path, isString, text }) => path === name && isString && text.trim());
     if (found) return found;
   }
   return undefined;
