@@ -30,7 +30,7 @@ SKIP_NOTHING = os.environ.get("NATSTREAM_SKIP_NOTHING", "0") not in ("", "0")
 
 
 # Files and folders whose tests wait for servers, for up to half a minute each.
-LONG = {"test_soak.py", "test_benchmarks.py", "deploy", "journal"}
+LONG = {"test_soak.py", "test_benchmarks.py", "deploy", "journal", "proxies"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -127,7 +127,11 @@ async def _run_on(
 
 def _listeners(core: Core, page: socket.socket, private: socket.socket | None) -> list[_Listener]:
     shares = share_files(core.settings)
-    limits = Limits(max_connections=shares.page, needs_token=bool(core.settings.tokens))
+    limits = Limits(
+        max_connections=shares.page,
+        needs_token=bool(core.settings.tokens),
+        cors_origins=core.settings.cors_origins,
+    )
     listeners = [_Listener(page, core.app, limits)]
     if private is not None:
         app = create_metrics_app(core.settings, core.health, core.metrics)

@@ -196,3 +196,16 @@ async def test_hypercorn_still_leaves_its_connections_to_the_collector() -> None
             assert protocols() == 0
         finally:
             gc.enable()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [b"\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /?\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n"],
+    ids=["a blank line", "text beyond ASCII"],
+)
+def test_h11_still_refuses_what_clients_send(request_: bytes) -> None:
+    """h11 refuses a blank line before a request, and text beyond ASCII in the address."""
+    connection = h11.Connection(h11.SERVER)
+    connection.receive_data(request_)
+    with pytest.raises(h11.RemoteProtocolError):
+        connection.next_event()

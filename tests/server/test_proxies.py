@@ -8,33 +8,15 @@ is hidden in the body of another one.
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import trio
-from tests.support.loopback import free_port
+from tests.support.proxies import NGINX, open_proxy
 from tests.support.service import open_service
-from tests.support.waiting import PATIENCE, until
+from tests.support.waiting import until
 
-NGINX = """
-daemon off;
-master_process off;
-pid {directory}/pid;
-error_log stderr crit;
-events {{}}
-http {{
-  access_log off;
-  client_body_temp_path {directory}/body;
-  proxy_temp_path {directory}/proxy;
-  fastcgi_temp_path {directory}/fastcgi;
-  uwsgi_temp_path {directory}/uwsgi;
-  scgi_temp_path {directory}/scgi;
-  server {{
-    listen 127.0.0.1:{port};
+SERVER = """
     location /metrics {{ return 403; }}
     location / {{
       proxy_pass http://127.0.0.1:{backend};
@@ -43,8 +25,6 @@ http {{
       proxy_set_header Connection $http_connection;
       proxy_request_buffering off;
     }}
-  }}
-}}
 """
 # With `option accept-invalid-http-request`, HAProxy passes on more than it should.
 HAPROXY = """
@@ -63,7 +43,7 @@ backend natstream
   option accept-invalid-http-response
   server one 127.0.0.1:{backend}
 """
-PROXIES = {"nginx": (NGINX, ["nginx", "-c"]), "haproxy": (HAPROXY, ["haproxy", "-db", "-q", "-f"])}
+PROXIES = {"nginx": NGINX.replace("{server}", SERVER), "haproxy": HAPROXY}
 
 SECRET = b"natstream_build_info"
 """This is in an answer of /metrics, and in no other answer."""
@@ -152,30 +132,6 @@ ATTACKS = {
 } | hidden_in_bodies() | changes_of_protocol()  # fmt: skip
 
 
-@asynccontextmanager
-async def open_proxy(name: str, backend: int, directory: Path) -> AsyncIterator[int]:
-    """Run a proxy in front of `backend` until the end of the block, and give its port."""
-    configuration, command = PROXIES[name]
-    if shutil.which(name) is None:
-        pytest.skip(f"there is no {name}")
-    port = free_port()
-    path = directory / "configuration"
-    path.write_text(configuration.format(port=port, backend=backend, directory=directory))
-    with subprocess.Popen([*command, str(path)]) as process:  # noqa: ASYNC220 - it starts at once
-        try:
-            with trio.fail_after(PATIENCE):
-                while True:
-                    assert process.poll() is None
-                    try:
-                        await (await trio.open_tcp_stream("127.0.0.1", port)).aclose()
-                        break
-                    except OSError:
-                        await trio.sleep(0.05)
-            yield port
-        finally:
-            process.terminate()
-
-
 async def exchange(port: int, sent: bytes) -> bytes:
     """Send an attack and then a harmless request, and return all that comes back for a while.
 
@@ -202,7 +158,7 @@ async def test_rules_for_paths_cannot_be_passed(name: str, tmp_path: Path) -> No
     got: dict[str, bytes] = {}
     async with (
         open_service() as service,
-        open_proxy(name, service.service.bind.port, tmp_path) as port,
+        open_proxy(name, PROXIES[name], tmp_path, backend=service.service.bind.port) as port,
     ):
         assert SECRET in await exchange(service.service.bind.port, HIDDEN)
         assert b" 403 " in await exchange(port, HIDDEN)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 import trio
@@ -148,6 +150,94 @@ async def test_a_refused_head_has_no_body() -> None:
         assert (await receive_all(stream)).endswith(b"\r\n\r\n")
 
 
+async def test_a_refused_head_has_the_length_that_a_get_would_have() -> None:
+    """The refusal of a HEAD request has the Content-Length of the refusal of a GET request."""
+    lengths = []
+    async with open_server() as server:
+        for method in (b"GET", b"HEAD"):
+            async with await server.connect() as stream:
+                await stream.send_all(method + b" http://[x/ HTTP/1.1\r\nHost: x\r\n\r\n")
+                head = (await receive_all(stream)).partition(b"\r\n\r\n")[0].lower()
+                lengths.append(head.partition(b"content-length: ")[2].split()[0])
+    assert lengths[0] == lengths[1] != b"0"
+
+
+@pytest.mark.parametrize("before", [b"\r\n", b"\r\n\r\n"])
+@pytest.mark.parametrize("pause", [0.0, 0.05])
+async def test_a_blank_line_before_a_request_is_passed_over(before: bytes, pause: float) -> None:
+    """A client may send blank lines before a request, also before a later one, and in pieces."""
+    request = b"GET /short/%b HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with open_server() as server, await server.connect() as stream:
+        for word in (b"one", b"two"):
+            pieces = [before + request % word]
+            if pause:
+                pieces = [bytes([byte]) for byte in before] + [request % word]
+            for piece in pieces:
+                await stream.send_all(piece)
+                await trio.sleep(pause)
+            assert b" 200 " in await receive_until(stream, word)
+        # Behind a body, and together with the next request.
+        await stream.send_all(
+            b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nfour"
+            + before + request % b"three"
+        )  # fmt: skip
+        await receive_until(stream, b"three")
+
+
+async def test_blank_lines_alone_do_not_hold_a_connection() -> None:
+    """A client that sends only blank lines is disconnected when its headers are late."""
+    async with (
+        open_server(limits=Limits(header_timeout=0.5)) as server,
+        await server.connect() as stream,
+    ):
+        start = trio.current_time()
+        with trio.fail_after(PATIENCE), suppress(trio.BrokenResourceError):
+            while True:
+                await stream.send_all(b"\r\n")
+                await trio.sleep(0.05)
+        assert 0.4 < trio.current_time() - start < 0.5 + SOON
+        assert server.account.requests == 0
+
+
+@pytest.mark.parametrize("text", ["café", "日本語", "\U0001f600", "a b".replace(" ", "+")])
+async def test_text_beyond_ascii_in_a_query_is_understood(text: str) -> None:
+    """A query of raw UTF-8, as curl sends it, arrives as one with percent signs would."""
+    got = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            got.append(scope["query_string"])
+        await silent_app(scope, receive, send)
+
+    async with open_server(application) as server:
+        for query in (text, quote(text, safe="+")):
+            async with await server.get(f"/x?q={query}") as stream:
+                await receive_all(stream)
+    assert got[0] == got[1] == f"q={quote(text, safe='+')}".encode()
+
+
+@pytest.mark.parametrize("line", [b"G\xc3T / HTTP/1.1", b"GET / HTTP/1.\xff", b"\xef\xbb\xbfGET /"])
+async def test_bytes_beyond_ascii_elsewhere_stay_an_error(line: bytes) -> None:
+    """Bytes beyond ASCII outside of the address are an error, and nothing is served."""
+    async with open_server() as server, await server.connect() as stream:
+        await stream.send_all(line + b"\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert (await receive_all(stream)).split()[1] == b"400"
+
+
+async def test_a_head_that_is_too_large_is_refused_so_that_a_page_can_read_it() -> None:
+    """A head that is too large before its end has the CORS headers if its origin has come."""
+    limits = Limits(cors_origins=("https://one.example",))
+    for path, allowed in ((b"/api/logs", True), (b"/", False)):
+        async with open_server(limits=limits) as server, await server.connect() as stream:
+            await stream.send_all(
+                b"GET %b HTTP/1.1\r\nHost: x\r\nOrigin: https://one.example\r\nCookie: %b"
+                % (path, b"a" * 20_000)
+            )
+            answer = await receive_all(stream)
+            assert b" 431 " in answer
+            assert (b"access-control-allow-origin: https://one.example" in answer) is allowed
+
+
 async def test_an_address_with_a_name_is_understood() -> None:
     """A target with a host name is served, because clients of proxies send such targets."""
     async with open_server() as server, await server.connect() as stream:
@@ -166,6 +256,27 @@ async def test_an_application_that_gives_no_answer_has_one_given(method: str) ->
         assert head.split()[1] == b"500"
         assert {name.lower() for name in SECURITY_HEADERS} <= {name.lower() for name in names}
         assert bool(body) is (method == "GET")
+
+
+@pytest.mark.parametrize("path", [b"/api/logs?tail=5", b"/apis", b"/"])
+async def test_a_page_of_another_origin_reads_why_it_has_no_answer(path: bytes) -> None:
+    """A full server's 503 and a missing answer's 500 have the CORS headers, if under /api/."""
+    limits = Limits(max_connections=1, cors_origins=("https://one.example",))
+    request = b"GET %b HTTP/1.1\r\nHost: x\r\nOrigin: https://one.example\r\n\r\n" % path
+    answers = []
+    async with open_server(silent_app, limits=limits) as server, await server.connect() as stream:
+        await stream.send_all(request)
+        answers.append(await receive_all(stream))
+    async with open_server(limits=limits) as server:
+        await receive_until(await server.get("/stream"), b"hello")
+        async with await server.connect() as stream:
+            await stream.send_all(request)
+            answers.append(await receive_all(stream))
+        server.account.end.set()
+    assert [answer.split()[1] for answer in answers] == [b"500", b"503"]
+    for answer in answers:
+        allowed = b"access-control-allow-origin: https://one.example\r\n" in answer
+        assert allowed is path.startswith(b"/api/")
 
 
 async def test_garbage_is_answered_with_400_and_ends_one_connection() -> None:

@@ -121,6 +121,19 @@ class RunningService:
         await until(lambda: hub.statistics().readers == count)
 
 
+async def exchange(service: RunningService, request: str) -> tuple[str, str]:
+    """Send a request as it stands, and return the head and the body of its answer."""
+    stream = await trio.open_tcp_stream(service.service.bind.host, service.service.bind.port)
+    answer = b""
+    async with stream:
+        await stream.send_all(request.encode())
+        with trio.fail_after(PATIENCE):
+            async for part in stream:
+                answer += part
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return head.decode("latin-1") + "\r\n", body.decode()
+
+
 def environ(nats_server: Any = None, **more: str) -> dict[str, str]:
     """Return the settings of a service on free ports, which reads this NATS server if given."""
     base = {"NATSTREAM_BIND": "127.0.0.1:0", "NATSTREAM_DRAIN_BIND": "127.0.0.1:0"}

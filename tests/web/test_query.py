@@ -14,7 +14,12 @@ from werkzeug.http import parse_accept_header
 from natstream.entries.filters import EVERYTHING, Filter
 from natstream.errors import BadQuery
 from natstream.formats.events import FORMATS, NDJSON, SSE, TEXT
-from natstream.web.query import StreamRequest, parse_duration, parse_stream_request
+from natstream.web.query import (
+    StreamRequest,
+    parse_duration,
+    parse_stream_request,
+    read_query,
+)
 
 
 def ask(*pairs: tuple[str, str], **headers: Any) -> StreamRequest:
@@ -117,7 +122,7 @@ def test_until_takes_the_same_values_as_since() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *["tail", "since", "follow", "last_event_id", "format"],
+        *["tail", "since", "follow", "format"],
         *["until", "around", "before", "after"],
     ],
 )
@@ -125,6 +130,61 @@ def test_a_parameter_with_one_value_is_given_once(name: str) -> None:
     """A parameter of the stream that is repeated is refused, because the two values may differ."""
     value = {"follow": "true", "format": "sse"}.get(name, "5")
     assert refusal((name, value), (name, value)).parameter == name
+
+
+NAMES = ["last_event_id", "lastEventId", "LASTEVENTID", "last-event-id", "Last-Event-ID",
+         "LAST_EVENT_ID"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_id_to_resume_from_has_the_names_that_libraries_use(name: str) -> None:
+    """A library may send the id to resume from under a name of its own, in any case."""
+    assert ask((name, "1-a-1")).last_event_id == "1-a-1"
+    assert ask((name, "1-a-1"), last_event_id="1-a-2").last_event_id == "1-a-2"
+    assert ask(("last_event_id", "1-a-1"), (name, "1-a-2")).last_event_id == "1-a-2"
+    assert refusal(("around", "1-a-1"), (name, "1-a-1")).parameter == "last_event_id"
+
+
+@pytest.mark.parametrize(
+    ("ids", "newest"),
+    [
+        (["5-a-1", "5-a-12", "5-a-3"], "5-a-12"),
+        (["5-a-12", "5-a-3"], "5-a-12"),
+        (["9-a-2", "5-a-3"], "5-a-3"),  # the clock was set back
+        (["9-b-2", "10-a-1"], "10-a-1"),
+        (["10-a-1", "9-b-2"], "10-a-1"),
+        (["5-a-1", "what", ""], "5-a-1"),
+        (["what", "5-a-1"], "5-a-1"),
+        (["one", "two"], "two"),
+        (["", "", " "], None),
+    ],
+)
+def test_the_newest_of_several_ids_counts(ids: list[str], newest: str | None) -> None:
+    """Of several ids, the newest counts, since a reconnect adds an id to an address with one."""
+    assert ask(*zip(NAMES, ids, strict=False)).last_event_id == newest
+    assert ask(last_event_id=",".join(ids)).last_event_id == newest
+    assert ask(("lastEventId", "99-a-99"), last_event_id=",".join(ids)).last_event_id == (
+        newest or "99-a-99"
+    )
+
+
+def test_a_query_is_read_without_the_parameters_against_caches() -> None:
+    """The parameters that libraries add so that no cache answers are passed over."""
+    pairs = [("q", "a b&c"), ("q", ""), ("é", "+"), ("", "")]
+    query = b"_=17&q=a+b%26c&&q&_t=0&%C3%A9=%2B&=&%5ft=1"
+    assert read_query(query) == pairs
+    assert read_query(b"") == []
+
+
+@pytest.mark.parametrize("value", ["%FF", "caf%E9", "%C3", "%ED%A0%80", "x%C0%AFx", "%F5%80%80%80"])
+def test_bytes_that_are_not_utf_8_are_refused(value: str) -> None:
+    """A name or a value that is not UTF-8 is refused, because no line would match it."""
+    for query in (f"q={value}", f"tail=1&q={value}", f"_={value}"):
+        with pytest.raises(BadQuery, match="not UTF-8") as caught:
+            read_query(query.encode())
+        assert caught.value.parameter == ("_" if query[0] == "_" else "q")
+    with pytest.raises(BadQuery, match="not UTF-8"):
+        read_query(f"{value}=1".encode())
 
 
 def test_tail() -> None:
@@ -224,6 +284,13 @@ def accept(header: str) -> MIMEAccept:
         ("text/plain; charset=utf-8", TEXT),
         ("text/plain;charset=UTF-8, */*;q=0.5", TEXT),
         ("application/x-ndjson", NDJSON),
+        ("application/x-ndjson; charset=utf-8", NDJSON),
+        ('application/x-ndjson;CHARSET="utf-8"; x=y', NDJSON),
+        ("application/x-ndjson;charset=utf-8;q=0.5, text/plain;q=0.4", NDJSON),
+        ("application/x-ndjson;charset=utf-8;q=0.4, text/plain;q=0.5", TEXT),
+        ("text/event-stream;charset=utf-8, */*;q=0.1", SSE),
+        ("text/event-stream;charset=iso-8859-1, text/plain;q=0.5", SSE),
+        ("text/plain; charset=iso-8859-1", TEXT),
         ("application/*", NDJSON),
         ("application/x-ndjson, text/plain", NDJSON),
         ("text/plain, text/event-stream", SSE),

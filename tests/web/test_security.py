@@ -6,26 +6,32 @@ import json
 
 import pytest
 import trio
-from tests.support.closed import bearer, closed_service
-from tests.support.service import open_service
+from tests.support.closed import TOKEN, bearer, closed_service
+from tests.support.service import exchange, open_service
 from tests.support.waiting import PATIENCE
 
 from natstream.server.request_checks import SECURITY_HEADERS
+
+FILES = ["/", "/link", "/static/js/link.js"]
 
 
 async def test_every_answer_carries_the_security_headers() -> None:
     """Every answer has the security headers, also errors, files and streams."""
     async with closed_service() as service:
-        paths = ["/", "/link", "/static/js/link.js", "/healthz", "/nowhere", "/api/status",
-                 "/api/facets?x=1", "/metrics", "/readyz", "/static/nothing"]  # fmt: skip
+        paths = [*FILES, "/healthz", "/nowhere", "/api/status", "/api/facets?x=1", "/api/facets",
+                 "/api/fields", "/api/raw?id=x", "/metrics", "/readyz",
+                 "/static/nothing"]  # fmt: skip
         for path in paths:
             for headers in ({}, bearer()):
                 response = await service.get(path, headers=headers)
                 for name in SECURITY_HEADERS:
                     assert name in response.headers, (path, name)
-                assert response.headers["Cache-Control"] in ("no-store", "no-cache"), path
+                is_file = path in FILES and response.status_code == 200
+                expected = "no-cache" if is_file else "no-cache, no-store, no-transform"
+                assert response.headers["Cache-Control"] == expected, path
         async with service.stream(headers=bearer()) as stream:
             assert stream.response.headers["X-Content-Type-Options"] == "nosniff"
+            assert "no-store" in stream.response.headers["Cache-Control"]
         response = await service.client.put(f"{service.url}/api/logs", headers=bearer())
         assert response.status_code == 405
         assert "Content-Security-Policy" in response.headers
@@ -87,12 +93,91 @@ async def test_configured_origins_read() -> None:
             )
             assert response.status_code == 204
             assert response.headers["Access-Control-Allow-Origin"] == "https://one.example"
-            assert "Authorization" in response.headers["Access-Control-Allow-Headers"]
+            for name in ("Authorization", "Cache-Control", "Content-Type", "Last-Event-ID",
+                         "X-Requested-With"):  # fmt: skip
+                assert name in response.headers["Access-Control-Allow-Headers"].split(", ")
         for path in ("/metrics", "/readyz", "/healthz", "/"):
             response = await service.get(
                 path, headers={"Origin": "https://one.example", **bearer()}
             )
             assert "Access-Control-Allow-Origin" not in response.headers
+
+
+ORIGIN = "https://one.example"
+
+# Requests under /api/ that are refused, each with the status of its answer. Those with an odd head
+# never reach the application.
+REFUSED = {
+    "no token": ("GET /api/logs", "", 401),
+    "a wrong token": ("GET /api/logs", "Authorization: Bearer wrong", 401),
+    "a wrong parameter": ("GET /api/logs?x=1", f"Authorization: Bearer {TOKEN}", 400),
+    "bytes that are not UTF-8": ("GET /api/facets?q=%FF", f"Authorization: Bearer {TOKEN}", 400),
+    "nothing there": ("GET /api/nowhere", f"Authorization: Bearer {TOKEN}", 404),
+    "another spelling": ("GET /api//logs", "", 404),
+    "no such line": ("GET /api/raw?id=x", f"Authorization: Bearer {TOKEN}", 404),
+    "another method": ("PUT /api/logs", f"Authorization: Bearer {TOKEN}", 405),
+    "another host name": ("GET /api/logs", "Host: evil.example", 421),
+    "a host that is none": ("GET /api/logs", "Host: a..b", 400),
+    "too many headers": ("GET /api/logs", f"Cookie: {'x' * 17_000}", 431),
+    "a WebSocket": ("GET /api/logs", "Upgrade: websocket", 400),
+    "another site": ("POST /api/login", "Sec-Fetch-Site: cross-site", 403),
+}
+
+
+@pytest.mark.parametrize(("request_line", "header", "status"), REFUSED.values(), ids=REFUSED)
+async def test_pages_of_configured_origins_read_every_error(
+    request_line: str, header: str, status: int
+) -> None:
+    """Each error under /api/ has the CORS headers, so that a page can read its sentence."""
+    async with closed_service(
+        NATSTREAM_CORS_ORIGINS=ORIGIN, NATSTREAM_HOSTS="logs.example"
+    ) as service:
+        for origin, allowed in ((ORIGIN, True), ("https://other.example", False)):
+            lines = [f"{request_line} HTTP/1.1", f"Origin: {origin}", header, "Connection: close"]
+            if "Host" not in header:
+                lines.append("Host: logs.example")
+            head, body = await exchange(service, "\r\n".join([*filter(None, lines), "", ""]))
+            assert head.startswith(f"HTTP/1.1 {status} ")
+            assert "error" in json.loads(body)
+            assert (f"\r\naccess-control-allow-origin: {origin}\r\n" in head.lower()) is allowed
+            assert ("access-control-allow-credentials: true" in head.lower()) is allowed
+            assert "\r\nvary: origin\r\n" in head.lower()
+
+
+async def test_a_page_reads_a_crash_and_a_full_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 500, and a 503 because of too many readers, have the CORS headers as well."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError
+
+    async with closed_service(
+        may_fail=True, NATSTREAM_CORS_ORIGINS="*", NATSTREAM_MAX_READERS="1"
+    ) as service:
+        monkeypatch.setattr("natstream.web.app._status", fail)
+        async with service.stream(headers=bearer()):
+            for path, status in (("/api/status", 500), ("/api/logs", 503)):
+                response = await service.get(path, headers=bearer())
+                assert response.status_code == status
+                assert response.headers["Access-Control-Allow-Origin"] == "*"
+
+
+async def test_a_preflight_is_answered_whatever_the_request_gets() -> None:
+    """A preflight is answered under another name too, or the page could not read the 421."""
+    async with closed_service(
+        NATSTREAM_CORS_ORIGINS=ORIGIN, NATSTREAM_HOSTS="logs.example"
+    ) as service:
+        for path in ("/api/logs", "/api//logs", "/api/nowhere", "/api/raw"):
+            response = await service.client.options(
+                f"{service.url}{path}",
+                headers={"Origin": ORIGIN, "Access-Control-Request-Method": "GET"},
+            )
+            assert response.status_code == 204
+            assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
+        # Beside the API there is nothing for pages of other origins, not even an error.
+        response = await service.client.get(
+            f"{service.url}/nowhere", headers={"Origin": ORIGIN, "Host": "logs.example"}
+        )
+        assert "Access-Control-Allow-Origin" not in response.headers
 
 
 async def test_a_star_never_comes_with_credentials() -> None:

@@ -87,8 +87,8 @@ async def test_an_sse_library_reads_the_stream(nats_server: Any) -> None:
         open_service(nats_server) as service,
         httpx_sse.aconnect_sse(service.client, "GET", f"{service.url}/api/logs") as source,
     ):
-        assert source.response.headers["content-type"] == "text/event-stream"
-        assert source.response.headers["cache-control"] == "no-cache"
+        assert source.response.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert source.response.headers["cache-control"] == "no-cache, no-store, no-transform"
         assert source.response.headers["x-accel-buffering"] == "no"
         await nats_server.publish(SUBJECT, payloads(0, 10))
         got: list[httpx_sse.ServerSentEvent] = []
@@ -235,7 +235,8 @@ async def test_errors_are_json() -> None:
             assert int(full.headers["Retry-After"]) > 0
         head = await service.client.head(f"{service.url}/api/logs")
         assert (head.status_code, head.content) == (200, b"")
-        assert head.headers["content-type"] == "text/event-stream"
+        assert head.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert "Content-Length" not in head.headers
         await service.readers(0)
 
 

@@ -172,7 +172,8 @@ def _whole(value: Any) -> Any:
 
 
 class _Sse:
-    content_type = "text/event-stream"
+    # Without the charset, some clients take the bytes of a `text/` type for Latin-1.
+    content_type = "text/event-stream; charset=utf-8"
 
     def entry(self, entry: LogEntry, event_id: str, persistent: bool = False) -> bytes:
         return b"id: %b\ndata: %b\n\n" % (event_id.encode(), entry_json(entry, persistent))

@@ -69,6 +69,8 @@ class Limits:
     """Whether the application calls `keep_connection` for clients that have shown a token."""
     health_path: bytes = b"/healthz"
     """The path that is answered also when there are too many connections."""
+    cors_origins: tuple[str, ...] = ()
+    """The origins whose pages may read why a request to the API was refused."""
 
 
 @attrs.define
@@ -114,6 +116,7 @@ class ClientConnection:
             shared.chunks,
             shared.limits.max_header,
             shared.limits.health_path if only_health else None,
+            shared.limits.cors_origins,
             shared.app,
             shared.config,
             shared.context,

@@ -9,7 +9,9 @@ fault in the libraries as they are, and fails when a new release makes a mend un
 
 from __future__ import annotations
 
-from typing import Any, cast
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import h11
 import trio
@@ -18,7 +20,8 @@ from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.worker_context import EventWrapper
 
 from natstream.server.client_socket import ClientSocket
-from natstream.server.request_checks import Refused, check_head
+from natstream.server.request_checks import Refused, check_head, cors_headers
+from natstream.server.request_reader import RequestReader
 
 __all__ = ["ChunkFramer", "MendedH11"]
 
@@ -86,6 +89,7 @@ class MendedH11(H11Protocol):
         chunks: shared by all connections of a server.
         max_header: bytes that a request line and its headers may have.
         only_path: the only path that is served, since there are too many connections.
+        cors_origins: the origins whose pages may read why a request was refused.
         arguments: those of hypercorn's `H11Protocol`.
     """
 
@@ -95,6 +99,7 @@ class MendedH11(H11Protocol):
         chunks: ChunkFramer,
         max_header: int,
         only_path: bytes | None,
+        cors_origins: tuple[str, ...],
         *arguments: Any,
     ) -> None:
         super().__init__(*arguments)
@@ -102,7 +107,11 @@ class MendedH11(H11Protocol):
         self._chunks = chunks
         self._max_header = max_header
         self._only_path = only_path
-        self._h11 = cast(h11.Connection, self.connection)  # only a WebSocket has another one
+        self._cors_origins = cors_origins
+        self._h11 = RequestReader(
+            h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size
+        )
+        self.connection = self._h11
         self._is_chunked = False
         self.can_read: ReadingWait = ReadingWait(sock, self._h11)
 
@@ -115,6 +124,13 @@ class MendedH11(H11Protocol):
         waits without an end. h11 0.16.0 limits only a head that has not arrived whole, and accepts
         a `Content-Length` beside chunks.
         """
+        try:
+            self._check(event)
+        except Refused as refused:
+            refused.cors = self._cors(event.target, event.headers)
+            raise
+
+    def _check(self, event: h11.Request) -> None:
         check_head(
             event.method,
             event.target,
@@ -133,7 +149,17 @@ class MendedH11(H11Protocol):
     async def _send_error_response(self, status_code: int) -> None:
         """Refuse bytes that are no request. hypercorn 0.18.0 sends neither a body nor headers."""
         fault = _FAULTS.get(status_code, "This is not a valid HTTP/1.1 request.")
-        await self._socket.send(Refused(status_code, fault).message)
+        refused = Refused(status_code, fault)
+        # If the head is too large, then its beginning is still there.
+        head = self._h11.trailing_data[0]
+        _, _, target = head.partition(b" ")
+        refused.cors = self._cors(target, _ORIGIN.findall(head))
+        await self._socket.send(refused.message)
+
+    def _cors(self, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
+        """Return the headers that let a page of another origin read why a request was refused."""
+        origin = next((value for name, value in headers if name.lower() == b"origin"), b"")
+        return cors_headers(self._cors_origins, target.decode("latin-1"), origin.decode("latin-1"))
 
     async def stream_send(self, event: Event) -> None:
         """Send a part of a response. Each line of a reader comes this way, so it is short."""
@@ -155,8 +181,9 @@ class MendedH11(H11Protocol):
 
     async def _answer_for_the_application(self, event: Response) -> None:
         """Send an answer because the application sent none. hypercorn 0.18.0's has no headers."""
-        is_head = self.stream is not None and self.stream.scope.get("method") == "HEAD"
-        refused = Refused(event.status_code, bodiless=is_head)
+        scope: Any = {} if self.stream is None else self.stream.scope
+        refused = Refused(event.status_code, bodiless=scope.get("method") == "HEAD")
+        refused.cors = self._cors(scope.get("raw_path", b""), scope.get("headers", ()))
         headers = [*refused.headers, (b"connection", b"close")]
         await super().stream_send(Response(event.stream_id, headers, event.status_code))
         await super().stream_send(Body(event.stream_id, refused.body))
@@ -180,6 +207,8 @@ class MendedH11(H11Protocol):
         """
         vars(self).clear()
 
+
+_ORIGIN = re.compile(rb"\r\n(origin):[ \t]*(\S+)[ \t]*\r", re.IGNORECASE)
 
 # By h11's status, why bytes are not a request that can be served.
 _FAULTS = {

@@ -1,18 +1,27 @@
 """Requests that must not reach an application, and their answers. Pure.
 
 In: the head of a request over HTTP/1.1. Out: nothing, or a `Refused` that holds its own answer:
-JSON, `{"error": …}`, with the headers that all our answers carry.
+JSON, `{"error": …}`, with the headers that all our answers carry. If a page of another origin may
+read the answer, `cors_headers` says so to its browser.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Container, Iterable, Mapping
 from ipaddress import IPv6Address
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["SECURITY_HEADERS", "Refused", "check_framing", "check_head", "check_version"]
+__all__ = [
+    "NOT_STORED",
+    "SECURITY_HEADERS",
+    "Refused",
+    "check_framing",
+    "check_head",
+    "check_version",
+    "cors_headers",
+]
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -25,6 +34,13 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+
+NOT_STORED = "no-cache, no-store, no-transform"
+"""The value of `Cache-Control` for answers that may hold log lines.
+
+No cache stores them, so that they are gone from the disk after the logout. With `no-transform`,
+no proxy compresses them: HAProxy and Express would hold the lines back until a buffer is full.
+"""
 
 _PHRASES = {
     400: "Bad Request",
@@ -63,15 +79,20 @@ class Refused(Exception):
         self._phrase = _PHRASES.get(status, "Refused")
         super().__init__(sentence or f"{self._phrase}.")
         self._retry_after = retry_after
-        self.body: bytes = b"" if bodiless else json.dumps({"error": str(self)}).encode() + b"\n"
+        body = json.dumps({"error": str(self)}).encode() + b"\n"
+        self._length = len(body)
+        self.body: bytes = b"" if bodiless else body
+        self.cors: Mapping[str, str] = {}
+        """The result of `cors_headers` for the request."""
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The answer's headers, in lower case, as ASGI has them."""
         headers = SECURITY_HEADERS | {
-            "Cache-Control": "no-store",
+            "Cache-Control": NOT_STORED,
             "Content-Type": "application/json",
-            "Content-Length": str(len(self.body)),
+            "Content-Length": str(self._length),  # for HEAD too, as RFC 9110 (8.6) wants it
+            **self.cors,
         }
         if self._retry_after:
             headers["Retry-After"] = str(self._retry_after)
@@ -117,6 +138,25 @@ def check_head(
         raise refused(400, "This is not an address.")
     if not all(_is_host(value) for name, value in headers if name == b"host"):
         raise refused(400, "The Host header is not a host name or an address.")
+
+
+def cors_headers(origins: Collection[str], path: str, origin: str) -> dict[str, str]:
+    """Return the headers with which a browser lets a page of another origin read an answer.
+
+    Args:
+        origins: those whose pages may read our API, in lower case; or only `*`.
+        path: that of the request. Only the API has such headers.
+        origin: the request's `Origin`, or "".
+    """
+    if not origins or not path.startswith("/api/"):
+        return {}
+    headers = {"Vary": "Origin", "Access-Control-Expose-Headers": "Retry-After"}
+    if "*" in origins:
+        headers["Access-Control-Allow-Origin"] = "*"
+    elif origin.lower() in origins:
+        headers["Access-Control-Allow-Origin"] = origin
+        headers["Access-Control-Allow-Credentials"] = "true"
+    return headers
 
 
 def check_framing(names: Container[bytes], *, bodiless: bool = False) -> None:

@@ -39,6 +39,7 @@ from natstream.web.health_endpoints import (
 from natstream.web.metrics import Metrics
 from natstream.web.query import parse_stream_request
 from natstream.web.reader_quota import ReaderQuota
+from natstream.web.request import ApiRequest
 from natstream.web.security import add_security
 from natstream.web.stream import LogStreamBody
 
@@ -75,6 +76,7 @@ def create_app(
     `fly` are Fly's own interfaces, if they are asked.
     """
     app = QuartTrio(__name__, static_folder=None)
+    app.request_class = ApiRequest
     quota = ReaderQuota(settings.max_readers)
     # Searches for fields run one after the other, so that many together do not delay the readers.
     one_search = trio.CapacityLimiter(1)
@@ -106,7 +108,7 @@ def create_app(
     async def logs() -> Response:
         wanted = parse_stream_request(
             request.args.items(multi=True),
-            last_event_id=request.headers.get("Last-Event-ID"),
+            last_event_id=",".join(request.headers.getlist("Last-Event-ID")),
             accept=request.accept_mimetypes,
         )
         grant, address = current_grant(), client_address(settings)
@@ -134,8 +136,8 @@ def create_app(
                 quota=quota.reserve(grant, address),
             )
         response = Response(body, content_type=wanted.format.content_type)
+        response.headers.pop("Content-Length", None)  # HEAD must not have what GET has not.
         response.timeout = None  # Otherwise Quart ends the stream silently after a minute.
-        response.headers["Cache-Control"] = "no-cache"
         response.headers["X-Accel-Buffering"] = "no"
         return response
 

@@ -28,7 +28,7 @@ from natstream.server.connection import keep_connection
 from natstream.server.token_guard import TokenGuard
 from natstream.web.errors import nothing, refusal
 from natstream.web.grants import Grant, Keyring
-from natstream.web.security import READABLE, is_cross_site
+from natstream.web.security import READABLE, is_cross_site, refuse_other_site
 
 __all__ = ["authenticate", "client_address", "current_grant"]
 
@@ -96,11 +96,7 @@ def authenticate(app: Quart, settings: Settings, guard: TokenGuard) -> None:
     @app.post("/api/login")
     async def login() -> Response:
         if is_cross_site(settings):
-            return refusal(
-                403,
-                "This login came from a page of another site, so it was refused. "
-                "Open the page of this service and log in there.",
-            )
+            return refuse_other_site("login", "log in")
         secret = await _posted_secret()
         if secret is None:
             return refusal(
@@ -129,11 +125,7 @@ def authenticate(app: Quart, settings: Settings, guard: TokenGuard) -> None:
     @app.post("/api/logout")
     async def logout() -> Response:
         if is_cross_site(settings):
-            return refusal(
-                403,
-                "This logout came from a page of another site, so it was refused. "
-                "Open the page of this service and log out there.",
-            )
+            return refuse_other_site("logout", "log out")
         response = nothing()
         _delete_cookies(response)
         return response

@@ -1,6 +1,8 @@
 """The query string and the headers of `/api/logs` → a `StreamRequest`. Pure.
 
 A parameter that is unknown, is given twice or has a wrong value raises `BadQuery`, which names it.
+The id to resume from has several names, and may be given several times, because client libraries
+add it to an address that has one already.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Mapping
+from urllib.parse import unquote_to_bytes
 
 import attrs
 from werkzeug.datastructures import MIMEAccept
@@ -15,9 +18,9 @@ from werkzeug.datastructures import MIMEAccept
 from natstream.entries.filters import FILTER_PARAMETERS, Filter, check_parameter
 from natstream.entries.times import parse_time
 from natstream.errors import BadQuery
-from natstream.formats.events import FORMATS, Format
+from natstream.formats.events import FORMATS, EventId, Format
 
-__all__ = ["StreamRequest", "parse_duration", "parse_stream_request"]
+__all__ = ["StreamRequest", "parse_duration", "parse_stream_request", "read_query"]
 
 STREAM_PARAMETERS = frozenset(
     {
@@ -29,6 +32,12 @@ STREAM_PARAMETERS = frozenset(
 NOT_AROUND = ("tail", "since", "until", "last_event_id")
 # How many lines are shown on each side of a line, if the request does not say so, and at most.
 AROUND, MAX_AROUND = 50, 1_000
+
+# The names of `last_event_id`, in any case: event-source-polyfill and reconnecting-eventsource
+# send `lastEventId`, and Mercure's clients send `Last-Event-ID`.
+RESUME_NAMES = frozenset({"last_event_id", "last-event-id", "lasteventid"})
+# Libraries add these parameters, with a new value each time, so that no cache answers.
+CACHE_BUSTERS = frozenset({"_", "_t"})
 
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"(?:\d{1,9}(?:ms|s|m|h|d))+", re.ASCII)
@@ -62,6 +71,29 @@ class StreamRequest:
         return self.follow and (self.last_event_id, self.tail, self.since) == (None, None, None)
 
 
+def read_query(query: bytes) -> list[tuple[str, str]]:
+    """Return the names and values of a query string, without those against caches.
+
+    Raises:
+        BadQuery: a name or a value is not UTF-8, so that a filter for it would find no line.
+    """
+    pairs = []
+    for part in filter(None, query.replace(b"+", b" ").split(b"&")):
+        name, _, value = (unquote_to_bytes(each) for each in part.partition(b"="))
+        try:
+            pair = (name.decode(), value.decode())
+        except UnicodeDecodeError:
+            shown = name.decode(errors="replace")[:100]
+            raise BadQuery(
+                f"{shown!r} holds bytes that are not UTF-8, so the request was refused. "
+                "Encode the text as UTF-8, for example é as %C3%A9",
+                parameter=shown,
+            ) from None
+        if pair[0] not in CACHE_BUSTERS:
+            pairs.append(pair)
+    return pairs
+
+
 def parse_stream_request(
     query: Iterable[tuple[str, str]],
     *,
@@ -70,20 +102,28 @@ def parse_stream_request(
 ) -> StreamRequest:
     """Return the request that a query and the headers Last-Event-ID and Accept describe.
 
+    Args:
+        query: names and values, as `read_query` returns them.
+        last_event_id: ids of the header, separated by commas; the newest of them counts, and if it
+            has none, the newest of the query.
+        accept: the types that the client accepts.
+
     Raises:
         BadQuery: a parameter is unknown or repeated, or its value is not valid.
     """
-    pairs = list(query)
+    pairs = [
+        ("last_event_id" if name.lower() in RESUME_NAMES else name, value) for name, value in query
+    ]
     for name, _ in pairs:
         check_parameter(name, FILTER_PARAMETERS | STREAM_PARAMETERS)
     single = _singles(pairs)
     tail = _tail(single["tail"]) if "tail" in single else None
     since = _time("since", single["since"]) if "since" in single else None
     until = _time("until", single["until"]) if "until" in single else None
-    resume_id = last_event_id or single.get("last_event_id") or None
+    resume_id = _newest((last_event_id or "").split(",")) or single.get("last_event_id")
     if since is not None and until is not None and until < since:
         raise BadQuery("until lies before since, so no line is between them", parameter="until")
-    _check_around(single, last_event_id)
+    _check_around(single, resume_id)
     is_past = "around" in single or (until is not None and until <= time.time_ns() // 1_000_000)
     return StreamRequest(
         filter=Filter.from_query(pair for pair in pairs if pair[0] in FILTER_PARAMETERS),
@@ -109,11 +149,30 @@ def parse_duration(text: str) -> int | None:
 def _singles(pairs: Iterable[tuple[str, str]]) -> Mapping[str, str]:
     single: dict[str, str] = {}
     for name, value in pairs:
-        if name in STREAM_PARAMETERS:
+        if name == "last_event_id":
+            single[name] = _newest([single.get(name, ""), value])
+        elif name in STREAM_PARAMETERS:
             if name in single:
                 raise BadQuery(f"{name} is given twice; give it once", parameter=name)
             single[name] = value
     return single
+
+
+def _newest(ids: Iterable[str]) -> str:
+    """Return the id of the newest line, or the last of them if none can be read, or ""."""
+    newest, newest_id = "", None
+    for text in filter(str.strip, ids):
+        id = EventId.parse(text)
+        if newest_id is None or (id is not None and not _is_older(id, newest_id)):
+            newest, newest_id = text, id
+    return newest
+
+
+def _is_older(id: EventId, other: EventId) -> bool:
+    """Return whether the line with `id` came before the other one."""
+    if id.epoch == other.epoch:
+        return id.number < other.number
+    return id.unix_ms < other.unix_ms
 
 
 def _tail(text: str) -> int:
@@ -122,7 +181,7 @@ def _tail(text: str) -> int:
     return int(text)
 
 
-def _check_around(single: Mapping[str, str], last_event_id: str | None) -> None:
+def _check_around(single: Mapping[str, str], resume_id: str | None) -> None:
     """Check the parameters for the lines around a line, as far as they concern each other."""
     if "around" not in single:
         for name in ("before", "after"):
@@ -131,7 +190,7 @@ def _check_around(single: Mapping[str, str], last_event_id: str | None) -> None:
         return
     if not single["around"].strip():
         raise BadQuery("around is empty; give it the id of a line", parameter="around")
-    given = {**single, **({"last_event_id": last_event_id} if last_event_id else {})}
+    given = {**single, **({"last_event_id": resume_id} if resume_id else {})}
     for name in NOT_AROUND:
         if name in given:
             raise BadQuery(
@@ -181,9 +240,14 @@ def _format(name: str | None, accept: MIMEAccept | None) -> Format:
     if accept is None:
         return formats[0]
 
+    # A client may accept a type with parameters, such as its charset, or without them.
+    accepted = MIMEAccept([(_without_parameters(type), quality) for type, quality in accept])
+
     def quality(format: Format) -> float:
-        # A client may accept the type with its charset or without it.
-        names = (format.content_type, format.content_type.partition(";")[0])
-        return max(accept.quality(name) for name in names)
+        return accepted.quality(_without_parameters(format.content_type))
 
     return max(formats, key=quality)  # On a tie the first format wins, which is SSE.
+
+
+def _without_parameters(content_type: str) -> str:
+    return content_type.partition(";")[0].strip()

@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 from quart import Quart, Response, request
 
 from natstream.config.settings import Settings
-from natstream.server.request_checks import SECURITY_HEADERS
+from natstream.server.request_checks import NOT_STORED, SECURITY_HEADERS, cors_headers
 from natstream.web.errors import nothing, refusal
 
-__all__ = ["READABLE", "add_security", "is_cross_site"]
+__all__ = ["READABLE", "add_security", "is_cross_site", "refuse_other_site"]
 
 # The endpoints that pages of other origins and holders of scoped links may read: the log lines,
 # their counts, fields and machines, earlier lines, and the state of the service.
@@ -28,7 +28,10 @@ READABLE = frozenset({"logs", "counts", "earlier", "fields", "machine", "status"
 
 PREFLIGHT_HEADERS = {
     "Access-Control-Allow-Methods": "GET, HEAD",
-    "Access-Control-Allow-Headers": "Authorization, Last-Event-ID",
+    # Libraries add the others, for example eventsource 2 adds Cache-Control.
+    "Access-Control-Allow-Headers": (
+        "Authorization, Cache-Control, Content-Type, Last-Event-ID, X-Requested-With"
+    ),
     # Seconds. It is short, so that removing an origin from the settings takes effect soon.
     "Access-Control-Max-Age": "600",
 }
@@ -53,6 +56,20 @@ def add_security(app: Quart, settings: Settings, *, default_names: bool = False)
     app.url_map.merge_slashes = False  # A path with `//` would be redirected, without JSON.
 
     @app.before_request
+    async def answer_preflight() -> Response | None:
+        # A browser sends a preflight request without credentials, so it must get its answer before
+        # they are checked. The other checks come later too, because a page that gets no answer to
+        # the preflight cannot read the sentence with which its request is refused.
+        preflight = (
+            request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        )
+        if not (preflight and settings.cors_origins and request.path.startswith("/api/")):
+            return None
+        response = nothing()
+        response.headers.update(PREFLIGHT_HEADERS)
+        return response
+
+    @app.before_request
     async def check_path() -> Response | None:
         raw: bytes = request.scope.get("raw_path") or request.path.encode()
         path = raw if raw.startswith(b"/") else urlsplit(raw).path
@@ -75,29 +92,21 @@ def add_security(app: Quart, settings: Settings, *, default_names: bool = False)
             "Use one of its names, or ask the operator to add this name to NATSTREAM_HOSTS.",
         )
 
-    @app.before_request
-    async def answer_preflight() -> Response | None:
-        # A browser sends a preflight request without credentials, so it must get its answer before
-        # credentials are checked.
-        preflight = (
-            request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-        )
-        if not (preflight and settings.cors_origins and request.path.startswith("/api/")):
-            return None
-        response = _allow_origin(nothing(), settings)
-        response.headers.update(PREFLIGHT_HEADERS)
-        return response
-
     @app.after_request
     async def add_headers(response: Response) -> Response:
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
-        # A shared cache must not store the answers, because each reader may see different lines.
-        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers.setdefault("Cache-Control", NOT_STORED)
         if response.status_code == 204:
             response.headers.pop("Content-Length", None)  # RFC 9110, 8.6
-        if settings.cors_origins and request.endpoint in READABLE:
-            _allow_origin(response, settings)
+        # A page of another origin may read every error, so that it can show the sentence.
+        if (
+            request.endpoint in READABLE
+            or request.method == "OPTIONS"
+            or response.status_code >= 400
+        ):
+            origin = request.headers.get("Origin", "")
+            response.headers.update(cors_headers(settings.cors_origins, request.path, origin))
         return response
 
 
@@ -113,17 +122,28 @@ def is_cross_site(settings: Settings) -> bool:
     return host != request.host.lower() and _hostname(host) not in _names(settings)
 
 
-def _allow_origin(response: Response, settings: Settings) -> Response:
-    """Return the answer with the headers that let pages of the configured origins read it."""
-    response.vary.add("Origin")
-    response.headers["Access-Control-Expose-Headers"] = "Retry-After"
-    origin = request.headers.get("Origin", "").lower()
-    if settings.cors_origins == ("*",):
-        response.headers["Access-Control-Allow-Origin"] = "*"
-    elif origin in settings.cors_origins:
-        response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Allow-Credentials"] = "true"
-    return response
+def refuse_other_site(what: str, instead: str) -> Response:
+    """Return the answer to a request for which `is_cross_site` is true.
+
+    Args:
+        what: the request in a word, for example `login`.
+        instead: what to do on the page of this service, for example `log in`.
+    """
+    if "Sec-Fetch-Site" in request.headers:
+        return refusal(
+            403,
+            f"This {what} came from a page of another site, so it was refused. "
+            f"Open the page of this service and {instead} there.",
+        )
+    # Browsers send Sec-Fetch-Site over https and to localhost only. Over plain http, a proxy that
+    # rewrites the Host header makes our own page look like another site.
+    return refusal(
+        403,
+        f"This {what} was refused, because its page has another address than the Host header says. "
+        "If this is the page of this service, then a proxy has changed the header: set the proxy "
+        "to pass it on (nginx: proxy_set_header Host $http_host), or add the name of the page to "
+        "NATSTREAM_HOSTS.",
+    )
 
 
 def _names(settings: Settings) -> set[str]:
