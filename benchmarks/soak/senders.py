@@ -122,7 +122,7 @@ def _attacks() -> list[Attack]:
         Attack("slow bodies", _slow_body, 20, {408, 503}),
         Attack("bombs", _bomb, 3, {413, 503}),
         Attack("huge bodies", _huge_body, 3, {413, 503}),
-        Attack("broken bodies", _broken_body, 3, {400, 503}),
+        Attack("broken bodies", _broken_body, 3, {200, 400, 503}),
         Attack("random bytes", _random_bytes, 3, {400, 408, 503}, 10.0),
         Attack("random bodies", _random_body, 3, {200, 400, 415, 503}),
         Attack("floods", _flood, 100, {200, 503}),

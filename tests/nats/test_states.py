@@ -36,7 +36,8 @@ async def test_a_server_that_comes_and_goes_is_told_once(monkeypatch: pytest.Mon
             assert "ends each connection after a moment" in hub.errors[-1]
             assert len(hub.errors) == states.TOLD_LOSSES + 1
             await until(lambda: connections >= before + 3)
-            assert len(hub.notices) == told
+            # The state is not told again. Each line stands behind a gap for the ones that were lost.
+            assert all(notice.gap is not None for notice in hub.notices[told:])
             assert source.status.state is SourceState.LOST
             # The pauses grow, although each connection was up: 0.25 s, 0.5 s, 1 s, then 2 s.
             started = trio.current_time()
@@ -46,10 +47,34 @@ async def test_a_server_that_comes_and_goes_is_told_once(monkeypatch: pytest.Mon
             await is_up(source)
             # The lines of the short connections were read too.
             assert len(hub.entries) == connections
+    news = [notice for notice in hub.notices[told:] if notice.gap is None]
+    assert [notice.message.partition(" ")[0] for notice in news] == ["Connected"]
+    assert len(hub.gaps) == connections - 1
+
+
+async def test_a_server_that_comes_and_goes_without_lines_leaves_one_gap() -> None:
+    """Where no line comes between the losses, one gap stands for all of them."""
+    connections = 0
+    is_well = False
+
+    async def talk(session: FakeNatsSession) -> None:
+        nonlocal connections
+        connections += 1
+        await session.greet()
+        await trio.sleep(math.inf if is_well else 0.02)
+
+    async with open_fake_nats(talk) as url:
+        source, hub = make_source(url)
+        async with kept_running(source):
+            await until(lambda: source.status.restarts > states.TOLD_LOSSES)
+            await is_in(source, SourceState.LOST)
+            told, before = len(hub.notices), connections
+            await until(lambda: connections >= before + 3)
+            assert len(hub.notices) == told
+            is_well = True
+            await is_up(source)
     news = hub.notices[told:]
     assert [notice.message.partition(" ")[0] for notice in news] == ["Connected", "Lines"]
-    # What was lost meanwhile is one gap, which begins with the first loss that was not told.
-    assert len(hub.gaps) == states.TOLD_LOSSES + 1
     assert news[1].gap is not None
     assert (news[1].gap.since or 0) < news[0].unix_ms - 1_000
 

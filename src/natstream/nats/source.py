@@ -308,6 +308,7 @@ class NatsSource:
     async def _publish_all(self, feed: _Feed) -> None:
         """Publish the messages that wait. Cancellation loses none of the popped messages."""
         while (messages := feed.pop_run()) is not None:
+            self._states.lines_come()
             try:
                 await self._publish(messages)
             except Exception:

@@ -126,6 +126,12 @@ class SourceStates:
             gap=Gap(missed=None, since=since),
         )
 
+    def lines_come(self) -> None:
+        """Lines of a connection that is not steady follow: the ones before them are missing."""
+        if self._missing_since is not None and self.steady_at is not None and not self._mute:
+            self.missing(Gap(missed=None, since=self._missing_since))
+            self._missing_since = None
+
     def lame_duck(self, connection: NatsConnection) -> None:
         """The server will shut down, and goes on delivering until then."""
         self.sink.announce(
