@@ -20,6 +20,7 @@ from natstream.entries.filters import Filter
 from natstream.errors import SourceError
 from natstream.formats.events import EventId
 from natstream.hub.backlog import Position
+from natstream.hub.budget import ReaderBudget
 from natstream.hub.lookup import Lookup, ask
 from natstream.hub.tail_search import find_tail
 from natstream.hub.timeline import Archive, Segment, journal_position
@@ -50,6 +51,8 @@ class StartRequest:
     before: Segment | None
     """The segment before it at that time; kept here, because `segment` forgets it later."""
     filter: Filter
+    budget: ReaderBudget
+    """The CPU time that the filter may take."""
     tail: int | None = None
     since: int | None = None
     """Unix ms."""
@@ -160,10 +163,7 @@ def find_start(
 ) -> Generator[Lookup[Any] | None, None, Start]:
     """Return the start that memory does not know; yield while waiting.
 
-    If the archive does not answer, the start has a gap.
-
-    Raises:
-        ExpressionTooSlow: an expression of the filter takes too long.
+    If the archive does not answer, the start has a gap. A search takes turns (see `ReaderBudget`).
     """
     if isinstance(plan, Bounded):
         end = yield from find_start(request, plan.end, wake)
@@ -197,6 +197,7 @@ def find_start(
             plan.before,
             plan.number,
             request.filter,
+            request.budget,
             wanted=plan.wanted,
             since=request.since,
             wake=wake,
