@@ -157,6 +157,11 @@ class Filter:
         return not (self._checks or self._steps or self.within)
 
     @property
+    def scope(self) -> Filter | None:
+        """The scope that bounds what the reader may see; `None` if it may see everything."""
+        return self.within or (self if self.scoped else None)
+
+    @property
     def is_scope(self) -> bool:
         """Whether the filter is a scope itself, and not that of a reader within a scope."""
         return self.scoped and self.within is None

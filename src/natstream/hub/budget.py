@@ -130,7 +130,8 @@ class ReaderBudget:
         """Go on with a selection for one turn, and return whether it is done."""
         before = selecting.seconds
         is_done = selecting.advance(TURN)
-        self._parameter = selecting.parameter
+        if not is_scope:
+            self._parameter = selecting.parameter
         self._spend(selecting.seconds - before, is_scope)
         return is_done
 

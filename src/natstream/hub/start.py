@@ -264,12 +264,19 @@ def _resume(request: StartRequest, event_id: EventId | None) -> Unbounded:
 
 
 def _is_reused(request: StartRequest, event_id: EventId) -> bool:
-    """Return whether another entry has this number, because the journal has lost its end."""
+    """Return whether another entry has this number, because the journal has lost its end.
+
+    The id of an entry outside of the reader's scope is believed. Otherwise the reader could find
+    out by trying when that entry arrived.
+    """
     for segment in (request.segment, request.before):
         if segment is not None and segment.epoch == event_id.epoch:
-            backlog = segment.backlog
-            if backlog.first <= event_id.number < backlog.end.entry:
-                return backlog.arrival(event_id.number) != event_id.unix_ms
+            backlog, number = segment.backlog, event_id.number
+            if backlog.first <= number < backlog.end.entry:
+                batch = backlog.read(Position(entry=number, notice=0), number + 1, 1, 1)
+                scope = request.filter.scope
+                is_visible = scope is None or scope.matches(batch.entries[0])
+                return is_visible and batch.arrivals[0] != event_id.unix_ms
     return False
 
 
