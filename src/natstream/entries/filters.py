@@ -11,7 +11,9 @@ Otherwise a reader could learn from the time that its expressions take what the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from sys import getsizeof
 
 import attrs
 
@@ -49,6 +51,10 @@ FILTER_PARAMETERS = frozenset({*EXACT, "type", "min_level", "q", "not", "field"}
 MAX_VALUES = 100
 MAX_TEXTS = 20
 MAX_TEXT_LENGTH = 1_000
+# The values and texts of a filter take so much memory at most, estimated: 100 names of machines, or
+# seven texts of the greatest length. A reader takes 40 KB, and most filters 1 KB.
+MAX_BYTES = 16_000
+BYTES_OF_VALUE = 60
 
 # `Filter.select` gives no turns, so it ends after this many seconds of CPU time.
 MAX_SECONDS = 0.1
@@ -77,11 +83,30 @@ class Filter:
     _steps: tuple[Step, ...] = attrs.field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        self._check_size()
         checks = [_exact_check(field, values) for field, values in sorted(self.exact, key=str)]
         if self.min_level:
             checks.append(_level_check(LEVELS[self.min_level]))
         object.__setattr__(self, "_checks", tuple(checks))
         object.__setattr__(self, "_steps", tuple(self._make_steps()))
+
+    def _check_size(self) -> None:
+        """Raise BadQuery if the filter takes too much memory; it names the largest parameter."""
+        names = {field: name for name, field in EXACT.items()}
+        sizes: Counter[str] = Counter()
+        for field, values in self.exact:
+            sizes[names.get(field, field)] += sum(map(_size, values))
+        for name, texts in (("q", self.q), ("not", self.not_), ("field", self.fields)):
+            # A text is kept twice, the second time in lower case.
+            sizes[name] += sum(2 * _size(text) for text in texts)
+        sizes["field"] += BYTES_OF_VALUE * sum(text.count(",") for text in self.fields)
+        if sizes.total() > MAX_BYTES:
+            [(parameter, _)] = sizes.most_common(1)
+            raise BadQuery(
+                f"The texts and values of this filter take too much memory together, most of them "
+                f"in {parameter}: use fewer or shorter ones",
+                parameter=parameter,
+            )
 
     def _make_steps(self) -> Iterator[Step]:
         """Yield the expensive conditions, the cheaper ones first.
@@ -237,6 +262,10 @@ def check_parameter(name: str, known: frozenset[str]) -> None:
             f"The parameters are {', '.join(sorted(known))}",
             parameter=name[:100],
         )
+
+
+def _size(text: str) -> int:
+    return getsizeof(text) + BYTES_OF_VALUE
 
 
 def _exact_check(field: str, values: frozenset[str]) -> Check:

@@ -16,6 +16,7 @@ import hashlib
 import math
 import time
 from collections.abc import Iterable
+from weakref import WeakValueDictionary
 
 import attrs
 from itsdangerous import BadData, URLSafeSerializer
@@ -37,6 +38,10 @@ _SCRYPT = {"n": 2**14, "r": 8, "p": 1, "dklen": 32}
 _SALT = b"natstream grant 1"
 
 
+# The readers of one link share the filter of its scope.
+_scopes: WeakValueDictionary[tuple[tuple[str, str], ...], Filter] = WeakValueDictionary()
+
+
 @attrs.frozen
 class Grant:
     """The right to read. By default, everything and without an end."""
@@ -50,7 +55,10 @@ class Grant:
 
     def __attrs_post_init__(self) -> None:
         # An unknown parameter raises BadQuery, because ignoring it would show more than intended.
-        scope = attrs.evolve(Filter.from_query(self.query), scoped=True) if self.query else None
+        scope = _scopes.get(self.query)
+        if scope is None and self.query:
+            scope = attrs.evolve(Filter.from_query(self.query), scoped=True)
+            _scopes[self.query] = scope
         object.__setattr__(self, "scope", scope)
 
     def narrow(self, filter: Filter) -> Filter:
