@@ -194,7 +194,7 @@ async def test_budgets_bind_only_while_the_loop_is_late(autojump_clock: MockCloc
     assert await seconds_to_wait(busy) == 0
     spend(busy, 100.0)
     assert busy.is_used_up
-    assert await seconds_to_wait(busy) == pytest.approx(1.0, abs=0.2)
+    assert await seconds_to_wait(busy) == pytest.approx(0.4, abs=0.1)
     assert await seconds_to_wait(busy) == 0
 
 
@@ -202,10 +202,10 @@ async def test_a_new_request_is_no_new_budget(autojump_clock: MockClock) -> None
     """The readers of a link share a budget, which also a later reader finds used up."""
     budgets = make_budgets()
     spend(budgets.reader("link"), 100.0)
-    await trio.sleep(0.1)
     later, other = budgets.reader("link"), budgets.reader("other")
+    assert later.is_used_up
     assert await seconds_to_wait(later) > 0.1
-    assert await seconds_to_wait(other) < 1.0
+    assert await seconds_to_wait(other) < 0.1
 
 
 async def test_the_process_has_a_budget_too(autojump_clock: MockClock) -> None:
@@ -278,9 +278,10 @@ async def test_the_work_of_a_scope_counts_for_the_process_alone(autojump_clock: 
     """A reader's pace does not depend on the lines that its scope hides."""
     budgets = make_budgets()
     reader = budgets.reader("link")
-    spend(reader, 0.15, is_scope=True)
+    spend(reader, 0.09, is_scope=True)
     assert not reader.is_used_up
-    spend(reader, 0.1)
+    await trio.sleep(1)
+    spend(reader, 0.09)
     assert reader.is_used_up
 
 
