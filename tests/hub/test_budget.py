@@ -194,7 +194,7 @@ async def test_budgets_bind_only_while_the_loop_is_late(autojump_clock: MockCloc
     assert await seconds_to_wait(busy) == 0
     spend(busy, 100.0)
     assert busy.is_used_up
-    assert await seconds_to_wait(busy) == pytest.approx(0.4, abs=0.1)
+    assert 0.05 < await seconds_to_wait(busy) < 0.5
     assert await seconds_to_wait(busy) == 0
 
 
@@ -213,7 +213,7 @@ async def test_the_process_has_a_budget_too(autojump_clock: MockClock) -> None:
     budgets = make_budgets()
     readers = [budgets.reader(number) for number in range(100)]
     for reader in readers:
-        spend(reader, 0.01)
+        spend(reader, 0.003)
     assert readers[0].is_used_up
     assert not make_budgets(late=False).reader().is_used_up
 

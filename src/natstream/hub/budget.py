@@ -31,8 +31,8 @@ TURN = 0.002
 
 # Seconds of CPU time for each second, and at most at once. An ordinary expression needs 0.01 at
 # 5,000 lines/s, and a thousand readers of one proxy with a text each need 0.3 at 200 lines/s. A
-# reader may use up its own budget in ten turns.
-READER = (0.05, 0.02)
+# reader may use up its own budget in two turns.
+READER = (0.05, 0.004)
 HOLDER = (0.4, 0.1)
 PROCESS = (0.5, 0.1)
 
