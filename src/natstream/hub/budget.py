@@ -54,7 +54,7 @@ class TurnIsOver(Exception):
 
 
 class Account:
-    """Seconds of CPU time that may be spent; refilled at a rate, and overdrawn by one burst."""
+    """CPU time that may be spent; refilled at a rate, and overdrawn by a second of that at most."""
 
     def __init__(self, rate: float, burst: float) -> None:
         self._rate, self._burst = rate, burst
@@ -63,7 +63,7 @@ class Account:
 
     def spend(self, seconds: float, now: float) -> None:
         self._refill(now)
-        self._balance = max(-self._burst, self._balance - seconds)
+        self._balance = max(-self._rate, self._balance - seconds)
 
     def wait(self, now: float) -> float:
         """Return the seconds until it is not overdrawn."""

@@ -166,7 +166,9 @@ class Subscription:
                 elif not rested:
                     await trio.lowlevel.checkpoint_if_cancelled()
                 try:
-                    item, needs_turn = self._advance(), False
+                    item = self._advance()
+                    # A search that goes on has had its turn, too.
+                    needs_turn = self._search is not None and item is not None
                 except TurnIsOver:
                     needs_turn = True
                 if item is not None and not rested:
