@@ -50,7 +50,7 @@ HOMES = {
     "itsdangerous": {"web"},
     "prometheus_client": {"web"},
     "httpx": {"client", "cli.check", "fly_api"},
-    "re2": {"entries.filters"},
+    "re2": {"entries.expressions"},
     "structlog": {"config.service_log", "supervisor", "asgi"},
 }
 

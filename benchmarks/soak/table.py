@@ -8,6 +8,7 @@ from benchmarks.soak.closing import closing
 from benchmarks.soak.crashes import crashes
 from benchmarks.soak.cuts import cuts
 from benchmarks.soak.findings import Findings, Soak
+from benchmarks.soak.hostile import hostile
 from benchmarks.soak.outage import outage
 from benchmarks.soak.senders import senders
 from benchmarks.soak.stall import stall
@@ -16,5 +17,6 @@ from benchmarks.soak.vanish import vanish
 __all__ = ["FAULTS"]
 
 FAULTS: dict[str, Callable[[Soak], Awaitable[Findings]]] = {
-    fault.__name__: fault for fault in (vanish, stall, outage, cuts, senders, closing, crashes)
+    fault.__name__: fault
+    for fault in (vanish, stall, hostile, outage, cuts, senders, closing, crashes)
 }

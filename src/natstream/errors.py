@@ -139,6 +139,15 @@ class BadQuery(NatstreamError):
 class ExpressionTooSlow(BadQuery):
     """The reader's regular expression takes so long that all other readers would wait for it."""
 
+    @classmethod
+    def of(cls, parameter: str) -> ExpressionTooSlow:
+        """Return the error about the expressions of a parameter."""
+        return cls(
+            f"{parameter} is too slow a regular expression for these lines, so it would delay all "
+            "readers: use a simpler one, or ask for fewer lines",
+            parameter,
+        )
+
 
 class BadBody(NatstreamError):
     """The drain sender's fault: the body cannot be read. Nothing of the body was delivered."""

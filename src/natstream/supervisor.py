@@ -181,7 +181,7 @@ async def run_core(core: Core, until: Callable[[], Awaitable[None]]) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keep_running, run_hub, hub_status)
         async with _running_journal(core), trio.open_nursery() as sources:
-            sources.start_soon(core.metrics.loop_delay.run)
+            sources.start_soon(core.hub.loop_delay.run)
             for source in core.sources:
                 sources.start_soon(keep_running, source.run, source.status)
             await until()

@@ -36,7 +36,7 @@ async def test_a_server_that_comes_and_goes_is_told_once(monkeypatch: pytest.Mon
             assert "ends each connection after a moment" in hub.errors[-1]
             assert len(hub.errors) == states.TOLD_LOSSES + 1
             await until(lambda: connections >= before + 3)
-            # The state is not told again. Each line stands behind a gap for the ones that were lost.
+            # The state is not told again. A gap for the lost lines stands before each line.
             assert all(notice.gap is not None for notice in hub.notices[told:])
             assert source.status.state is SourceState.LOST
             # The pauses grow, although each connection was up: 0.25 s, 0.5 s, 1 s, then 2 s.

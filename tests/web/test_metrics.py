@@ -25,9 +25,9 @@ from natstream.entries.entry import LogEntry
 from natstream.errors import JournalReason
 from natstream.hub.health import Health, SourceState
 from natstream.hub.hub import Hub
+from natstream.hub.loop_delay import DELAY_BUCKETS, DELAY_INTERVAL, LoopDelay
 from natstream.journal import outbox
-from natstream.web import metrics as metrics_module
-from natstream.web.metrics import DELAY_BUCKETS, LoopDelay, Metrics
+from natstream.web.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
@@ -370,9 +370,9 @@ async def test_the_loops_delay_is_measured(autojump_clock: trio.testing.MockCloc
     delay = LoopDelay()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(delay.run)
-        await trio.sleep(metrics_module.DELAY_INTERVAL * 4.5)
-        autojump_clock.jump(0.3 + metrics_module.DELAY_INTERVAL / 2)
-        await trio.sleep(metrics_module.DELAY_INTERVAL / 2)
+        await trio.sleep(DELAY_INTERVAL * 4.5)
+        autojump_clock.jump(0.3 + DELAY_INTERVAL / 2)
+        await trio.sleep(DELAY_INTERVAL / 2)
         nursery.cancel_scope.cancel()
     buckets, total = delay.histogram()
     counts = dict(buckets)

@@ -21,10 +21,13 @@ from tests.support.mistreated import MistreatedServer
 from tests.support.service import RunningService
 from tests.support.waiting import PATIENCE
 
+from natstream.entries import selecting
 from natstream.entries.entry import Gap, LogEntry, Notice
 from natstream.entries.filters import FILTER_PARAMETERS, Filter
 from natstream.errors import BadQuery
+from natstream.hub.backlog import Selection
 from natstream.hub.health import SourceState
+from natstream.hub.hub import Hub
 from natstream.web.auth import COOKIE, OPEN
 from natstream.web.earlier import EARLIER_PARAMETERS
 from natstream.web.grants import Grant
@@ -411,6 +414,86 @@ async def test_a_line_outside_a_scope_is_as_unknown_as_one_that_never_was(method
                 headers = {k: v for k, v in response.headers.items() if k.lower() != "date"}
                 seen.add((response.status_code, str(headers), response.text))
         assert [answer[0] for answer in seen] == [404]
+
+
+EXPRESSION = "/[0-9]*1[0-9]{80}x/"
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "tail=5&follow=false&", "since=1h&follow=false&", "until=1ms&", "around={visible}&"],
+)
+@pytest.mark.parametrize("asked", [("not", EXPRESSION), ("not", "horse")])
+async def test_a_readers_searches_see_no_hidden_line(
+    query: str, asked: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No text or expression of a link's reader runs on a line that the scope hides.
+
+    Before, the time that an expression took told of the hidden text: with fifty requests, a holder
+    of a link read an eight-digit number after a word that the link excludes.
+    """
+    searched: list[str] = []
+    search = selecting.Search.select
+
+    def spy(self: Any, entries: Any, indices: Any, cache: Any, turn: Any) -> Any:
+        indices = list(indices)
+        if self.matches("password"):  # The scope's own search rejects this text.
+            searched.extend(entries[index].message for index in indices)
+        return search(self, entries, indices, cache, turn)
+
+    headers = bearer(grant_text(("not", "password")))
+    async with closed_service() as service:
+        hub = service.service.core.hub
+        secrets = [attrs.evolve(VISIBLE, message=f"password {n * 7919:08}") for n in range(20)]
+        hub.publish_nowait([*secrets, VISIBLE])
+        backlog = hub.backlog
+        visible = f"{backlog.oldest_ms}-{backlog.epoch}-21"
+        monkeypatch.setattr(selecting.Search, "select", spy)
+        path = f"/api/logs?{query.format(visible=visible)}{httpx.QueryParams([asked])}"
+        if query:
+            await service.get(path, headers=headers)
+            await service.get(f"/api/fields?{httpx.QueryParams([asked])}", headers=headers)
+        else:
+            async with service.stream(path.removeprefix("/api/logs"), headers=headers) as live:
+                hub.publish_nowait([*secrets, VISIBLE])
+                with trio.move_on_after(0.3):
+                    await live.next()
+                    await live.next()
+    assert searched
+    assert not [message for message in searched if "password" in message]
+
+
+async def test_eight_hidden_digits_cost_no_reader_any_time(autojump_clock: object) -> None:
+    """A link's reader pays for the same work whatever the hidden lines hold."""
+    scope = Grant(query=(("not", "password"),)).scope
+    assert scope is not None
+    guess = scope & Filter.from_query([("not", "/password [0-4].{90}x|[ab]*a[ab]{80}x/")])
+    for secret in ("password 0" + "ab" * 5_000, "password 9" + "ab" * 5_000):
+        hub = Hub()
+        hub.publish_nowait([attrs.evolve(VISIBLE, message=secret)] * 50)
+        budget = hub.budgets.reader("link")
+        with hub.subscribe(guess, since=0, follow=False, budget=budget) as reader:
+            async for item in reader:
+                assert not isinstance(item, Selection) or not item.lines
+        assert not budget.is_used_up
+
+
+async def test_the_arrival_of_a_hidden_line_cannot_be_guessed() -> None:
+    """A link's holder that resumes after a hidden line gets one answer for every guessed time."""
+    headers = bearer(grant_text(*SCOPE))
+    async with closed_service() as service:
+        publish(service)
+        backlog = service.service.core.hub.backlog
+        hidden, visible = 2, 1 + len(OUTSIDE) + 1
+        answers: dict[int, set[str]] = {hidden: set(), visible: set()}
+        for number, texts in answers.items():
+            for wrong in (0, 1, 60_000):
+                id = f"{backlog.arrival(number) - wrong}-{backlog.epoch}-{number}"
+                path = f"/api/logs?follow=false&format=ndjson&last_event_id={id}"
+                text = await all_of(service, path, headers)
+                texts.add(UNIX_MS.sub("", text))
+    assert len(answers[hidden]) == 1
+    assert len(answers[visible]) == 2, "a number that was given twice is noticed elsewhere"
 
 
 async def test_around_a_line_of_a_scope_are_lines_of_the_scope() -> None:

@@ -4,23 +4,31 @@ In: query parameters. Out: a predicate over entries. `BadQuery` is raised for a 
 parameter cannot have. Two filters with equal values are equal and have the same hash, so that their
 readers share the work of selecting and framing. `a & b` selects the entries that both select, so
 that a reader can narrow the filter of its scope and never widen it.
+
+If one of them is a scope, the other is looked at only for entries that the scope lets through.
+Otherwise a reader could learn from the time that its expressions take what the other entries hold.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from sys import getsizeof
 
 import attrs
-import re2
 
 from natstream.entries.conditions import Condition
 from natstream.entries.entry import LogEntry
-from natstream.entries.escapes import sanitize
+from natstream.entries.expressions import MAX_INSTRUCTIONS, Expression, is_expression
 from natstream.entries.fields import FieldCache
 from natstream.entries.level_names import LEVEL_ALIASES
+from natstream.entries.selecting import (
+    FieldStep,
+    Selecting,
+    Step,
+    expression_search,
+    text_search,
+)
 from natstream.errors import BadQuery, ExpressionTooSlow
 
 __all__ = ["EVERYTHING", "FILTER_PARAMETERS", "Filter", "check_parameter"]
@@ -45,25 +53,13 @@ FILTER_PARAMETERS = frozenset({*EXACT, "type", "min_level", "q", "not", "field"}
 MAX_VALUES = 100
 MAX_TEXTS = 20
 MAX_TEXT_LENGTH = 1_000
+# The values and texts of a filter take so much memory at most, estimated: 100 names of machines, or
+# seven texts of the greatest length. A reader takes 40 KB, and most filters 1 KB.
+MAX_BYTES = 16_000
+BYTES_OF_VALUE = 60
 
-# RE2's time is linear in the line, but each byte may cost as much as the whole expression: at worst
-# 20 ns for each instruction (measured with [ab]*a[ab]{900}x). \pL has 1,200 instructions. A counted
-# repetition can have ten thousand, and then one long line takes seconds. This is the limit for all
-# expressions of a filter together.
-MAX_INSTRUCTIONS = 1_500
-# Therefore a filter with more instructions searches less of a very long line: at least 2.7 KB, and
-# all 256 KiB if it has at most 15 instructions. That takes 80 ms at worst.
-MAX_INSTRUCTIONS_TIMES_BYTES = 4_000_000
-
-# Coloured messages up to this length are cached without their colours, at most a thousand of them.
-PLAIN_LENGTH = 1_000
-
-# An expression may take this many seconds of the thread for one batch of lines. The clock is read
-# after each MEASURED_BYTES of messages. Most expressions take a thousandth of the limit.
+# `Filter.select` gives no turns, so it ends after this many seconds of CPU time.
 MAX_SECONDS = 0.1
-MEASURED_BYTES = 2_000
-
-_REGEX_MEMORY = 1 << 20  # bytes of one compiled expression; re2 refuses larger ones
 
 Check = Callable[[LogEntry], bool]
 
@@ -83,20 +79,61 @@ class Filter:
     """Conditions on fields, such as `status>=500`, which must all hold."""
     scoped: bool = attrs.field(default=False, kw_only=True)
     """Whether the filter is a scope, so that notices are reduced and gaps have no counts."""
+    within: Filter | None = attrs.field(default=None, kw_only=True)
+    """The scope whose entries this filter selects from; `None` means all entries."""
     _checks: tuple[Check, ...] = attrs.field(init=False, eq=False, repr=False)
-    _conditions: tuple[Condition, ...] = attrs.field(init=False, eq=False, repr=False)
-    _searches: tuple[_Search, ...] = attrs.field(init=False, eq=False, repr=False)
+    _steps: tuple[Step, ...] = attrs.field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        self._check_size()
         checks = [_exact_check(field, values) for field, values in sorted(self.exact, key=str)]
         if self.min_level:
             checks.append(_level_check(LEVELS[self.min_level]))
-        for texts, wanted in ((self.q, True), (self.not_, False)):
-            checks += [_text_check(text, wanted) for text in texts if not _is_expression(text)]
         object.__setattr__(self, "_checks", tuple(checks))
-        conditions = tuple(Condition.parse(text, strict=self.scoped) for text in self.fields)
-        object.__setattr__(self, "_conditions", conditions)
-        object.__setattr__(self, "_searches", _searches(self.q, self.not_, self.scoped))
+        object.__setattr__(self, "_steps", tuple(self._make_steps()))
+
+    def _check_size(self) -> None:
+        """Raise BadQuery if the filter takes too much memory; it names the largest parameter."""
+        names = {field: name for name, field in EXACT.items()}
+        sizes: Counter[str] = Counter()
+        for field, values in self.exact:
+            sizes[names.get(field, field)] += sum(map(_size, values))
+        for name, texts in (("q", self.q), ("not", self.not_), ("field", self.fields)):
+            # A text is kept twice, the second time in lower case.
+            sizes[name] += sum(2 * _size(text) for text in texts)
+        sizes["field"] += BYTES_OF_VALUE * sum(text.count(",") for text in self.fields)
+        if sizes.total() > MAX_BYTES:
+            [(parameter, _)] = sizes.most_common(1)
+            raise BadQuery(
+                f"The texts and values of this filter take too much memory together, most of them "
+                f"in {parameter}: use fewer or shorter ones",
+                parameter=parameter,
+            )
+
+    def _make_steps(self) -> Iterator[Step]:
+        """Yield the expensive conditions, the cheaper ones first.
+
+        Raises:
+            BadQuery: one of them is wrong, or the expressions are too large together.
+        """
+        # A scope must not show what it cannot judge. Its reader may see all that it lets through.
+        searches = [("q", text) for text in self.q] + [("not", text) for text in self.not_]
+        for parameter, text in searches:
+            if not is_expression(text):
+                yield text_search(parameter, text)
+        for text in self.fields:
+            yield FieldStep(Condition.parse(text, strict=self.is_scope))
+        instructions = 0
+        for parameter, text in searches:
+            if is_expression(text):
+                expression = Expression.compile(text, parameter)
+                instructions += expression.instructions
+                if instructions > MAX_INSTRUCTIONS:
+                    raise BadQuery(
+                        f"{parameter} is too large a regular expression, with the others",
+                        parameter=parameter,
+                    )
+                yield expression_search(parameter, expression, strict=self.is_scope)
 
     @classmethod
     def from_query(cls, query: Iterable[tuple[str, str]]) -> Filter:
@@ -125,27 +162,62 @@ class Filter:
 
     def __and__(self, other: Filter) -> Filter:
         # Raises BadQuery if the regular expressions of both together are too large for one reader.
+        if self.scoped != other.scoped:
+            scope, wanted = (self, other) if self.scoped else (other, self)
+            return scope if wanted.is_everything else wanted._inside(scope)
         return Filter(
             exact=self.exact | other.exact,
             min_level=max(self.min_level, other.min_level, key=lambda text: LEVELS.get(text, -1)),
             q=tuple(dict.fromkeys(self.q + other.q)),
             not_=tuple(dict.fromkeys(self.not_ + other.not_)),
             fields=tuple(dict.fromkeys(self.fields + other.fields)),
-            scoped=self.scoped or other.scoped,
+            scoped=self.scoped,
+            within=self.within or other.within,
         )
+
+    def _inside(self, scope: Filter) -> Filter:
+        return attrs.evolve(self, scoped=True, within=scope)
 
     @property
     def is_everything(self) -> bool:
         """Whether the filter selects every entry."""
-        return not (self._checks or self._conditions or self._searches)
+        return not (self._checks or self._steps or self.within)
+
+    @property
+    def scope(self) -> Filter | None:
+        """The scope that bounds what the reader may see; `None` if it may see everything."""
+        return self.within or (self if self.scoped else None)
+
+    @property
+    def is_scope(self) -> bool:
+        """Whether the filter is a scope itself, and not that of a reader within a scope."""
+        return self.scoped and self.within is None
+
+    @property
+    def is_costly(self) -> bool:
+        """Whether it looks at messages, which may take long; its scope does not count."""
+        return bool(self._steps)
+
+    def values(self, field: str) -> frozenset[str] | None:
+        """Return the values that an entry's field may have; `None` if it may have any."""
+        asked = [values for name, values in self.exact if name == field]
+        if self.within is not None and (values := self.within.values(field)) is not None:
+            asked.append(values)
+        return frozenset.intersection(*asked) if asked else None
 
     def matches(self, entry: LogEntry) -> bool:
         """Return whether the reader sees this entry."""
         return (
-            all(check(entry) for check in self._checks)
-            and (not self._conditions or bool(self._meet(FieldCache([entry]), [0])))
-            and all(search.matches(entry.message) for search in self._searches)
+            (self.within is None or self.within.matches(entry))
+            and all(check(entry) for check in self._checks)
+            and (not self._steps or self._selects(entry))
         )
+
+    def _selects(self, entry: LogEntry) -> bool:
+        selecting = Selecting(self._steps, [entry], [0], FieldCache([entry]))
+        while not selecting.advance(MAX_SECONDS):
+            pass
+        return bool(selecting.indices)
 
     def select(self, entries: Sequence[LogEntry], cache: FieldCache | None = None) -> Sequence[int]:
         """Return the indices of the entries that the filter selects, ascending.
@@ -155,21 +227,33 @@ class Filter:
             cache: the fields of these entries, if other filters look at them, too.
 
         Raises:
-            ExpressionTooSlow: a regular expression takes too long on these entries.
+            ExpressionTooSlow: it takes too long on these entries; `selecting` is for such filters.
         """
-        indices: Sequence[int] = range(len(entries))
+        cache = cache or FieldCache(entries)
+        indices = range(len(entries)) if self.within is None else self.within.select(entries, cache)
+        indices = self.check(entries, indices)
+        if not self._steps:
+            return indices
+        selecting = self.selecting(entries, indices, cache)
+        while not selecting.advance(MAX_SECONDS):
+            if selecting.seconds > MAX_SECONDS:
+                raise ExpressionTooSlow.of(selecting.parameter)
+        return selecting.indices
+
+    def check(self, entries: Sequence[LogEntry], indices: Sequence[int]) -> Sequence[int]:
+        """Return those of the indices whose entries meet the cheap conditions (not of its scope).
+
+        It takes a microsecond for about ten entries.
+        """
         for check in self._checks:
             indices = [index for index in indices if check(entries[index])]
-        if self._conditions:
-            indices = self._meet(cache or FieldCache(entries), indices)
-        for search in self._searches:
-            indices = search.select(entries, indices)
         return indices
 
-    def _meet(self, cache: FieldCache, indices: Sequence[int]) -> Sequence[int]:
-        for condition in self._conditions:
-            indices = cache.select(condition.path, condition.holds, indices)
-        return indices
+    def selecting(
+        self, entries: Sequence[LogEntry], indices: Sequence[int], cache: FieldCache
+    ) -> Selecting:
+        """Begin to select by the other conditions (not of its scope), among these indices."""
+        return Selecting(self._steps, entries, indices, cache)
 
 
 def check_parameter(name: str, known: frozenset[str]) -> None:
@@ -182,6 +266,10 @@ def check_parameter(name: str, known: frozenset[str]) -> None:
         )
 
 
+def _size(text: str) -> int:
+    return getsizeof(text) + BYTES_OF_VALUE
+
+
 def _exact_check(field: str, values: frozenset[str]) -> Check:
     if field == "type":
         return lambda entry: ("system" if entry.is_system else "log") in values
@@ -191,129 +279,6 @@ def _exact_check(field: str, values: frozenset[str]) -> Check:
 def _level_check(least: int) -> Check:
     # An unknown level passes, because it may be more severe than every known one.
     return lambda entry: LEVELS.get(entry.level, least) >= least
-
-
-def _text_check(text: str, wanted: bool) -> Check:
-    needle = text.casefold()
-    if wanted:
-        return lambda entry: needle in _seen(entry.message).casefold()
-    return lambda entry: all(needle not in face.casefold() for face in _faces(entry.message))
-
-
-def _is_expression(text: str) -> bool:
-    return len(text) > 2 and text.startswith("/") and text.endswith("/")
-
-
-def _searches(q: Iterable[str], not_: Iterable[str], scoped: bool) -> tuple[_Search, ...]:
-    """Return the compiled expressions of a filter.
-
-    Raises:
-        BadQuery: the expressions are too large; they run on every line.
-    """
-    compiled: list[tuple[str, Any]] = []
-    instructions = 0
-    for parameter, texts in (("q", q), ("not", not_)):
-        for text in filter(_is_expression, texts):
-            expression, size = _compile(text[1:-1], parameter)
-            compiled.append((parameter, expression))
-            instructions += size
-            if instructions > MAX_INSTRUCTIONS:
-                together = "" if size == instructions else ", with the others"
-                raise BadQuery(
-                    f"{parameter} is too large a regular expression{together}", parameter=parameter
-                )
-    reach = MAX_INSTRUCTIONS_TIMES_BYTES // max(1, instructions)
-    return tuple(_Search(parameter, match.Match, reach, scoped) for parameter, match in compiled)
-
-
-@attrs.frozen
-class _Search:
-    """A regular expression that the message must, or must not, match."""
-
-    parameter: str
-    match: Callable[[bytes], Any]
-    reach: int
-    """How many bytes of a message are searched."""
-    strict: bool
-    """Whether `not` also hides a message that is too long to be searched as a whole."""
-
-    def matches(self, message: str) -> bool:
-        if self.parameter == "q":
-            return self.match(_encode(_seen(message))[: self.reach]) is not None
-        texts = [_encode(face) for face in _faces(message)]
-        if self.strict and any(len(text) > self.reach for text in texts):
-            return False
-        return all(self.match(text[: self.reach]) is None for text in texts)
-
-    def select(self, entries: Sequence[LogEntry], indices: Iterable[int]) -> Sequence[int]:
-        """Return the indices whose entries the search selects."""
-        started = time.thread_time()
-        size = 0
-        found: list[int] = []
-        for index in indices:
-            message = entries[index].message
-            if self.matches(message):
-                found.append(index)
-            size += len(message)
-            if size > MEASURED_BYTES:
-                size = 0
-                if time.thread_time() - started > MAX_SECONDS:
-                    raise ExpressionTooSlow(
-                        f"{self.parameter} is too slow a regular expression for these lines, so "
-                        "it would delay all readers: use a simpler one, or ask for fewer lines",
-                        parameter=self.parameter,
-                    )
-        return found
-
-
-def _encode(text: str) -> bytes:
-    return text.encode("utf-8", "replace")
-
-
-def _seen(message: str) -> str:
-    """Return a message without its colours, since the words that people look for have none."""
-    if "\x1b" not in message:
-        return message
-    return (
-        _plain(message) if len(message) <= PLAIN_LENGTH else sanitize(message, keep_colours=False)
-    )
-
-
-def _faces(message: str) -> tuple[str, ...]:
-    """Return a message as it is, and without its colours if it has any.
-
-    An excluded text hides a message if either of these contains the text.
-    """
-    return (message,) if "\x1b" not in message else (message, _seen(message))
-
-
-# Many filters look at the same lines, one filter after the other, a batch at a time.
-@lru_cache(maxsize=1_000)
-def _plain(message: str) -> str:
-    return sanitize(message, keep_colours=False)
-
-
-def _compile(pattern: str, parameter: str) -> tuple[Any, int]:
-    """Return an RE2 set of this one expression, and its number of instructions."""
-    options = re2.Options()
-    options.case_sensitive = False
-    options.log_errors = False
-    options.max_mem = _REGEX_MEMORY
-    encoded = pattern.encode("utf-8", "replace")
-    try:
-        instructions = re2.compile(encoded, options=options).programsize  # type: ignore[no-untyped-call]  # re2 has no types
-        # A set answers only whether it matches, not where, which takes a third of the time.
-        expression = re2.Set.SearchSet(options)  # type: ignore[no-untyped-call]  # the same
-        expression.Add(encoded)
-        expression.Compile()
-    except re2.error as error:
-        reason = error.args[0] if error.args else "not understood"
-        if isinstance(reason, bytes):
-            reason = reason.decode("utf-8", "replace")
-        raise BadQuery(
-            f"{parameter} is not a regular expression of RE2: {reason}", parameter=parameter
-        ) from None
-    return expression, instructions
 
 
 def _exact_values(name: str, texts: Iterable[str]) -> frozenset[str]:

@@ -30,6 +30,8 @@ class ArchiveReading:
         self._cursor = cursor
         self._reader: ArchiveReader | None = None
         self._chunk: Lookup[StoredBatch] | None = None
+        self._batch: StoredBatch | None = None
+        """The chunk, while the filter needs more turns for it."""
 
     @property
     def pending(self) -> Lookup[Any] | None:
@@ -55,6 +57,7 @@ class ArchiveReading:
 
         Raises:
             JournalClosed: the chunk cannot be fetched; a later call tries it again.
+            TurnIsOver: see `Cursor.accept`.
         """
         cursor = self._cursor
         if (skipped := cursor.skip_shown(until, now)) is not None:
@@ -67,7 +70,7 @@ class ArchiveReading:
         if not self._chunk.is_done:
             return None
         try:
-            batch = self._chunk.result()
+            batch = self._batch or self._chunk.result()
         except SourceError:
             self.stop()
             return cursor.lose(until)  # The journal stays away, so go on with the backlog.
@@ -76,8 +79,11 @@ class ArchiveReading:
             raise
         if cursor.position.entry < batch.start.entry:
             return cursor.lose(batch.start.entry)
-        selection = cursor.accept(attrs.evolve(batch, first_notice=cursor.position.notice), now)
-        self._chunk = None
+        if batch.first_notice != cursor.position.notice:
+            batch = attrs.evolve(batch, first_notice=cursor.position.notice)
+        self._batch = batch
+        selection = cursor.accept(batch, now)
+        self._chunk = self._batch = None
         if batch.end.entry >= until:
             self.stop()
         return selection
@@ -88,4 +94,4 @@ class ArchiveReading:
             self._chunk.cancel()
         if self._reader is not None:
             self._reader.close()
-        self._reader = self._chunk = None
+        self._reader = self._chunk = self._batch = None

@@ -18,7 +18,9 @@ from natstream.entries.continuation import Continuations
 from natstream.entries.entry import LogEntry, Notice
 from natstream.entries.fields import FieldCache
 from natstream.entries.filters import Filter
+from natstream.entries.selecting import Selecting
 from natstream.formats.events import Format, write_event_id
+from natstream.hub.budget import ReaderBudget
 
 __all__ = ["PIECE_BYTES", "Backlog", "Batch", "Position", "Selection", "StoredBatch", "fitting"]
 
@@ -69,6 +71,8 @@ class Batch:
     """Whether the entries are stored durably."""
     _frames: dict[Format, list[bytes | None]] = attrs.field(factory=dict, init=False, repr=False)
     _selections: dict[Filter, Selection] | None = attrs.field(factory=dict, init=False, repr=False)
+    _selecting: dict[Filter, Selecting] = attrs.field(factory=dict, init=False, repr=False)
+    """The selections in progress."""
     _fields: FieldCache | None = attrs.field(default=None, init=False, repr=False)
 
     start: Position = attrs.field(init=False)
@@ -104,22 +108,58 @@ class Batch:
         return self.first + index
 
     def select(self, filter: Filter) -> Selection:
-        """Return what the filter lets through; its readers share the result until `release`."""
-        if self._selections is None:
-            return self._select(filter)
-        selection = self._selections.get(filter)
+        """Return what the filter lets through; its readers share the result until `release`.
+
+        Raises:
+            ExpressionTooSlow: the filter is expensive, so that it needs turns, as in `advance`.
+        """
+        selection = self._selections.get(filter) if self._selections is not None else None
         if selection is None:
-            if self._fields is None:
-                self._fields = FieldCache(self.entries)
-            selection = self._selections[filter] = self._select(filter)
+            selection = self._keep(filter, filter.select(self.entries, self._field_cache()))
         return selection
 
-    def _select(self, filter: Filter) -> Selection:
+    def advance(self, filter: Filter, budget: ReaderBudget) -> Selection | None:
+        """Do the same as `select` in turns; return `None` if more turns are needed.
+
+        Readers of one filter share the work, and each pays for the turns that it makes. The filter
+        of a link's reader gets only the entries that the scope lets through, and the readers of the
+        link share that selection, too.
+        """
+        if self._selections is not None and (selection := self._selections.get(filter)) is not None:
+            return selection
+        selecting = self._selecting.get(filter)
+        if selecting is None:
+            indices: Sequence[int] = range(len(self.entries))
+            if filter.within is not None:
+                scope = self.advance(filter.within, budget)
+                if scope is None:
+                    return None
+                indices = scope.indices
+            indices = filter.check(self.entries, indices)
+            if not filter.is_costly or not indices:
+                return self._keep(filter, indices)
+            selecting = filter.selecting(self.entries, indices, self._field_cache())
+            self._selecting[filter] = selecting
+        if not budget.run(selecting, is_scope=filter.is_scope):
+            return None
+        del self._selecting[filter]
+        return self._keep(filter, selecting.indices)
+
+    def _field_cache(self) -> FieldCache:
+        if self._selections is None:
+            return FieldCache(self.entries)
+        if self._fields is None:
+            self._fields = FieldCache(self.entries)
+        return self._fields
+
+    def _keep(self, filter: Filter, indices: Sequence[int]) -> Selection:
         notices = self.notices
         if notices and filter.scoped:
             notices = [(number, notice.reduced()) for number, notice in notices]
-        indices = filter.select(self.entries, self._fields)
-        return Selection(batch=self, indices=indices, notices=notices)
+        selection = Selection(batch=self, indices=indices, notices=notices)
+        if self._selections is not None:
+            self._selections[filter] = selection
+        return selection
 
     def release(self) -> None:
         """Stop keeping selections and fields, because readers do not share them any more.
@@ -165,22 +205,28 @@ class Selection:
     """The entries of a batch that one filter lets through, and all notices of the batch."""
 
     batch: Batch
-    _indices: Sequence[int]
+    indices: Sequence[int]
+    """The indices of the selected entries in the batch, ascending."""
     _notices: Sequence[tuple[int, Notice]]
     _pieces: dict[Format, Sequence[bytes]] = attrs.field(factory=dict, init=False, repr=False)
 
     def __bool__(self) -> bool:
-        return bool(self._indices) or bool(self._notices)
+        return bool(self.indices) or bool(self._notices)
 
     @property
     def entries(self) -> Sequence[LogEntry]:
         """The selected entries, in order."""
-        return [self.batch.entries[index] for index in self._indices]
+        return [self.batch.entries[index] for index in self.indices]
+
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers of the selected entries."""
+        return [self.batch.number(index) for index in self.indices]
 
     @property
     def lines(self) -> int:
         """How many entries are selected."""
-        return len(self._indices)
+        return len(self.indices)
 
     @property
     def notices(self) -> Sequence[Notice]:
@@ -190,21 +236,21 @@ class Selection:
     def without(self, numbers: Container[int]) -> Selection:
         """Return the selection without the entries that have these numbers."""
         number = self.batch.number
-        left = [index for index in self._indices if number(index) not in numbers]
-        if len(left) == len(self._indices):
+        left = [index for index in self.indices if number(index) not in numbers]
+        if len(left) == len(self.indices):
             return self
         return Selection(batch=self.batch, indices=left, notices=self._notices)
 
     def head(self, count: int) -> Selection:
         """Return the first `count` entries of the selection, with the notices before the last."""
-        indices = self._indices[:count]
+        indices = self.indices[:count]
         last = self.batch.number(indices[-1]) if indices else self.batch.first
         notices = [pair for pair in self._notices if pair[0] <= last]
         return Selection(batch=self.batch, indices=indices, notices=notices)
 
     def before(self, unix_ms: int) -> Selection:
         """Return the entries that arrived before a time, with the notices before the next one."""
-        return self.head(sum(self.batch.arrivals[index] < unix_ms for index in self._indices))
+        return self.head(sum(self.batch.arrivals[index] < unix_ms for index in self.indices))
 
     def pieces(self, format: Format) -> Sequence[bytes]:
         """Return the frames in a format, joined into pieces of at most 64 KiB or one frame."""
@@ -216,10 +262,10 @@ class Selection:
     def _frames(self, format: Format) -> list[bytes]:
         batch = self.batch
         if not self._notices:
-            return [batch.frame(index, format) for index in self._indices]
+            return [batch.frame(index, format) for index in self.indices]
         frames = []
         upcoming = list(self._notices)
-        for index in self._indices:
+        for index in self.indices:
             while upcoming and upcoming[0][0] <= batch.number(index):
                 frames.append(format.notice(upcoming.pop(0)[1]))
             frames.append(batch.frame(index, format))

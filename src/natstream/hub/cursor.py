@@ -12,6 +12,7 @@ from natstream.entries.entry import Gap, Notice
 from natstream.entries.filters import Filter
 from natstream.formats.events import EventId
 from natstream.hub.backlog import Batch, Position, Selection
+from natstream.hub.budget import TurnIsOver
 from natstream.hub.lag import LagClock
 from natstream.hub.start import AheadOfMemory, Start, StartRequest
 from natstream.hub.timeline import AlreadyShown, Segment
@@ -44,6 +45,9 @@ class Cursor:
         until: int | None = None,
     ) -> None:
         self.filter: Filter = request.filter
+        self._budget = request.budget
+        self._chunk: Batch | None = None
+        """A chunk of the backlog for which the filter needs more turns."""
         self._follow, self._window, self._until = follow, window, until
         self._is_past_end = False
         self.segment: Segment = request.segment
@@ -123,9 +127,11 @@ class Cursor:
         """Move to the end of a batch, and return what the filter lets through.
 
         Raises:
-            ExpressionTooSlow: an expression of the filter takes too long; the reader has not moved.
+            TurnIsOver: the filter needs more turns; the cursor has not moved.
         """
-        selection = batch.select(self.filter)
+        selection = batch.advance(self.filter, self._budget)
+        if selection is None:
+            raise TurnIsOver
         if self._window is not None:
             selection = self._window.cut(selection, self.position)
             self.notice = self._window.notice
@@ -147,13 +153,21 @@ class Cursor:
         return selection
 
     def catch_up(self, until: int, now: float) -> Selection | Gap:
-        """Return a chunk of the backlog up to the entry `until`, or a gap if it was evicted."""
-        backlog = self.segment.backlog
-        if self.position.entry < (oldest := min(backlog.first, until)):
-            return self.lose(oldest)
-        batch = backlog.read(self.position, until, CATCH_UP_LINES, CATCH_UP_BYTES)
-        batch.release()  # No other reader shares it.
-        return self.accept(batch, now)
+        """Return a chunk of the backlog up to the entry `until`, or a gap if it was evicted.
+
+        Raises:
+            TurnIsOver: see `accept`.
+        """
+        backlog, batch = self.segment.backlog, self._chunk
+        if batch is None or batch.epoch != backlog.epoch or batch.start != self.position:
+            if self.position.entry < (oldest := min(backlog.first, until)):
+                return self.lose(oldest)
+            batch = backlog.read(self.position, until, CATCH_UP_LINES, CATCH_UP_BYTES)
+            batch.release()  # No other reader shares it.
+        self._chunk = batch
+        selection = self.accept(batch, now)
+        self._chunk = None
+        return selection
 
     def show_line(self) -> Selection | None:
         """Return the line around which the reader looks, if it comes next."""

@@ -26,7 +26,9 @@ from natstream.entries.filters import EVERYTHING, Filter
 from natstream.errors import TooManyReaders
 from natstream.formats.events import EventId
 from natstream.hub.backlog import Backlog, Batch, Position, fitting
+from natstream.hub.budget import Budgets, ReaderBudget
 from natstream.hub.fan_out import BATCH_BYTES, BATCH_LINES, FanOut
+from natstream.hub.loop_delay import LoopDelay
 from natstream.hub.start import StartRequest
 from natstream.hub.subscription import Subscription
 from natstream.hub.timeline import Archive, Outage, Segment, Timeline
@@ -107,6 +109,10 @@ class Hub:
         self._slice_bytes = min(BATCH_BYTES, backlog_bytes // 4)
         self._published = 0
         self._gaps = self._missed = 0
+        self.loop_delay: LoopDelay = LoopDelay()
+        """The delay of the event loop; its `run` measures it."""
+        self.budgets: Budgets = Budgets(self.loop_delay)
+        """The CPU time of the readers' filters; it is limited while the event loop is late."""
 
     @property
     def segment(self) -> Segment:
@@ -334,6 +340,7 @@ class Hub:
         around: FoundLine | None = None,
         before: int = 50,
         after: int = 50,
+        budget: ReaderBudget | None = None,
     ) -> Iterator[Subscription]:
         """Join as a reader: `with hub.subscribe() as reader: async for item in reader: …`.
 
@@ -351,6 +358,8 @@ class Hub:
                 the last `before` and the next `after` lines that match; then the iteration ends.
                 `tail`, `since`, `last_event_id`, `until` and `follow` do not matter then. At most
                 100,000 lines are searched in each direction; a notice says if there may be more.
+            budget: the CPU time of the filter (see `budgets`); by default that of a holder without
+                a name.
 
         Raises:
             TooManyReaders: there are `max_readers` already.
@@ -372,6 +381,7 @@ class Hub:
                 joined=self.backlog.end,
                 before=self.segment.before,
                 filter=filter,
+                budget=budget or self.budgets.reader(),
                 tail=tail,
                 since=since,
                 last_event_id=last_event_id,

@@ -20,6 +20,7 @@ from natstream.entries.filters import Filter
 from natstream.errors import SourceError
 from natstream.formats.events import EventId
 from natstream.hub.backlog import Position
+from natstream.hub.budget import ReaderBudget
 from natstream.hub.lookup import Lookup, ask
 from natstream.hub.tail_search import find_tail
 from natstream.hub.timeline import Archive, Segment, journal_position
@@ -50,6 +51,8 @@ class StartRequest:
     before: Segment | None
     """The segment before it at that time; kept here, because `segment` forgets it later."""
     filter: Filter
+    budget: ReaderBudget
+    """The CPU time that the filter may take."""
     tail: int | None = None
     since: int | None = None
     """Unix ms."""
@@ -160,10 +163,7 @@ def find_start(
 ) -> Generator[Lookup[Any] | None, None, Start]:
     """Return the start that memory does not know; yield while waiting.
 
-    If the archive does not answer, the start has a gap.
-
-    Raises:
-        ExpressionTooSlow: an expression of the filter takes too long.
+    If the archive does not answer, the start has a gap. A search takes turns (see `ReaderBudget`).
     """
     if isinstance(plan, Bounded):
         end = yield from find_start(request, plan.end, wake)
@@ -197,6 +197,7 @@ def find_start(
             plan.before,
             plan.number,
             request.filter,
+            request.budget,
             wanted=plan.wanted,
             since=request.since,
             wake=wake,
@@ -263,12 +264,19 @@ def _resume(request: StartRequest, event_id: EventId | None) -> Unbounded:
 
 
 def _is_reused(request: StartRequest, event_id: EventId) -> bool:
-    """Return whether another entry has this number, because the journal has lost its end."""
+    """Return whether another entry has this number, because the journal has lost its end.
+
+    The id of an entry outside of the reader's scope is believed. Otherwise the reader could find
+    out by trying when that entry arrived.
+    """
     for segment in (request.segment, request.before):
         if segment is not None and segment.epoch == event_id.epoch:
-            backlog = segment.backlog
-            if backlog.first <= event_id.number < backlog.end.entry:
-                return backlog.arrival(event_id.number) != event_id.unix_ms
+            backlog, number = segment.backlog, event_id.number
+            if backlog.first <= number < backlog.end.entry:
+                batch = backlog.read(Position(entry=number, notice=0), number + 1, 1, 1)
+                scope = request.filter.scope
+                is_visible = scope is None or scope.matches(batch.entries[0])
+                return is_visible and batch.arrivals[0] != event_id.unix_ms
     return False
 
 

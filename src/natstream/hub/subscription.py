@@ -18,6 +18,7 @@ import trio
 from natstream.entries.entry import Gap
 from natstream.hub.archive_reading import ArchiveReading
 from natstream.hub.backlog import Batch, Position, Selection
+from natstream.hub.budget import TurnIsOver
 from natstream.hub.cursor import Cursor
 from natstream.hub.lookup import Lookup
 from natstream.hub.start import Plan, Start, StartRequest, StartSearch, plan_start
@@ -65,6 +66,7 @@ class Subscription:
         until: int | None = None,
     ) -> None:
         self._hub, self._follow = hub, follow
+        self._budget = request.budget
         self.cursor: Cursor = Cursor(request, follow=follow, window=window, until=until)
         self._ends_at = math.inf
         if until is not None:
@@ -133,12 +135,17 @@ class Subscription:
             and not cursor.is_past_end
         )
 
+    @property
+    def is_used_up(self) -> bool:
+        """Whether the filter has used up its CPU time, so that `receive_nowait` delays others."""
+        return self.cursor.filter.is_costly and self._budget.is_used_up
+
     async def receive(self) -> Selection | Gap:
         """Return the next entries and notices for this reader, or a gap where some are missing.
 
         Raises:
             trio.EndOfChannel: the hub was closed, or the replay without `follow` is over.
-            ExpressionTooSlow: an expression of the filter takes too long for these entries.
+            ExpressionTooSlow: the filter has used up its CPU time for too long, on a busy machine.
             JournalClosed: stored entries are left that cannot be read, because the process closes.
         """
         while (item := await self.step()) is None:
@@ -148,13 +155,22 @@ class Subscription:
     async def step(self) -> Selection | Gap | None:
         """Do the same as `receive`, but return `None` when a keep-alive is due (see `Hub.run`)."""
         rested = False  # Whether other tasks have had their turn since the last item.
+        needs_turn = False  # Whether the filter needs another turn for the same entries.
         while True:
             item = None
             if not self.is_current:
-                if not rested:
-                    # A cancel comes before anything is consumed, so that it loses nothing.
+                # A cancel comes before anything is consumed, so that it loses nothing.
+                if needs_turn or self.is_used_up:
+                    await self._budget.wait()
+                    rested = True
+                elif not rested:
                     await trio.lowlevel.checkpoint_if_cancelled()
-                item = self._advance()
+                try:
+                    item = self._advance()
+                    # A search that goes on has had its turn, too.
+                    needs_turn = self._search is not None and item is not None
+                except TurnIsOver:
+                    needs_turn = True
                 if item is not None and not rested:
                     await trio.lowlevel.cancel_shielded_checkpoint()
                 rested = False
@@ -164,7 +180,7 @@ class Subscription:
             if self._is_keep_alive_due:
                 self._is_keep_alive_due = False
                 return None
-            if item is None:
+            if item is None and not needs_turn:
                 try:
                     self._held = await self._receive_batch() or self._held
                 except trio.EndOfChannel:
@@ -186,12 +202,13 @@ class Subscription:
         """Do the same as `receive` without waiting.
 
         Raises:
-            trio.WouldBlock: there is nothing to show at the moment.
-            trio.EndOfChannel, ExpressionTooSlow, JournalClosed: see `receive`.
+            trio.WouldBlock: there is nothing to show at the moment, or the filter needs a turn.
+            trio.EndOfChannel, JournalClosed: see `receive`.
         """
-        if item := self._advance():
-            self._quiet_ticks, self._is_keep_alive_due = 0, False
-            return item
+        with suppress(TurnIsOver):
+            if item := self._advance():
+                self._quiet_ticks, self._is_keep_alive_due = 0, False
+                return item
         raise trio.WouldBlock
 
     # --- the hub's side ------------------------------------------------------------------
@@ -272,8 +289,10 @@ class Subscription:
             segment, batch = held
             if segment is cursor.segment:
                 if cursor.position.reaches(batch.start):
-                    selection = cursor.accept(batch.since(cursor.position), now)
-                    self._held = None  # If accepting raised, the batch would still be held.
+                    batch = batch.since(cursor.position)
+                    self._held = segment, batch  # It stays if accepting raises.
+                    selection = cursor.accept(batch, now)
+                    self._held = None
                     return selection
                 until = batch.first
         if cursor.stops_here or not cursor.position.reaches(cursor.segment.flushed):
@@ -297,6 +316,7 @@ class Subscription:
                 joined=segment.backlog.end,
                 before=None,
                 filter=self.cursor.filter,
+                budget=self._budget,
             )
             self._start(request, question)
         return selection

@@ -1,7 +1,8 @@
 """The search for the last matching entries: back through memory, then through the archive.
 
 The search is a generator that yields between slices, so that other readers get their turn during a
-long search. It yields a `Lookup` while it waits for the archive, and `None` otherwise.
+long search. It yields a `Lookup` while it waits for the archive, and `None` otherwise. A filter may
+need several turns for one slice.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ import attrs
 
 from natstream.entries.filters import Filter
 from natstream.errors import SourceError
-from natstream.hub.backlog import Position
+from natstream.hub.backlog import Batch, Position
+from natstream.hub.budget import ReaderBudget
 from natstream.hub.lookup import Lookup, ask
 from natstream.hub.timeline import Archive, Segment
 
 __all__ = ["Found", "find_tail"]
 
-# Searching one slice of memory takes a fifth of a millisecond. With the most expensive expression
-# it takes a tenth of a second, for lines of ordinary length.
+# Searching one slice of memory takes a fifth of a millisecond, without an expression.
 SLICE_LINES = 200
 # In the archive, the first slice is enough for a common filter; the slices grow for a rare one.
 ARCHIVE_SLICE_LINES = 4_000
@@ -48,6 +49,7 @@ def find_tail(
     before: Segment | None,
     end: int,
     filter: Filter,
+    budget: ReaderBudget,
     *,
     wanted: int,
     since: int | None,
@@ -60,13 +62,11 @@ def find_tail(
         segment: where the search begins, before the number `end`.
         before: the segment in which the search goes on, if there is one.
         filter: selects the entries that count.
+        budget: the CPU time that the filter may take.
         wanted: how many entries to find.
         since: Unix ms; entries that arrived earlier do not count.
         wake: see `Lookup`.
         limit: how many entries to look at.
-
-    Raises:
-        ExpressionTooSlow: an expression of the filter takes too long.
     """
     left = limit
     while True:
@@ -80,10 +80,10 @@ def find_tail(
             batch = backlog.read(
                 Position(entry=start, notice=0), end, SLICE_LINES, backlog.max_bytes
             )
-            matching = filter.select(batch.entries)
+            matching = yield from _matching(batch, filter, budget)
             enough = len(matching) >= wanted
             left -= end - batch.first
-            end = batch.number(matching[-wanted]) if enough else batch.first
+            end = matching[-wanted] if enough else batch.first
             wanted = max(0, wanted - len(matching))
             yield None
         if not wanted or before is None:
@@ -96,7 +96,8 @@ def find_tail(
     try:
         lowest = yield from ask(archive, partial(archive.number_at, since or 0), wake)
         least = max(lowest, end - left)
-        wanted, end = yield from _search_archive(archive, int(least), end, filter, wanted, wake)
+        search = partial(_search_slice, archive, filter, budget, wake)
+        wanted, end = yield from _search_archive(search, int(least), end, wanted)
     except _ArchiveError as error:
         return Found(segment, error.number, failed=True)
     except SourceError:
@@ -112,15 +113,18 @@ class _ArchiveError(Exception):
         self.number = number
 
 
+Search = Generator[Lookup[Any] | None, None, deque[int]]
+
+
 def _search_archive(
-    archive: Archive, lowest: int, end: int, filter: Filter, wanted: int, wake: Callable[[], None]
+    search: Callable[[int, int, int], Search], lowest: int, end: int, wanted: int
 ) -> Generator[Lookup[Any] | None, None, tuple[int, int]]:
     """Return how many entries are still wanted, and the number of the first that was found."""
     size = ARCHIVE_SLICE_LINES
     try:
         while wanted and lowest < end:
             start = max(lowest, end - size)
-            found = yield from _search_slice(archive, start, end, filter, wanted, wake)
+            found = yield from search(start, end, wanted)
             wanted -= len(found)
             end = start if wanted else found[0]
             size = min(size * 4, MAX_ARCHIVE_SLICE_LINES)
@@ -130,13 +134,29 @@ def _search_archive(
 
 
 def _search_slice(
-    archive: Archive, start: int, end: int, filter: Filter, wanted: int, wake: Callable[[], None]
-) -> Generator[Lookup[Any] | None, None, deque[int]]:
+    archive: Archive,
+    filter: Filter,
+    budget: ReaderBudget,
+    wake: Callable[[], None],
+    start: int,
+    end: int,
+    wanted: int,
+) -> Search:
     """Return the numbers of the last matching entries from `start` to `end`, reading forwards."""
     found: deque[int] = deque(maxlen=wanted)
     with closing(archive.open(start, filter)) as reader:
         while start < end:
             batch = yield from ask(archive, partial(reader.read, end), wake)
-            found.extend(batch.number(index) for index in filter.select(batch.entries))
+            found.extend((yield from _matching(batch, filter, budget)))
             start = batch.end.entry
     return found
+
+
+def _matching(
+    batch: Batch, filter: Filter, budget: ReaderBudget
+) -> Generator[None, None, list[int]]:
+    """Return the numbers of the entries that match; yield at the end of each turn."""
+    batch.release()  # No other reader shares it.
+    while (selection := batch.advance(filter, budget)) is None:
+        yield None
+    return selection.numbers

@@ -189,9 +189,9 @@ def wanted_subjects(filter: Filter, stream: str) -> list[str]:
     """
     names: list[list[str]] = []
     for name in ("app_name", "region", "machine_id"):
-        asked = [values for field, values in filter.exact if field == name]
+        asked = filter.values(name)
         # The server refuses equal subjects, and two long names may begin alike.
-        names.append(sorted(set(map(_token, frozenset.intersection(*asked)))) if asked else ["*"])
+        names.append(["*"] if asked is None else sorted(set(map(_token, asked))))
     if names == [["*"]] * 3 or prod(map(len, names)) > MAX_SUBJECTS:
         return []
     # A filter that contradicts itself gets a subject under which no entry is stored.

@@ -22,6 +22,7 @@ from quart_trio import QuartTrio
 from natstream.config.settings import Settings
 from natstream.entries.entry import Notice
 from natstream.entries.filters import Filter
+from natstream.hub.budget import ReaderBudget
 from natstream.hub.health import Health, SourceState, SourceStatus
 from natstream.hub.hub import Hub
 from natstream.web.auth import authenticate, client_address, current_grant
@@ -38,7 +39,7 @@ from natstream.web.health_endpoints import (
 )
 from natstream.web.metrics import Metrics
 from natstream.web.query import parse_stream_request
-from natstream.web.reader_quota import ReaderQuota
+from natstream.web.reader_quota import ReaderQuota, holder_of
 from natstream.web.request import ApiRequest
 from natstream.web.security import add_security
 from natstream.web.stream import LogStreamBody
@@ -92,6 +93,10 @@ def create_app(
     if settings.metrics_bind is None:
         add_health_endpoints(app, health, metrics)
 
+    def budget() -> ReaderBudget:
+        """Return the budget of the request that is being answered."""
+        return hub.budgets.reader(holder_of(current_grant(), client_address(settings)))
+
     @app.get("/")
     async def page() -> Response:
         return await files.send("index.html")
@@ -134,6 +139,7 @@ def create_app(
                 standing_notices=lambda: _standing_notices(health),
                 counters=metrics.counters,
                 quota=quota.reserve(grant, address),
+                budget=budget(),
             )
         response = Response(body, content_type=wanted.format.content_type)
         response.headers.pop("Content-Length", None)  # HEAD must not have what GET has not.
@@ -171,13 +177,13 @@ def create_app(
     @app.get("/api/facets")
     async def counts() -> Response:
         filter = Filter.from_query(request.args.items(multi=True))
-        return jsonify(await facets.read_in_turns(filter, current_grant().scope))
+        return jsonify(await facets.read_in_turns(filter, current_grant().scope, budget()))
 
     @app.get("/api/fields")
     async def fields() -> Response:
         filter = current_grant().narrow(Filter.from_query(request.args.items(multi=True)))
         async with one_search:
-            return jsonify(await read_fields(hub, filter))
+            return jsonify(await read_fields(hub, filter, budget()))
 
     @app.get("/api/status")
     async def status() -> Response:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from operator import attrgetter
 from typing import Any
 
@@ -30,6 +31,7 @@ import trio
 
 from natstream.entries.entry import LogEntry
 from natstream.entries.filters import EVERYTHING, Filter
+from natstream.hub.budget import ReaderBudget
 
 __all__ = ["FACETS", "Facets"]
 
@@ -140,13 +142,17 @@ class Facets:
                 answer: dict[str, Any] = end.value
                 return answer
 
-    async def read_in_turns(self, filter: Filter, scope: Filter | None = None) -> dict[str, Any]:
+    async def read_in_turns(
+        self, filter: Filter, scope: Filter | None = None, budget: ReaderBudget | None = None
+    ) -> dict[str, Any]:
         """Return what `read` returns, perhaps as it was a second ago.
 
         One answer is made at a time, because the turns of many answers would add up to a long
-        wait for other tasks.
+        wait for other tasks. Its CPU time counts for `budget`, as that of the filters.
         """
         asked = (_without(filter, ""), scope)
+        if budget is not None and budget.is_used_up:
+            await budget.wait()
         async with self._reading:
             now = self._clock()
             kept = self._answers.get(asked)
@@ -156,7 +162,8 @@ class Facets:
             answer: dict[str, Any] | None = None
             while answer is None:
                 try:
-                    next(turns)
+                    with nullcontext() if budget is None else budget.measured():
+                        next(turns)
                 except StopIteration as end:
                     answer = end.value
                 else:

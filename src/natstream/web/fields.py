@@ -11,12 +11,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-import trio
-
 from natstream.entries.entry import LogEntry
 from natstream.entries.fields import Fields, field_text
 from natstream.entries.filters import Filter
 from natstream.hub.backlog import Position
+from natstream.hub.budget import ReaderBudget
 from natstream.hub.hub import Hub
 
 __all__ = ["read_fields"]
@@ -35,37 +34,42 @@ MAX_LENGTH = 100
 SLICE_LINES = 20
 # Seconds after which other tasks run; and after which the search ends and answers, because a filter
 # that selects few lines goes through the whole backlog.
-TURN = 0.005
+TURN = 0.002
 MAX_SECONDS = 3.0
 
 
-async def read_fields(hub: Hub, filter: Filter) -> dict[str, Any]:
+async def read_fields(
+    hub: Hub, filter: Filter, budget: ReaderBudget | None = None
+) -> dict[str, Any]:
     """Return the answer of `GET /api/fields`, and let other tasks run meanwhile.
 
     It looks like `{"fields": {"status": {"lines": 12, "values": ["200", "500"]}}}`. The fields that
-    most lines have come first, and so do the most frequent values.
+    most lines have come first, and so do the most frequent values. `budget` is as in
+    `Hub.subscribe`.
 
     Raises:
-        ExpressionTooSlow: an expression of the filter takes too long.
+        ExpressionTooSlow: it has used up its CPU time for too long, on a busy machine.
     """
     lines: Counter[str] = Counter()
     values: dict[str, Counter[str]] = {}
     left = LINES
+    budget = budget or hub.budgets.reader()
     turn = time.monotonic()
     end = turn + MAX_SECONDS
-    for found in _matching(hub, filter):
+    for found in _matching(hub, filter, budget):
         if time.monotonic() - turn > TURN:
-            await trio.lowlevel.checkpoint()
+            await budget.wait()
             turn = time.monotonic()
         if not left or turn > end:
             break
         if found is None:
             continue
         left -= 1
-        for name, value in Fields(found).items():
-            if len(name) <= MAX_LENGTH and (name in lines or len(lines) < MAX_COUNTED_NAMES):
-                lines[name] += 1
-                _count(values.setdefault(name, Counter()), value)
+        with budget.measured():
+            for name, value in Fields(found).items():
+                if len(name) <= MAX_LENGTH and (name in lines or len(lines) < MAX_COUNTED_NAMES):
+                    lines[name] += 1
+                    _count(values.setdefault(name, Counter()), value)
     return {
         "fields": {
             name: {
@@ -77,7 +81,7 @@ async def read_fields(hub: Hub, filter: Filter) -> dict[str, Any]:
     }
 
 
-def _matching(hub: Hub, filter: Filter) -> Iterator[LogEntry | None]:
+def _matching(hub: Hub, filter: Filter, budget: ReaderBudget) -> Iterator[LogEntry | None]:
     """Yield the remembered entries that match, the newest first, and None after each slice."""
     for segment in hub.segment.backwards():
         backlog = segment.backlog
@@ -85,9 +89,11 @@ def _matching(hub: Hub, filter: Filter) -> Iterator[LogEntry | None]:
         # The lowest number changes between slices, because the backlog evicts entries.
         while (start := max(backlog.first, end - SLICE_LINES)) < end:
             position = Position(entry=start, notice=0)
-            entries = backlog.read(position, end, SLICE_LINES, backlog.max_bytes).entries
-            for index in reversed(filter.select(entries)):
-                yield entries[index]
+            batch = backlog.read(position, end, SLICE_LINES, backlog.max_bytes)
+            batch.release()  # No reader shares it.
+            while (selection := batch.advance(filter, budget)) is None:
+                yield None
+            yield from reversed(selection.entries)
             yield None
             end = start
 

@@ -16,6 +16,7 @@ import hashlib
 import math
 import time
 from collections.abc import Iterable
+from weakref import WeakValueDictionary
 
 import attrs
 from itsdangerous import BadData, URLSafeSerializer
@@ -41,6 +42,9 @@ _SALT = b"natstream grant 1"
 # scope of these would show different lines at different machines.
 NOT_IN_SCOPES = ("group", "release")
 
+# The readers of one link share the filter of its scope.
+_scopes: WeakValueDictionary[tuple[tuple[str, str], ...], Filter] = WeakValueDictionary()
+
 
 @attrs.frozen
 class Grant:
@@ -62,7 +66,10 @@ class Grant:
                     "know different machines; limit the link by app, region or machine",
                     parameter=name,
                 )
-        scope = attrs.evolve(Filter.from_query(self.query), scoped=True) if self.query else None
+        scope = _scopes.get(self.query)
+        if scope is None and self.query:
+            scope = attrs.evolve(Filter.from_query(self.query), scoped=True)
+            _scopes[self.query] = scope
         object.__setattr__(self, "scope", scope)
 
     def narrow(self, filter: Filter) -> Filter:

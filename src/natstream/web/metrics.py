@@ -32,13 +32,7 @@ from natstream.server.token_guard import TokenGuard
 if TYPE_CHECKING:
     from natstream.drain.server import DrainStatistics
 
-__all__ = ["Counters", "LoopDelay", "Metrics"]
-
-# Seconds between two measurements: short enough to notice every stall of a quarter of a second, and
-# so long that measuring costs almost no CPU.
-DELAY_INTERVAL = 0.25
-# Seconds, from delays that no reader notices to delays after which a proxy gives up.
-DELAY_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+__all__ = ["Counters", "Metrics"]
 
 
 @attrs.define
@@ -50,35 +44,6 @@ class Counters:
     sent_bytes: int = 0
 
 
-class LoopDelay:
-    """Measures how much later than due a task gets its turn, which delays every reader too."""
-
-    def __init__(self) -> None:
-        self._counts = [0] * (len(DELAY_BUCKETS) + 1)
-        self._sum = 0.0
-
-    async def run(self) -> None:
-        """Measure until cancelled."""
-        while True:
-            due = trio.current_time() + DELAY_INTERVAL
-            await trio.sleep_until(due)
-            self._observe(max(0.0, trio.current_time() - due))
-
-    def _observe(self, delay: float) -> None:
-        bucket = sum(1 for limit in DELAY_BUCKETS if delay > limit)
-        self._counts[bucket] += 1
-        self._sum += delay
-
-    def histogram(self) -> tuple[list[tuple[str, float]], float]:
-        """Return Prometheus' cumulative buckets, and the sum in seconds."""
-        total = 0
-        buckets = []
-        for limit, count in zip((*map(str, DELAY_BUCKETS), "+Inf"), self._counts, strict=True):
-            total += count
-            buckets.append((limit, float(total)))
-        return buckets, self._sum
-
-
 class Metrics(Collector):
     """The metrics of one process, over its hub and the health of its sources."""
 
@@ -86,7 +51,6 @@ class Metrics(Collector):
         self.counters: Counters = Counters()
         self.guard: TokenGuard = TokenGuard()
         """Counts the wrong tokens of all listeners."""
-        self.loop_delay: LoopDelay = LoopDelay()
         self.drain: Callable[[], DrainStatistics] | None = None
         """Returns the drain's statistics, if there is a drain; called at each scrape."""
         self.journal: Callable[[], JournalStatistics] | None = None
@@ -125,7 +89,7 @@ class Metrics(Collector):
         yield HistogramMetricFamily(
             "natstream_event_loop_delay_seconds",
             "How much later than due a task gets its turn",
-            *self.loop_delay.histogram(),
+            *self._hub.loop_delay.histogram(),
         )
 
     def _sources(self) -> Iterator[Metric]:

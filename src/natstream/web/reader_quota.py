@@ -15,7 +15,7 @@ from natstream.errors import TooManyReaders
 from natstream.server.login_throttle import address_key
 from natstream.web.grants import Grant
 
-__all__ = ["ReaderQuota"]
+__all__ = ["ReaderQuota", "holder_of"]
 
 
 class ReaderQuota:
@@ -60,6 +60,14 @@ class ReaderQuota:
             for holder in holders:
                 if not self._readers[holder]:
                     del self._readers[holder]
+
+
+def holder_of(grant: Grant, address: str) -> Grant | str:
+    """Return whose budget of CPU time a reader shares: its link's, or that of its address.
+
+    The readers of an unknown address share one, too.
+    """
+    return grant if grant.scope is not None else address_key(address) if address else ""
 
 
 def _holders(grant: Grant, address: str) -> list[Grant | str]:

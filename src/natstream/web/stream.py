@@ -8,6 +8,7 @@ It subscribes when the response starts, and leaves when the response ends for an
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
 
@@ -18,6 +19,7 @@ from natstream.entries.entry import Gap, Notice
 from natstream.errors import ExpressionTooSlow, JournalClosed, TooManyReaders
 from natstream.formats.events import gap_notice
 from natstream.hub.backlog import PIECE_BYTES, Selection
+from natstream.hub.budget import ReaderBudget
 from natstream.hub.hub import Hub
 from natstream.hub.subscription import Subscription
 from natstream.hub.window import FoundLine
@@ -25,6 +27,10 @@ from natstream.web.metrics import Counters
 from natstream.web.query import StreamRequest
 
 __all__ = ["LogStreamBody"]
+
+# Seconds that reading without waiting may take, since a filter that rejects every line would
+# otherwise go through the whole backlog at once.
+READY_SECONDS = 0.005
 
 # Each reader gets a random value between these, so that a thousand do not come back at once.
 RETRY_MS = (1_000, 3_000)
@@ -41,6 +47,7 @@ class LogStreamBody(ResponseBody):
         standing_notices: called once at the start; returns a notice for each source that is down.
         counters: where sent lines and bytes are counted.
         quota: reserves one of the readers that a link or an address may have, while it streams.
+        budget: the CPU time of the filter.
     """
 
     def __init__(
@@ -53,6 +60,7 @@ class LogStreamBody(ResponseBody):
         standing_notices: Callable[[], Iterable[Notice]],
         counters: Counters,
         quota: AbstractContextManager[None],
+        budget: ReaderBudget,
     ) -> None:
         self._hub = hub
         self._request = request
@@ -61,6 +69,7 @@ class LogStreamBody(ResponseBody):
         self._standing_notices = standing_notices
         self._counters = counters
         self._quota = quota
+        self._budget = budget
         self._stack = ExitStack()
         self._events: AsyncGenerator[bytes] | None = None
 
@@ -76,6 +85,7 @@ class LogStreamBody(ResponseBody):
             around=self._line,
             before=request.before,
             after=request.after,
+            budget=self._budget,
         )
         try:
             self._stack.enter_context(self._quota)
@@ -141,11 +151,14 @@ class LogStreamBody(ResponseBody):
     def _ready(self, subscription: Subscription, size: int = 0) -> list[bytes]:
         """Return the pieces that need no waiting; with `size` bytes, they are about one piece."""
         pieces: list[bytes] = []
-        while size < PIECE_BYTES and not subscription.is_current:
+        ends = time.monotonic() + READY_SECONDS
+        while size < PIECE_BYTES and not subscription.is_current and time.monotonic() < ends:
+            if subscription.is_used_up:
+                break
             try:
                 item = subscription.receive_nowait()
-            except (trio.WouldBlock, trio.EndOfChannel, ExpressionTooSlow, JournalClosed):
-                break  # The next `step` raises the last three again.
+            except (trio.WouldBlock, trio.EndOfChannel, JournalClosed):
+                break  # The next `step` raises the last two again.
             frames = self._frames(item, subscription)
             pieces += frames
             size += sum(map(len, frames))
