@@ -38,6 +38,8 @@ START_LINES = 5_000
 START_PATIENCE = 5.0
 # Seconds after which the start's reading ends, so that many apps cannot keep it busy for ever.
 START_DEADLINE = 60.0
+# Apps that are read at once, so that the first ones are there soon if there are many.
+START_AT_ONCE = 4
 # Bytes of memory that the past of all apps may take while it is read.
 MAX_PAST_BYTES = 64 * 2**20
 
@@ -214,26 +216,20 @@ class FlyHistory:
             await trio.sleep(START_PATIENCE)
             show()
 
-        async def read(app: str, lines: int, max_bytes: int) -> None:
-            with filling.noting(app), limited(deadline, START_DEADLINE):
-                past.extend(
-                    await read_past(
-                        client,
-                        self.base,
-                        app,
-                        since_ns=since_ns,
-                        lines=lines,
-                        max_bytes=max_bytes,
-                    )
-                )
+        async def read(queue: Iterator[str], lines: int, size: int) -> None:
+            # The tasks share one queue, because those that spoke last come first.
+            for app in queue:
+                with filling.noting(app), limited(deadline, START_DEADLINE):
+                    past.extend(await read_past(client, self.base, app, since_ns, lines, size))
 
         async with trio.open_nursery() as patience:
             patience.start_soon(be_patient)
             apps = await self._all_apps(client)
+            queue, share = iter(apps), max(1, len(apps))
+            lines, size = max(100, START_LINES // share), MAX_PAST_BYTES // share
             async with trio.open_nursery() as nursery:
-                for app in apps:
-                    share = max(100, START_LINES // len(apps)), MAX_PAST_BYTES // len(apps)
-                    nursery.start_soon(read, app, *share)
+                for _ in range(START_AT_ONCE):
+                    nursery.start_soon(read, queue, lines, size)
             patience.cancel_scope.cancel()
         show()
         if apps:
@@ -306,7 +302,8 @@ class FlyHistory:
             with trio.move_on_after(pause):
                 await self._wait_hole()
                 return False
-            await filling.round(self._latest_apps(), lambda: not self._is_gone)
+            deadline = trio.current_time() + FILL_DEADLINE
+            await filling.read_rest(self._latest_apps(), deadline, FILL_DEADLINE)
         return True
 
     def _tell(self, filling: Filling, lost_ms: int) -> None:

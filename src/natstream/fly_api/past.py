@@ -14,10 +14,14 @@ __all__ = ["read_past"]
 # The interface cannot be read backwards, so the start of the last n lines is estimated from the
 # rate of the lines that are known, and the estimate may be too near by far.
 MOST_FURTHER = 50.0
+# A burst may be of one moment, which tells no rate.
+SHORTEST_NS = 10**7
+# A newest page of fewer lines is probably all that the app has said.
+FEW_LINES = 50
 
 
 async def read_past(
-    client: FlyClient, base: str, app: str, *, since_ns: int, lines: int, max_bytes: int
+    client: FlyClient, base: str, app: str, since_ns: int, lines: int, max_bytes: int
 ) -> list[LogEntry]:
     """Return the last `lines` lines of an app that are not older than `since_ns`, in Fly's order.
 
@@ -33,7 +37,9 @@ async def read_past(
     end_ns, read_ns = past[-1].unix_ns, past[0].unix_ns
     while len(past) < lines and read_ns > since_ns:
         further = min(MOST_FURTHER, max(1.5, 1.1 * lines / len(past)))
-        start_ns = max(since_ns, end_ns - int(max(end_ns - read_ns, 10**9) * further))
+        start_ns = max(since_ns, end_ns - int(max(end_ns - read_ns, SHORTEST_NS) * further))
+        if len(newest) < FEW_LINES:
+            start_ns = since_ns
         # The newest page may begin in the midst of lines of one time.
         while past and past[0].unix_ns == read_ns:
             past.popleft()
