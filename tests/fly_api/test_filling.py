@@ -22,15 +22,9 @@ from natstream.fly_api.client import open_fly_client
 from natstream.fly_api.logs import LogReader
 from natstream.fly_api.past import read_past
 
+pytestmark = pytest.mark.usefixtures("fast_fly")
+
 MACHINES = [f"148e{n:010x}" for n in range(4)]
-
-
-@pytest.fixture(autouse=True)
-def fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the pauses that a real interface needs."""
-    monkeypatch.setattr(client, "FIRST_DELAY", 0.01)
-    monkeypatch.setattr(history, "STRAGGLERS", (0.3, 0.3))
-    monkeypatch.setattr(history, "POLL", 0.3)
 
 
 def fly_logs(service: RunningService) -> Any:
@@ -374,3 +368,18 @@ async def test_a_slow_interface_delays_no_live_line(
             await stream.until(f"live {n}")
             delays.append(trio.current_time() - begun)
     assert sorted(delays)[198] < 0.5
+
+
+async def test_the_token_is_shown_nowhere(
+    nats_server: MistreatedServer, fly: FlyStandIn, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """After refusals that quote the token, no log line, metric or answer holds it."""
+    fly.answer = lambda asked: Answer(401, asked.headers["authorization"].encode())
+    async with open_service(nats_server, FLY_APP="web", **fly.environ) as service:
+        await until(lambda: str(fly_logs(service).state) == "lost")
+        paths = ("/readyz", "/metrics", "/api/status", "/api/earlier?app=web", "/api/logs?follow=0")
+        answers = [(await service.get(path)).text for path in paths]
+        assert nats_server.password in fly.asked[0].headers["authorization"]
+    captured = capfd.readouterr()
+    for text in (*answers, captured.out, captured.err):
+        assert nats_server.password not in text
