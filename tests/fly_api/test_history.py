@@ -16,15 +16,9 @@ from tests.support.payloads import payload
 from tests.support.service import RunningService, open_service
 from tests.support.waiting import until
 
-from natstream.fly_api import client, history
+from natstream.fly_api import history
 
-
-@pytest.fixture(autouse=True)
-def fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the pauses that a real interface needs."""
-    monkeypatch.setattr(client, "FIRST_DELAY", 0.01)
-    monkeypatch.setattr(history, "STRAGGLERS", (0.3, 0.3))
-    monkeypatch.setattr(history, "POLL", 0.3)
+pytestmark = pytest.mark.usefixtures("fast_fly")
 
 
 def environ(fly: FlyStandIn, **more: str) -> dict[str, str]:

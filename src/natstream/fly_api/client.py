@@ -10,6 +10,7 @@ nor a `.netrc` of the environment is used. No error quotes a header or a body.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -135,7 +136,7 @@ class FlyClient:
             lost = FlyApiError(f"{host} cannot be reached: {why}", "unreachable")
             raise _RetryError(lost) from error
         try:
-            return decode_json(body)
+            return _decoded(body)
         except ValueError as error:
             raise _RetryError(_unreadable(host, "an answer that is not JSON")) from error
 
@@ -161,6 +162,16 @@ def _check(response: httpx.Response, host: str) -> None:
 
 def _unreadable(host: str, answer: str) -> FlyApiError:
     return FlyApiError(f"{host} gave {answer}", "unreadable")
+
+
+def _decoded(body: bytes) -> Any:
+    """Return the decoded JSON of a body, in which all texts can be encoded."""
+    answer = decode_json(body)
+    if b"\\ud" in body.lower():
+        # JSON may hold the half of a character, which no other text may.
+        text = json.dumps(answer, ensure_ascii=False)
+        return decode_json(text.encode(errors="replace"))
+    return answer
 
 
 async def _body(response: httpx.Response, host: str) -> bytes:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Protocol
 
 import attrs
@@ -23,7 +22,7 @@ import trio
 from natstream.config.setting_types import APP_NAME
 from natstream.entries.entry import Gap, LogEntry
 from natstream.fly_api.client import FlyApiError, FlyClient
-from natstream.fly_api.logs import LogReader
+from natstream.fly_api.filling import Filling, limited
 from natstream.fly_api.merge import Merge
 from natstream.fly_api.newer import Question
 from natstream.fly_api.past import read_past
@@ -39,6 +38,10 @@ START_LINES = 5_000
 START_PATIENCE = 5.0
 # Seconds after which the start's reading ends, so that many apps cannot keep it busy for ever.
 START_DEADLINE = 60.0
+# Apps that are read at once, so that the first ones are there soon if there are many.
+START_AT_ONCE = 4
+# Bytes of memory that the past of all apps may take while it is read.
+MAX_PAST_BYTES = 64 * 2**20
 
 # Seconds between two questions about an app while NATS is away.
 POLL = 2.0
@@ -53,6 +56,9 @@ FILL_DEADLINE = 60.0
 UNNOTICED = 60.0
 # The clocks of machines differ, and lines are on their way for a moment.
 MARGIN = 10.0
+# Seconds by which the time of a line and the time of its arrival may differ, because of clocks that
+# are off.
+MAX_SKEW = 600.0
 
 # Apps that are remembered because they spoke, the oldest forgotten first.
 MAX_APPS = 1_000
@@ -74,26 +80,14 @@ class Memory(Protocol):
         """Wait until it is known which lines are remembered."""
 
 
-@attrs.define(eq=False)
-class _Filling:
-    """What one filling has read so far."""
+@attrs.frozen
+class _Hole:
+    """An outage of NATS."""
 
-    since_ns: int
-    merge: Merge
-    readers: dict[str, LogReader] = attrs.field(factory=dict)
-    lines: int = 0
-    problems: dict[str, FlyApiError] = attrs.field(factory=dict)
-    """The last failure of each app that could not be read."""
-
-    @contextmanager
-    def noting(self, app: str) -> Iterator[None]:
-        """Note whether the block could read the app; an error of the interface ends there."""
-        try:
-            yield
-        except FlyApiError as error:
-            self.problems[app] = error
-        else:
-            self.problems.pop(app, None)
+    lost_ms: int
+    """Unix ms since which lines are missing."""
+    since_ms: int
+    """Unix ms from which on lines are read, which is earlier to be sure."""
 
 
 @attrs.define(eq=False)
@@ -120,6 +114,10 @@ class FlyHistory:
     """Where the NATS source publishes."""
     _spoke: OrderedDict[str, None] = attrs.field(factory=OrderedDict, init=False)
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _hole: _Hole | None = attrs.field(default=None, init=False)
+    """An outage that is not filled yet."""
+    _newest_ms: int = attrs.field(default=2**62, init=False)
+    """The time of the newest line, by the clock of its machine."""
     _past: trio.Event = attrs.field(init=False)
     _client: FlyClient | None = attrs.field(default=None, init=False)
     """The client, while `run` runs."""
@@ -137,6 +135,8 @@ class FlyHistory:
             self._spoke.move_to_end(app)
         while len(self._spoke) > MAX_APPS:
             self._spoke.popitem(last=False)
+        if entries:
+            self._newest_ms = entries[-1].unix_ns // 1_000_000
         if self.nats_sink.merge is not None:
             self.nats_sink.merge.saw(entries)
 
@@ -150,12 +150,10 @@ class FlyHistory:
 
     async def _run(self, client: FlyClient) -> None:
         if not self._past.is_set():
-            with trio.move_on_after(START_DEADLINE):
-                await self._fill_start(client)
-            self._past.set()
+            await self._fill_start(client, trio.current_time() + START_DEADLINE)
         while True:
-            await self._wait_nats(is_gone=True)
-            await self._fill_outage(client)
+            hole = await self._wait_hole()
+            await self._fill_outage(client, hole)
 
     async def anything_newer(self, since: float, until: float) -> bool | None:
         """Return whether there are lines of a time that NATS did not bring, in the apps polled.
@@ -170,11 +168,8 @@ class FlyHistory:
         if self._client is None:
             return None
         client, merge = self._client, Merge()
-        # A machine's clock may be wrong, so lines of this time may have come before it.
-        for run in self.memory.recent(int((since - UNNOTICED) * 1_000)):
-            merge.had(run)
-            await trio.lowlevel.checkpoint()
         first_ns, last_ns = int(since * 1e9), int(until * 1e9)
+        await self._remind(merge, first_ns)
         question = Question(client, self.base, merge, self.is_hidden, first_ns, last_ns)
         return await question.ask(await self._polled_apps(client))
 
@@ -184,44 +179,63 @@ class FlyHistory:
 
     # --- the start -----------------------------------------------------------------------
 
-    async def _fill_start(self, client: FlyClient) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._be_patient)
+    async def _fill_start(self, client: FlyClient, deadline: float) -> None:
+        with trio.move_on_at(deadline):
             await self.memory.wait_opened()
-            if self.stored:
-                await self._fill_stored(client)
-            else:
-                await self._fill_empty(client)
-            nursery.cancel_scope.cancel()
+        if self.stored:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._be_patient)
+                await self._fill_stored(client, deadline)
+                nursery.cancel_scope.cancel()
+        else:
+            await self._fill_empty(client, deadline)
+        await self._linger()
 
     async def _be_patient(self) -> None:
         await trio.sleep(START_PATIENCE)
         self._past.set()
 
-    async def _fill_empty(self, client: FlyClient) -> None:
-        """Put the past before the lines of this process, sorted by time."""
-        apps = await self._all_apps(client)
-        if not apps:
-            return
-        lines = max(100, START_LINES // len(apps))
+    async def _fill_empty(self, client: FlyClient, deadline: float) -> None:
+        """Put the past before the lines of this process, sorted by time.
+
+        If the apps are too many for the patience of readers, the past of those that were read is
+        there after it, and the past of the others is put before that at the end.
+        """
         since_ns = time.time_ns() - int(self.seconds * 1e9)
-        filling = await self._begin(since_ns)
+        filling = await self._begin(client, since_ns)
         past: list[LogEntry] = []
 
-        async def read(app: str) -> None:
-            with filling.noting(app):
-                past.extend(await read_past(client, self.base, app, since_ns=since_ns, lines=lines))
+        def show() -> None:
+            past.sort(key=lambda entry: entry.unix_ns)
+            new = filling.merge.new_from_fly(filling.visible(past)[-START_LINES:])
+            filling.lines += self.memory.prepend(new)
+            past.clear()
+            self._past.set()
 
-        async with trio.open_nursery() as nursery:
-            for app in apps:
-                nursery.start_soon(read, app)
-        past.sort(key=lambda entry: entry.unix_ns)
-        new = filling.merge.new_from_fly(self._visible(past)[-START_LINES:])
-        filling.lines = self.memory.prepend(new)
-        self._report(filling, f"The last lines before the start ({filling.lines:,}) were read")
-        await self._linger()
+        async def be_patient() -> None:
+            await trio.sleep(START_PATIENCE)
+            show()
 
-    async def _fill_stored(self, client: FlyClient) -> None:
+        async def read(queue: Iterator[str], lines: int, size: int) -> None:
+            # The tasks share one queue, because those that spoke last come first.
+            for app in queue:
+                with filling.noting(app), limited(deadline, START_DEADLINE):
+                    past.extend(await read_past(client, self.base, app, since_ns, lines, size))
+
+        async with trio.open_nursery() as patience:
+            patience.start_soon(be_patient)
+            apps = await self._all_apps(client)
+            queue, share = iter(apps), max(1, len(apps))
+            lines, size = max(100, START_LINES // share), MAX_PAST_BYTES // share
+            async with trio.open_nursery() as nursery:
+                for _ in range(START_AT_ONCE):
+                    nursery.start_soon(read, queue, lines, size)
+            patience.cancel_scope.cancel()
+        show()
+        if apps:
+            self._report(filling, f"The last lines before the start ({filling.lines:,}) were read")
+
+    async def _fill_stored(self, client: FlyClient, deadline: float) -> None:
         """Store the lines since the newest stored one, which no process has read."""
         since_ms = time.time_ns() // 1_000_000 - int(self.seconds * 1_000)
         newest_ms = 0
@@ -229,19 +243,18 @@ class FlyHistory:
             newest_ms = max(newest_ms, max(entry.unix_ns for entry in run) // 1_000_000)
             await trio.lowlevel.checkpoint()
         since_ms = max(since_ms, newest_ms - int(MARGIN * 1_000))
-        filling = await self._begin(since_ms * 1_000_000)
+        filling = await self._begin(client, since_ms * 1_000_000)
         with self.nats_sink.holding():
-            await self._round(client, filling, await self._all_apps(client))
+            await filling.read_rest(await self._all_apps(client), deadline, START_DEADLINE)
         self._report(
             filling, f"The lines that were missing at the start ({filling.lines:,}) were read"
         )
-        await self._linger()
 
     async def _linger(self) -> None:
         """Keep the merge for a moment, because lines may still be on their way by NATS."""
         self._past.set()
         with trio.move_on_after(MARGIN):
-            await self._wait_nats(is_gone=True)
+            await self._wait_hole()
         self.nats_sink.merge = None
 
     async def _all_apps(self, client: FlyClient) -> Sequence[str]:
@@ -258,47 +271,42 @@ class FlyHistory:
 
     # --- an outage -----------------------------------------------------------------------
 
-    async def _fill_outage(self, client: FlyClient) -> None:
+    async def _fill_outage(self, client: FlyClient, hole: _Hole) -> None:
         """Publish what NATS misses while it is away, and the rest when it is back."""
-        lost_ms = int(self.nats.since * 1_000)
-        last_ms = int(max(self.nats.last_line, self.nats.checked) * 1_000)
-        if self.nats.state is SourceState.MUTE:
-            lost_ms = max(self._started_ms, last_ms)  # It was told later, after the silence.
-        else:
-            last_ms = max(last_ms, lost_ms - int(UNNOTICED * 1_000))
-        since_ms = max(self._started_ms, last_ms) - int(MARGIN * 1_000)
-        filling = await self._begin(since_ms * 1_000_000)
+        filling = await self._begin(client, hole.since_ms * 1_000_000)
         while True:
             with self.nats_sink.holding():
                 await self._poll_while_gone(client, filling)
-                with trio.move_on_after(FILL_DEADLINE):
-                    await self._round(client, filling, await self._all_apps(client))
-            if await self._fill_stragglers(client, filling):
+                self._hole = None
+                deadline = trio.current_time() + FILL_DEADLINE
+                await filling.read_rest(await self._all_apps(client), deadline, FILL_DEADLINE)
+            if await self._fill_stragglers(filling):
                 break
-        self._tell(filling, lost_ms)
+        self._tell(filling, hole.lost_ms)
         await self._linger()
 
-    async def _poll_while_gone(self, client: FlyClient, filling: _Filling) -> None:
+    async def _poll_while_gone(self, client: FlyClient, filling: Filling) -> None:
         pause = POLL
         while self._is_gone:
             apps = await self._polled_apps(client)
-            await self._round(client, filling, apps)
+            await filling.round(apps, lambda: self._is_gone)
             # An interface that refuses every question is asked less and less often.
             refused = bool(apps) and all(app in filling.problems for app in apps)
             pause = min(2 * pause, LONGEST_POLL) if refused else POLL
             with trio.move_on_after(pause):
                 await self._wait_nats(is_gone=False)
 
-    async def _fill_stragglers(self, client: FlyClient, filling: _Filling) -> bool:
+    async def _fill_stragglers(self, filling: Filling) -> bool:
         """Ask again for lines that the interface had late; return False if NATS is gone again."""
         for pause in STRAGGLERS:
             with trio.move_on_after(pause):
-                await self._wait_nats(is_gone=True)
+                await self._wait_hole()
                 return False
-            await self._round(client, filling, self._latest_apps())
+            deadline = trio.current_time() + FILL_DEADLINE
+            await filling.read_rest(self._latest_apps(), deadline, FILL_DEADLINE)
         return True
 
-    def _tell(self, filling: _Filling, lost_ms: int) -> None:
+    def _tell(self, filling: Filling, lost_ms: int) -> None:
         since = time.strftime("%H:%M:%S", time.gmtime(lost_ms / 1_000))
         if filling.problems:
             problem = next(iter(filling.problems.values()))
@@ -318,41 +326,24 @@ class FlyHistory:
 
     # --- reading -------------------------------------------------------------------------
 
-    async def _begin(self, since_ns: int) -> _Filling:
+    async def _begin(self, client: FlyClient, since_ns: int) -> Filling:
         """Return a filling that knows the lines that were shown since then."""
         merge = Merge()
         self.nats_sink.merge = merge
         # The lines that come meanwhile are seen twice, so only those before this moment are added.
-        for run in self.memory.recent(since_ns // 1_000_000 - int(MARGIN * 1_000)):
-            merge.had(run)
+        await self._remind(merge, since_ns - int(MARGIN * 1e9))
+        return Filling(client, self.base, self.sink, self.is_hidden, since_ns, merge)
+
+    async def _remind(self, merge: Merge, since_ns: int) -> None:
+        """Tell a merge of the lines with a time since then that were shown."""
+        # Lines whose machine has a wrong clock may have arrived long before their time.
+        for run in self.memory.recent(since_ns // 1_000_000 - int(MAX_SKEW * 1_000)):
+            merge.had(entry for entry in run if entry.unix_ns >= since_ns)
             await trio.lowlevel.checkpoint()
-        return _Filling(since_ns, merge)
-
-    async def _round(self, client: FlyClient, filling: _Filling, apps: Sequence[str]) -> None:
-        """Publish the new lines of some apps."""
-        async with trio.open_nursery() as nursery:
-            for app in apps:
-                nursery.start_soon(self._read_app, client, filling, app)
-
-    async def _read_app(self, client: FlyClient, filling: _Filling, app: str) -> None:
-        reader = filling.readers.get(app)
-        if reader is None:
-            reader = LogReader(client, self.base, app, filling.since_ns)
-            filling.readers[app] = reader
-        with filling.noting(app):
-            while True:
-                new = filling.merge.new_from_fly(self._visible(await reader.next_page()))
-                await self.sink.publish(new)
-                filling.lines += len(new)
-                if reader.is_at_end:
-                    return
 
     async def _polled_apps(self, client: FlyClient) -> Sequence[str]:
         """Return the apps that spoke last, or any apps if none has spoken."""
         return self._latest_apps() or (await self._all_apps(client))[:POLLED_APPS]
-
-    def _visible(self, entries: Sequence[LogEntry]) -> Sequence[LogEntry]:
-        return [entry for entry in entries if not self.is_hidden(entry)]
 
     def _latest_apps(self) -> list[str]:
         """Return the apps that spoke last, at most so many as can be asked often."""
@@ -361,7 +352,7 @@ class FlyHistory:
             apps = list(dict.fromkeys([app for app in apps if app in self.apps] + [*self.apps]))
         return apps[:POLLED_APPS]
 
-    def _report(self, filling: _Filling, done: str) -> None:
+    def _report(self, filling: Filling, done: str) -> None:
         self.status.lines += filling.lines
         if filling.problems:
             app, problem = next(iter(filling.problems.items()))
@@ -378,9 +369,28 @@ class FlyHistory:
         return self.nats.state.is_bad
 
     def _on_change(self) -> None:
+        if self._is_gone and self._hole is None:
+            self._hole = self._new_hole()
         self._changed.set()
         self._changed = trio.Event()
+
+    def _new_hole(self) -> _Hole:
+        lost_ms = int(self.nats.since * 1_000)
+        last_ms = int(max(self.nats.last_line, self.nats.checked) * 1_000)
+        if self.nats.state is SourceState.MUTE:
+            lost_ms = max(self._started_ms, last_ms)  # It was told later, after the silence.
+        else:
+            last_ms = max(last_ms, lost_ms - int(UNNOTICED * 1_000))
+        since_ms = max(self._started_ms, last_ms)
+        # The clocks of the machines may be behind ours.
+        behind = min(max(0, since_ms - self._newest_ms), int(MAX_SKEW * 1_000))
+        return _Hole(lost_ms, since_ms - behind - int(MARGIN * 1_000))
 
     async def _wait_nats(self, *, is_gone: bool) -> None:
         while self._is_gone is not is_gone:
             await self._changed.wait()
+
+    async def _wait_hole(self) -> _Hole:
+        while self._hole is None:
+            await self._changed.wait()
+        return self._hole
