@@ -129,3 +129,16 @@ async def test_a_cursor_that_does_not_move_ends_the_reading(token: str) -> None:
         entries = await read(fly, LogReader(client, fly.url, "web", since_ns=START))
     assert [entry.message for entry in entries] == ["a"]
     assert len(fly.asked) <= 2
+
+
+async def test_a_line_that_comes_late_is_found_by_going_back() -> None:
+    """A line from before the cursor is read, and the lines around it do not come again."""
+    async with FlyStandIn.run() as fly, open_fly_client("token") as client:
+        fly.add("web", [FlyLine(START + n * 10**9, f"{n}") for n in range(5)])
+        reader = LogReader(client, fly.url, "web", since_ns=START)
+        await read(fly, reader)
+        fly.add("web", [FlyLine(START + 2 * 10**9 + 1, "late", instance="slow")])
+        assert await reader.next_page() == []
+        reader.go_back(10)
+        late = await reader.next_page()
+    assert [entry.message for entry in late] == ["late"]

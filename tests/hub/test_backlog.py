@@ -476,3 +476,23 @@ def check(backlog: Backlog, model: Model, data: st.DataObject) -> None:
         got += records(batch)
         position = batch.end
     assert is_same(got, model.from_number(start))
+
+
+def test_the_past_goes_before_the_first_entry() -> None:
+    """Entries of the past get the numbers below the first, as many of the newest as have room."""
+    backlog = Backlog("e", max_lines=5, max_bytes=10**6, first=4)
+    backlog.append(lines(4, 1), [10], [1_000])
+    assert backlog.prepend(lines(0, 4), [10] * 4, [1, 2, 3, 4]) == 3
+    position = Position(entry=1, notice=1)
+    batch = backlog.read(position, backlog.end.entry, 10, 10**6)
+    assert [entry.message for entry in batch.entries] == ["1", "2", "3", "4"]
+    assert batch.first == 1
+
+
+@pytest.mark.parametrize("count", [6, 5_000])
+def test_the_past_has_no_room_behind_evicted_entries(count: int) -> None:
+    """Once an entry was evicted, nothing is put before the others, also after compaction."""
+    backlog = Backlog("e", max_lines=5, max_bytes=10**6, first=101)
+    for number in range(count):
+        backlog.append(lines(number, 1), [10], [1_000])
+    assert backlog.prepend(lines(0, 2), [10, 10], [1, 2]) == 0

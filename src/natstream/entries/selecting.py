@@ -36,7 +36,7 @@ class Turn:
     """The CPU time of the thread up to which a selection may go on."""
 
     def __init__(self) -> None:
-        self.ends = 0.0
+        self.ends: float = 0.0
         self.parameter = ""
         """The parameter whose step is running."""
 

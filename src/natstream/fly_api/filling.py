@@ -89,6 +89,11 @@ class Filling:
             for app in apps:
                 nursery.start_soon(read, app)
 
+    def go_back(self, seconds: float) -> None:
+        """Look again at the last seconds of each app, because some lines come late."""
+        for reader in self._readers.values():
+            reader.go_back(seconds)
+
     def _reader(self, app: str) -> LogReader:
         if app not in self._readers:
             self._readers[app] = LogReader(self.client, self.base, app, self.since_ns)

@@ -49,7 +49,9 @@ LONGEST_POLL = 60.0
 # The apps that are asked in an outage, so that each is asked every few seconds.
 POLLED_APPS = 10
 # The interface has a line some seconds later than NATS, so it is asked again after these pauses.
+# The lines of one machine may be LATE seconds behind those of another.
 STRAGGLERS = (2.0, 4.0)
+LATE = 10.0
 # Seconds in which the rest of an outage is read. More lines than fit are told as missing.
 FILL_DEADLINE = 60.0
 # A connection may be dead for so long before that is noticed, so the reading begins earlier.
@@ -302,6 +304,7 @@ class FlyHistory:
             with trio.move_on_after(pause):
                 await self._wait_hole()
                 return False
+            filling.go_back(LATE)
             deadline = trio.current_time() + FILL_DEADLINE
             await filling.read_rest(self._latest_apps(), deadline, FILL_DEADLINE)
         return True

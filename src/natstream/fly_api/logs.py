@@ -24,8 +24,9 @@ from natstream.fly_api.client import Budget, FlyApiError, FlyClient
 
 __all__ = ["LogPage", "LogReader", "parse_page"]
 
-# Lines that are remembered, more than two pages: those of the page before can come again.
-MAX_SEEN = 1_000
+# Lines that are remembered, because a page can bring them again: those of the page before, and
+# those of the last seconds, when the reader goes back.
+MAX_SEEN = 5_000
 # A cursor is a time in ns. A larger number would name a time that no line ever reaches.
 MAX_CURSOR = 2**63
 # An app that goes on logging never gives a page without new lines. A reader has caught up with it
@@ -173,6 +174,15 @@ class LogReader:
         if has_moved and keys:
             self.since_ns = cursor
         return new
+
+    def go_back(self, seconds: float) -> None:
+        """Let the next page begin earlier, because some lines reach the interface late.
+
+        The lines that were read do not come again, as far as they are remembered.
+        """
+        if self.since_ns is not None:
+            self.since_ns -= int(seconds * 1e9)
+        self._last = ()
 
     def _unseen(self, page: LogPage) -> Sequence[LogEntry]:
         """Return the lines of a page that no page had before; equal ones of one page all count."""

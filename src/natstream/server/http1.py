@@ -111,7 +111,7 @@ class MendedH11(H11Protocol):
         self._h11 = RequestReader(
             h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size
         )
-        self.connection = self._h11
+        self.connection: h11.Connection = self._h11
         self._is_chunked = False
         self.can_read: ReadingWait = ReadingWait(sock, self._h11)
 
