@@ -165,7 +165,7 @@ class FlyStandIn:
         return {
             "data": [
                 {
-                    "id": f"{app}-{index}",
+                    "id": f"{app}-{id(line)}",
                     "type": "log",
                     "attributes": {
                         "timestamp": line.timestamp,
