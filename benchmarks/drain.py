@@ -65,7 +65,7 @@ def serve_natstream() -> None:
     from natstream.config.process import tune_process
     from natstream.drain.collector import LogCollector
     from natstream.drain.server import LogDrainServer
-    from natstream.hub.backlog import Selection
+    from natstream.hub.batch import Selection
     from natstream.hub.hub import open_hub
 
     async def main() -> None:

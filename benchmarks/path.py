@@ -24,7 +24,7 @@ from natstream.entries.fields import FieldCache
 from natstream.entries.filters import Filter
 from natstream.entries.fly import parse_nats
 from natstream.formats.events import FORMATS
-from natstream.hub.backlog import Selection
+from natstream.hub.batch import Selection
 from natstream.hub.hub import Hub, open_hub
 
 __all__ = ["Step", "broadcast", "messages", "steps"]

@@ -36,7 +36,7 @@ BACKLOG = 2_000
 PATH = "/api/logs"
 # The others get only the lines that are counted.
 COUNTED = f"{PATH}?source=nats"
-# The slowest expressions for the letters of the lines, chosen from measurements of RE2: a state for each of
+# The slowest expressions for the letters of the lines, by measurements of RE2: a state for each of
 # many positions that may be the first, so that each byte makes a new state. One filter has as many
 # of them as it may.
 EXPRESSIONS = [

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         SourceUnavailable,
         TooManyReaders,
     )
-    from natstream.hub.backlog import Selection
+    from natstream.hub.batch import Selection
     from natstream.hub.hub import Hub, open_hub
     from natstream.hub.subscription import Subscription
 
@@ -75,7 +75,7 @@ _HOMES = (
     "entries.filters",
     "entries.fly",
     "drain.collector",
-    "hub.backlog",
+    "hub.batch",
     "hub.subscription",
     "hub.hub",
     "drain.server",

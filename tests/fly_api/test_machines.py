@@ -17,7 +17,7 @@ from natstream.entries.entry import LogEntry
 from natstream.fly_api import client, machines
 from natstream.fly_api.client import FlyApiError, open_fly_client
 from natstream.fly_api.machines import FlyMachine, Machines, parse_machines
-from natstream.hub.backlog import Position
+from natstream.hub.batch import Position
 from natstream.hub.health import SourceState, SourceStatus
 from natstream.hub.hub import open_hub
 

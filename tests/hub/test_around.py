@@ -18,7 +18,8 @@ from trio.testing import MockClock
 from natstream.entries.entry import Gap, LogEntry
 from natstream.entries.filters import EVERYTHING, Filter
 from natstream.hub import window
-from natstream.hub.backlog import Backlog, Selection
+from natstream.hub.backlog import Backlog
+from natstream.hub.batch import Selection
 from natstream.hub.hub import Hub, open_hub
 from natstream.hub.subscription import Subscription
 from natstream.hub.timeline import Outage

@@ -16,7 +16,8 @@ from natstream.entries.fields import Fields
 from natstream.entries.filters import EVERYTHING, Filter
 from natstream.formats.events import NDJSON, SSE, TEXT, Format
 from natstream.hub import backlog as module
-from natstream.hub.backlog import PIECE_BYTES, Backlog, Batch, Position
+from natstream.hub.backlog import Backlog
+from natstream.hub.batch import PIECE_BYTES, Batch, Position
 
 WEB = Filter.from_query([("app", "web")])
 

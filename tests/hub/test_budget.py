@@ -17,7 +17,7 @@ from natstream.entries.fields import FieldCache
 from natstream.entries.filters import Filter
 from natstream.errors import ExpressionTooSlow
 from natstream.hub import budget as budget_module
-from natstream.hub.backlog import Selection
+from natstream.hub.batch import Selection
 from natstream.hub.budget import Budgets, ReaderBudget
 from natstream.hub.hub import Hub, open_hub
 from natstream.hub.loop_delay import DELAY_INTERVAL, LoopDelay

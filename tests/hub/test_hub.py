@@ -17,7 +17,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from natstream.entries.entry import Gap, LogEntry, Notice
 from natstream.entries.filters import EVERYTHING, Filter
 from natstream.errors import TooManyReaders
-from natstream.hub.backlog import Batch, Selection
+from natstream.hub.batch import Batch, Selection
 from natstream.hub.hub import Hub, open_hub
 from natstream.hub.subscription import CHANNEL_BATCHES, Subscription
 from natstream.hub.timeline import Segment

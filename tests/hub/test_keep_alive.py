@@ -13,7 +13,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from natstream.entries.entry import Gap
 from natstream.entries.filters import Filter
-from natstream.hub.backlog import Selection
+from natstream.hub.batch import Selection
 from natstream.hub.subscription import Subscription
 
 WEB = Filter.from_query([("app", "web")])

@@ -23,7 +23,8 @@ from natstream.entries.entry import Gap, LogEntry
 from natstream.entries.filters import EVERYTHING, Filter
 from natstream.errors import JournalClosed, SourceUnavailable
 from natstream.formats.events import EventId
-from natstream.hub.backlog import Backlog, Selection, StoredBatch
+from natstream.hub.backlog import Backlog
+from natstream.hub.batch import Selection, StoredBatch
 from natstream.hub.hub import Hub
 from natstream.hub.subscription import Subscription
 from natstream.hub.timeline import Outage, Segment, fallback_epoch, journal_position

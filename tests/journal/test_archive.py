@@ -21,7 +21,7 @@ from tests.support.waiting import until
 
 from natstream.entries.filters import EVERYTHING, Filter
 from natstream.entries.fly import parse_text
-from natstream.hub.backlog import Selection, StoredBatch
+from natstream.hub.batch import Selection, StoredBatch
 from natstream.hub.hub import open_hub
 from natstream.journal.archive import CHUNK_BYTES, StreamArchive
 from natstream.journal.jetstream import JetStream

@@ -11,7 +11,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from natstream.entries.fly import parse_nats
 from natstream.errors import JournalUnavailable
-from natstream.hub.backlog import Backlog, Selection
+from natstream.hub.backlog import Backlog
+from natstream.hub.batch import Selection
 from natstream.hub.health import SourceStatus
 from natstream.hub.hub import Hub
 from natstream.hub.subscription import Subscription

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from natstream.entries.entry import Gap, LogEntry
-from natstream.hub.backlog import Selection
+from natstream.hub.batch import Selection
 
 __all__ = ["line", "lines", "numbers"]
 

@@ -12,7 +12,8 @@ import trio
 from natstream.entries.entry import LogEntry
 from natstream.entries.filters import Filter
 from natstream.errors import JournalClosed, SourceUnavailable
-from natstream.hub.backlog import Backlog, StoredBatch
+from natstream.hub.backlog import Backlog
+from natstream.hub.batch import StoredBatch
 from natstream.hub.hub import Hub
 
 __all__ = ["KEEPALIVE", "STORED", "SlowArchive", "line", "open_journal_hub"]

@@ -25,7 +25,7 @@ from natstream.entries import selecting
 from natstream.entries.entry import Gap, LogEntry, Notice
 from natstream.entries.filters import FILTER_PARAMETERS, Filter
 from natstream.errors import BadQuery
-from natstream.hub.backlog import Selection
+from natstream.hub.batch import Selection
 from natstream.hub.health import SourceState
 from natstream.hub.hub import Hub
 from natstream.web.auth import COOKIE, OPEN

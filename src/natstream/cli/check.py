@@ -33,7 +33,7 @@ from natstream.config.unused import unused_variables
 from natstream.entries.entry import LogEntry
 from natstream.entries.escapes import one_line
 from natstream.errors import ConfigurationError, ListenError, SourceError, SourceUnavailable
-from natstream.hub.backlog import Selection
+from natstream.hub.batch import Selection
 from natstream.hub.health import SourceState, SourceStatus
 from natstream.hub.hub import Hub, open_hub
 from natstream.nats.connection import Login

@@ -15,7 +15,7 @@ import attrs
 
 from natstream.entries.entry import Gap
 from natstream.errors import JournalClosed, SourceError
-from natstream.hub.backlog import Selection, StoredBatch
+from natstream.hub.batch import Selection, StoredBatch
 from natstream.hub.cursor import Cursor
 from natstream.hub.lookup import Lookup
 from natstream.hub.timeline import Archive, ArchiveReader

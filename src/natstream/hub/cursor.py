@@ -11,7 +11,7 @@ import time
 from natstream.entries.entry import Gap, Notice
 from natstream.entries.filters import Filter
 from natstream.formats.events import EventId
-from natstream.hub.backlog import Batch, Position, Selection
+from natstream.hub.batch import Batch, Position, Selection
 from natstream.hub.budget import TurnIsOver
 from natstream.hub.lag import LagClock
 from natstream.hub.start import AheadOfMemory, Start, StartRequest

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import trio
 
 from natstream.background import running_beside
-from natstream.hub.backlog import Batch, Position
+from natstream.hub.batch import Batch, Position
 from natstream.hub.subscription import Subscription
 from natstream.hub.timeline import Timeline
 

@@ -25,7 +25,8 @@ from natstream.entries.entry import Gap, LogEntry, Notice
 from natstream.entries.filters import EVERYTHING, Filter
 from natstream.errors import TooManyReaders
 from natstream.formats.events import EventId
-from natstream.hub.backlog import Backlog, Batch, Position, fitting
+from natstream.hub.backlog import Backlog, fitting
+from natstream.hub.batch import Batch, Position
 from natstream.hub.budget import Budgets, ReaderBudget
 from natstream.hub.fan_out import BATCH_BYTES, BATCH_LINES, FanOut
 from natstream.hub.loop_delay import LoopDelay

@@ -19,7 +19,7 @@ from natstream.entries.entry import Gap, Notice
 from natstream.entries.filters import Filter
 from natstream.errors import SourceError
 from natstream.formats.events import EventId
-from natstream.hub.backlog import Position
+from natstream.hub.batch import Position
 from natstream.hub.budget import ReaderBudget
 from natstream.hub.lookup import Lookup, ask
 from natstream.hub.tail_search import find_tail

@@ -17,7 +17,7 @@ import trio
 
 from natstream.entries.entry import Gap
 from natstream.hub.archive_reading import ArchiveReading
-from natstream.hub.backlog import Batch, Position, Selection
+from natstream.hub.batch import Batch, Position, Selection
 from natstream.hub.budget import TurnIsOver
 from natstream.hub.cursor import Cursor
 from natstream.hub.lookup import Lookup

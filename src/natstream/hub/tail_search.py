@@ -18,7 +18,7 @@ import attrs
 
 from natstream.entries.filters import Filter
 from natstream.errors import SourceError
-from natstream.hub.backlog import Batch, Position
+from natstream.hub.batch import Batch, Position
 from natstream.hub.budget import ReaderBudget
 from natstream.hub.lookup import Lookup, ask
 from natstream.hub.timeline import Archive, Segment

@@ -18,7 +18,8 @@ import attrs
 from natstream.entries.entry import LogEntry
 from natstream.entries.filters import Filter
 from natstream.formats.events import EventId
-from natstream.hub.backlog import Backlog, Position, Selection, StoredBatch
+from natstream.hub.backlog import Backlog
+from natstream.hub.batch import Position, Selection, StoredBatch
 
 __all__ = [
     "AlreadyShown",

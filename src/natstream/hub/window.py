@@ -11,7 +11,7 @@ import attrs
 
 from natstream.entries.entry import LogEntry, Notice
 from natstream.formats.events import EventId
-from natstream.hub.backlog import Batch, Position, Selection
+from natstream.hub.batch import Batch, Position, Selection
 from natstream.hub.timeline import Segment
 
 __all__ = ["SEARCHED_LINES", "FoundLine", "Window", "cut_notice"]

@@ -17,7 +17,7 @@ from natstream.entries.entry import LogEntry
 from natstream.entries.filters import Filter
 from natstream.entries.fly import parse_text
 from natstream.errors import JournalUnavailable, SourceError
-from natstream.hub.backlog import StoredBatch
+from natstream.hub.batch import StoredBatch
 from natstream.hub.hub import Label
 from natstream.journal.consumer import Consumer
 from natstream.journal.jetstream import JetStream, Stored

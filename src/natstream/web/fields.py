@@ -14,7 +14,7 @@ from typing import Any
 from natstream.entries.entry import LogEntry
 from natstream.entries.fields import Fields, field_text
 from natstream.entries.filters import Filter
-from natstream.hub.backlog import Position
+from natstream.hub.batch import Position
 from natstream.hub.budget import ReaderBudget
 from natstream.hub.hub import Hub
 

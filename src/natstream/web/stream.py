@@ -18,7 +18,7 @@ from quart.wrappers.response import ResponseBody
 from natstream.entries.entry import Gap, Notice
 from natstream.errors import ExpressionTooSlow, JournalClosed, TooManyReaders
 from natstream.formats.events import gap_notice
-from natstream.hub.backlog import PIECE_BYTES, Selection
+from natstream.hub.batch import PIECE_BYTES, Selection
 from natstream.hub.budget import ReaderBudget
 from natstream.hub.hub import Hub
 from natstream.hub.subscription import Subscription
