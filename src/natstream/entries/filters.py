@@ -58,8 +58,9 @@ MAX_TEXT_LENGTH = 1_000
 MAX_BYTES = 16_000
 BYTES_OF_VALUE = 60
 
-# `Filter.select` gives no turns, so it ends after this many seconds of CPU time.
+# `Filter.select` gives no turns, so it ends after this many seconds of CPU time for so many lines.
 MAX_SECONDS = 0.1
+MEASURED_LINES = 1_000
 
 Check = Callable[[LogEntry], bool]
 
@@ -235,8 +236,9 @@ class Filter:
         if not self._steps:
             return indices
         selecting = self.selecting(entries, indices, cache)
-        while not selecting.advance(MAX_SECONDS):
-            if selecting.seconds > MAX_SECONDS:
+        most = MAX_SECONDS * max(1.0, len(entries) / MEASURED_LINES)
+        while not selecting.advance(most):
+            if selecting.seconds > most:
                 raise ExpressionTooSlow.of(selecting.parameter)
         return selecting.indices
 
