@@ -137,13 +137,14 @@ class BadQuery(NatstreamError):
 
 
 class ExpressionTooSlow(BadQuery):
-    """The reader's regular expression takes so long that all other readers would wait for it."""
+    """A reader's expression or condition takes so long that all other readers would wait."""
 
     @classmethod
     def of(cls, parameter: str) -> ExpressionTooSlow:
-        """Return the error about the expressions of a parameter."""
+        """Return the error about the expressions or conditions of a parameter."""
+        what = "condition" if parameter == "field" else "regular expression"
         return cls(
-            f"{parameter} is too slow a regular expression for these lines, so it would delay all "
+            f"{parameter} is too slow a {what} for these lines, so it would delay all "
             "readers: use a simpler one, or ask for fewer lines",
             parameter,
         )

@@ -351,3 +351,21 @@ def test_any_text_is_a_filter_or_refused(name: str, text: str, message: str) -> 
             assert error.parameter == name  # noqa: PT017  # refusing is one of two right answers
         else:
             lets(filter, message=message)
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        (("q", "/a.*b/"), "q is too slow a regular expression"),
+        (("field", "status>=500"), "field is too slow a condition"),
+    ],
+)
+def test_a_slow_filter_is_named_as_what_it_is(
+    query: tuple[str, str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error tells a slow condition on a field from a slow regular expression."""
+    monkeypatch.setattr("natstream.entries.filters.MAX_SECONDS", -1.0)
+    message = '{"status":500,"text":"a b"}' * 2_000
+    entries = [LogEntry("m", message, "stdout") for _ in range(3)]
+    with pytest.raises(ExpressionTooSlow, match=says):
+        Filter.from_query([query]).select(entries)
