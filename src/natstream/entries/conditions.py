@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
+from typing import TypeVar
 
 import attrs
 
@@ -18,6 +19,10 @@ from natstream.errors import BadQuery
 __all__ = ["Condition"]
 
 MAX_VALUES = 100
+# A condition mostly has one value. So few values are searched one after the other.
+FEW = 4
+
+T = TypeVar("T")
 
 _FORM = re.compile(r"(!?)([^=<>!]+)(?:(!=|[<>]=?|=)(.*))?", re.DOTALL)
 _ORDER: dict[str, Callable[[float, float], bool]] = {
@@ -97,13 +102,17 @@ def _equals(text: str) -> Callable[[Value | None], bool]:
     # A value may have a comma itself.
     values.add(text)
     numbers = {value: number_of(value) for value in values}
-    texts = frozenset(
-        value[:MAX_TEXT].casefold() for value, number in numbers.items() if number is None
-    )
-    figures = frozenset(number for number in numbers.values() if number is not None)
+    texts = _members(value[:MAX_TEXT].casefold() for value in numbers if numbers[value] is None)
+    figures = _members(number for number in numbers.values() if number is not None)
     if not figures:
         return lambda value: value is not None and value[1] in texts
     return lambda value: value is not None and (value[0] in figures or value[1] in texts)
+
+
+def _members(values: Iterable[T]) -> Container[T]:
+    """Return a set, or a tuple of a few values, because a set takes at least 200 bytes."""
+    members = frozenset(values)
+    return members if len(members) > FEW else tuple(members)
 
 
 def _differs(text: str, strict: bool) -> Callable[[Value | None], bool]:

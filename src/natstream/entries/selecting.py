@@ -170,7 +170,8 @@ class FieldStep:
 
 def text_search(parameter: str, text: str) -> Search:
     """Return the search for a text, which ignores case."""
-    needle = text.casefold()
+    folded = text.casefold()
+    needle = text if folded == text else folded  # so that most texts are kept once
     if parameter == "q":
         return Search(parameter, lambda message: needle in _seen(message).casefold())
     return Search(

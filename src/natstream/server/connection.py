@@ -25,7 +25,6 @@ import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState, LifespanState
 from hypercorn.utils import parse_socket_addr
@@ -34,6 +33,7 @@ from natstream.server.client_socket import ClientSocket
 from natstream.server.deadlines import HEADER_TIMEOUT, LINGER, expire_in
 from natstream.server.http1 import ChunkFramer, MendedH11
 from natstream.server.request_checks import Refused
+from natstream.server.request_messages import RequestTasks
 
 __all__ = ["ClientConnection", "Limits", "Shared", "keep_connection"]
 
@@ -110,7 +110,7 @@ class ClientConnection:
     ) -> None:
         self.socket: ClientSocket = ClientSocket(sock)
         self._shared = shared
-        self._tasks = TaskGroup()
+        self._tasks = RequestTasks()
         self._protocol = MendedH11(
             self.socket,
             shared.chunks,
@@ -152,6 +152,7 @@ class ClientConnection:
                             self._expire_within(self._shared.limits.header_timeout)
                         if not self.socket.is_finished:
                             await self._handle_incoming(RawData(data))
+                        del data  # which a reader would keep: a head has up to 16 KB
             finally:
                 self.socket.close()
             await self._handle_incoming(Closed())

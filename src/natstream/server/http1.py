@@ -18,6 +18,7 @@ import trio
 from hypercorn.protocol.events import Body, Event, Response
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.worker_context import EventWrapper
+from hypercorn.typing import HTTPResponseStartEvent
 
 from natstream.server.client_socket import ClientSocket
 from natstream.server.request_checks import Refused, check_head, cors_headers
@@ -56,10 +57,10 @@ class ReadingWait(EventWrapper):
     """
 
     def __init__(self, sock: ClientSocket, requests: h11.Connection) -> None:
-        super().__init__()
         self._socket = sock
         self._requests = requests
-        self._reading = trio.CancelScope()
+        self._is_set = False
+        self._reading: trio.CancelScope | None = None
 
     async def wait(self) -> None:
         """Return when it is the request's turn.
@@ -69,17 +70,25 @@ class ReadingWait(EventWrapper):
         """
         ahead = 0
         with trio.CancelScope() as self._reading:
-            while not self.is_set() and (data := await self._socket.receive()):
+            while not self._is_set and (data := await self._socket.receive()):
                 self._requests.receive_data(data)
                 ahead += len(data)
                 if ahead > READ_AHEAD:
                     self._socket.reset()
-        if not self.is_set():
+        self._reading = None
+        if not self._is_set:
             raise trio.ClosedResourceError
 
+    async def clear(self) -> None:
+        self._is_set = False
+
     async def set(self) -> None:
-        await super().set()
-        self._reading.cancel()
+        self._is_set = True
+        if self._reading is not None:
+            self._reading.cancel()
+
+    def is_set(self) -> bool:
+        return self._is_set
 
 
 class MendedH11(H11Protocol):
@@ -176,6 +185,14 @@ class MendedH11(H11Protocol):
             else:
                 await super().stream_send(event)
                 self._is_chunked = self._chunks_follow(event)
+                if self.stream is not None:
+                    # hypercorn keeps the headers for its access log, which is turned off. They took
+                    # 2 KB for each reader.
+                    self.stream.response = {
+                        "type": "http.response.start",
+                        "status": 0,
+                        "headers": [],
+                    }
         else:
             await super().stream_send(event)
 
@@ -215,6 +232,8 @@ _FAULTS = {
     431: "The headers are too large.",
     501: "The only Transfer-Encoding that works here is chunked.",
 }
+
+NOT_KEPT: HTTPResponseStartEvent = {"type": "http.response.start", "status": 0, "headers": []}
 
 # The headers of the answer that hypercorn sends because an application sent none.
 NO_ANSWER = [(b"content-length", b"0"), (b"connection", b"close")]

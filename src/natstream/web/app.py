@@ -38,6 +38,7 @@ from natstream.web.health_endpoints import (
     statuses,
 )
 from natstream.web.metrics import Metrics
+from natstream.web.quart_request import QuartRequest
 from natstream.web.query import parse_stream_request
 from natstream.web.reader_quota import ReaderQuota, holder_of
 from natstream.web.request import ApiRequest
@@ -78,6 +79,7 @@ def create_app(
     """
     app = QuartTrio(__name__, static_folder=None)
     app.request_class = ApiRequest
+    app.asgi_http_class = QuartRequest
     quota = ReaderQuota(settings.max_readers)
     # Searches for fields run one after the other, so that many together do not delay the readers.
     one_search = trio.CapacityLimiter(1)
