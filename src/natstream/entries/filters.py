@@ -56,7 +56,7 @@ MAX_TEXT_LENGTH = 1_000
 # The values and texts of a filter take so much memory at most, estimated: 100 names of machines, or
 # six texts of the greatest length. A reader takes 24 KB besides, and most filters 1 KB.
 MAX_BYTES = 16_000
-BYTES_OF_VALUE, BYTES_OF_TEXT = 60, 400
+BYTES_OF_VALUE, BYTES_OF_TEXT = 60, 250
 
 # `Filter.select` gives no turns, so it ends after this many seconds of CPU time for so many lines.
 MAX_SECONDS = 0.1
