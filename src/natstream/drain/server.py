@@ -32,11 +32,13 @@ from natstream.config.memory import memory_bytes
 from natstream.config.settings import Bind
 from natstream.drain.admission import Admission
 from natstream.drain.answers import busy, closing, refusal
-from natstream.drain.bodies import MAX_LINES
 from natstream.drain.body_memory import BodyMemory
 from natstream.drain.collector import LogCollector
+from natstream.drain.forms import form_of
 from natstream.drain.http1 import Answer, Deadlines, HttpConnection, Request
 from natstream.drain.intake import Intake
+from natstream.drain.otlp_answers import as_status
+from natstream.drain.parsed import MAX_LINES
 from natstream.hub.health import SourceState, SourceStatus
 from natstream.hub.sink import Storage
 from natstream.server.request_checks import Refused
@@ -379,4 +381,6 @@ class LogDrainServer:
     async def _answer(self, http: HttpConnection, answer: Answer, *, close: bool = False) -> bool:
         self._intake.delivering.discard(http)
         self._answers[answer.status] += 1
+        if http.request is not None:
+            answer = as_status(form_of(http.request), answer)
         return await http.answer(answer, close=close or self._closing)
