@@ -50,6 +50,8 @@ __all__ = ["Intake"]
 # if no line is a log line. A thread would add 0.2 ms, and a switch of threads may take 5 ms.
 QUICK_BYTES = 256 * 1024
 QUICK_LINES = 2_000
+# The part of both for records of OpenTelemetry, each of which takes 20 µs, or 2 µs for two bytes.
+OTLP_SHARE = 4
 
 # Entries that are handed on at once; the other tasks run between two of these runs.
 RUN_LINES = 1_000
@@ -182,10 +184,11 @@ class Intake:
 
     def _parse_quickly(self, body: _Body) -> ParsedBody | None:
         """Parse a body, or return None if that would take long."""
-        if len(body.sent) >= QUICK_BYTES:
+        share = OTLP_SHARE if body.form.is_otlp else 1
+        if len(body.sent) >= QUICK_BYTES // share:
             return None
         try:
-            return body.parse(QUICK_BYTES, min(QUICK_LINES, self._max_lines))
+            return body.parse(QUICK_BYTES // share, min(QUICK_LINES // share, self._max_lines))
         except BodyTooLarge:
             return None
 

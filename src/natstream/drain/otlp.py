@@ -101,7 +101,7 @@ class Group:
         }
         self.origin: dict[str, str] = {key: value for key, value in named.items() if value}
         """The members of an object that name where the records come from."""
-        scope = {"name": name, "version": version, **(attributes or {})}
+        scope = {**(attributes or {}), "name": name, "version": version}
         scope = {key: value for key, value in scope.items() if value != ""}
         shared: dict[str, Any] = {}
         if scope:
@@ -175,7 +175,8 @@ class Records:
             NothingTaken: there are records, and all of them were dropped.
         """
         if self._dropped and not self._entries:
-            raise NothingTaken(self._dropped, self._fault or "Send other records.")
+            advice = "Give their resource the attribute host.name, or the address ?machine=…"
+            raise NothingTaken(self._dropped, self._fault or advice)
         return ParsedBody(self._entries, self._dropped, self._fault)
 
 

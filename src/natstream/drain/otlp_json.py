@@ -180,7 +180,7 @@ def _add(records: Records, group: Group, text: bytes) -> None:
     except TooDeep as error:
         records.drop("too_deep", str(error))
     except _WRONG as error:
-        records.drop("not_otlp", f"The first of them: {_what(error)}.")
+        records.drop("not_otlp", f"The first fault: {_what(error)}.")
     else:
         records.add(group, record)
 
