@@ -50,20 +50,19 @@ class RefusingDrain(LogDrainServer):
 async def drain() -> AsyncIterator[tuple[RefusingDrain, list[LogEntry]]]:
     """Run a drain, and yield it with the entries that it gives to the hub."""
     entries: list[LogEntry] = []
-    async with (
-        open_hub() as hub,
-        trio.open_nursery() as nursery,
-        RefusingDrain(LogCollector(), hub=hub, tokens=["secret"]) as server,
-    ):
+    async with open_hub() as hub:
+        server = RefusingDrain(LogCollector(), hub=hub, tokens=["secret"])
         with hub.subscribe() as reader:
 
             async def read() -> None:
                 while True:
-                    entries.extend((await reader.receive()).entries)  # type: ignore[union-attr] # no gaps
+                    batch = await reader.receive()
+                    entries.extend(batch.entries)  # type: ignore[union-attr]  # there are no gaps
 
-            nursery.start_soon(read)
-            yield server, entries
-            nursery.cancel_scope.cancel()
+            async with server, trio.open_nursery() as nursery:
+                nursery.start_soon(read)
+                yield server, entries
+                nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("kind", ["batch", "simple"])

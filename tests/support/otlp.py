@@ -58,7 +58,7 @@ def in_protobuf(*exports: Export) -> bytes:
                 span_id=sent.span_id,
                 event_name=sent.event_name,
             )
-            record.severity_number = sent.severity_number  # type: ignore[assignment]  # any number
+            record.severity_number = sent.severity_number
             if sent.body is not None:
                 record.body.CopyFrom(_any_value(sent.body))
     return bytes(request.SerializeToString())

@@ -1,7 +1,7 @@
 """The form of a body, by its request's address and Content-Type. Pure.
 
-In: a request's head. Out: a `Form`, which decides who reads the body and how its sender is
-answered. OpenTelemetry's exporters send to `/v1/logs`; every other form may be sent to any path.
+In: a request's head. Out: a `Form`, which chooses the parser of the body and the form of the
+answer. OpenTelemetry's exporters send to `/v1/logs`; every other form may be sent to any path.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["OTLP_LOGS", "OTLP_OTHERS", "Form", "form_of", "media_type", "path_of
 
 OTLP_LOGS = b"/v1/logs"
 OTLP_OTHERS = (b"/v1/traces", b"/v1/metrics")
-"""Where the exporters of one base address send what are no logs."""
+"""Where exporters with one base address send traces and metrics."""
 
 _LOGPLEX = frozenset({"application/logplex-1", "application/x-logplex"})
 # What exporters send, and curl without an option. Lines of text may be sent to `/v1/logs` too.
