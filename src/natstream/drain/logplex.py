@@ -41,11 +41,11 @@ _DATA = re.compile(
 _PAIR = re.compile(rb' ([^\s=\]"]{1,32})="((?:[^"\\\]]|\\.)*+)"', re.DOTALL)
 _ESCAPE = re.compile(r'\\(["\\\]])')
 
-# Logplex leaves the structured data out, and names no host: it writes this word, or the token of
-# the drain.
-_LOGPLEX_HOST = re.compile(r"host|d\.[0-9a-f-]{36}")
-# What Logplex calls the app of each sender, and the platform.
-_APP = "app"
+# What Logplex writes over HTTPS in the place of the host and of the app. It then leaves the
+# structured data out: `rfc5424` in https://github.com/heroku/logplex, src/logplex_http_drain.erl.
+_HOST, _APP = "host", "app"
+# Over TCP, the place of the host has the token of the drain.
+_DRAIN_TOKEN = re.compile(r"d\.[0-9a-f-]{36}")
 # Logplex gives this level to each line of an app, as Fly does, so the app's own word wins.
 _INFO = 6
 
@@ -119,9 +119,9 @@ def _entry(frame: bytes, number: int, origin: Origin, needs_machine: bool) -> Lo
         text.decode("utf-8", "replace") for text in header.groups()[1:]
     )
     severity = int(header[1]) % len(SYSLOG)
-    is_logplex = _LOGPLEX_HOST.fullmatch(host) is not None
-    host = "" if is_logplex or host == _NIL else host
-    data, text = _structured_data(frame[header.end() :], is_logplex)
+    data, text = _structured_data(frame[header.end() :], may_be_left_out=host == _HOST)
+    if host in (_NIL, _HOST) or _DRAIN_TOKEN.fullmatch(host):
+        host = ""
     members: dict[str, Any] = {"message": text}
     if time != _NIL:
         members["timestamp"] = time
@@ -141,7 +141,9 @@ def _entry(frame: bytes, number: int, origin: Origin, needs_machine: bool) -> Lo
     return parse_object(_encode(members), origin, needs_machine)
 
 
-def _structured_data(rest: bytes, is_logplex: bool) -> tuple[dict[str, dict[str, str]], str]:
+def _structured_data(
+    rest: bytes, *, may_be_left_out: bool
+) -> tuple[dict[str, dict[str, str]], str]:
     """Return the structured data behind a header, and the message behind both."""
     data: dict[str, dict[str, str]] = {}
     at = 0
@@ -155,7 +157,7 @@ def _structured_data(rest: bytes, is_logplex: bool) -> tuple[dict[str, dict[str,
         data, at = {}, 0
     if data:
         rest = rest[at + 1 :]
-    elif not is_logplex and (rest == b"-" or rest.startswith(b"- ")):
+    elif not may_be_left_out and (rest == b"-" or rest.startswith(b"- ")):
         rest = rest[2:]
     message = rest.removeprefix(_BOM).removesuffix(b"\n").removesuffix(b"\r")
     return data, _text(message)
