@@ -90,6 +90,8 @@ def test_the_address_names_the_app() -> None:
         (b"-", "", None),
         (b"", "", None),
         (b"- - item", "- item", None),
+        (b"  indented", "  indented", None),
+        (b"-   indented", "  indented", None),
         (b"[INFO] started", "[INFO] started", None),
         (b"[a=1] x", "[a=1] x", None),
         (b'[x@1 a="1"]text', '[x@1 a="1"]text', None),
@@ -113,6 +115,7 @@ def test_logplex_leaves_structured_data_out() -> None:
     entry = entry_of(line(b"- item"))
     assert (entry.message, entry.host) == ("- item", "")
     assert entry_of(line(b"-")).message == "-"
+    assert entry_of(line(b'[job id="7"] done')).message == '[job id="7"] done'
     entry = entry_of(line(b"- text", host=b"d.73ea7440-270a-435a-a0ea-adf50b4e5f5a"))
     assert (entry.message, entry.host) == ("text", ""), "its syslog drains have both"
 

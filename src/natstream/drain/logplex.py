@@ -119,7 +119,10 @@ def _entry(frame: bytes, number: int, origin: Origin, needs_machine: bool) -> Lo
         text.decode("utf-8", "replace") for text in header.groups()[1:]
     )
     severity = int(header[1]) % len(SYSLOG)
-    data, text = _structured_data(frame[header.end() :], may_be_left_out=host == _HOST)
+    rest, data = frame[header.end() :], dict[str, dict[str, str]]()
+    if host != _HOST:
+        data, rest = _structured_data(rest)
+    text = _text(rest.removeprefix(_BOM).removesuffix(b"\n").removesuffix(b"\r"))
     if host in (_NIL, _HOST) or _DRAIN_TOKEN.fullmatch(host):
         host = ""
     members: dict[str, Any] = {"message": text}
@@ -141,10 +144,10 @@ def _entry(frame: bytes, number: int, origin: Origin, needs_machine: bool) -> Lo
     return parse_object(_encode(members), origin, needs_machine)
 
 
-def _structured_data(
-    rest: bytes, *, may_be_left_out: bool
-) -> tuple[dict[str, dict[str, str]], str]:
-    """Return the structured data behind a header, and the message behind both."""
+def _structured_data(rest: bytes) -> tuple[dict[str, dict[str, str]], bytes]:
+    """Return the structured data at the start of a text, and the message behind it."""
+    if rest == b"-" or rest.startswith(b"- "):
+        return {}, rest[2:]
     data: dict[str, dict[str, str]] = {}
     at = 0
     while element := _DATA.match(rest, at):
@@ -153,14 +156,9 @@ def _structured_data(
             for name, value in _PAIR.findall(element[2])
         }
         at = element.end()
-    if data and rest[at : at + 1] not in (b"", b" "):
-        data, at = {}, 0
-    if data:
-        rest = rest[at + 1 :]
-    elif not may_be_left_out and (rest == b"-" or rest.startswith(b"- ")):
-        rest = rest[2:]
-    message = rest.removeprefix(_BOM).removesuffix(b"\n").removesuffix(b"\r")
-    return data, _text(message)
+    if data and rest[at : at + 1] in (b"", b" "):
+        return data, rest[at + 1 :]
+    return {}, rest
 
 
 def _text(text: bytes) -> str:
