@@ -386,7 +386,7 @@ def test_text_that_is_no_unicode_is_mended() -> None:
     ],
 )
 def test_a_record_of_a_wrong_type_is_dropped_alone(record: bytes) -> None:
-    """The other records of the body are taken, and the answer says what is wrong with the one."""
+    """The other records of the body are taken, and the answer names the fault of this record."""
     good = json.dumps(json_record(Sent())).encode()
     parsed = read_json(in_list(good, record, good))
     assert [entry.message for entry in parsed.entries] == ["hello", "hello"]

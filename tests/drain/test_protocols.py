@@ -238,7 +238,7 @@ async def test_protobuf_is_for_the_path_of_logs() -> None:
 
 
 async def test_lines_may_be_sent_to_the_path_of_logs() -> None:
-    """Lines of JSON and text are taken at every path, if their content type says what they are."""
+    """Lines of JSON and text are taken at every path, if their content type is one of lines."""
     async with drain() as here:
         await here.post(b'{"message":"a"}\n{"message":"b"}', "application/x-ndjson")
         await here.post(b"c\nd", "text/plain; charset=utf-8")

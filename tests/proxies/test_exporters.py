@@ -68,7 +68,7 @@ async def drain() -> AsyncIterator[tuple[RefusingDrain, list[LogEntry]]]:
 @pytest.mark.parametrize("kind", ["batch", "simple"])
 @pytest.mark.parametrize("sdk", COMMANDS)
 async def test_every_record_of_an_exporter_arrives_once(sdk: str, kind: str) -> None:
-    """Level, app and fields are right, and what was refused is sent again and is not doubled."""
+    """Level, app and fields are right, and a record that was refused arrives without a double."""
     if COMMANDS[sdk][0] == "node" and not (
         shutil.which("node") and (FOLDER / "node_modules").is_dir()
     ):
