@@ -70,7 +70,8 @@ class DrainLimits(Deadlines):
     max_bodies: int = attrs.field(factory=lambda: min(memory_bytes() // MEMORY_SHARE, MOST_MEMORY))
     """Bytes of all bodies that are being received or handed on, as sent; `max_body` at least. By
     default it is an eighth of the machine's memory. One body at a time is unpacked, and may take
-    eight times `max_body` in addition, while its entries are handed on."""
+    eight times `max_body` in addition, while its entries are handed on; twelve times if it is
+    OpenTelemetry's, because each record repeats its resource."""
     max_requests: int = 64
     """Bodies that are being received or handed on."""
     max_connections: int = 900
