@@ -65,11 +65,12 @@ soak: .venv/ready-dev
 	@touch $@ .venv/ready-run
 
 # Locks all versions with hashes, for every Python that we support. Needs uv (pip install uv).
+# The image has the extra otlp, because exporters send protobuf by default, and it takes 3 MB.
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet \
-	  --no-header pyproject.toml -o requirements/run.txt
+	  --no-header --extra otlp pyproject.toml -o requirements/run.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet \
-	  --no-header --extra demo pyproject.toml -c requirements/run.txt -o requirements/demo.txt
+	  --no-header --extra demo --extra otlp pyproject.toml -c requirements/run.txt -o requirements/demo.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet \
 	  --no-header --extra dev pyproject.toml -c requirements/run.txt -o requirements/dev.txt
 	echo hatchling | uv pip compile --universal --python-version 3.11 --generate-hashes \

@@ -493,8 +493,8 @@ async def test_rsyslog_ships_as_it_is_shown(tmp_path: Path) -> None:
 def test_shown_senders_are_the_ones_that_were_checked() -> None:
     """docs/drains.md says of each sender how it was checked, and names files that exist."""
     page = PAGES["docs/drains.md"]
-    names = "curl|syslog-ng|rsyslog|Node.js|Python|Vector|Fluent Bit"
+    names = "curl|syslog-ng|rsyslog|Node.js|Python|OpenTelemetry|Heroku|Vector|Fluent Bit"
     senders: Sequence[str] = re.findall(f"^## ({names})$", page, re.M)
-    assert len(senders) == page.count("*Checked:*") == 7
+    assert len(senders) == page.count("*Checked:*") == 9
     for pattern in re.findall(r"`(tests/fixtures/\S+)`", page):
         assert [*ROOT.glob(pattern)], pattern

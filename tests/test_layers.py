@@ -42,6 +42,8 @@ IMPURE = {"trio", "asyncio", "socket", "ssl", "select", "threading", "subprocess
 HOMES = {
     "nats": {"nats.client_adapter", "nats.connection", "nats.failures"},
     "trio_asyncio": {"nats.connection"},
+    "google": {"drain.otlp_protobuf"},
+    "opentelemetry": {"drain.otlp_protobuf"},
     "h11": {"drain.http1", "server"},
     "hypercorn": {"server"},
     "quart": {"web"},

@@ -327,6 +327,14 @@ def test_the_image_installs_only_what_is_locked() -> None:
             assert "--hash=sha256:" in requirement, requirement
 
 
+def test_the_image_reads_what_opentelemetrys_exporters_send() -> None:
+    """The image has the extra for protobuf, which most exporters send by default."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (extra,) = project["optional-dependencies"]["otlp"]
+    name = re.split("[<>=]", extra)[0]
+    assert re.search(rf"^{name}==", (ROOT / "requirements/run.txt").read_text(), re.MULTILINE)
+
+
 def test_the_build_context_is_what_the_image_copies() -> None:
     """.dockerignore lets the files through that the image copies, and no others."""
     copied = {

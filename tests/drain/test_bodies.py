@@ -16,13 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from natstream.drain import bodies, splitting
-from natstream.drain.bodies import NothingTaken, parse_body
+from natstream.drain.bodies import parse_body
 from natstream.drain.content_encoding import (
     BodyBuffer,
     BodyTooLarge,
     UnsupportedMediaType,
 )
 from natstream.drain.content_type import check_content_type, in_utf8
+from natstream.drain.parsed import NothingTaken
 from natstream.entries.entry import LogEntry
 from natstream.entries.fly import Origin
 from natstream.errors import BadBody

@@ -29,9 +29,10 @@ from tests.support.waiting import until
 
 from natstream.drain import intake
 from natstream.drain import server as drain
-from natstream.drain.bodies import MAX_LINES, ParsedBody, parse_body
+from natstream.drain.bodies import parse_body
 from natstream.drain.collector import LineReceiver, LogCollector, drain_channel
 from natstream.drain.losses import Losses
+from natstream.drain.parsed import MAX_LINES, ParsedBody
 from natstream.drain.server import DrainLimits, LogDrainServer
 from natstream.entries.entry import LogEntry
 from natstream.errors import ListenError

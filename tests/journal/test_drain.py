@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -13,6 +14,7 @@ import trio
 from tests.support.eventsource import open_readers
 from tests.support.journal_server import JournalServer
 from tests.support.loopback import free_port
+from tests.support.otlp import Export, Sent, in_json, in_protobuf
 from tests.support.service import open_service
 from tests.support.service_process import ServiceProcess
 from tests.support.waiting import until
@@ -93,6 +95,39 @@ async def test_a_batch_that_is_sent_again(journal: JournalServer, header: str) -
             await reader.has("end")
         assert reader.lines == ["a", "b", "b", "a", "b", "b", "end"]
         assert await journal.stored() == 7
+
+
+@pytest.mark.parametrize("encode", [in_json, in_protobuf])
+async def test_records_that_an_exporter_sends_again(
+    journal: JournalServer, encode: Callable[..., bytes]
+) -> None:
+    """A body of OpenTelemetry that is sent again, to any process, is stored once by its bytes."""
+    ports = [free_port(), free_port()]
+    type = "application/json" if encode is in_json else "application/x-protobuf"
+
+    async def send(port: int, *records: Sent) -> None:
+        answer = await client.post(
+            f"http://127.0.0.1:{port}/v1/logs",
+            content=encode(Export(records=records)),
+            headers={"Content-Type": type},
+        )
+        assert answer.status_code == 200
+
+    async with (
+        open_service(**drain(ports[0], journal)) as one,
+        open_service(**drain(ports[1], journal)) as two,
+        httpx.AsyncClient() as client,
+    ):
+        await one.state("journal", "up")
+        await two.state("journal", "up")
+        for port in (*ports, *ports):
+            await send(port, Sent(body="a"), Sent(body="a"))
+        assert await journal.stored() == 2
+        await send(ports[0], Sent(body="a"), Sent(body="a"), Sent(body="b"))
+        assert await journal.stored() == 5
+        for port in ports:
+            await send(port, Sent(body="without a time", time=0))
+        assert await journal.stored() == 7, "these may have happened twice"
 
 
 async def test_two_senders_that_name_their_batches_alike(journal: JournalServer) -> None:

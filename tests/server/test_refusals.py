@@ -118,6 +118,7 @@ REFUSED = {
     "a length and chunks": (
         b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 40\r\nTransfer-Encoding: chunked\r\n"
     ),
+    "chunks in HTTP/1.0": (b"POST /length HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"),
     "an address that is none": b"GET http://[x/ HTTP/1.1\r\nHost: x\r\n",
     "another": b"GET ?x HTTP/1.1\r\nHost: x\r\n",
     "packed": b"GET http://%5Bx/ HTTP/1.1\r\nHost: x\r\n",

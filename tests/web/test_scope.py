@@ -184,12 +184,18 @@ async def walk(service: RunningService, shown: str) -> None:
     await known(service, f"{epoch}-2")
     ends = {"logs": "?follow=false", "machine": f"?id={epoch}-2", "earlier": "?app=web"}
     assert set(CURIOUS) == FILTER_PARAMETERS | STREAM_PARAMETERS | EARLIER_PARAMETERS
-    asked = 0
+    asked, links = 0, ""
+    wider = {"query": "", "expires": "30d"}
     for rule in service.service.core.app.url_map.iter_rules():
         path = str(rule.rule).replace("<path:name>", "js/link.js")
         for method in ("HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH"):
-            response = await service.client.request(method, f"{service.url}{path}", headers=scoped)
+            response = await service.client.request(
+                method, f"{service.url}{path}", headers=scoped, json=wider
+            )
             assert response.status_code < 500, (method, path)
+            if (method, rule.endpoint) == ("POST", "make_link"):
+                assert response.status_code == 403, "a link must not make a wider one"
+                links = path
             assert_nothing_outside(f"{dict(response.headers)} {response.text}", path)
         if rule.endpoint not in READABLE | OPEN:
             assert (await service.get(path, headers=scoped)).status_code == 403, path
@@ -214,6 +220,7 @@ async def walk(service: RunningService, shown: str) -> None:
                         assert_nothing_outside(got, f"{path}?{query}")
                     asked += 1
     assert asked > 200
+    assert links == "/api/links"
 
 
 async def known(service: RunningService, id: str) -> None:

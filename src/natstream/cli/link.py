@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,14 +19,10 @@ from natstream.config.environment import read_settings
 from natstream.config.settings import Settings
 from natstream.entries.escapes import one_line
 from natstream.errors import BadQuery
-from natstream.web.grants import Grant, Keyring
-from natstream.web.query import parse_duration
+from natstream.web.grants import Keyring
+from natstream.web.links import LONGEST_DAYS, expiring_grant, link_address
 
 __all__ = ["link"]
-
-# The only way to revoke a link is to change the token. So a link must expire by itself before its
-# maker forgets about it.
-LONGEST_DAYS = 30
 
 
 def _own_url() -> str:
@@ -78,7 +73,7 @@ def link(expires: str, url: str, grep: tuple[str, ...], **filters: Any) -> None:
         )
     query = _query({**filters, "q": grep})
     try:
-        grant = Grant(time.time() + _seconds(expires), query)
+        grant = expiring_grant(query, expires)
     except BadQuery as error:
         raise click.UsageError(option_sentence(error)) from None
     shows = ", ".join(f"{name} {value}" for name, value in query) or "everything"
@@ -86,7 +81,7 @@ def link(expires: str, url: str, grep: tuple[str, ...], **filters: Any) -> None:
     click.echo(one_line(f"This link shows {shows}, until {until:%Y-%m-%d %H:%M} UTC."), err=True)
     page = _page(url)
     _warn_of_private_app(page)
-    click.echo(f"{page}/link#{Keyring([token]).sign(grant, token)}")
+    click.echo(link_address(page, Keyring([token]).sign(grant, token)))
 
 
 def _settings() -> Settings:
@@ -128,16 +123,6 @@ def _query(options: dict[str, Any]) -> tuple[tuple[str, str], ...]:
         for name, values in options.items()
         for value in ((values,) if isinstance(values, str) else values or ())
     )
-
-
-def _seconds(text: str) -> float:
-    milliseconds = parse_duration(text)
-    if not milliseconds or milliseconds > LONGEST_DAYS * 86_400_000:
-        raise click.BadParameter(
-            f"must be a time such as 30m, 2h or 7d, and at most {LONGEST_DAYS}d",
-            param_hint="--expires",
-        )
-    return milliseconds / 1000
 
 
 def _page(url: str) -> str:

@@ -10,6 +10,7 @@ import binascii
 from collections.abc import Iterable
 
 from natstream.drain.answers import HELLO, refusal
+from natstream.drain.forms import OTLP_LOGS, OTLP_OTHERS, path_of
 from natstream.drain.http1 import Answer, Request
 from natstream.server.token_guard import find_token
 
@@ -62,6 +63,12 @@ class Admission:
                 "Send a valid token, as Authorization: Bearer <token>, or as the password of HTTP "
                 "basic authentication; in the address it is not read.",
                 (b"www-authenticate", b'Bearer, Basic realm="natstream"'),
+            )
+        if path_of(request) in OTLP_OTHERS:
+            return refusal(
+                404,
+                f"natstream takes logs, and neither traces nor metrics: let only the exporter of "
+                f"logs send here (OTEL_EXPORTER_OTLP_LOGS_ENDPOINT), to {OTLP_LOGS.decode()}.",
             )
         return None
 

@@ -17,7 +17,8 @@ RETRY_AFTER = 2
 
 HELLO = Answer(
     200,
-    b"natstream takes logs here: POST them as NDJSON, a JSON array or lines of text.\n",
+    b"natstream takes logs here: POST them as NDJSON, a JSON array or lines of text, or as OTLP to "
+    b"/v1/logs.\n",
     content_type=b"text/plain; charset=utf-8",
 )
 
@@ -29,7 +30,9 @@ def json_answer(status: int, value: object, *headers: tuple[bytes, bytes]) -> An
 
 def refusal(status: int, what_to_change: str, *headers: tuple[bytes, bytes]) -> Answer:
     """Return an answer that tells a sender what to change."""
-    return json_answer(status, {"error": what_to_change}, *headers)
+    answer = json_answer(status, {"error": what_to_change}, *headers)
+    answer.error = what_to_change
+    return answer
 
 
 def busy(why: str, *, taken: str = "nothing of it was taken") -> Answer:

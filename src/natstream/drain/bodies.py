@@ -14,25 +14,22 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import repeat
-from types import MappingProxyType
-from typing import Any, NamedTuple
 
 import msgspec
 
 from natstream.drain.content_encoding import BodyTooLarge
+from natstream.drain.mending import FoundValue, mended
+from natstream.drain.parsed import MAX_LINES, NothingTaken, ParsedBody
 from natstream.drain.splitting import PIECE_BYTES, Scan, array_items, next_piece
-from natstream.entries.batches import batch_start, find_batch
+from natstream.entries.batches import find_batch
 from natstream.entries.entry import LogEntry, decode_json
 from natstream.entries.fly import Origin, origin_of, parse_object, parse_text
 from natstream.errors import BadBody
 
-__all__ = ["MAX_LINES", "NothingTaken", "ParsedBody", "parse_body"]
+__all__ = ["parse_body"]
 
-# Lines of a body. A line that is not a log line has at least one byte and may take 10 µs, so
-# 16 MiB of such lines could take a minute without this limit.
-MAX_LINES = 200_000
 # Bytes of the first piece after a value that reached over lines, since such values often follow.
 SMALL_PIECE = 4_096
 # A batch may stand in an item of an array, or in a line of another batch, but not ever deeper.
@@ -48,12 +45,6 @@ _UNUSUAL = frozenset((b"", b"[", b" ", b"\t", b"\r", b"\v", b"\f", _BOM[:1]))
 _BATCH = re.compile(rb'\{|\[\s*[{"\]]')
 _BRACKETS = (b"{", b"[")
 _OPENINGS = (b"{", b"[", b"[{")
-# Bytes of an object around a batch with a broken item, and of an object that is no strict JSON.
-MAX_HEAD = 65_536
-# Bytes in front of such a batch.
-SHORT_HEAD = 512
-
-_WHY = {"no_machine": "name no machine", "not_json": "are not JSON objects"}
 
 
 class _Resource(msgspec.Struct):
@@ -61,40 +52,6 @@ class _Resource(msgspec.Struct):
 
 
 _attributes = msgspec.json.Decoder(_Resource).decode
-
-
-class ParsedBody(NamedTuple):
-    """The entries of a body, in order, and how many lines gave no entry, by reason.
-
-    The reasons are `not_json` and `no_machine`.
-    """
-
-    entries: Sequence[LogEntry] = ()
-    dropped: Mapping[str, int] = MappingProxyType({})
-
-
-class _Found(NamedTuple):
-    """A value of a body, or the items of one that has broken items."""
-
-    text: bytes
-    end: int
-    """The position after the value in the body."""
-    items: Sequence[bytes] | None = None
-    around: Mapping[str, Any] = MappingProxyType({})
-    """The members of the object around the items."""
-
-
-class NothingTaken(BadBody):
-    """The sender's fault: all lines of the body were dropped. `dropped` counts them by reason."""
-
-    def __init__(self, dropped: Mapping[str, int], body: bytes) -> None:
-        self.dropped = dropped
-        reasons = " and ".join(f"{count:,} {_WHY[name]}" for name, count in dropped.items())
-        super().__init__(
-            f"None of the body's lines can be taken: {reasons}. The body begins "
-            f"with {_beginning(body)}. Send one JSON object a line, a JSON array of objects, or "
-            "lines of text."
-        )
 
 
 def parse_body(
@@ -128,7 +85,11 @@ def parse_body(
     while position < len(body):
         position, size = parser.read_piece(position, size)
     if parser.dropped and not parser.entries:
-        raise NothingTaken(parser.dropped, body)
+        raise NothingTaken(
+            parser.dropped,
+            f"The body begins with {_beginning(body)}. Send one JSON object a line, a JSON array "
+            "of objects, or lines of text.",
+        )
     return ParsedBody(parser.entries, parser.dropped)
 
 
@@ -221,13 +182,13 @@ class _Parser:
             self._add_text(text.removesuffix(b"\r"))
         return end
 
-    def _values(self, scan: Scan, at: int, line_end: int) -> tuple[list[_Found], int, int]:
+    def _values(self, scan: Scan, at: int, line_end: int) -> tuple[list[FoundValue], int, int]:
         """Return the values that begin at `at` and follow each other up to the end of a line.
 
         Return also the position after the last value, and the end of its line.
         """
         body = self._body
-        found: list[_Found] = []
+        found: list[FoundValue] = []
         while body[at : at + 1] in _BRACKETS and (value := self._value(scan, at, line_end)):
             found.append(value)
             at = value.end
@@ -237,23 +198,23 @@ class _Parser:
             at = min(scan.skip_space(at), line_end)
         return found, at, line_end
 
-    def _value(self, scan: Scan, at: int, line_end: int) -> _Found | None:
+    def _value(self, scan: Scan, at: int, line_end: int) -> FoundValue | None:
         """Return the value at `at`, which may reach beyond its line; None if there is none."""
         if self._is_plain and not _BATCH.match(self._body, at):
             return None  # text may begin with a number in brackets
         state, end = scan.value(at, line_end)
         if state == "broken":
-            return _mended(Scan(self._body[at:line_end]), 0, at, self._max_lines)
+            return mended(Scan(self._body[at:line_end]), 0, at, self._max_lines)
         if state == "cut" and line_end < len(self._body) and scan.may_go_on:
             state, end = scan.value(at)
             if state == "broken":
-                return _mended(scan, at, 0, self._max_lines)
+                return mended(scan, at, 0, self._max_lines)
         if state == "cut":
             self._check_cut(scan, at, end, line_end)
             return None
         self._reached_over_lines = self._reached_over_lines or end > line_end
         text = self._body[at:end].rstrip()
-        return _Found(text, at + len(text))
+        return FoundValue(text, at + len(text))
 
     def _check_cut(self, scan: Scan, at: int, end: int, line_end: int) -> None:
         """Raise BadBody if the body was cut on its way within the value at `at`.
@@ -274,7 +235,7 @@ class _Parser:
 
     # --- values ---------------------------------------------------------------------------
 
-    def _add_value(self, found: _Found) -> None:
+    def _add_value(self, found: FoundValue) -> None:
         if found.items is not None:
             self._add_items(found.items, origin_of(found.around, self._origin), 1)
         elif found.text.startswith(b"["):
@@ -357,41 +318,6 @@ class _Parser:
             raise BodyTooLarge(
                 f"The body has more than {self._max_lines:,} lines; send it in smaller batches."
             )
-
-
-def _mended(scan: Scan, start: int, offset: int, max_items: int) -> _Found | None:
-    """Return the value at `start` of a text, though msgspec cannot read it, or None.
-
-    Some values have a fault in one item, and some are no strict JSON, for example because of a NaN.
-
-    Args:
-        scan: of the text.
-        start: where the value begins.
-        offset: the position of the text in the body.
-        max_items: of a broken array. If it has more, so many and one are returned.
-    """
-    text = scan.text
-    if text[start : start + 1] == b"[":
-        found = scan.items(start, max_items)
-        return _Found(b"", offset + found[1], found[0]) if found else None
-    array = batch_start(text[start : start + SHORT_HEAD])
-    if array >= 0 and (found := scan.items(start + array, max_items)):
-        items, end = found
-        head = text[start : start + array] + b"[]"
-        around = head + text[end : end + MAX_HEAD]
-        state, past = Scan(around).value(0)
-        if state == "complete":
-            members = decode_json(around[:past])
-            past = len(around[:past].rstrip()) - len(head)
-            return _Found(b"", offset + end + past, items, members)
-    end_of_object = scan.closed(start)
-    if end_of_object is None or end_of_object - start > MAX_HEAD:
-        return None
-    try:
-        decode_json(text[start:end_of_object])
-    except ValueError:
-        return None
-    return _Found(text[start:end_of_object], offset + end_of_object)
 
 
 def _line_of(resource: bytes) -> bytes:

@@ -51,9 +51,10 @@ def check_content_type(content_type: str) -> None:
     body.
     """
     if _BINARY.match(content_type.lower()):
+        otlp = " OpenTelemetry's exporters send to /v1/logs." if "proto" in content_type else ""
         raise UnsupportedMediaType(
             f"Content-Type {content_type[:80]!r} cannot be read here; "
-            "send application/json, application/x-ndjson or text/plain."
+            f"send application/json, application/x-ndjson or text/plain.{otlp}"
         )
     _codec(content_type)
 

@@ -60,6 +60,8 @@ class Answer:
     body: bytes
     headers: Headers = ()
     content_type: bytes = b"application/json"
+    error: str = ""
+    """The sentence of a refusal."""
 
 
 class HttpConnection:
@@ -73,6 +75,8 @@ class HttpConnection:
         # Shielded, because a cancellation from outside comes as `give_up`.
         self.scope: trio.CancelScope = trio.CancelScope(shield=True)
         self.late: str = ""
+        self.request: Request | None = None
+        """The head of the request that is being answered, once it has been read."""
         # The stream's own methods would take 5 % of a small request.
         self._socket = stream.socket
         self._deadlines = deadlines
@@ -103,6 +107,7 @@ class HttpConnection:
             Refused: the head is malformed, too long, or not HTTP/1.1.
         """
         received = began = self._is_head = False
+        self.request = None
         self._wait_for_client(self._next_request_within)
         self._next_request_within = self._deadlines.idle_within
         while True:
@@ -111,8 +116,9 @@ class HttpConnection:
                 self._is_head = event.method == b"HEAD"
                 check_version(event.http_version)
                 headers = dict(event.headers)
-                check_framing(headers)
-                return Request(method=event.method, target=event.target, headers=headers)
+                check_framing(headers, http_version=event.http_version)
+                self.request = Request(event.method, target=event.target, headers=headers)
+                return self.request
             if event is not h11.NEED_DATA:
                 return None
             if received and not began:

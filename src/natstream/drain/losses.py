@@ -22,7 +22,13 @@ log: logging.Logger = logging.getLogger(__name__)
 # Seconds. A sender that is configured wrongly loses lines with every batch.
 EVERY = 60.0
 
-_WORDS = {"no_machine": "without a machine", "not_json": "in an array, but no object"}
+_WORDS = {
+    "no_machine": "without a machine",
+    "not_json": "in an array, but no object",
+    "not_otlp": "that are no log record of OpenTelemetry",
+    "too_large": "too large for a record",
+    "too_deep": "nested too deeply",
+}
 
 
 class Losses:

@@ -32,11 +32,13 @@ from natstream.config.memory import memory_bytes
 from natstream.config.settings import Bind
 from natstream.drain.admission import Admission
 from natstream.drain.answers import busy, closing, refusal
-from natstream.drain.bodies import MAX_LINES
 from natstream.drain.body_memory import BodyMemory
 from natstream.drain.collector import LogCollector
+from natstream.drain.forms import form_of
 from natstream.drain.http1 import Answer, Deadlines, HttpConnection, Request
 from natstream.drain.intake import Intake
+from natstream.drain.otlp_answers import as_status
+from natstream.drain.parsed import MAX_LINES
 from natstream.hub.health import SourceState, SourceStatus
 from natstream.hub.sink import Storage
 from natstream.server.request_checks import Refused
@@ -68,7 +70,8 @@ class DrainLimits(Deadlines):
     max_bodies: int = attrs.field(factory=lambda: min(memory_bytes() // MEMORY_SHARE, MOST_MEMORY))
     """Bytes of all bodies that are being received or handed on, as sent; `max_body` at least. By
     default it is an eighth of the machine's memory. One body at a time is unpacked, and may take
-    eight times `max_body` in addition, while its entries are handed on."""
+    eight times `max_body` in addition, while its entries are handed on; twelve times if it is
+    OpenTelemetry's, because each record repeats its resource."""
     max_requests: int = 64
     """Bodies that are being received or handed on."""
     max_connections: int = 900
@@ -379,4 +382,6 @@ class LogDrainServer:
     async def _answer(self, http: HttpConnection, answer: Answer, *, close: bool = False) -> bool:
         self._intake.delivering.discard(http)
         self._answers[answer.status] += 1
+        if http.request is not None:
+            answer = as_status(form_of(http.request), answer)
         return await http.answer(answer, close=close or self._closing)

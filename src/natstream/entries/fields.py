@@ -23,6 +23,7 @@ from natstream.entries.escapes import sanitize
 from natstream.entries.json_object import decode_whole, find_object, object_start
 
 __all__ = [
+    "ENVELOPE",
     "MAX_DEPTH",
     "MAX_TEXT",
     "UNREADABLE",

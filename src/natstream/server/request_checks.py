@@ -129,7 +129,7 @@ def check_head(
     if size > limit:
         raise refused(431, f"The request line and the headers may have {limit:,} bytes.")
     names = {name for name, _ in headers}
-    check_framing(names, bodiless=method == b"HEAD")
+    check_framing(names, http_version=http_version, bodiless=method == b"HEAD")
     # The header is read as hypercorn reads it.
     upgrades = [v.decode("latin-1").strip().lower() for n, v in headers if n == b"upgrade"]
     if method.upper() == b"CONNECT" or "websocket" in upgrades:
@@ -159,12 +159,16 @@ def cors_headers(origins: Collection[str], path: str, origin: str) -> dict[str, 
     return headers
 
 
-def check_framing(names: Container[bytes], *, bodiless: bool = False) -> None:
-    """Raise Refused if the headers with these names give a body two lengths.
+def check_framing(names: Container[bytes], *, http_version: bytes, bodiless: bool = False) -> None:
+    """Raise Refused if a proxy may see another end of the body than we do, by the headers' names.
 
-    A proxy in front may believe the other header. Then it takes the bytes that follow for a part of
-    this body, and we would take them for a request that the proxy never checked.
+    A proxy in front may believe the other of two lengths, or know no chunks because the request is
+    HTTP/1.0 (RFC 9112, 6.1). Then it takes the bytes that follow for a part of this body, and we
+    would take them for a request that the proxy never checked.
     """
+    if http_version == b"1.0" and b"transfer-encoding" in names:
+        sentence = "HTTP/1.0 has no Transfer-Encoding; send Content-Length, or HTTP/1.1."
+        raise Refused(400, sentence, bodiless=bodiless)
     if b"content-length" in names and b"transfer-encoding" in names:
         sentence = "A body has Content-Length or Transfer-Encoding, not both."
         raise Refused(400, sentence, bodiless=bodiless)

@@ -37,6 +37,7 @@ from natstream.web.health_endpoints import (
     source_statuses,
     statuses,
 )
+from natstream.web.links import add_links
 from natstream.web.metrics import Metrics
 from natstream.web.quart_request import QuartRequest
 from natstream.web.query import parse_stream_request
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = ["create_app"]
 
-# Clients post only tokens and links to this application, and these are short.
+# Clients post only tokens, links and queries for links to this application, and these are short.
 MAX_BODY_BYTES = 64 * 1024
 # Seconds within which the body of a request must arrive.
 BODY_TIMEOUT = 10
@@ -90,7 +91,8 @@ def create_app(
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     answer_errors(app)
     add_security(app, settings)
-    authenticate(app, settings, metrics.guard)
+    keyring = authenticate(app, settings, metrics.guard)
+    add_links(app, settings, keyring)
     add_healthz(app)
     if settings.metrics_bind is None:
         add_health_endpoints(app, health, metrics)

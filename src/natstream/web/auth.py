@@ -30,7 +30,7 @@ from natstream.web.errors import nothing, refusal
 from natstream.web.grants import Grant, Keyring
 from natstream.web.security import READABLE, is_cross_site, refuse_other_site
 
-__all__ = ["authenticate", "client_address", "current_grant"]
+__all__ = ["authenticate", "client_address", "current_grant", "is_encrypted"]
 
 # The endpoints that need no token, because the pages must load before they can ask for one.
 OPEN = frozenset({"page", "link", "static", "healthz", "login", "logout"})
@@ -44,8 +44,11 @@ COOKIE, TLS_COOKIE = "natstream", "__Host-natstream"
 SESSION_SECONDS = 7 * 86_400
 
 
-def authenticate(app: Quart, settings: Settings, guard: TokenGuard) -> None:
-    """Give each request of `app` its grant or refuse it, and add the login and logout endpoints."""
+def authenticate(app: Quart, settings: Settings, guard: TokenGuard) -> Keyring:
+    """Give each request of `app` its grant or refuse it, and add the login and logout endpoints.
+
+    Return the keys with which grants are signed.
+    """
     keyring = Keyring(settings.tokens)
 
     @app.before_request
@@ -113,13 +116,13 @@ def authenticate(app: Quart, settings: Settings, guard: TokenGuard) -> None:
                 "Ask the operator for a valid one."
             )
         if token := keyring.find(secret):
-            grant = Grant(time.time() + SESSION_SECONDS)
+            grant = Grant(time.time() + SESSION_SECONDS, may_make_links=True)
             cookie = keyring.sign(grant, token)
         else:
             cookie = secret
         response = nothing()
         seconds = max(0, math.floor(grant.expires - time.time()))
-        _set_cookie(response, TLS_COOKIE if _is_encrypted(settings) else COOKIE, cookie, seconds)
+        _set_cookie(response, TLS_COOKIE if is_encrypted(settings) else COOKIE, cookie, seconds)
         return response
 
     @app.post("/api/logout")
@@ -129,6 +132,8 @@ def authenticate(app: Quart, settings: Settings, guard: TokenGuard) -> None:
         response = nothing()
         _delete_cookies(response)
         return response
+
+    return keyring
 
 
 def current_grant() -> Grant:
@@ -143,7 +148,7 @@ def _cookie_names(settings: Settings) -> tuple[str, ...]:
     If a trusted proxy says that the client uses TLS, another cookie than that of TLS does not
     count, because another host of the same domain could have set it.
     """
-    return (TLS_COOKIE,) if _is_encrypted(settings) else (TLS_COOKIE, COOKIE)
+    return (TLS_COOKIE,) if is_encrypted(settings) else (TLS_COOKIE, COOKIE)
 
 
 def _set_cookie(response: Response, name: str, value: str, seconds: int) -> None:
@@ -192,7 +197,7 @@ def client_address(settings: Settings) -> str:
     return values[-1].rpartition(",")[2].strip() if values else ""
 
 
-def _is_encrypted(settings: Settings) -> bool:
+def is_encrypted(settings: Settings) -> bool:
     """Return whether the client uses TLS, according to its browser or to a trusted proxy."""
     schemes = [request.scheme, request.headers.get("Origin", "").partition(":")[0]]
     if settings.client_header:

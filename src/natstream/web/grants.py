@@ -54,6 +54,8 @@ class Grant:
     """Unix seconds."""
     query: tuple[tuple[str, str], ...] = ()
     """Parameters of `/api/logs` that always apply, in addition to those of a request."""
+    may_make_links: bool = attrs.field(default=False, kw_only=True)
+    """Whether the holder has shown a token, at the latest when it logged in."""
     scope: Filter | None = attrs.field(init=False, eq=False, repr=False)
     """The filter made from `query`, or `None` if the holder may read everything."""
 
@@ -95,7 +97,10 @@ class Keyring:
 
         The text consists of letters, digits and `-_.`.
         """
-        return str(self._signers[token].dumps({"e": int(grant.expires), "q": grant.query}))
+        signed = {"e": int(grant.expires), "q": grant.query}
+        if grant.may_make_links:
+            signed["l"] = True
+        return str(self._signers[token].dumps(signed))
 
     def find(self, secret: str) -> str | None:
         """Return the token that equals `secret`, or `None`."""
@@ -107,7 +112,7 @@ class Keyring:
         Returns `None` if `secret` is neither, or if the signed grant has expired.
         """
         if self.find(secret) is not None:
-            return Grant()
+            return Grant(may_make_links=True)
         grant = self.read(secret)
         return grant if grant is not None and grant.expires > time.time() else None
 
@@ -118,7 +123,11 @@ class Keyring:
         for signer in self._signers.values():
             try:
                 signed = signer.loads(text)
-                return Grant(int(signed["e"]), tuple((str(k), str(v)) for k, v in signed["q"]))
+                return Grant(
+                    int(signed["e"]),
+                    tuple((str(k), str(v)) for k, v in signed["q"]),
+                    may_make_links=signed.get("l") is True,
+                )
             except BadData:
                 continue
             except (BadQuery, KeyError, TypeError, ValueError):

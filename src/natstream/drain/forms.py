@@ -1,0 +1,61 @@
+"""The form of a body, by its request's address and Content-Type. Pure.
+
+In: a request's head. Out: a `Form`, which chooses the parser of the body and the form of the
+answer. OpenTelemetry's exporters send to `/v1/logs`; every other form may be sent to any path.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from natstream.drain.http1 import Request
+
+__all__ = ["OTLP_LOGS", "OTLP_OTHERS", "Form", "form_of", "media_type", "path_of"]
+
+OTLP_LOGS = b"/v1/logs"
+OTLP_OTHERS = (b"/v1/traces", b"/v1/metrics")
+"""Where exporters with one base address send traces and metrics."""
+
+_LOGPLEX = frozenset({"application/logplex-1", "application/x-logplex"})
+# What exporters send, and curl without an option. Lines of text may be sent to `/v1/logs` too.
+_OTLP_JSON = frozenset({"application/json", "application/x-www-form-urlencoded", ""})
+
+
+class Form(Enum):
+    """How a body is written."""
+
+    LINES = auto()
+    """Lines of JSON and text."""
+    LOGPLEX = auto()
+    """Heroku's frames of syslog."""
+    OTLP_JSON = auto()
+    OTLP_PROTOBUF = auto()
+
+    @property
+    def is_otlp(self) -> bool:
+        """Whether it is OpenTelemetry's protocol."""
+        return self in (Form.OTLP_JSON, Form.OTLP_PROTOBUF)
+
+
+def form_of(request: Request) -> Form:
+    """Return the form of a request's body."""
+    media = media_type(request)
+    if media in _LOGPLEX:
+        return Form.LOGPLEX
+    if path_of(request) == OTLP_LOGS:
+        if "protobuf" in media:
+            return Form.OTLP_PROTOBUF
+        if media in _OTLP_JSON:
+            return Form.OTLP_JSON
+    return Form.LINES
+
+
+def media_type(request: Request) -> str:
+    """Return the Content-Type of a request without its parameters, in lower case."""
+    content_type = request.headers.get(b"content-type", b"").decode("latin-1")
+    return content_type.partition(";")[0].strip().lower()
+
+
+def path_of(request: Request) -> bytes:
+    """Return the path of a request, without slashes at its end."""
+    return request.target.partition(b"?")[0].rstrip(b"/")
