@@ -31,6 +31,7 @@ from natstream.hub.hub import Hub
 from natstream.web.auth import COOKIE, OPEN
 from natstream.web.earlier import EARLIER_PARAMETERS
 from natstream.web.grants import Grant
+from natstream.web.pattern_spans import PATTERN_PARAMETERS
 from natstream.web.query import STREAM_PARAMETERS
 from natstream.web.security import READABLE
 
@@ -78,6 +79,7 @@ CURIOUS: dict[str, list[str]] = {
     "lines": ["0", "1000"],
     "last_event_id": ["0-0-0", "{epoch}-0", "{epoch}-2", "{epoch}-999999", "garbage"],
     "format": ["sse", "ndjson", "text"],
+    "compare": ["deploy", "10s", "30m", "x"],
 }
 
 
@@ -183,7 +185,8 @@ async def walk(service: RunningService, shown: str) -> None:
     epoch = f"{service.service.core.hub.backlog.oldest_ms}-{service.service.core.hub.epoch}"
     await known(service, f"{epoch}-2")
     ends = {"logs": "?follow=false", "machine": f"?id={epoch}-2", "earlier": "?app=web"}
-    assert set(CURIOUS) == FILTER_PARAMETERS | STREAM_PARAMETERS | EARLIER_PARAMETERS
+    known_parameters = FILTER_PARAMETERS | STREAM_PARAMETERS | EARLIER_PARAMETERS
+    assert set(CURIOUS) == known_parameters | PATTERN_PARAMETERS
     asked = 0
     for rule in service.service.core.app.url_map.iter_rules():
         path = str(rule.rule).replace("<path:name>", "js/link.js")
