@@ -49,7 +49,6 @@ _PAIRS = re.compile(
     r"""(?:^|(?<=[\s,;]))([A-Za-z_@][\w.@/-]{0,60}+)="""
     r"""(?:"((?:[^"\\]|\\.)*+)"?|'((?:[^'\\]|\\.)*+)'|([^\s"']*+))"""
 )
-_TEXT_PAIR = re.compile(r"(?:^|\s)(?:msg|message)=")
 _FIRST_PAIR = re.compile(r"[A-Za-z_@][\w.@/-]{0,60}+=\S")
 _STATUS = re.compile(r"[1-5]\d\d")
 _CODE = re.compile(r"[A-Za-z_][\w.:-]{0,60}")
@@ -70,8 +69,9 @@ def pattern_of(message: str) -> str:
     if "=" in text:
         if _FIRST_PAIR.match(text):
             return _mask_pairs(text, 0)
-        if "m" in text and (start := _TEXT_PAIR.search(text)) is not None:
-            return _mask_pairs(text, start.start())
+        start = max(text.find(" msg="), text.find(" message="))
+        if start > 0:
+            return _mask_pairs(text, start)
     return mask_words(text)
 
 

@@ -18,12 +18,12 @@ __all__ = ["LONGEST", "mask_name", "mask_words", "status_name"]
 LONGEST = 300
 """Characters of a pattern."""
 
-# Words and texts that are remembered. A word takes about 150 bytes, a text 600. Both memories start
+# Words and texts that are remembered. A word takes about 200 bytes, a text 600. Both memories start
 # again when they are full, because a flood of random words must not take more.
-MAX_WORDS, LONGEST_WORD = 5_000, 60
+MAX_WORDS, LONGEST_WORD = 5_000, 100
 MAX_TEXTS = 1_000
 
-_ZEROS = str.maketrans("123456789", "000000000")
+_ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _KEEP = "\x00"
 """Stands for a word that has to be looked at with its own digits."""
 
@@ -79,20 +79,25 @@ def mask_words(text: str) -> str:
         if '"' in text:
             text = _REQUEST.sub(_bare_request, text)
         text = _QUOTED.sub(_unquoted, text)
-    shape = text.translate(_ZEROS)
-    words = shape.split()
-    masked = [_words.get(word) or _mask_word(word) for word in words]
+    shape = _with_zeros(text)
+    known = _words.get
+    masked = [known(word) or _mask_word(word) for word in shape.split()]
     if _KEEP in masked:
         _keep_digits(masked, text.split())
-    elif "=000" in shape:
+    if "=000" in shape:
         _keep_status_pairs(masked, text.split())
     joined = " ".join(masked)
     return _texts.get(joined) or _mask_text(joined)
 
 
+def _with_zeros(text: str) -> str:
+    # Going through bytes takes a fifth of the time of `str.translate`.
+    return text.encode("utf-8", "replace").translate(_ZEROS).decode()
+
+
 def mask_name(name: str) -> str:
     """Return the name of a field without its varying parts."""
-    return _words.get(name) or _mask_word(name.translate(_ZEROS)).replace(_KEEP, _N)
+    return _words.get(name) or _mask_word(_with_zeros(name)).replace(_KEEP, _N)
 
 
 def status_name(status: str) -> str:
@@ -196,9 +201,9 @@ def _keep_digits(masked: list[str], words: list[str]) -> None:
         words: the words as they are.
     """
     found = False
-    for index, mask in enumerate(masked):
-        if mask != _KEEP:
-            continue
+    index = masked.index(_KEEP)
+    for _ in range(masked.count(_KEEP)):
+        index = masked.index(_KEEP, index)
         word = words[index]
         if not word.isdecimal():
             masked[index] = word
@@ -207,7 +212,6 @@ def _keep_digits(masked: list[str], words: list[str]) -> None:
             found = True
         else:
             masked[index] = _N
-    _keep_status_pairs(masked, words)
 
 
 def _is_status(masked: list[str], index: int) -> bool:

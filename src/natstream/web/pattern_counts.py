@@ -36,8 +36,9 @@ MAX_TALLIES = 2_500
 MAX_SECONDS = 600_000
 # Seconds that are older than this are kept by ten if there are too many.
 FINE = 600
-# Masking takes about 10 µs, so that a core has a tenth of its time for this many lines.
-SAMPLED_FROM = 10_000
+# A line takes about 6 µs, so that so many take less than a tenth of a core in each second. If more
+# arrive, the sample is smaller, because a process with so many lines needs its core for them.
+SAMPLED_FROM, SAMPLE = 10_000, 2_500
 
 MAX_EXAMPLE = 300
 MAX_MACHINES, MAX_RELEASES = 50, 20
@@ -177,9 +178,9 @@ class PatternCounts:
             tally.last_ms, tally.newest = arrival, line
         if arrival < tally.first_ms or not tally.first_ms:
             tally.first_ms = arrival
-        if machine and machine not in tally.machines and len(tally.machines) < MAX_MACHINES:
+        if len(tally.machines) < MAX_MACHINES and machine and machine not in tally.machines:
             tally.machines.append(self._name(machine))
-        if release and release not in tally.releases and len(tally.releases) < MAX_RELEASES:
+        if release and len(tally.releases) < MAX_RELEASES and release not in tally.releases:
             tally.releases[self._name(release)] = arrival
 
     def _move(self, head: _Head) -> None:
@@ -292,10 +293,9 @@ def _by_second(arrivals: Sequence[int]) -> Iterator[tuple[int, range]]:
 
 def _weight_of(lines: int) -> int:
     """Return the power of two by which so many lines in a second are divided."""
-    weight = 1
-    while lines > SAMPLED_FROM * weight:
-        weight *= 2
-    return weight
+    if lines <= SAMPLED_FROM:
+        return 1
+    return 1 << (lines // SAMPLE - 1).bit_length()
 
 
 def _sample(app: str, level: str, stream: str, region: str) -> LogEntry:
