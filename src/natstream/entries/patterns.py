@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 from natstream.entries.entry import decode_json
 from natstream.entries.escapes import sanitize
@@ -25,8 +25,9 @@ LOOKED_AT = 512
 # Decoding so much takes half a millisecond. A longer message is looked at as a text.
 MAX_JSON = 64 * 1024
 # Names of fields that a pattern shows. An object with more is data, whose names are values.
-MAX_NAMES = 20
-MAX_KNOWN = 500
+MAX_NAMES, MAX_LOOKED_AT = 20, 200
+# Objects with the same names are of few kinds. What is known of one takes about 1 KB.
+MAX_PLANS = 500
 ERROR_LENGTH = 120
 
 HEAD_DIGITS = 12
@@ -35,9 +36,10 @@ _NO_FRAMES = "000000"
 
 _TEXTS = ("msg", "message", "event", "body", "text", "short_message", "desc", "description")
 _ERRORS = ("error", "err", "exception", "error_message", "exc_info", "cause")
-_STATUSES = ("status", "status_code", "statusCode", "http_status", "http.status_code", "code")
-_WITH_STATUS = ("res", "response", "http", "resp")
-_CODES = ("code", "error_code", "err_code", "errno", "kind", "type", "name", "class")
+_IS_STATUS = re.compile(r"(?:status|status[._]?code|^code)$")
+_RESPONSES = ("res", "response", "resp", "http")
+_CODES = ("code", "error_code", "err_code", "errno")
+_CLASSES = ("code", "kind", "type", "name", "class")
 # Members that nearly each line of a logging library has.
 _USUAL = frozenset(
     {
@@ -53,7 +55,7 @@ _FIRST_PAIR = re.compile(r"[A-Za-z_@][\w.@/-]{0,60}+=\S")
 _STATUS = re.compile(r"[1-5]\d\d")
 _CODE = re.compile(r"[A-Za-z_][\w.:-]{0,60}")
 
-_names: dict[tuple[str, ...], str] = {}
+_plans: dict[tuple[str, ...], _Plan] = {}
 
 
 def pattern_of(message: str) -> str:
@@ -126,65 +128,89 @@ def _mask_pairs(text: str, start: int) -> str:
     return f"{mask_words(text[:start])} {masked}"[:LONGEST] if start else masked
 
 
+class _Plan(NamedTuple):
+    """What tells the kind of objects that have the same names, in the same order."""
+
+    texts: tuple[str, ...]
+    methods: tuple[str, ...]
+    statuses: tuple[str, ...]
+    responses: tuple[str, ...]
+    """Members that may be objects with a status."""
+    codes: tuple[str, ...]
+    errors: tuple[str, ...]
+    names: str
+    """The names as a pattern shows them."""
+
+
 def _mask_fields(fields: Mapping[str, Any]) -> str:
-    parts = []
-    for name in _TEXTS:
-        text = fields.get(name)
-        if type(text) is str and text:
-            parts.append(mask_words(text[:LOOKED_AT]))
-            break
-    else:
-        parts += _request(fields)
-    status = _status(fields)
-    if status:
-        parts.append(f"status={status}")
-    parts += _failure(fields)
     names = tuple(fields)
-    parts.append(_names.get(names) or _mask_names(names))
-    return " ".join(parts)[:LONGEST]
+    plan = _plans.get(names) or _make_plan(names)
+    parts = [_text(fields, plan)]
+    if status := _status(fields, plan):
+        parts.append(f"status={status}")
+    for name in plan.codes:
+        code = fields[name]
+        if type(code) is str and _CODE.fullmatch(code):
+            parts.append(f"{name}={code}")
+    for name in plan.errors:
+        if error := _error(fields[name]):
+            parts.append(f"{name}={mask_words(error[:LOOKED_AT])[:ERROR_LENGTH]}")
+            break
+    parts.append(plan.names)
+    return " ".join(filter(None, parts))[:LONGEST]
 
 
-def _request(fields: Mapping[str, Any]) -> list[str]:
-    """Return what tells a line without a text: the method of a request."""
-    method = fields.get("method")
-    return [method] if type(method) is str and method.isalpha() and len(method) < 10 else []
-
-
-def _status(fields: Mapping[str, Any]) -> str:
-    for name in _STATUSES:
-        if name in fields and _STATUS.fullmatch(found := str(fields[name])[:4]):
-            return status_name(found)
-    for name in _WITH_STATUS:
-        inner = fields.get(name)
-        if type(inner) is dict and (found := _status(inner)):
-            return found
+def _text(fields: Mapping[str, Any], plan: _Plan) -> str:
+    """Return the pattern of the text; of a request without one, the method."""
+    for name in plan.texts:
+        text = fields[name]
+        if type(text) is str and text:
+            return mask_words(text[:LOOKED_AT])
+    for name in plan.methods:
+        method = fields[name]
+        if type(method) is str and method.isalpha() and len(method) < 10:
+            return method
     return ""
 
 
-def _failure(fields: Mapping[str, Any]) -> list[str]:
-    """Return what tells one failure from another: a code, and an error's text or class."""
-    parts = []
-    code = fields.get("code")
-    if type(code) is str and _CODE.fullmatch(code):
-        parts.append(f"code={code}")
-    for name in _ERRORS:
-        error = fields.get(name)
-        if type(error) is dict:
-            known = [error[each] for each in _CODES if type(error.get(each)) is str]
-            known += [error[each] for each in _TEXTS if type(error.get(each)) is str]
-            error = ": ".join(known[:2])
-        if type(error) is str and error:
-            parts.append(f"{name}={mask_words(error[:LOOKED_AT])[:ERROR_LENGTH]}")
-            break
-    return parts
+def _status(fields: Mapping[str, Any], plan: _Plan) -> str:
+    for name in plan.statuses:
+        if _STATUS.fullmatch(found := str(fields[name])[:4]):
+            return status_name(found)
+    for name in plan.responses:
+        inner = fields[name]
+        if type(inner) is dict:
+            names = tuple(inner)
+            if found := _status(inner, _plans.get(names) or _make_plan(names)):
+                return found
+    return ""
 
 
-def _mask_names(names: tuple[str, ...]) -> str:
-    own = sorted({mask_name(name[:60]) for name in names[:500] if name and name not in _USUAL})
+def _error(error: Any) -> str:
+    """Return the class and the text of an error, as far as it has them."""
+    if type(error) is dict:
+        known = [error[each] for each in _CLASSES if type(error.get(each)) is str]
+        known += [error[each] for each in _TEXTS if type(error.get(each)) is str]
+        return ": ".join(known[:2])
+    return error if type(error) is str else ""
+
+
+def _make_plan(names: tuple[str, ...]) -> _Plan:
+    lower = {name[:60].casefold(): name for name in reversed(names[:MAX_LOOKED_AT])}
+    own = sorted({mask_name(name) for key, name in lower.items() if key not in _USUAL and key})
     shown = [name for name in own if name not in _TEXTS]
-    masked = f"{{{', '.join(shown[:MAX_NAMES])}{', …' if len(shown) > MAX_NAMES else ''}}}"
+    more = ", …" if len(shown) > MAX_NAMES else ""
+    plan = _Plan(
+        texts=tuple(lower[name] for name in _TEXTS if name in lower),
+        methods=tuple(name for key, name in lower.items() if key.endswith("method")),
+        statuses=tuple(name for key, name in lower.items() if _IS_STATUS.search(key)),
+        responses=tuple(lower[name] for name in _RESPONSES if name in lower),
+        codes=tuple(lower[name] for name in _CODES if name in lower),
+        errors=tuple(lower[name] for name in _ERRORS if name in lower),
+        names=f"{{{', '.join(name[:60] for name in shown[:MAX_NAMES])}{more}}}",
+    )
     if len(names) <= 2 * MAX_NAMES:
-        if len(_names) >= MAX_KNOWN:
-            _names.clear()
-        _names[names] = masked
-    return masked
+        if len(_plans) >= MAX_PLANS:
+            _plans.clear()
+        _plans[names] = plan
+    return plan

@@ -47,10 +47,15 @@ _STATUS_PAIR = re.compile(r"(?i:status|code|status_?code)=\"?([1-5]\d\d)\b")
 _PAIR = re.compile(r"([(\[{,]{0,3}[A-Za-z_@][\w.@/-]{0,60}+)=(?![=>~])(.*?)([,;)\]}]*)", re.DOTALL)
 _KEPT_PAIRS = frozenset({"level", "lvl", "severity", "method", "at"})
 _IDS = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
-_MAIL = re.compile(r"[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
+_MAIL = re.compile(r"[\w.+%-]{1,64}@[\w.-]{1,253}")
 _IPV6 = re.compile(r"(?<![\w:])(?=(?:[0-9a-fA-F]{0,4}:){2})[0-9a-fA-F:.]{2,45}(?![\w:])")
 _CODE = re.compile(r"\[[A-Z]{1,6}0{2,6}\]:?|\([A-Z]{1,6}0{2,6}\):?|[A-Z]{1,6}0{2,6}:")
+# The name of a pod in Kubernetes ends with the hash of its template and five random letters.
+_POD = re.compile(r"-(?=[a-z]*0)[0-9a-z]{8,10}-[0-9a-z]{5}(?![0-9A-Za-z-])")
 _TOKEN = re.compile(r"[0-9A-Za-zµ]*0[0-9A-Za-zµ]*")
+_LONG = re.compile(r"[0-9A-Za-z]{10,}")
+_CASES = re.compile(r"[a-z](?=[A-Z])|[A-Z](?=[a-z])")
+_NUMBER = re.compile(r"[\[(\"]?000[\])\",.;:]{0,3}")
 _HEX = re.compile(r"(?:0x)?[0-9a-fA-F]+")
 _LETTERS = re.compile(r"(?<![0-9A-Za-z])[a-f]{8,}(?![0-9A-Za-z])")  # an id without digits
 _QUANTITY = re.compile(r"(?:0+[a-zA-Zµ]{1,3})+|0+(?:bytes|secs?|mins?|[kKMG]i?[bB]ps)")
@@ -58,6 +63,12 @@ _MIXED = re.compile(r"0[a-zA-Z]")
 _DIGITS = re.compile(r"0+")
 
 _N = "<n>"
+# A thread stands before the level or, as Spring prints it, behind three hyphens.
+_THREAD = re.compile(
+    r"(?<=--- )\[[^\[\]]{1,60}\]|\[[^\[\]]{1,60}\](?= +(?:TRACE|DEBUG|INFO|WARN|ERROR|FATAL)\b)"
+)
+# A line of syslog names its host behind its time.
+_HOST = re.compile(r"^<n> (?:\S{1,255} )?(?=[\w./()-]{2,60}\[<n>\]:)")
 _DATE = re.compile(
     r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]{0,6}+,? )?"
     r"(?:<n>[ /-])?\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}+[ /-]<n>"
@@ -121,12 +132,15 @@ def _unquoted(match: re.Match[str]) -> str:
 def _mask_text(joined: str) -> str:
     """Return the pattern of masked words: dates, units and lists of numbers are one mask each."""
     text = joined[: 2 * LONGEST]
+    if "[" in text:
+        text = _THREAD.sub("[*]", text)
     if _N in text:
         text = _DATE.sub(_N, text)
         text = _ZONED.sub(_N, text)
         text = _UNIT.sub(_N, text)
         text = _SIGNED.sub(_N, text)
         text = _JOINED.sub(_N, text)
+        text = _HOST.sub("<n> * ", text)
     text = text[:LONGEST]
     if len(_texts) >= MAX_TEXTS:
         _texts.clear()
@@ -146,7 +160,7 @@ def _mask_word(word: str) -> str:
 
 def _analysed(word: str) -> str:
     """Return a word, whose digits are zeros, with its varying parts masked."""
-    if word == "000" or (word[-1] in "],:|)" and _is_code(word)):
+    if _NUMBER.fullmatch(word) or _CODE.fullmatch(word):
         return _KEEP
     if "=" in word and (pair := _PAIR.fullmatch(word)) is not None:
         name, value, end = pair.groups()
@@ -162,10 +176,6 @@ def _analysed(word: str) -> str:
     return _masked(word)
 
 
-def _is_code(word: str) -> bool:
-    return _CODE.fullmatch(word) is not None
-
-
 def _masked_segment(part: str) -> str:
     """Return a part of a path. A title in it, such as `how-to-brew-tea`, is an id."""
     if part.count("-") >= 2 and part.replace("-", "").isalnum():
@@ -176,11 +186,19 @@ def _masked_segment(part: str) -> str:
 def _masked(word: str) -> str:
     if ":" in word:
         word = _IPV6.sub(_N, word)
+    if len(word) >= 10:
+        word = _LONG.sub(_mask_random, word)
     if "0" not in word:
         return _LETTERS.sub(_N, word)
     if "-" in word:
-        word = _IDS.sub(_N, word)
+        word = _POD.sub("-" + _N, _IDS.sub(_N, word))
     return _JOINED.sub(_N, _TOKEN.sub(_mask_token, word))
+
+
+def _mask_random(match: re.Match[str]) -> str:
+    """Return a row of letters as an id if its case changes more often than that of a name."""
+    token = match[0]
+    return _N if 8 * len(_CASES.findall(token)) >= 3 * (len(token) - 1) else token
 
 
 def _mask_token(match: re.Match[str]) -> str:
@@ -205,13 +223,14 @@ def _keep_digits(masked: list[str], words: list[str]) -> None:
     for _ in range(masked.count(_KEEP)):
         index = masked.index(_KEEP, index)
         word = words[index]
-        if not word.isdecimal():
+        number = word.strip('[]()",.;:')
+        if not number.isdecimal():
             masked[index] = word
-        elif not found and "100" <= word < "600" and _is_status(masked, index):
-            masked[index] = status_name(word)
+        elif not found and "100" <= number < "600" and _is_status(masked, index):
+            masked[index] = word.replace(number, status_name(number))
             found = True
         else:
-            masked[index] = _N
+            masked[index] = word.replace(number, _N)
 
 
 def _is_status(masked: list[str], index: int) -> bool:
