@@ -103,6 +103,7 @@ def make_core(settings: Settings) -> Core:
                 fly.history.is_hidden = silence.canaries.is_genuine
             observers += [fly.history.observe, fly.machines.observe]
             hub.label = fly.machines.label
+            patterns.released_at = fly.machines.released_at
             sink = fly.history.nats_sink
             sources.append(Source(fly.run, fly.history.status))
         sources.append(_make_nats(settings, sink, status, silence))

@@ -61,7 +61,7 @@ def merged(lines: Sequence[tuple[str, Pattern]]) -> list[set[str]]:
 
 @pytest.mark.parametrize("name", ["patterns.jsonl", "patterns_more.jsonl"])
 def test_lines_of_real_formats_are_in_their_kinds(name: str) -> None:
-    """At least 95 % of the lines of real products are in the right kind, and no kinds are merged."""
+    """At least 95 % of the lines of products are in the right kind, and no kinds are merged."""
     lines = labelled(name)
     assert right(lines) >= WANTED
     assert merged(lines) == []

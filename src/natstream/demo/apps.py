@@ -64,7 +64,7 @@ def orders(shop: Shop) -> Script:
         is_broken = machine.id in shop.broken
         kind = random.choices(
             ["order", "stock", "review", "payment", "coupon", "price"],
-            [6, 5, 2, 1, 1.5 if is_broken else 0.5, 1 if is_broken else 0],
+            [6, 5, 2, 1, 2.2 if is_broken else 0.5, 1 if is_broken else 0],
         )[0]
         if kind == "order":
             fields |= {"msg": "order placed", "order": f"T-{random.randrange(10_000, 99_999)}"}
@@ -191,6 +191,8 @@ def sales(shop: Shop) -> Script:
     """Yield flash sales, during which the shop has five times as many visitors."""
     while True:
         yield shop.random.uniform(25, 50)
+        if shop.broken:
+            continue  # so that what the deploy broke stands out
         opened = {"level": 30, "time": "{now}", "msg": "flash sale opens 🎉", "discount": 0.3}
         yield Line(shop.api[0], to_json(opened), kind="flash sale")
         shop.crowd = 5.0

@@ -47,6 +47,8 @@ def deploys(shop: Shop) -> Script:
             yield from restart(shop, machine, image, is_broken=is_broken)
             yield shop.random.uniform(0.5, 1.5)
         yield shop.random.uniform(30, 60)
+        if is_broken:
+            yield 40.0  # so that what it broke can be seen alone
         choices = [each for each in (shop.web, shop.api, shop.worker) if each is not app]
         # There is always something to see within two minutes.
         app = shop.api if shop.api in choices else shop.random.choice(choices)

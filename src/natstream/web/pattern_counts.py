@@ -81,6 +81,8 @@ class PatternCounts:
         """Unix ms from which on all lines are counted."""
         self.other: Tally = Tally(("", "", "", "", "", ""), "", _sample("", "", "", ""))
         """The lines that are not counted apart."""
+        self.released_at: Callable[[str, str], int | None] = lambda app, release: None
+        """Given an app and a release, returns the Unix ms since when the release surely runs."""
         self.deploys: dict[str, dict[str, int]] = {}
         """App → release → Unix ms of its first line."""
         self._samples = samples
@@ -174,7 +176,8 @@ class PatternCounts:
     def _note(self, tally: Tally, line: CountedLine) -> None:
         arrival, machine, release = line.arrival, line.machine, line.release
         self._kept += tally.add(arrival // 1000, line.weight)
-        if arrival >= tally.last_ms:
+        newest = tally.newest
+        if newest is None or (arrival, line.number) > (newest.arrival, newest.number):
             tally.last_ms, tally.newest = arrival, line
         if arrival < tally.first_ms or not tally.first_ms:
             tally.first_ms = arrival
@@ -223,7 +226,8 @@ class PatternCounts:
         if release not in known:
             if len(known) >= MAX_RELEASES:
                 del known[min(known, key=lambda each: known[each])]
-            known[self._name(release)] = arrival
+            since = self.released_at(app, release) if known else None
+            known[self._name(release)] = min(arrival, since or arrival)
         elif arrival < known[release]:
             known[release] = arrival
 
@@ -257,7 +261,7 @@ class PatternCounts:
     def _forget(self, second: int) -> None:
         """Forget what is too old, at most once in a minute, unless there is too much."""
         if second // 60 == self._forgot and self._kept <= MAX_SECONDS:
-            return
+            return  # A batch may add a second to each tally, so there may be a few more.
         self._forgot = second // 60
         oldest = second - KEPT - 60
         for tally in (*self._tallies.values(), self.other):
@@ -267,7 +271,7 @@ class PatternCounts:
         self._tallies = {key: tally for key, tally in self._tallies.items() if tally.seconds}
         self._kept = sum(len(tally.seconds) for tally in (*self._tallies.values(), self.other))
         self._weights = {each: n for each, n in self._weights.items() if each >= oldest}
-        if self._kept > MAX_SECONDS:
+        while self._kept > MAX_SECONDS and self._tallies:
             self._evict()
 
     def _name(self, text: str) -> str:

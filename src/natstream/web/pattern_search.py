@@ -43,7 +43,7 @@ class _Tail:
 
 
 async def search_patterns(
-    hub: Hub, filter: Filter, since_ms: int, start_ms: int, budget: ReaderBudget
+    hub: Hub, filter: Filter, since_ms: int, counted: PatternCounts, budget: ReaderBudget
 ) -> PatternCounts:
     """Count the remembered lines that match and arrived at `since_ms` (Unix ms) or later.
 
@@ -51,13 +51,13 @@ async def search_patterns(
         hub: has the lines.
         filter: of the reader, within its scope if it has one.
         since_ms: where the search ends.
-        start_ms: Unix ms from which on this process has got lines.
+        counted: the counts of the process, which tell from when on it has got lines.
         budget: the CPU time of the reader.
 
     Raises:
         ExpressionTooSlow: it has used up its CPU time for too long, on a busy machine.
     """
-    counts = PatternCounts(samples=False)
+    counts, start_ms = PatternCounts(counted.wall, samples=False), counted.start_ms
     tails: OrderedDict[tuple[str, str], _Tail] = OrderedDict()
     turn = time.monotonic()
     end = turn + MAX_SECONDS

@@ -117,7 +117,7 @@ class Patterns:
             counts = self.counts
         else:
             since = (end - (KEPT if compare != Comparison() else LONGEST)) * 1000
-            counts = await search_patterns(self._hub, filter, since, self.counts.start_ms, budget)
+            counts = await search_patterns(self._hub, filter, since, self.counts, budget)
         making = _make(self.counts, counts, filter, compare, end)
         while True:
             with budget.measured():
@@ -212,12 +212,16 @@ def _judge(row: _Row, counts: PatternCounts, known_from: float, *, is_deploy: bo
         return row.count > 0
     before = sum(tally.between(spans.start, spans.since) for tally in tallies)
     machines = {machine for tally in tallies for machine in tally.machines}
+    # Each machine says once that it has started, and the platform says what it does with it.
+    is_told_by_starts = row.count <= len(machines) or all(
+        tally.sample.is_system for tally in tallies
+    )
     row.verdict = judge(
         before,
         row.count,
         spans.known(known_from),
         weight=counts.weight(spans.start, spans.end),
-        is_start=is_deploy and tallies[0].key[1] not in _SEVERE and row.count <= len(machines),
+        is_start=is_deploy and tallies[0].key[1] not in _SEVERE and is_told_by_starts,
     )
     return bool(row.count or before)
 
