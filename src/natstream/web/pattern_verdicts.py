@@ -17,12 +17,12 @@ ORDER = {"new": 0, "more": 1, "gone": 2, "less": 3, "same": 4, "": 5}
 """The most telling first; "" is no verdict."""
 
 LEAST_LINES, LEAST_FACTOR = 3, 2.0
-# Three lines after none are surer than the first. Twenty lines after ten are surer than the second,
-# and ten after five are not: many patterns are judged at once, and some would vary so by chance.
-SURELY_NEW, SURELY_MORE = 0.875, 0.95
-# If less of the earlier span is known, only what is nearly certain counts, because lines come in
-# bursts.
-LEAST_KNOWN, NEARLY_CERTAIN = 0.5, 0.99
+# Twenty lines after ten are surer than this, and ten after five are not. Many patterns are judged
+# at once, and some of them would vary so by chance.
+LEAST_SURE = 0.95
+# If less of the earlier span is known, only what is nearly certain counts: otherwise all patterns
+# would be new after the service has started.
+LEAST_KNOWN, NEARLY_CERTAIN = 0.2, 0.99
 # Above this, the distribution is as good as normal.
 MANY = 200
 
@@ -60,10 +60,10 @@ def judge(
     scaled = before / known
     sure = sureness(before / weight, now / weight, 1 / (1 + known))
     name = "same"
-    least = SURELY_MORE if before and now else SURELY_NEW
-    if max(before, now) >= LEAST_LINES and sure >= (
-        least if known >= LEAST_KNOWN else NEARLY_CERTAIN
-    ):
+    least = LEAST_SURE if before and now else 0.0
+    if known < LEAST_KNOWN:
+        least = NEARLY_CERTAIN
+    if max(before, now) >= LEAST_LINES and sure >= least:
         if not before:
             name = "same" if is_start else "new"
         elif not now:
