@@ -63,6 +63,10 @@ class FlyInterfacesStandIn:
             machine.release, machine.image, machine.updated_ns = number, newest, unix_ns
             machine.pulled = ""
 
+    def release_of(self, machine_id: str) -> str:
+        """Return the number of the release that a machine runs, once a line of it was noted."""
+        return str(self._machines[machine_id].release)
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Answer requests until it is cancelled."""
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
