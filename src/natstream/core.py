@@ -86,6 +86,7 @@ def make_core(settings: Settings) -> Core:
     health = Health(hub.announce)
     health.add_task("hub")
     metrics = Metrics(hub, health)
+    metrics.patterns = patterns
     journal = None
     if settings.journal_servers:
         journal = _make_journal(settings, hub, health)

@@ -83,6 +83,8 @@ class PatternCounts:
         """The lines that are not counted apart."""
         self.released_at: Callable[[str, str], int | None] = lambda app, release: None
         """Given an app and a release, returns the Unix ms since when the release surely runs."""
+        self.not_apart: int = 0
+        """Lines that were counted as other, since the start."""
         self.deploys: dict[str, dict[str, int]] = {}
         """App → release → Unix ms of its first line."""
         self._samples = samples
@@ -97,6 +99,9 @@ class PatternCounts:
         """Second → the greatest weight with which lines of it were counted, if not 1."""
         self._forgot = 0
 
+    def __len__(self) -> int:
+        return len(self._tallies)
+
     @property
     def tallies(self) -> Sequence[Tally]:
         """All patterns."""
@@ -106,6 +111,11 @@ class PatternCounts:
     def weight(self, start: int, end: int) -> int:
         """Return the greatest weight of a line in these seconds; 1 if all lines were counted."""
         return max((n for second, n in self._weights.items() if start <= second < end), default=1)
+
+    @property
+    def weight_now(self) -> int:
+        """How many lines each line stands for that was counted last."""
+        return self._weight
 
     # --- counting ------------------------------------------------------------------------
 
@@ -236,6 +246,7 @@ class PatternCounts:
     def _new_tally(self, key: TallyKey) -> Tally:
         app, level, stream, region, head, trace = key
         if max(len(app), len(level), len(stream), len(region)) > MAX_NAME:
+            self.not_apart += 1
             return self.other
         if len(self._tallies) >= MAX_TALLIES:
             self._evict()
@@ -255,6 +266,7 @@ class PatternCounts:
             del self._tallies[tally.key]
             tally.is_gone = True
             self._kept -= len(tally.seconds)
+            self.not_apart += tally.lines
             for second, lines in zip(tally.seconds, tally.counts, strict=True):
                 self._kept += self.other.add(second, lines)
 
