@@ -26,7 +26,7 @@ LOOKED_AT = 512
 MAX_JSON = 64 * 1024
 # Names of fields that a pattern shows. An object with more is data, whose names are values.
 MAX_NAMES, MAX_LOOKED_AT = 20, 200
-# Objects with the same names are of few kinds. What is known of one takes about 1 KB.
+# Objects with the same names are of few kinds. The plan for one kind takes about 1 KB.
 MAX_PLANS = 500
 ERROR_LENGTH = 120
 

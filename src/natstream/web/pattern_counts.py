@@ -271,7 +271,7 @@ class PatternCounts:
                 self._kept += self.other.add(second, lines)
 
     def _forget(self, second: int) -> None:
-        """Forget what is too old, at most once in a minute, unless there is too much."""
+        """Forget old seconds and tallies, at most once in a minute unless there are too many."""
         if second // 60 == self._forgot and self._kept <= MAX_SECONDS:
             return  # A batch may add a second to each tally, so there may be a few more.
         self._forgot = second // 60

@@ -21,7 +21,7 @@ TallyKey: TypeAlias = tuple[str, str, str, str, str, str]
 
 
 class CountedLine(NamedTuple):
-    """What is counted of a line."""
+    """A line, as it is counted."""
 
     arrival: int
     """Unix ms."""

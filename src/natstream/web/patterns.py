@@ -166,7 +166,7 @@ def _make(
     whole = spans[""]
     start = min(each.start for each in spans.values())
     other = sum(row.count for row in judged[MAX_PATTERNS:])
-    # What was not counted apart may lie outside of a scope.
+    # Lines that were not counted apart may lie outside of a scope.
     if scope is None or counts is not all_counts:
         other += counts.other.between(whole.since, end)
     compared = None
@@ -212,7 +212,7 @@ def _judge(row: _Row, counts: PatternCounts, known_from: float, *, is_deploy: bo
         return row.count > 0
     before = sum(tally.between(spans.start, spans.since) for tally in tallies)
     machines = {machine for tally in tallies for machine in tally.machines}
-    # Each machine says once that it has started, and the platform says what it does with it.
+    # Each machine says once that it has started, and the platform tells of its own work.
     is_told_by_starts = row.count <= len(machines) or all(
         tally.sample.is_system for tally in tallies
     )
