@@ -174,6 +174,7 @@ def make_entry(
     continues: bool = False,
     group: str = "",
     release: str = "",
+    head: str = "",
 ) -> LogEntry:
     """Return the entry with these fields, made in a third of the time that `LogEntry(...)` takes.
 
@@ -197,7 +198,7 @@ def make_entry(
     entry.continues = continues
     entry.group = group
     entry.release = release
-    entry.head = ""
+    entry.head = head
     entry.__class__ = LogEntry
     return entry  # type: ignore[no-any-return]  # the object is a LogEntry by now
 
