@@ -101,8 +101,11 @@ def test_the_payload_is_what_fly_publishes() -> None:
 
 
 @functools.cache
-def entries(seed: int = 0) -> list[LogEntry]:
-    """Return the entries of five minutes, with their levels and continuation lines."""
+def entries(seed: int = 1) -> list[LogEntry]:
+    """Return the entries of five minutes, with their levels and continuation lines.
+
+    Within this seed's minutes each kind of accident happens.
+    """
     start = 1_664_310_877 * 10**9
     lines = [
         parse_nats(*encode(line, start + int(at * 1e9)))
@@ -258,9 +261,16 @@ def test_with_a_journal_its_lines_are_there_the_next_time(tmp_path: Path) -> Non
                 time.sleep(0.05)
             logs = (event for event in events(f"{page}/api/logs?since=1h") if "id" in event)
             shown.append(list(itertools.islice(logs, 50)))
-    assert shown[0] == shown[1]
+    # The second demo has other machines, so it does not know those of the first one.
+    assert [_without_machine(event) for event in shown[0]] == [
+        _without_machine(event) for event in shown[1]
+    ]
     assert all(event["persistent"] for event in shown[0])
     assert {path.name for path in (tmp_path / "natstream/demo").iterdir()} == {"jetstream", "lock"}
+
+
+def _without_machine(event: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in event.items() if name not in ("group", "release")}
 
 
 def test_two_demos_do_not_share_a_journal(tmp_path: Path) -> None:
