@@ -1,4 +1,4 @@
-"""What levels and continuation lines cost of the intake: from a payload to one reader's bytes.
+"""What levels and patterns cost of the intake: from a payload to one reader's bytes.
 
 The same lines go through one process with and without them, in turn, and the fastest of many rounds
 counts for each. So the share also holds on a busy machine. Only this benchmark can do without them.
@@ -9,22 +9,27 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
 
+import attrs
 import trio
 from tests.support.processes import CPUS
 
 from benchmarks.path import broadcast, messages
 from natstream.entries import fly
 from natstream.entries.continuation import Continuations
+from natstream.hub.published import Published
+from natstream.web.facets import Facets
+from natstream.web.pattern_counts import PatternCounts
 
-__all__ = ["Intake", "measure_intake"]
+__all__ = ["Intake", "measure_levels", "measure_patterns"]
 
-ROUNDS = 60
+# More lines than a second takes, because the rate of the last second decides on the sample.
+ROUNDS = 200
 # Of each kind of lines, so many go through in a round, as from a busy connection.
 LINES = 1_000
 FRAMEWORKS = Path(__file__).parents[1] / "tests/fixtures/levels.jsonl"
@@ -44,29 +49,51 @@ class Intake(NamedTuple):
     without: float
     """Lines a second."""
     whole: float
-    """Lines a second, with levels and continuation lines."""
+    """Lines a second, with what is measured."""
 
 
-async def measure_intake() -> Sequence[Intake]:
-    """Measure the lines of a load, those of many frameworks, and stack traces, on one core."""
+Observe = Callable[[Published], None]
+Without = Callable[[], AbstractContextManager[None]]
+
+
+async def measure_levels() -> Sequence[Intake]:
+    """Measure levels and continuation lines, on one core."""
+    return await _measure_all(lambda: (None, _without_levels))
+
+
+async def measure_patterns() -> Sequence[Intake]:
+    """Measure the counting of patterns beside the facets, on one core.
+
+    So many lines arrive in a second that a sample of them is counted, as in a busy service.
+    """
+    return await _measure_all(_counting)
+
+
+async def _measure_all(prepare: Callable[[], tuple[Observe | None, Without]]) -> Sequence[Intake]:
+    """Measure the lines of a load, those of many frameworks, and stack traces."""
     ours = os.sched_getaffinity(0)
     os.sched_setaffinity(0, CPUS[:1])
     try:
         return [
-            await _measure("requests of a web application", messages()),
-            await _measure("lines of many frameworks", _framed(_frameworks())),
-            await _measure("stack traces of 30 lines", _framed(TRACE)),
+            await _measure(name, lines, *prepare())
+            for name, lines in (
+                ("requests of a web application", messages()),
+                ("lines of many frameworks", _framed(_frameworks())),
+                ("stack traces of 30 lines", _framed(TRACE)),
+            )
         ]
     finally:
         os.sched_setaffinity(0, ours)
 
 
-async def _measure(name: str, lines: Sequence[Message]) -> Intake:
+async def _measure(
+    name: str, lines: Sequence[Message], observe: Observe | None, without: Without
+) -> Intake:
     best = {False: float("inf"), True: float("inf")}
-    async with broadcast(1) as send:
+    async with broadcast(1, observe) as send:
         for number in range(2 * ROUNDS):
             is_whole = bool(number % 2)
-            with _nothing() if is_whole else _without_levels():
+            with _nothing() if is_whole else without():
                 started = time.process_time()
                 await send([fly.parse_nats(*line) for line in lines])
                 best[is_whole] = min(best[is_whole], time.process_time() - started)
@@ -86,6 +113,26 @@ def _without_levels() -> Iterator[None]:
         patch.object(fly, "level_of", lambda _: ""),
         patch.object(Continuations, "join", lambda _, entries: entries),
     ):
+        yield
+
+
+def _counting() -> tuple[Observe, Without]:
+    """Return an observer that counts facets and patterns, and what stops it counting patterns."""
+    facets, patterns = Facets(), PatternCounts(time.process_time)
+
+    def observe(published: Published) -> None:
+        facets.count(published.entries)
+        # The lines arrive as fast as the process takes them, by its own time, because another
+        # process of the machine would make the rate look low, and low rates are not sampled.
+        now = int(time.process_time() * 1_000)
+        patterns.count(attrs.evolve(published, arrivals=[now] * len(published.entries)))
+
+    return observe, lambda: _nothing_counted(patterns)
+
+
+@contextmanager
+def _nothing_counted(patterns: PatternCounts) -> Iterator[None]:
+    with patch.object(patterns, "count", lambda _: None):
         yield
 
 

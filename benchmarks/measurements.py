@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
 from benchmarks.bench import COLUMNS, SUSTAINED, Bench, Watch, harness, row_of
 from benchmarks.drain import WANTED, compare
-from benchmarks.intake import measure_intake
+from benchmarks.intake import Intake, measure_levels, measure_patterns
 from benchmarks.loads import Load, Result, apply, open_readers
 from benchmarks.path import steps
 from benchmarks.peers import NATSTREAM, Peer
@@ -77,11 +77,20 @@ async def path(bench: Bench) -> Table:
 
 async def levels(bench: Bench) -> Table:
     """Measure how much of the intake levels and continuation lines leave."""
+    return _intake(await measure_levels(), "levels")
+
+
+async def patterns(bench: Bench) -> Table:
+    """Measure how much of the intake counting patterns leaves."""
+    return _intake(await measure_patterns(), "patterns")
+
+
+def _intake(measured: Sequence[Intake], what: str) -> Table:
     rows = [
         (name, f"{without:,.0f}", f"{whole:,.0f}", f"{whole / without:.2f}")
-        for name, without, whole in await measure_intake()
+        for name, without, whole in measured
     ]
-    return Table(("lines", "lines/s without", "lines/s with levels", "ratio"), rows)
+    return Table(("lines", "lines/s without", f"lines/s with {what}", "ratio"), rows)
 
 
 async def throughput(bench: Bench) -> Table:
@@ -185,6 +194,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Awaitable[Table]]] = {
         loads,
         path,
         levels,
+        patterns,
         throughput,
         filters,
         slow,

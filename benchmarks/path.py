@@ -19,13 +19,15 @@ from tests.support.loopback import HOST
 from tests.support.processes import CPUS
 
 from benchmarks.lines import KINDS, stamp_all, templates
+from natstream.background import running_beside
 from natstream.entries.entry import LogEntry
 from natstream.entries.fields import FieldCache
 from natstream.entries.filters import Filter
 from natstream.entries.fly import parse_nats
 from natstream.formats.events import FORMATS
 from natstream.hub.batch import Selection
-from natstream.hub.hub import Hub, open_hub
+from natstream.hub.hub import Hub
+from natstream.hub.published import Published
 
 __all__ = ["Step", "broadcast", "messages", "steps"]
 
@@ -140,7 +142,7 @@ async def _wake(lines: int) -> Step:
 
 @asynccontextmanager
 async def broadcast(
-    readers: int,
+    readers: int, observe: Callable[[Published], None] | None = None
 ) -> AsyncIterator[Callable[[list[LogEntry]], Awaitable[None]]]:
     """Run a hub with readers; the block gets a function that publishes until all have read."""
     behind, done, target = 0, trio.Event(), 1
@@ -162,7 +164,8 @@ async def broadcast(
         hub.publish_nowait(entries)
         await done.wait()
 
-    async with open_hub() as hub, trio.open_nursery() as nursery:
+    hub = Hub(observe=observe)
+    async with running_beside(hub.run, hub.close), trio.open_nursery() as nursery:
         for _ in range(readers):
             await nursery.start(read, hub)
         yield send

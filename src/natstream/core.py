@@ -20,10 +20,12 @@ from natstream.drain.collector import LogCollector
 from natstream.entries.entry import LogEntry
 from natstream.hub.health import Health, SourceState, SourceStatus
 from natstream.hub.hub import Hub
+from natstream.hub.published import Published
 from natstream.hub.sink import Sink
 from natstream.web.app import create_app
 from natstream.web.facets import Facets
 from natstream.web.metrics import Metrics
+from natstream.web.pattern_counts import PatternCounts
 
 if TYPE_CHECKING:
     from natstream.fly_api.interfaces import FlyInterfaces
@@ -63,12 +65,13 @@ class Core:
 
 def make_core(settings: Settings) -> Core:
     """Return the parts that the settings ask for. `/readyz` names every source from here on."""
-    facets = Facets()
+    facets, patterns = Facets(), PatternCounts()
     observers: list[Callable[[Sequence[LogEntry]], None]] = [facets.count]
 
-    def observe(entries: Sequence[LogEntry]) -> None:
+    def observe(published: Published) -> None:
         for each in observers:
-            each(entries)
+            each(published.entries)
+        patterns.count(published)
 
     reads_fly = settings.fly_api and "nats" in settings.sources
     hub = Hub(
@@ -83,6 +86,7 @@ def make_core(settings: Settings) -> Core:
     health = Health(hub.announce)
     health.add_task("hub")
     metrics = Metrics(hub, health)
+    metrics.patterns = patterns
     journal = None
     if settings.journal_servers:
         journal = _make_journal(settings, hub, health)
@@ -100,12 +104,13 @@ def make_core(settings: Settings) -> Core:
                 fly.history.is_hidden = silence.canaries.is_genuine
             observers += [fly.history.observe, fly.machines.observe]
             hub.label = fly.machines.label
+            patterns.released_at = fly.machines.released_at
             sink = fly.history.nats_sink
             sources.append(Source(fly.run, fly.history.status))
         sources.append(_make_nats(settings, sink, status, silence))
     if "drain" in settings.sources and settings.drain_bind is not None:
         sources.append(_make_drain(settings, settings.drain_bind, hub, journal, health, metrics))
-    app = create_app(settings, hub, health, facets, metrics, fly)
+    app = create_app(settings, hub, health, facets, patterns, metrics, fly)
     return Core(settings, hub, health, app, metrics, sources, journal)
 
 

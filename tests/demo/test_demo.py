@@ -29,13 +29,19 @@ from tests.support.waiting import PATIENCE
 
 from natstream.cli.main import main
 from natstream.demo.demo import publish_traffic
+from natstream.demo.fly_interfaces import FlyInterfacesStandIn
 from natstream.demo.line import Line, encode
 from natstream.demo.traces import GO, JAVA, NODE, PYTHON, RUBY
 from natstream.demo.traffic import LINES_PER_SECOND, traffic
 from natstream.entries.continuation import Continuations
-from natstream.entries.entry import LogEntry
-from natstream.entries.filters import Filter
+from natstream.entries.entry import LogEntry, of_machine
+from natstream.entries.filters import EVERYTHING, Filter
 from natstream.entries.fly import parse_nats
+from natstream.fly_api.machines import parse_machines
+from natstream.hub.hub import Hub
+from natstream.web.pattern_counts import PatternCounts
+from natstream.web.pattern_spans import Comparison
+from natstream.web.patterns import Patterns
 
 
 def five_minutes(seed: int = 0) -> list[tuple[float, Line]]:
@@ -95,8 +101,11 @@ def test_the_payload_is_what_fly_publishes() -> None:
 
 
 @functools.cache
-def entries(seed: int = 0) -> list[LogEntry]:
-    """Return the entries of five minutes, with their levels and continuation lines."""
+def entries(seed: int = 1) -> list[LogEntry]:
+    """Return the entries of five minutes, with their levels and continuation lines.
+
+    Within this seed's minutes each kind of accident happens.
+    """
     start = 1_664_310_877 * 10**9
     lines = [
         parse_nats(*encode(line, start + int(at * 1e9)))
@@ -252,9 +261,16 @@ def test_with_a_journal_its_lines_are_there_the_next_time(tmp_path: Path) -> Non
                 time.sleep(0.05)
             logs = (event for event in events(f"{page}/api/logs?since=1h") if "id" in event)
             shown.append(list(itertools.islice(logs, 50)))
-    assert shown[0] == shown[1]
+    # The second demo has other machines, so it does not know those of the first one.
+    assert [_without_machine(event) for event in shown[0]] == [
+        _without_machine(event) for event in shown[1]
+    ]
     assert all(event["persistent"] for event in shown[0])
     assert {path.name for path in (tmp_path / "natstream/demo").iterdir()} == {"jetstream", "lock"}
+
+
+def _without_machine(event: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in event.items() if name not in ("group", "release")}
 
 
 def test_two_demos_do_not_share_a_journal(tmp_path: Path) -> None:
@@ -296,3 +312,61 @@ def test_a_demo_without_temporary_files_says_so() -> None:
     assert done.stderr.startswith("natstream: The demo cannot create its temporary directory (")
     assert done.stderr.count("\n") == 1
     assert "Set TMPDIR" in done.stderr
+
+
+async def deployed(seed: int) -> dict[str, Any]:
+    """Return what changed since the deploys, a minute after the one that breaks something."""
+    clock = [0.0]
+    counts = PatternCounts(lambda: START + clock[0])
+    hub = Hub(observe=counts.count)
+    fly = FlyInterfacesStandIn()
+    broken: float | None = None
+    for at, line in traffic(Random(seed)):
+        clock[0] = at
+        now = int((START + at) * 1e9)
+        fly.note(line, now)
+        release = fly.release_of(line.machine.id)
+        entry = of_machine(parse_nats(*encode(line, now)), "app", release)
+        await hub.publish([entry], arrivals=[now // 1_000_000])
+        if broken is None and line.kind == "price":
+            broken = at
+        if broken is not None and at > broken + 60:
+            break
+    return await Patterns(hub, counts).read(EVERYTHING, Comparison(is_deploy=True))
+
+
+START = 1_664_310_877
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_what_a_deploy_broke_stands_on_top(seed: int) -> None:
+    """A deploy of the demo brings one new error and triples another, and nothing else is news."""
+    answer = await deployed(seed)
+    first, second, *others = answer["patterns"]
+    assert (first["app"], first["verdict"]) == ("teashop-api", "new")
+    assert first["pattern"].startswith("price is not a number")
+    assert (second["app"], second["verdict"]) == ("teashop-api", "more")
+    assert second["pattern"].startswith("coupon service timed out")
+    assert second["factor"] > 2
+    assert not [row for row in others if row.get("verdict") in ("new", "more")]
+
+
+async def test_the_machines_of_the_demo_are_known() -> None:
+    """The demo's stand-in for Fly's interfaces tells the release and the image of each machine."""
+    fly = FlyInterfacesStandIn()
+    for at, line in five_minutes(3):
+        fly.note(line, int((START + at) * 1e9))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(fly.run)
+        base = f"http://127.0.0.1:{fly.port}"
+        async with httpx.AsyncClient() as client:
+            apps = (await client.get(f"{base}/v1/apps?org_slug=demo")).json()["apps"]
+            assert {"name": "teashop-api"} in apps
+            answer = (await client.get(f"{base}/v1/apps/teashop-api/machines")).json()
+            assert (await client.get(f"{base}/api/v1/apps/x/logs")).json()["data"] == []
+        nursery.cancel_scope.cancel()
+    machines = parse_machines("teashop-api", answer)
+    assert len(machines) == 3
+    assert all(int(machine.release) > 41 for machine in machines)
+    assert len({machine.image for machine in machines}) == 1
+    assert all(machine.group == "app" and machine.since_ms for machine in machines)

@@ -20,6 +20,7 @@ from natstream.entries.filters import EVERYTHING, Filter
 from natstream.hub import window
 from natstream.hub.backlog import Backlog
 from natstream.hub.batch import Selection
+from natstream.hub.finding import find_line
 from natstream.hub.hub import Hub, open_hub
 from natstream.hub.subscription import Subscription
 from natstream.hub.timeline import Outage
@@ -37,7 +38,7 @@ async def around(
     hub: Hub, number: int, filter: Filter = EVERYTHING, *, before: int = 50, after: int = 50
 ) -> list[int]:
     """Return the numbers of the lines around a line of the current segment."""
-    found = await hub.find_line(id_of(hub, number))
+    found = await find_line(hub, id_of(hub, number))
     assert found is not None
     with hub.subscribe(filter, around=found, before=before, after=after) as reader:
         return [number for item in await items(reader) for number in shown(item)]
@@ -88,7 +89,7 @@ async def test_it_ends_although_lines_go_on(autojump_clock: MockClock) -> None:
     """The reading has the lines that exist when it begins, and ends without waiting for more."""
     async with open_hub() as hub:
         await hub.publish(lines(1, 20))
-        found = await hub.find_line(id_of(hub, 15))
+        found = await find_line(hub, id_of(hub, 15))
         with hub.subscribe(around=found, before=2, after=10) as reader:
             hub.publish_nowait(lines(21, 5))
             assert [n for item in await items(reader) for n in shown(item)] == [*range(13, 21)]
@@ -98,7 +99,7 @@ async def test_a_gap_stands_where_the_lines_are_missing(autojump_clock: MockCloc
     """Lines that are evicted while the reading goes on are a gap, and the line itself is shown."""
     async with open_hub(backlog_lines=50) as hub:
         await hub.publish(lines(1, 50))
-        found = await hub.find_line(id_of(hub, 10))
+        found = await find_line(hub, id_of(hub, 10))
         with hub.subscribe(around=found, before=5, after=60) as reader:
             await reader.step()  # It has found its start, or its first lines.
             await hub.publish(lines(51, 30))
@@ -117,7 +118,7 @@ async def test_a_notice_between_the_lines_is_told_in_its_place(autojump_clock: M
             hub.announce(f"before {number}", gap=Gap(1, None))
             hub.publish_nowait([line(number)])
         hub.announce("at the end")
-        found = await hub.find_line(id_of(hub, 5))
+        found = await find_line(hub, id_of(hub, 5))
         with hub.subscribe(around=found, before=1, after=2) as reader:
             read = await items(reader)
         assert told(read) == ["before 5", "before 6", "before 7"]
@@ -138,7 +139,7 @@ async def test_the_end_of_the_search_is_told(
     for hit, is_found in ((near, True), (far, False)):
         async with open_hub() as hub:
             await hub.publish([entry(number, hit) for number in range(1, 2_001)])
-            found = await hub.find_line(id_of(hub, target))
+            found = await find_line(hub, id_of(hub, target))
             with hub.subscribe(WEB, around=found, before=2, after=2) as reader:
                 read = await items(reader)
             got = [n for item in read for n in shown(item)]
@@ -152,7 +153,7 @@ async def test_no_end_is_told_where_all_lines_were_searched(autojump_clock: Mock
     """A search that has looked at all lines says nothing, although it found too few."""
     async with open_hub() as hub:
         await hub.publish(lines(1, 500))
-        found = await hub.find_line(id_of(hub, 250))
+        found = await find_line(hub, id_of(hub, 250))
         with hub.subscribe(Filter(q=("never",)), around=found) as reader:
             read = await items(reader)
         assert [n for item in read for n in shown(item)] == [250]
@@ -166,7 +167,7 @@ async def test_other_readers_get_their_turn_and_it_gets_keep_alives() -> None:
         for _ in range(250):
             hub.publish_nowait([entry] * 1_000)
             await trio.lowlevel.checkpoint()
-        found = await hub.find_line(id_of(hub, 125_000))
+        found = await find_line(hub, id_of(hub, 125_000))
         turns = 0
 
         async def count() -> None:
@@ -190,7 +191,7 @@ async def test_the_archive_is_read_around_a_line(filter: Filter, autojump_clock:
     async with open_journal_hub() as (hub, archive):
         archive.delay = 1.0
         await hub.publish([line(n) for n in range(STORED + 1, STORED + 51)], arrivals=[LONG] * 50)
-        found = await hub.find_line(id_of(hub, STORED - 5))
+        found = await find_line(hub, id_of(hub, STORED - 5))
         assert found is not None
         with hub.subscribe(filter, around=found, before=10, after=20) as reader:
             read = await items(reader)
@@ -206,7 +207,7 @@ async def test_the_archive_is_read_around_a_line(filter: Filter, autojump_clock:
 async def test_it_goes_over_the_legs_of_an_outage(autojump_clock: MockClock) -> None:
     """Around a line of an outage are the journal's lines before it, and those stored after it."""
     async with journal_after_outage() as (hub, fallback_id):
-        found = await hub.find_line(fallback_id)
+        found = await find_line(hub, fallback_id)
         assert found is not None
         with hub.subscribe(around=found, before=6, after=6) as reader:
             read = await items(reader)
@@ -236,9 +237,9 @@ async def journal_after_outage() -> AsyncIterator[tuple[Hub, str]]:
 async def test_the_segment_before_the_last_is_forgotten(autojump_clock: MockClock) -> None:
     """Only the outage before the present segment is remembered, so that memory stays bounded."""
     async with journal_after_outage() as (hub, fallback_id):
-        assert await hub.find_line(fallback_id) is not None
+        assert await find_line(hub, fallback_id) is not None
         hub.fall_back(Backlog("f2", max_lines=10, max_bytes=2**20), Outage(since=LONG))
-        assert await hub.find_line(fallback_id) is None
+        assert await find_line(hub, fallback_id) is None
         before = hub.segment.before
         assert before is not None
         assert before.fallback is None
@@ -249,7 +250,7 @@ async def test_an_unknown_id_is_none(id: str) -> None:
     """An id of another process, or of a number that no line has, is `None`."""
     async with open_hub() as hub:
         hub.publish_nowait(lines(1, 10))
-        assert await hub.find_line(id.format(epoch=hub.epoch)) is None
+        assert await find_line(hub, id.format(epoch=hub.epoch)) is None
 
 
 @pytest.fixture
@@ -327,7 +328,7 @@ async def test_a_search_in_a_slow_archive_gets_keep_alives(autojump_clock: MockC
     """While the lines before a line are sought in the archive, keep-alives come in time."""
     async with open_journal_hub() as (hub, archive):
         await hub.publish([line(STORED + 1)], arrivals=[LONG])
-        found = await hub.find_line(id_of(hub, STORED + 1))
+        found = await find_line(hub, id_of(hub, STORED + 1))
         with hub.subscribe(around=found, before=3) as reader:
             started = trio.current_time()
             assert await reader.step() is None
@@ -341,7 +342,7 @@ async def test_a_journal_that_stays_away_is_a_gap(autojump_clock: MockClock) -> 
     """If the archive does not answer, the lines before are a gap, and the line itself comes."""
     async with open_journal_hub() as (hub, archive):
         await hub.publish([line(STORED + 1)], arrivals=[LONG])
-        found = await hub.find_line(id_of(hub, STORED + 1))
+        found = await find_line(hub, id_of(hub, STORED + 1))
         archive.is_away = True
         with hub.subscribe(around=found, before=3) as reader:
             read = await items(reader)

@@ -27,7 +27,7 @@ from natstream.entries.entry import Notice
 from natstream.errors import ConfigurationError, NatstreamError, SourceUnavailable
 from natstream.formats.ndjson import Received
 
-__all__ = ["open_log_stream"]
+__all__ = ["NO_PROXY", "TIMEOUT", "Parameter", "check_token", "open_log_stream", "query_pairs"]
 
 # The service sends a keep-alive every 15 s by default. If three are missing, the connection is
 # dead. Nothing else would show this, because a dead connection looks like a quiet one.
@@ -75,13 +75,9 @@ async def open_log_stream(
             line of `around`.
     """
     endpoint, token = parse_url(url), link_token(url) or token
-    for name, value in _pairs(parameters):
+    for name, value in query_pairs(parameters):
         endpoint = endpoint.copy_add_param(name, value)
-    if not token.isascii() or not token.isprintable():
-        raise ConfigurationError(
-            "The token holds characters that a token cannot have, so it was not sent. "
-            "Check that it was copied as a whole and without a line break."
-        )
+    check_token(token)
     error: BaseException | None = None
     send, batches = trio.open_memory_channel[Received](BATCHES)
     async with httpx.AsyncClient(timeout=TIMEOUT, mounts=NO_PROXY) as client:
@@ -99,6 +95,15 @@ async def open_log_stream(
             error = group.exceptions[0]
     if error is not None:
         raise error  # The caller gets its own exception, because our nursery is an inner matter.
+
+
+def check_token(token: str) -> None:
+    """Raise ConfigurationError if a text cannot be a token."""
+    if not token.isascii() or not token.isprintable():
+        raise ConfigurationError(
+            "The token holds characters that a token cannot have, so it was not sent. "
+            "Check that it was copied as a whole and without a line break."
+        )
 
 
 async def _run(
@@ -148,7 +153,7 @@ async def _connect_again(
             problem = error
 
 
-def _pairs(parameters: Mapping[str, Parameter]) -> Iterator[tuple[str, str]]:
+def query_pairs(parameters: Mapping[str, Parameter]) -> Iterator[tuple[str, str]]:
     """Yield the parameters as pairs for a query string, several for a list of values."""
     for name, value in parameters.items():
         values = value if isinstance(value, Iterable) and not isinstance(value, str) else (value,)

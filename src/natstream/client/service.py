@@ -34,6 +34,9 @@ MAX_REDIRECTS = 10
 # A refusal of the service is one sentence in JSON. A longer body comes from another program.
 LONGEST_REFUSAL = 64 * 2**10
 LONGEST_SENTENCE = 500  # characters
+# 200 patterns with a text and an example of 300 characters each take 250 KB.
+LONGEST_ANSWER = 4 * 2**20
+JSON = "application/json"
 # Seconds for the head of an answer. A service that starts takes some seconds to look up the past. A
 # limit for each read alone would let a hostile service send interim answers (100) for ever.
 ANSWER_DEADLINE = 60.0
@@ -72,9 +75,7 @@ class RemoteService:
         Raises:
             SourceUnavailable, SourceDenied, BadQuery: the answer is not a stream.
         """
-        headers = {"Accept": CONTENT_TYPE, "Accept-Encoding": "identity"}
-        if self.token:
-            headers["Authorization"] = f"Bearer {self.token}"
+        headers = {}
         endpoint = self.endpoint
         reading = self.reading
         if reading.resume_id:
@@ -83,6 +84,27 @@ class RemoteService:
             # There is no id to resume from, because no entry has come yet. All of the past has
             # been sent, so the missing entries are those since the first connection.
             endpoint = endpoint.copy_remove_param("tail").copy_set_param("since", reading.opened)
+        return await self._get(endpoint, CONTENT_TYPE, headers)
+
+    async def ask(self) -> dict[str, Any]:
+        """Return the JSON object of an endpoint that is no stream.
+
+        Raises:
+            SourceUnavailable, SourceDenied, BadQuery: the answer is no such object.
+        """
+        response = await self._get(self.endpoint, JSON, {})
+        body = await json_body(response, longest=LONGEST_ANSWER, seconds=ANSWER_DEADLINE)
+        if not body:
+            raise SourceUnavailable(f"{self.name} gave an answer that cannot be read")
+        return body
+
+    async def _get(
+        self, endpoint: httpx.URL, accept: str, headers: dict[str, str]
+    ) -> httpx.Response:
+        """Return a response of this content type, whose body is still to be read."""
+        headers = {"Accept": accept, "Accept-Encoding": "identity", **headers}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
         request = self.client.build_request("GET", endpoint, headers=headers)
         try:
             with trio.fail_after(ANSWER_DEADLINE):
@@ -94,7 +116,7 @@ class RemoteService:
             raise SourceUnavailable(f"{self.name} cannot be reached: {_reason(error)}") from error
         content_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
         is_plain = response.headers.get("Content-Encoding", "identity").lower() == "identity"
-        if response.status_code == httpx.codes.OK and content_type == CONTENT_TYPE and is_plain:
+        if response.status_code == httpx.codes.OK and content_type == accept and is_plain:
             return response
         raise await self._refusal(response)
 
@@ -173,17 +195,20 @@ async def _chunks(response: httpx.Response) -> AsyncIterator[AsyncIterator[bytes
                     pass
 
 
-async def json_body(response: httpx.Response) -> dict[str, Any]:
+async def json_body(
+    response: httpx.Response, *, longest: int = LONGEST_REFUSAL, seconds: float = CLOSE_DEADLINE
+) -> dict[str, Any]:
     """Return the JSON object in the body of a response, or an empty one if there is none.
 
-    Another program than natstream may send a body without an end, so its size and time are limited.
+    Another program than natstream may send a body without an end, so its size (`longest`, in bytes)
+    and its time are limited.
     """
     body = b""
-    with suppress(httpx.RequestError), trio.move_on_after(CLOSE_DEADLINE):
+    with suppress(httpx.RequestError), trio.move_on_after(seconds):
         async with _chunks(response) as chunks:
             async for chunk in chunks:
                 body += chunk
-                if len(body) > LONGEST_REFUSAL:
+                if len(body) > longest:
                     return {}
     with suppress(ValueError):
         value = decode_json(body)

@@ -50,6 +50,7 @@ def visitors(shop: Shop) -> Script:
             random.choice(shop.web),
             f"{letter}, [{{now}} #7] {level} -- : [{shop.hex(8)}] method={method} path={path} "
             f"format=html status={status} duration={took:.2f} view={took * 0.6:.2f}",
+            kind=f"{method} answered with {status}",
         )
 
 
@@ -60,7 +61,11 @@ def orders(shop: Shop) -> Script:
         yield shop.pause(0.16 / shop.crowd)
         tea, machine = random.choice(TEAS), random.choice(shop.api)
         fields: dict[str, Any] = {"level": 30, "time": "{now}", "pid": 7, "hostname": machine.id}
-        kind = random.choices(["order", "stock", "review", "payment"], [6, 5, 2, 1])[0]
+        is_broken = machine.id in shop.broken
+        kind = random.choices(
+            ["order", "stock", "review", "payment", "coupon", "price"],
+            [6, 5, 2, 1, 2.2 if is_broken else 0.5, 1 if is_broken else 0],
+        )[0]
         if kind == "order":
             fields |= {"msg": "order placed", "order": f"T-{random.randrange(10_000, 99_999)}"}
             fields |= {"tea": tea, "customer": random.choice(CUSTOMERS)}
@@ -69,12 +74,17 @@ def orders(shop: Shop) -> Script:
             fields |= {"msg": "stock checked", "tea": tea, "grams": random.randrange(0, 9_000)}
         elif kind == "review":
             fields |= {"msg": "review", "tea": tea, "text": random.choice(PRAISE)}
-        else:
+        elif kind == "payment":
             fields |= {"level": 40, "msg": "payment declined", "reason": "insufficient_funds"}
+        elif kind == "coupon":
+            fields |= {"level": 50, "msg": "coupon service timed out", "coupon": shop.hex(6)}
+        else:
+            fields |= {"level": 50, "msg": "price is not a number", "tea": tea}
+            fields |= {"err": {"type": "TypeError", "message": "price.toFixed is not a function"}}
         fields["latency_ms"] = round(shop.latency(35), 1)
-        yield Line(machine, to_json(fields))
+        yield Line(machine, to_json(fields), kind=kind)
         if random.random() < 0.004:
-            yield from trace(machine, NODE)
+            yield from trace(machine, NODE, "undefined price")
 
 
 def jobs(shop: Shop) -> Script:
@@ -85,13 +95,18 @@ def jobs(shop: Shop) -> Script:
         machine, job = random.choice(shop.worker), shop.hex(6)
         name = random.choice(["SendReceipt", "ResizeImage", "SyncStock", "Newsletter"])
         address = f"10.0.0.{random.randrange(2, 250)}:{random.randrange(30_000, 60_000)}"
-        yield Line(machine, f'INFO:     {address} - "POST /jobs/{name} HTTP/1.1" 202 Accepted')
+        yield Line(
+            machine,
+            f'INFO:     {address} - "POST /jobs/{name} HTTP/1.1" 202 Accepted',
+            kind=f"{name} accepted",
+        )
         yield shop.latency(0.2)
         if random.random() < 0.02:
-            yield from trace(machine, PYTHON)
+            yield from trace(machine, PYTHON, "no price for a receipt")
         else:
             took = f"{shop.latency(180):.0f}"
-            yield Line(machine, f"INFO:worker.runner:{name} done job={job} took_ms={took}")
+            done = f"INFO:worker.runner:{name} done job={job} took_ms={took}"
+            yield Line(machine, done, kind=f"{name} done")
 
 
 def search(shop: Shop) -> Script:
@@ -102,19 +117,20 @@ def search(shop: Shop) -> Script:
         machine = random.choice(shop.search)
         thread = f"[nio-8080-exec-{random.randrange(1, 9)}]"
         if random.random() < 0.02:
-            yield from trace(machine, JAVA)
+            yield from trace(machine, JAVA, "search failed")
             continue
-        level, text = random.choices(
+        level, text, kind = random.choices(
             [
-                (" INFO", f"query={random.choice(TEAS)} hits={random.randrange(40)}"),
-                (" INFO", f"refreshed teas in {shop.latency(40):.0f} ms"),
-                (" WARN", "slow query, the cache is cold"),
+                (" INFO", f"query={random.choice(TEAS)} hits={random.randrange(40)}", "query"),
+                (" INFO", f"refreshed teas in {shop.latency(40):.0f} ms", "refreshed"),
+                (" WARN", "slow query, the cache is cold", "slow query"),
             ],
             [8, 2, 0.4],
         )[0]
         yield Line(
             machine,
             f"{{now}} {level} 1 --- {thread} c.teashop.search.SearchController        : {text}",
+            kind=kind,
         )
 
 
@@ -131,6 +147,7 @@ def payments(shop: Shop) -> Script:
             shop.pay[0],
             f'time={{now}} level={level} msg="{text}" order=T-{random.randrange(10_000, 99_999)} '
             f"status={status} took={shop.latency(240):.1f}ms",
+            kind=text,
         )
 
 
@@ -140,29 +157,44 @@ def database(shop: Shop) -> Script:
     primary, replica = shop.db
     while True:
         yield shop.pause(1.2)
-        text = random.choices(
+        kind, text = random.choices(
             [
-                "LOG:  checkpoint starting: time",
-                f"LOG:  checkpoint complete: wrote {random.randrange(20, 900)} buffers; "
-                f"write={random.uniform(1, 60):.3f} s, sync=0.004 s, total=60.311 s",
-                'LOG:  automatic vacuum of table "shop.public.carts": index scans: 1',
-                f"LOG:  duration: {shop.latency(1_400):.3f} ms  statement: {SLOW_QUERY}",
-                'ERROR:  duplicate key value violates unique constraint "carts_pkey"',
+                ("checkpoint starting", "LOG:  checkpoint starting: time"),
+                (
+                    "checkpoint complete",
+                    f"LOG:  checkpoint complete: wrote {random.randrange(20, 900)} buffers; "
+                    f"write={random.uniform(1, 60):.3f} s, sync=0.004 s, total=60.311 s",
+                ),
+                (
+                    "vacuum",
+                    'LOG:  automatic vacuum of table "shop.public.carts": index scans: 1',
+                ),
+                (
+                    "slow statement",
+                    f"LOG:  duration: {shop.latency(1_400):.3f} ms  statement: {SLOW_QUERY}",
+                ),
+                (
+                    "duplicate key",
+                    'ERROR:  duplicate key value violates unique constraint "carts_pkey"',
+                ),
             ],
             [3, 3, 3, 2, 0.6],
         )[0]
         prefix = f"postgres | {{now}} [{random.randrange(300, 900)}] "
-        yield Line(primary, prefix + text)
+        yield Line(primary, prefix + text, kind=kind)
         if random.random() < 0.2:
-            yield Line(replica, "repmgrd  | monitoring primary node, upstream is reachable")
+            watched = "repmgrd  | monitoring primary node, upstream is reachable"
+            yield Line(replica, watched, kind="monitoring")
 
 
 def sales(shop: Shop) -> Script:
     """Yield flash sales, during which the shop has five times as many visitors."""
     while True:
         yield shop.random.uniform(25, 50)
+        if shop.broken:
+            continue  # so that what the deploy broke stands out
         opened = {"level": 30, "time": "{now}", "msg": "flash sale opens 🎉", "discount": 0.3}
-        yield Line(shop.api[0], to_json(opened))
+        yield Line(shop.api[0], to_json(opened), kind="flash sale")
         shop.crowd = 5.0
         yield shop.random.uniform(3, 5)
         shop.crowd = 1.0

@@ -28,6 +28,7 @@ import trio
 from natstream.config.listening import listen
 from natstream.config.service_log import configure_logging
 from natstream.config.settings import Bind, Settings
+from natstream.demo.fly_interfaces import FlyInterfacesStandIn
 from natstream.demo.line import Line, encode
 from natstream.demo.nats_server import NatsServer, Publisher, open_publisher
 from natstream.demo.traffic import LINES_PER_SECOND, traffic
@@ -90,13 +91,19 @@ async def run_demo(*, rate: float = LINES_PER_SECOND, journal: Path | None = Non
             NatsServer.open(user="demo", **jetstream) as server,
             trio.open_nursery() as nursery,
         ):
-            nursery.start_soon(publish_traffic, server, rate)
+            interfaces = FlyInterfacesStandIn()
+            await nursery.start(interfaces.run)
+            nursery.start_soon(publish_traffic, server, rate, interfaces)
+            fly = f"http://{HOST}:{interfaces.port}"
             settings = Settings(
                 org=server.user,
                 access_token=server.password,
                 nats_servers=(server.url,),
                 bind=_free(PAGE_PORT),
                 drain_bind=_free(DRAIN_PORT),
+                fly_api=True,
+                fly_api_url=fly,
+                machines_api_url=fly,
                 journal_servers=(server.url,) if journal else (),
                 journal_user=server.user,
                 journal_password=server.password,
@@ -113,24 +120,33 @@ async def run_demo(*, rate: float = LINES_PER_SECOND, journal: Path | None = Non
 
 
 async def publish_traffic(
-    server: NatsServer, rate: float = LINES_PER_SECOND, random: Random | None = None
+    server: NatsServer,
+    rate: float = LINES_PER_SECOND,
+    interfaces: FlyInterfacesStandIn | None = None,
 ) -> NoReturn:
     """Publish the lines of the shop until cancelled, `rate` of them per second.
+
+    The `interfaces` learn what the lines tell of the machines.
 
     If the server has ended, this starts it again, because users of a demo may kill the server to
     see what happens.
     """
-    lines = traffic(random or Random())
+    lines = traffic(Random())
     while True:
         with suppress(OSError, trio.BrokenResourceError, ListenError):
             if not server.is_running:
                 await server.start()
             async with open_publisher(server.port, server.user, server.password) as publisher:
-                await _publish(publisher, lines, rate / LINES_PER_SECOND)
+                await _publish(publisher, lines, rate / LINES_PER_SECOND, interfaces)
         await trio.sleep(RESTART_DELAY)
 
 
-async def _publish(publisher: Publisher, lines: Iterator[tuple[float, Line]], pace: float) -> None:
+async def _publish(
+    publisher: Publisher,
+    lines: Iterator[tuple[float, Line]],
+    pace: float,
+    interfaces: FlyInterfacesStandIn | None,
+) -> None:
     """Publish each line at its time. The first line is published at once."""
     start: float | None = None
     due: list[tuple[str, bytes]] = []
@@ -142,7 +158,10 @@ async def _publish(publisher: Publisher, lines: Iterator[tuple[float, Line]], pa
             await publisher.publish(due)
             due.clear()
             await trio.sleep_until(start + seconds)
-        due.append(encode(line, time.time_ns()))
+        now = time.time_ns()
+        due.append(encode(line, now))
+        if interfaces is not None:
+            interfaces.note(line, now)
 
 
 @contextmanager

@@ -33,6 +33,8 @@ class Line(NamedTuple):
     provider: str = "app"
     extra: Mapping[str, Any] = {}
     """The fields that Fly's proxy adds: `error`, `http` and `url`."""
+    kind: str = ""
+    """The kind of line that the generator means, which is not published."""
 
 
 Script = Iterator[Line | float]

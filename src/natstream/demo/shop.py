@@ -29,6 +29,8 @@ class Shop:
         self.search: list[Machine] = self._machines("teashop-search", "iad", "fra")
         self.pay: list[Machine] = self._machines("teashop-pay", "iad")
         self.images: list[Machine] = self._machines("teashop-images", "fra", "nrt")
+        self.broken: set[str] = set()
+        """The machines that run a release with a mistake."""
         self.crowd: float = 1.0
         """The number of visitors, as a multiple of the usual number."""
 

@@ -55,7 +55,7 @@ created by net/http.(*Server).Serve in goroutine 1
 \t/usr/local/go/src/net/http/server.go:3285 +0x4b4"""
 
 
-def trace(machine: Machine, text: str) -> Iterator[Line]:
+def trace(machine: Machine, text: str, kind: str) -> Iterator[Line]:
     """Yield the lines of a stack trace of one machine."""
     for line in text.split("\n"):
-        yield Line(machine, line)
+        yield Line(machine, line, kind=kind)

@@ -111,7 +111,9 @@ class Continuations:
             elif _continues(order, entry):
                 if joined is None:
                     joined = list(entries)
-                joined[index] = continuing(entry, order.level)
+                trace = order.trace
+                head = trace.message if trace is not None and order.in_trace else ""
+                joined[index] = continuing(entry, order.level, head)
         return entries if joined is None else joined
 
     def copy(self) -> Continuations:

@@ -82,6 +82,7 @@ class _Fields:
     continues: bool
     group: str
     release: str
+    head: str
 
 
 @attrs.frozen
@@ -115,6 +116,8 @@ class LogEntry(_Fields):
     """The process group of the machine, for example `worker`; empty if it is not known."""
     release: str = attrs.field(default="", kw_only=True)
     """The number of the release that the machine ran; empty if it is not known."""
+    head: str = attrs.field(default="", kw_only=True, eq=False, repr=False)
+    """Of a line that continues a trace, the beginning of the trace's first line."""
 
     @property
     def raw(self) -> Mapping[str, Any]:
@@ -171,6 +174,7 @@ def make_entry(
     continues: bool = False,
     group: str = "",
     release: str = "",
+    head: str = "",
 ) -> LogEntry:
     """Return the entry with these fields, made in a third of the time that `LogEntry(...)` takes.
 
@@ -194,14 +198,21 @@ def make_entry(
     entry.continues = continues
     entry.group = group
     entry.release = release
+    entry.head = head
     entry.__class__ = LogEntry
     return entry  # type: ignore[no-any-return]  # the object is a LogEntry by now
 
 
-def continuing(entry: LogEntry, level: str) -> LogEntry:
-    """Return the entry as one that belongs to an earlier line of this level."""
+def continuing(entry: LogEntry, level: str, head: str = "") -> LogEntry:
+    """Return the entry as one that belongs to an earlier line of this level.
+
+    Args:
+        entry: the entry.
+        level: of the earlier line.
+        head: the beginning of its message, if that is known.
+    """
     copy = _copy(entry)
-    copy.level = level
+    copy.level, copy.head = level, head
     copy.continues = True
     copy.__class__ = LogEntry
     return copy  # type: ignore[no-any-return]  # as in `make_entry`
@@ -234,6 +245,7 @@ def _copy(entry: LogEntry) -> Any:
     copy.continues = entry.continues
     copy.group = entry.group
     copy.release = entry.release
+    copy.head = entry.head
     return copy
 
 

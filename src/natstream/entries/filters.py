@@ -11,6 +11,7 @@ Otherwise a reader could learn from the time that its expressions take what the 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from sys import getsizeof
@@ -22,8 +23,10 @@ from natstream.entries.entry import LogEntry
 from natstream.entries.expressions import MAX_INSTRUCTIONS, Expression, is_expression
 from natstream.entries.fields import FieldCache
 from natstream.entries.level_names import LEVEL_ALIASES
+from natstream.entries.patterns import HEAD_DIGITS
 from natstream.entries.selecting import (
     FieldStep,
+    PatternStep,
     Selecting,
     Step,
     expression_search,
@@ -31,7 +34,7 @@ from natstream.entries.selecting import (
 )
 from natstream.errors import BadQuery, ExpressionTooSlow
 
-__all__ = ["EVERYTHING", "FILTER_PARAMETERS", "Filter", "check_parameter"]
+__all__ = ["EVERYTHING", "FILTER_PARAMETERS", "PATTERNS", "Filter", "check_parameter"]
 
 LEVELS = {"trace": 0, "debug": 1, "info": 2, "warn": 3, "error": 4, "fatal": 5}
 TYPES = ("log", "system")
@@ -47,7 +50,8 @@ EXACT = {
     "group": "group",
     "release": "release",
 }
-FILTER_PARAMETERS = frozenset({*EXACT, "type", "min_level", "q", "not", "field"})
+PATTERNS = ("pattern", "not_pattern")
+FILTER_PARAMETERS = frozenset({*EXACT, "type", "min_level", "q", "not", "field", *PATTERNS})
 
 # Each reader's filter runs on every line, so these limits bound the cost of one reader.
 MAX_VALUES = 100
@@ -61,6 +65,8 @@ BYTES_OF_VALUE, BYTES_OF_TEXT = 60, 250
 # `Filter.select` gives no turns, so it ends after this many seconds of CPU time for so many lines.
 MAX_SECONDS = 0.1
 MEASURED_LINES = 1_000
+
+_PATTERN_ID = re.compile(r"[0-9a-f]{18}", re.ASCII)
 
 Check = Callable[[LogEntry], bool]
 
@@ -78,6 +84,9 @@ class Filter:
     """Texts or expressions, as in `q`, that the message must not contain."""
     fields: tuple[str, ...] = ()
     """Conditions on fields, such as `status>=500`, which must all hold."""
+    patterns: frozenset[tuple[str, frozenset[str]]] = attrs.field(default=frozenset(), kw_only=True)
+    """Pairs of `pattern` or `not_pattern` and ids, of which the line, or the first line of its
+    trace, must have one, or must have none."""
     scoped: bool = attrs.field(default=False, kw_only=True)
     """Whether the filter is a scope, so that notices are reduced and gaps have no counts."""
     within: Filter | None = attrs.field(default=None, kw_only=True)
@@ -102,6 +111,8 @@ class Filter:
         for name, texts in (("q", self.q), ("not", self.not_), ("field", self.fields)):
             # A text is kept twice, the second time in lower case.
             sizes[name] += sum(2 * getsizeof(text) + BYTES_OF_TEXT for text in texts)
+        for name, ids in self.patterns:
+            sizes[name] += sum(map(_size, ids))
         sizes["field"] += BYTES_OF_VALUE * sum(text.count(",") for text in self.fields)
         if sizes.total() > MAX_BYTES:
             [(parameter, _)] = sizes.most_common(1)
@@ -124,6 +135,8 @@ class Filter:
                 yield text_search(parameter, text)
         for text in self.fields:
             yield FieldStep(Condition.parse(text, strict=self.is_scope))
+        for parameter, ids in sorted(self.patterns, key=str):
+            yield PatternStep(parameter, frozenset(id[:HEAD_DIGITS] for id in ids))
         instructions = 0
         for parameter, text in searches:
             if is_expression(text):
@@ -159,6 +172,9 @@ class Filter:
             q=_texts("q", values),
             not_=_texts("not", values),
             fields=_texts("field", values),
+            patterns=frozenset(
+                (name, _pattern_ids(name, values[name])) for name in PATTERNS if name in values
+            ),
         )
 
     def __and__(self, other: Filter) -> Filter:
@@ -172,6 +188,7 @@ class Filter:
             q=tuple(dict.fromkeys(self.q + other.q)),
             not_=tuple(dict.fromkeys(self.not_ + other.not_)),
             fields=tuple(dict.fromkeys(self.fields + other.fields)),
+            patterns=self.patterns | other.patterns,
             scoped=self.scoped,
             within=self.within or other.within,
         )
@@ -305,6 +322,13 @@ def _min_level(texts: Sequence[str]) -> str:
     if len(texts) > 1 or level not in LEVELS:
         raise BadQuery(f"min_level takes one of {', '.join(LEVELS)}", parameter="min_level")
     return level
+
+
+def _pattern_ids(name: str, texts: Iterable[str]) -> frozenset[str]:
+    ids = _exact_values(name, texts)
+    if not all(map(_PATTERN_ID.fullmatch, ids)):
+        raise BadQuery(f"{name} takes ids as /api/patterns gives them", parameter=name)
+    return ids
 
 
 def _texts(name: str, values: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

@@ -19,8 +19,17 @@ from natstream.entries.entry import LogEntry
 from natstream.entries.escapes import sanitize
 from natstream.entries.expressions import Expression
 from natstream.entries.fields import FieldCache
+from natstream.entries.patterns import head_id, pattern_of
 
-__all__ = ["FieldStep", "Search", "Selecting", "Step", "expression_search", "text_search"]
+__all__ = [
+    "FieldStep",
+    "PatternStep",
+    "Search",
+    "Selecting",
+    "Step",
+    "expression_search",
+    "text_search",
+]
 
 # The clock is read after so many characters, which takes less than a millisecond of searching for
 # a text, or of decoding fields. An expression may need it more often.
@@ -28,6 +37,9 @@ MEASURED = 20_000
 
 # Coloured messages up to this length are cached without their colours, at most a thousand of them.
 PLAIN_LENGTH = 1_000
+
+# The clock is read after so many lines were masked, which takes less than a millisecond.
+MASKED = 50
 
 Steps = Generator[None, None, list[int]]
 
@@ -166,6 +178,34 @@ class FieldStep:
                 if turn.is_over():
                     yield
         return found + cache.select(path, holds, run)
+
+
+@attrs.frozen
+class PatternStep:
+    """A condition on the pattern of a line, or of the first line of its trace."""
+
+    parameter: str
+    """`pattern` or `not_pattern`."""
+    heads: frozenset[str]
+    """The parts of ids that tell app, level and first line."""
+
+    def select(
+        self, entries: Sequence[LogEntry], indices: Iterable[int], cache: FieldCache, turn: Turn
+    ) -> Steps:
+        is_wanted = self.parameter == "pattern"
+        found: list[int] = []
+        for count, index in enumerate(indices, 1):
+            entry = entries[index]
+            text = entry.head if entry.continues else entry.message
+            # A line that continues an unknown one is of no pattern.
+            is_found = bool(text or not entry.continues) and (
+                head_id(entry.app_name, entry.level, pattern_of(text)) in self.heads
+            )
+            if is_found is is_wanted:
+                found.append(index)
+            if not count % MASKED and turn.is_over():
+                yield
+        return found
 
 
 def text_search(parameter: str, text: str) -> Search:

@@ -130,6 +130,11 @@ class Machines:
         """Return what is known of a machine."""
         return self._known.get(machine_id)
 
+    def released_at(self, app: str, release: str) -> int | None:
+        """Return the Unix ms from which on a machine of the app surely ran a release, if known."""
+        known = (m.since_ms for m in self if m.app == app and m.release == release)
+        return min(filter(None, known), default=None)
+
     def __iter__(self) -> Iterator[FlyMachine]:
         return iter(self._known.values())
 

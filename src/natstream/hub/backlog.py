@@ -69,7 +69,8 @@ class Backlog:
         """The number of the oldest remembered notice, or of the next notice if there is none."""
         # These lists are parallel, with the oldest entry first. Entries before _start are evicted.
         self._start = 0
-        self._has_evicted = False
+        self.has_evicted: bool = False
+        """Whether entries were evicted, or passed over."""
         self._entries: list[LogEntry | None] = []
         self._arrivals: list[int] = []
         self._costs: list[int] = []
@@ -127,7 +128,7 @@ class Backlog:
         They get the numbers below `first`. There is no room once an entry was evicted, because the
         entries between would be missing. Arguments as in `append`.
         """
-        if self._has_evicted:
+        if self.has_evicted:
             return 0
         most = min(len(entries), self.first - 1, self.max_lines - self.lines)
         sizes = accumulate(reversed(costs), initial=self.bytes)
@@ -145,7 +146,7 @@ class Backlog:
     def jump(self, number: int) -> None:
         """Forget all entries, and give the next entry this number."""
         self._start = self.bytes = 0
-        self._has_evicted = True
+        self.has_evicted = True
         self._entries, self._arrivals, self._costs = [], [], []
         self.first = number
 
@@ -202,7 +203,7 @@ class Backlog:
             size -= self._costs[start]
             self._entries[start] = None
             start += 1
-        self._has_evicted = self._has_evicted or start > self._start
+        self.has_evicted = self.has_evicted or start > self._start
         self.first += start - self._start
         self._start, self.bytes = start, size
         if start > _COMPACT_AT and start > end - start:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Container, Iterator, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
 
 import attrs
@@ -24,44 +24,21 @@ from natstream.background import running_beside
 from natstream.entries.entry import Gap, LogEntry, Notice
 from natstream.entries.filters import EVERYTHING, Filter
 from natstream.errors import TooManyReaders
-from natstream.formats.events import EventId
 from natstream.hub.backlog import Backlog, fitting
-from natstream.hub.batch import Batch, Position
+from natstream.hub.batch import Position
 from natstream.hub.budget import Budgets, ReaderBudget
 from natstream.hub.fan_out import BATCH_BYTES, BATCH_LINES, FanOut
 from natstream.hub.loop_delay import LoopDelay
+from natstream.hub.published import Published
 from natstream.hub.start import StartRequest
+from natstream.hub.statistics import HubStatistics
 from natstream.hub.subscription import Subscription
 from natstream.hub.timeline import Archive, Outage, Segment, Timeline
 from natstream.hub.window import FoundLine, Window
 
-__all__ = ["Hub", "HubStatistics", "Label", "open_hub"]
-
-# Seconds within which a line that another process has stored reaches this one.
-SOON = 1.0
+__all__ = ["Hub", "Label", "open_hub"]
 
 Label = Callable[[Sequence[LogEntry], Sequence[int]], Sequence[LogEntry]]
-
-
-@attrs.frozen
-class HubStatistics:
-    """A snapshot of the hub; counts are since its start."""
-
-    readers: int
-    published: int
-    """Entries."""
-    backlog_lines: int
-    backlog_bytes: int
-    oldest_ms: int | None
-    """Unix ms of the oldest remembered entry's arrival."""
-    gaps: int
-    """Gaps that readers were told of, including gaps at a resume."""
-    missed: int
-    """Lines that these gaps counted as missing, in all."""
-    slowest: int
-    """Lines that the reader furthest behind has yet to see."""
-    round_seconds: float
-    """CPU seconds that handing a batch to all readers costs, as measured."""
 
 
 class Hub:
@@ -78,7 +55,7 @@ class Hub:
         max_readers: int = 5_000,
         max_lag: float = 30.0,
         keepalive: float | None = None,
-        observe: Callable[[Sequence[LogEntry]], None] | None = None,
+        observe: Callable[[Published], None] | None = None,
         room_before: int = 0,
     ) -> None:
         """Make a hub that does not run yet.
@@ -144,10 +121,12 @@ class Hub:
 
     def _publish(
         self, entries: Sequence[LogEntry], costs: Sequence[int], arrivals: Sequence[int]
-    ) -> Sequence[LogEntry]:
-        remembered = self.backlog.append(self.label(entries, arrivals), costs, arrivals)
+    ) -> Published:
+        backlog = self.backlog
+        remembered = backlog.append(self.label(entries, arrivals), costs, arrivals)
         self._fan_out.published(sum(costs))
-        return remembered
+        end = backlog.end.entry
+        return Published(backlog.epoch, range(end - len(entries), end), remembered, arrivals)
 
     async def publish(
         self,
@@ -177,26 +156,21 @@ class Hub:
                 times: Sequence[int] = [time.time_ns() // 1_000_000] * count
             else:
                 times = arrivals[start : start + count]
-            remembered = self._publish(run[:count], costs[:count], times)
+            published = self._publish(run[:count], costs[:count], times)
             if counted:
-                indices = range(start, start + count)
-                remembered = [
-                    entry
-                    for index, entry in zip(indices, remembered, strict=True)
-                    if index not in counted
-                ]
-            self.count(remembered)
+                published = published.without([i for i in range(count) if start + i in counted])
+            self.count(published)
             start += count
             # In the first checkpoint the flush runs, in the second the readers that it woke.
             await trio.lowlevel.checkpoint()
             if start < len(entries):
                 await trio.lowlevel.checkpoint()
 
-    def count(self, entries: Sequence[LogEntry]) -> None:
+    def count(self, published: Published) -> None:
         """Count entries as published, and show them to the observer."""
-        self._published += len(entries)
+        self._published += len(published.entries)
         if self._observe is not None:
-            self._observe(entries)
+            self._observe(published)
 
     def announce(
         self,
@@ -206,10 +180,7 @@ class Hub:
         gap: Gap | None = None,
         public: bool = False,
     ) -> None:
-        """Send a notice to all readers, between the entries before and after it. Never waits.
-
-        Readers that may see only a part of the logs are told less, unless the notice is `public`.
-        """
+        """Send a notice to all readers (see `Sink.announce`), reduced for a limited scope."""
         self.backlog.append_notice(Notice(message, type, gap=gap, public=public))
         self._fan_out.published()
 
@@ -231,7 +202,8 @@ class Hub:
             backlog = self.backlog
             position = Position(entry=backlog.first, notice=backlog.end.notice)
             batch = backlog.read(position, backlog.first + room, room, backlog.max_bytes)
-            self.count(batch.entries)
+            numbers = range(batch.first, batch.end.entry)
+            self.count(Published(batch.epoch, numbers, batch.entries, batch.arrivals))
         return room
 
     def recent(self, since_ms: int) -> Iterator[Sequence[LogEntry]]:
@@ -296,37 +268,6 @@ class Hub:
         self._fan_out.close()
 
     # --- readers -------------------------------------------------------------------------
-
-    async def find(self, event_id: str) -> LogEntry | None:
-        """Return the entry with this id, if it is remembered or stored.
-
-        Raises:
-            SourceUnavailable: the entry may be stored, and the journal does not answer.
-        """
-        line = await self.find_line(event_id)
-        return None if line is None else line.entry
-
-    async def find_line(self, event_id: str) -> FoundLine | None:
-        """Return the line with this id, for `subscribe(around=…)`; otherwise as `find`."""
-        wanted = EventId.parse(event_id)
-        segment = None if wanted is None else self.segment.with_epoch(wanted.epoch)
-        if wanted is None or segment is None:
-            return None
-        backlog, number = segment.backlog, wanted.number
-        if backlog.first <= number < backlog.end.entry:
-            batch = backlog.read(Position(entry=number, notice=0), number + 1, 1, 1)
-            return _found(segment, batch)
-        if segment.archive is None or await segment.archive.find(number) is None:
-            return None
-        # A reader looks back for the head of a continuation line, which gives the line its level.
-        with closing(segment.archive.open(number, EVERYTHING)) as stored:
-            line = _found(segment, await stored.read(number + 1))
-        # Another process may have stored the line so recently that it has not reached this one.
-        if backlog.end.entry <= number:
-            with trio.move_on_after(SOON), self.subscribe() as reader:
-                while backlog.end.entry <= number:
-                    await reader.receive()
-        return line if number < backlog.end.entry else None
 
     @contextmanager
     def subscribe(
@@ -427,14 +368,6 @@ class Hub:
             slowest=max((reader.lag for reader in self._fan_out.subscriptions), default=0),
             round_seconds=self._fan_out.round_seconds,
         )
-
-
-def _found(segment: Segment, batch: Batch) -> FoundLine | None:
-    """Return the line of a batch that has no more than one."""
-    if not batch.entries:
-        return None
-    event_id = EventId(batch.arrivals[0], segment.epoch, batch.number(0))
-    return FoundLine(segment, event_id, batch.entries[0])
 
 
 @asynccontextmanager

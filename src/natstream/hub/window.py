@@ -23,7 +23,7 @@ SEARCHED_LINES = 100_000
 
 @attrs.frozen
 class FoundLine:
-    """A line that was found by its id (see `Hub.find_line`)."""
+    """A line that was found by its id (see `finding.find_line`)."""
 
     segment: Segment = attrs.field(repr=False)
     event_id: EventId

@@ -17,6 +17,7 @@ from natstream.errors import JournalUnavailable
 from natstream.hub.backlog import Backlog
 from natstream.hub.health import SourceStatus
 from natstream.hub.hub import Hub
+from natstream.hub.published import Published
 from natstream.journal.archive import entry_of
 from natstream.journal.consumer import Consumer
 from natstream.journal.fallback import Fallback
@@ -194,9 +195,8 @@ class Follower:
                     remembered = backlog.append(labelled, costs, arrivals)
                     outage = self._fallback.outage
                     if outage is not None and arrivals[-1] >= outage.since:
-                        self._hub.count(
-                            [entry for i, entry in enumerate(remembered) if i not in shown]
-                        )
+                        published = Published(backlog.epoch, numbers, remembered, arrivals)
+                        self._hub.count(published.without(shown))
         finally:
             # A cancelled `publish` has published the first entries, which must not be shown again.
             end = backlog.end.entry

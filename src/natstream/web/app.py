@@ -23,6 +23,7 @@ from natstream.config.settings import Settings
 from natstream.entries.entry import Notice
 from natstream.entries.filters import Filter
 from natstream.hub.budget import ReaderBudget
+from natstream.hub.finding import find_line
 from natstream.hub.health import Health, SourceState, SourceStatus
 from natstream.hub.hub import Hub
 from natstream.web.auth import authenticate, client_address, current_grant
@@ -39,6 +40,9 @@ from natstream.web.health_endpoints import (
 )
 from natstream.web.links import add_links
 from natstream.web.metrics import Metrics
+from natstream.web.pattern_counts import PatternCounts
+from natstream.web.pattern_spans import parse_comparison
+from natstream.web.patterns import Patterns
 from natstream.web.quart_request import QuartRequest
 from natstream.web.query import parse_stream_request
 from natstream.web.reader_quota import ReaderQuota, holder_of
@@ -71,6 +75,7 @@ def create_app(
     hub: Hub,
     health: Health,
     facets: Facets,
+    pattern_counts: PatternCounts,
     metrics: Metrics,
     fly: FlyInterfaces | None = None,
 ) -> QuartTrio:
@@ -82,6 +87,7 @@ def create_app(
     app.request_class = ApiRequest
     app.asgi_http_class = QuartRequest
     quota = ReaderQuota(settings.max_readers)
+    patterns = Patterns(hub, pattern_counts)
     # Searches for fields run one after the other, so that many together do not delay the readers.
     one_search = trio.CapacityLimiter(1)
     files = Files(Path(__file__).parent / "static")
@@ -129,7 +135,7 @@ def create_app(
         quota.check(grant, address)
         line = None
         if wanted.around is not None:
-            line = await hub.find_line(wanted.around)
+            line = await find_line(hub, wanted.around)
             # Both answers are the same, so that the holder of a link learns nothing of other lines.
             if line is None or not grant.shows(line.entry):
                 return refusal(404, NO_LINE)
@@ -153,20 +159,20 @@ def create_app(
 
     @app.get("/api/raw")
     async def raw() -> Response:
-        entry = await hub.find(request.args.get("id", ""))
-        if entry is None:
+        line = await find_line(hub, request.args.get("id", ""))
+        if line is None:
             return refusal(404, NO_LINE)
-        return jsonify(entry.raw)
+        return jsonify(line.entry.raw)
 
     @app.get("/api/machine")
     async def machine() -> Response:
-        entry = await hub.find(request.args.get("id", ""))
+        line = await find_line(hub, request.args.get("id", ""))
         # A reader names a line and not a machine, so that the holder of a link learns nothing of
         # machines whose lines it may not see.
-        if entry is None or not current_grant().shows(entry):
+        if line is None or not current_grant().shows(line.entry):
             return refusal(404, NO_LINE)
-        known = None if fly is None else fly.machines.get(entry.machine_id)
-        if known is None or known.app != entry.app_name:
+        known = None if fly is None else fly.machines.get(line.entry.machine_id)
+        if known is None or known.app != line.entry.app_name:
             return jsonify({"machine": None})
         return jsonify({"machine": attrs.asdict(known, filter=attrs.filters.exclude("since_ms"))})
 
@@ -182,6 +188,11 @@ def create_app(
     async def counts() -> Response:
         filter = Filter.from_query(request.args.items(multi=True))
         return jsonify(await facets.read_in_turns(filter, current_grant().scope, budget()))
+
+    @app.get("/api/patterns")
+    async def kinds() -> Response:
+        filter, compare = parse_comparison(request.args.items(multi=True))
+        return jsonify(await patterns.read(current_grant().narrow(filter), compare, budget()))
 
     @app.get("/api/fields")
     async def fields() -> Response:

@@ -6,8 +6,8 @@ hour, each with its number of lines and its lines per second.
 Lines are counted by combination (app, region, machine, level, stream, source, group, release),
 because there are few combinations even if there are many lines. A filter or a scope is applied to
 the combinations later. So a reader that may see only a part of the logs gets the counts of that
-part. Filters on messages (`q`, `not`, `field`) cannot be applied to combinations. Therefore those
-of a reader are ignored, and a scope with such a filter gets no counts at all.
+part. Filters on messages (`q`, `not`, `field`, `pattern`) cannot be applied to combinations.
+Therefore those of a reader are ignored, and a scope with such a filter gets no counts at all.
 
 Memory is bounded: lines with overlong names, and lines of new combinations once there are too
 many, are counted together as "other". Counting takes about 0.4 µs per line in batches of a
@@ -187,7 +187,7 @@ class Facets:
         chunk, in_chunk = divmod(self._slice, SLICES_A_CHUNK)
         covered = min(chunk, CHUNKS - 1) * SLICES_A_CHUNK + in_chunk - self._slice
         since = self._wall() - age - covered * SLICE
-        has_texts = scope is not None and bool(scope.q or scope.not_ or scope.fields)
+        has_texts = scope is not None and scope.is_costly
         tallies = [] if has_texts else list(self._tallies.values())
         if scope is not None:
             tallies = yield from _selected(tallies, scope)
@@ -284,6 +284,7 @@ def _without(filter: Filter, field: str) -> Filter:
         q=(),
         not_=(),
         fields=(),
+        patterns=frozenset(),
     )
 
 

@@ -22,7 +22,7 @@ import attrs
 from itsdangerous import BadData, URLSafeSerializer
 
 from natstream.entries.entry import LogEntry
-from natstream.entries.filters import Filter
+from natstream.entries.filters import PATTERNS, Filter
 from natstream.errors import BadQuery
 from natstream.server.token_guard import find_token
 
@@ -61,6 +61,13 @@ class Grant:
 
     def __attrs_post_init__(self) -> None:
         # An unknown parameter raises BadQuery, because ignoring it would show more than intended.
+        for name in PATTERNS:
+            if name in dict(self.query):
+                raise BadQuery(
+                    f"{name} cannot be part of a link, because another release of natstream may "
+                    "mask lines in another way; limit the link by app, level or text",
+                    parameter=name,
+                )
         for name in NOT_IN_SCOPES:
             if name in dict(self.query):
                 raise BadQuery(

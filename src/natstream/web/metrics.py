@@ -28,6 +28,7 @@ from natstream.hub.health import Health, SourceState
 from natstream.hub.hub import Hub
 from natstream.hub.sink import JournalStatistics
 from natstream.server.token_guard import TokenGuard
+from natstream.web.pattern_counts import PatternCounts
 
 if TYPE_CHECKING:
     from natstream.drain.server import DrainStatistics
@@ -55,6 +56,8 @@ class Metrics(Collector):
         """Returns the drain's statistics, if there is a drain; called at each scrape."""
         self.journal: Callable[[], JournalStatistics] | None = None
         """Returns the journal's statistics, if there is a journal; called at each scrape."""
+        self.patterns: PatternCounts | None = None
+        """The counts of patterns, if they are counted."""
         self._hub = hub
         self._health = health
         # The library's global registry would mix the metrics of two services in one process.
@@ -81,6 +84,8 @@ class Metrics(Collector):
             yield from _drain(self.drain())
         if self.journal is not None:
             yield from _journal(self.journal())
+        if self.patterns is not None:
+            yield from _patterns(self.patterns)
         yield _gauge(
             "natstream_tasks",
             "Living tasks: a few for each connection, which end with it",
@@ -216,6 +221,20 @@ def _drain(drain: DrainStatistics) -> Iterator[Metric]:
         "Lines left out of accepted bodies, by reason",
         [((reason,), count) for reason, count in sorted(drain.dropped.items())],
         "reason",
+    )
+
+
+def _patterns(counts: PatternCounts) -> Iterator[Metric]:
+    yield _gauge("natstream_patterns", "Patterns that are counted apart", [((), len(counts))])
+    yield _gauge(
+        "natstream_pattern_weight",
+        "How many lines each counted line stands for; 1 unless a sample is counted",
+        [((), counts.weight_now)],
+    )
+    yield _counter(
+        "natstream_pattern_other_lines",
+        "Lines whose pattern had no room, so that they are counted together",
+        [((), counts.not_apart)],
     )
 
 

@@ -23,8 +23,8 @@ from natstream.web.errors import nothing, refusal
 __all__ = ["READABLE", "add_security", "is_cross_site", "refuse_other_site"]
 
 # The endpoints that pages of other origins and holders of scoped links may read: the log lines,
-# their counts, fields and machines, earlier lines, and the state of the service.
-READABLE = frozenset({"logs", "counts", "earlier", "fields", "machine", "status"})
+# their counts, patterns, fields and machines, earlier lines, and the state of the service.
+READABLE = frozenset({"logs", "counts", "earlier", "fields", "kinds", "machine", "status"})
 
 PREFLIGHT_HEADERS = {
     "Access-Control-Allow-Methods": "GET, HEAD",

@@ -1,0 +1,216 @@
+"""The pattern of a line: its message with the varying parts masked, and a stable id for it. Pure.
+
+In: a message. Out: a short text that all lines of its kind have in common. A JSON message and a
+logfmt line are known by their text, the names of their fields, and the few values that tell a
+failure: a status, a code and an error. A message has one pattern at every process, and so one id.
+The time is linear in the message. Of a text only the beginning is looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from natstream.entries.entry import decode_json
+from natstream.entries.escapes import sanitize
+from natstream.entries.json_object import find_object
+from natstream.entries.patterns_words import LONGEST, mask_name, mask_words, status_name
+
+__all__ = ["HEAD_DIGITS", "LOOKED_AT", "head_id", "pattern_id", "pattern_of"]
+
+LOOKED_AT = 512
+"""Characters of a text that are looked at."""
+# Decoding so much takes half a millisecond. A longer message is looked at as a text.
+MAX_JSON = 64 * 1024
+# Names of fields that a pattern shows. An object with more is data, whose names are values.
+MAX_NAMES, MAX_LOOKED_AT = 20, 200
+# Objects with the same names are of few kinds. The plan for one kind takes about 1 KB.
+MAX_PLANS = 500
+ERROR_LENGTH = 120
+
+HEAD_DIGITS = 12
+"""Hexadecimal digits of an id that tell the head; the others tell the frames of a trace."""
+_NO_FRAMES = "000000"
+
+_TEXTS = ("msg", "message", "event", "body", "text", "short_message", "desc", "description")
+_ERRORS = ("error", "err", "exception", "error_message", "exc_info", "cause")
+_IS_STATUS = re.compile(r"(?:status|status[._]?code|^code)$")
+_RESPONSES = ("res", "response", "resp", "http")
+_CODES = ("code", "error_code", "err_code", "errno")
+_CLASSES = ("code", "kind", "type", "name", "class")
+# Members that nearly each line of a logging library has.
+_USUAL = frozenset(
+    {
+        *("time", "ts", "timestamp", "@timestamp", "level", "severity", "lvl", "pid", "hostname"),
+        *("v", "t", "host", "@version", "log.level", "ecs.version"),
+    }
+)
+_PAIRS = re.compile(
+    r"""(?:^|(?<=[\s,;]))([A-Za-z_@][\w.@/-]{0,60}+)="""
+    r"""(?:"((?:[^"\\]|\\.)*+)"?|'((?:[^'\\]|\\.)*+)'|([^\s"']*+))"""
+)
+_FIRST_PAIR = re.compile(r"[A-Za-z_@][\w.@/-]{0,60}+=\S")
+_STATUS = re.compile(r"[1-5]\d\d")
+_CODE = re.compile(r"[A-Za-z_][\w.:-]{0,60}")
+
+_plans: dict[tuple[str, ...], _Plan] = {}
+
+
+def pattern_of(message: str) -> str:
+    """Return the pattern of a message; of the first line of a trace, the pattern of that line."""
+    last = message[-1:]
+    if last == "}" and len(message) <= MAX_JSON and "{" in message:
+        masked = _mask_json(message)
+        if masked is not None:
+            return masked
+    text = message if len(message) <= LOOKED_AT else message[:LOOKED_AT]
+    if "\x1b" in text:
+        text = sanitize(text, keep_colours=False)
+    if "=" in text:
+        if _FIRST_PAIR.match(text):
+            return _mask_pairs(text, 0)
+        start = max(text.find(" msg="), text.find(" message="))
+        if start > 0:
+            return _mask_pairs(text, start)
+    return mask_words(text)
+
+
+def head_id(app: str, level: str, head: str) -> str:
+    """Return the part of an id that tells the app, the level and the pattern of the first line."""
+    return _digest(f"{app}\0{level}\0{head}", HEAD_DIGITS)
+
+
+def pattern_id(app: str, level: str, head: str, trace: str = "") -> str:
+    """Return the id of a pattern.
+
+    Args:
+        app, level: of the line.
+        head: the pattern of the line, or of the first line of a trace.
+        trace: what tells the trace from others with this head.
+    """
+    frames = _digest(trace, len(_NO_FRAMES)) if trace else _NO_FRAMES
+    return head_id(app, level, head) + frames
+
+
+def _digest(text: str, digits: int) -> str:
+    return blake2b(text.encode("utf-8", "replace"), digest_size=digits // 2).hexdigest()
+
+
+# --- objects and pairs ---------------------------------------------------------------------------
+
+
+def _mask_json(message: str) -> str | None:
+    """Return the pattern of a JSON message, perhaps behind a prefix; None if it is not JSON."""
+    prefix = ""
+    try:
+        value = decode_json(message) if message[0] == "{" else None
+    except ValueError:
+        return None
+    if value is None:
+        found = find_object(message.strip())
+        if found is None:
+            return None
+        prefix, value = found.prefix, found.value
+    if type(value) is not dict:
+        return None
+    masked = _mask_fields(value)
+    return f"{mask_words(prefix)} {masked}"[:LONGEST] if prefix.strip() else masked
+
+
+def _mask_pairs(text: str, start: int) -> str:
+    """Return the pattern of a line of pairs, of which the first begins at or behind `start`."""
+    fields: dict[str, str] = {}
+    for name, double, single, plain in _PAIRS.findall(text, start):
+        fields.setdefault(name, double or single or plain)
+    masked = _mask_fields(fields)
+    return f"{mask_words(text[:start])} {masked}"[:LONGEST] if start else masked
+
+
+class _Plan(NamedTuple):
+    """What tells the kind of objects that have the same names, in the same order."""
+
+    texts: tuple[str, ...]
+    methods: tuple[str, ...]
+    statuses: tuple[str, ...]
+    responses: tuple[str, ...]
+    """Members that may be objects with a status."""
+    codes: tuple[str, ...]
+    errors: tuple[str, ...]
+    names: str
+    """The names as a pattern shows them."""
+
+
+def _mask_fields(fields: Mapping[str, Any]) -> str:
+    names = tuple(fields)
+    plan = _plans.get(names) or _make_plan(names)
+    parts = [_text(fields, plan)]
+    if status := _status(fields, plan):
+        parts.append(f"status={status}")
+    for name in plan.codes:
+        code = fields[name]
+        if type(code) is str and _CODE.fullmatch(code):
+            parts.append(f"{name}={code}")
+    for name in plan.errors:
+        if error := _error(fields[name]):
+            parts.append(f"{name}={mask_words(error[:LOOKED_AT])[:ERROR_LENGTH]}")
+            break
+    parts.append(plan.names)
+    return " ".join(filter(None, parts))[:LONGEST]
+
+
+def _text(fields: Mapping[str, Any], plan: _Plan) -> str:
+    """Return the pattern of the text; of a request without one, the method."""
+    for name in plan.texts:
+        text = fields[name]
+        if type(text) is str and text:
+            return mask_words(text[:LOOKED_AT])
+    for name in plan.methods:
+        method = fields[name]
+        if type(method) is str and method.isalpha() and len(method) < 10:
+            return method
+    return ""
+
+
+def _status(fields: Mapping[str, Any], plan: _Plan) -> str:
+    for name in plan.statuses:
+        if _STATUS.fullmatch(found := str(fields[name])[:4]):
+            return status_name(found)
+    for name in plan.responses:
+        inner = fields[name]
+        if type(inner) is dict:
+            names = tuple(inner)
+            if found := _status(inner, _plans.get(names) or _make_plan(names)):
+                return found
+    return ""
+
+
+def _error(error: Any) -> str:
+    """Return the class and the text of an error, as far as it has them."""
+    if type(error) is dict:
+        known = [error[each] for each in _CLASSES if type(error.get(each)) is str]
+        known += [error[each] for each in _TEXTS if type(error.get(each)) is str]
+        return ": ".join(known[:2])
+    return error if type(error) is str else ""
+
+
+def _make_plan(names: tuple[str, ...]) -> _Plan:
+    lower = {name[:60].casefold(): name for name in reversed(names[:MAX_LOOKED_AT])}
+    own = sorted({mask_name(name) for key, name in lower.items() if key not in _USUAL and key})
+    shown = [name for name in own if name not in _TEXTS]
+    more = ", …" if len(shown) > MAX_NAMES else ""
+    plan = _Plan(
+        texts=tuple(lower[name] for name in _TEXTS if name in lower),
+        methods=tuple(name for key, name in lower.items() if key.endswith("method")),
+        statuses=tuple(name for key, name in lower.items() if _IS_STATUS.search(key)),
+        responses=tuple(lower[name] for name in _RESPONSES if name in lower),
+        codes=tuple(lower[name] for name in _CODES if name in lower),
+        errors=tuple(lower[name] for name in _ERRORS if name in lower),
+        names=f"{{{', '.join(name[:60] for name in shown[:MAX_NAMES])}{more}}}",
+    )
+    if len(names) <= 2 * MAX_NAMES:
+        if len(_plans) >= MAX_PLANS:
+            _plans.clear()
+        _plans[names] = plan
+    return plan
