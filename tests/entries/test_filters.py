@@ -108,6 +108,28 @@ def test_the_parameters_of_a_typed_query_select_what_its_words_say(row: dict[str
         assert lets(filter, **fields) is (entry in row["hold"]), entry
 
 
+LIKENESS = [
+    json.loads(row)
+    for row in (Path(__file__).parents[1] / "fixtures/likeness.jsonl").read_text().splitlines()
+]
+
+
+@pytest.mark.parametrize("row", LIKENESS, ids=[row["message"][:30] for row in LIKENESS])
+def test_the_text_that_hides_similar_lines_hides_them_in_the_service(row: dict[str, Any]) -> None:
+    """The text that the page makes of a line hides similar lines and keeps others, also here."""
+    filter = query(("not", f"/{row['text']}/" if row["regex"] else row["text"]))
+    for message in row["hides"]:
+        assert not lets(filter, message=message), message
+    for message in row["keeps"]:
+        assert lets(filter, message=message), message
+
+
+def test_a_dozen_kinds_of_similar_lines_can_be_hidden_together() -> None:
+    """The texts that hide a dozen kinds of lines are one filter that the service accepts."""
+    texts = [f"/{row['text']}/" for row in LIKENESS if row["regex"]]
+    assert query(*(("not", text) for text in texts[:12]))
+
+
 def test_an_excluded_value_is_hidden_also_if_it_is_asked_for() -> None:
     """An exclusion narrows the filter, whatever else the filter asks for."""
     assert not lets(query(("app", "web"), ("not_app", "web")))
