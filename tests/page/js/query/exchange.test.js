@@ -37,7 +37,7 @@ function open() {
   };
   const told = [];
   const exchange = new QueryExchange(stream, TAILS, {
-    changed: (typed) => told.push(['changed', typed]),
+    changed: ({ typed = false, why = 'asks' }) => told.push(['changed', typed, why]),
     sent: () => told.push(['sent']),
     declined: (detail) => told.push(['declined', detail]),
   });
@@ -62,7 +62,7 @@ test('the first request begins the stream at once', () => {
   const { exchange, stream, told } = open();
   ask(exchange, 'app:web x');
   assert.deepEqual(stream.calls, [['begin', 'app=web&q=x&tail=10', undefined]]);
-  assert.deepEqual(told, [['changed', false], ['sent']]);
+  assert.deepEqual(told, [['changed', false, 'asks'], ['sent']]);
   assert.equal(requests.length, 0);
 });
 
@@ -86,7 +86,7 @@ test('a declined request restores the granted one, and the stream goes on', asyn
   await settle();
   assert.deepEqual(apps(exchange), ['web']);
   assert.equal(exchange.wish.depth, 0);
-  assert.deepEqual(told.slice(-2), [['changed', true], ['declined', 'since takes 10m']]);
+  assert.deepEqual(told.slice(-2), [['changed', true, 'restores'], ['declined', 'since takes 10m']]);
   assert.deepEqual(stream.calls, []);
   // The restored request is asked already, but the declined one can be asked again.
   ask(exchange, 'app:web');

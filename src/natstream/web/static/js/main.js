@@ -19,6 +19,7 @@ import { Service } from './panels/service.js';
 import { Surroundings } from './panels/surroundings.js';
 import { startToolbar } from './panels/toolbar.js';
 import { startViewMenu } from './panels/view_menu.js';
+import { hasReturned } from './query/address.js';
 import { matcherOf } from './query/matching.js';
 import { Search } from './query/search.js';
 import { Flow, Interruption, Rate } from './stream/flow.js';
@@ -172,6 +173,8 @@ const search = new Search(stream, {
   },
   again: () => current().navigation.find(-1),
   left: () => list.focus({ preventScroll: true }),
+  wentTo: (moment) => void neighbours.openAt(moment, search.facetParams.toString()),
+  isUtc: () => look.clock === 'utc',
 });
 
 const service = new Service(stream, {
@@ -253,7 +256,9 @@ setInterval(() => {
   current().view.tick();
   surroundings.tick();
 }, 1_000);
-addEventListener('popstate', followAddress);
+addEventListener('popstate', () => {
+  if (!hasReturned()) followAddress();
+});
 
 viewMenu.apply();
 followAddress();

@@ -3,9 +3,12 @@
 // The parameters are those of /api/logs. The page adds `show=all` (all lines, with the matches only
 // marked), `json=raw` (JSON messages as they came), `cols=status,path` (fields as columns),
 // `#line=<id>` (a line to go to) and `#context=<id>` (a line to show among its neighbours).
+//
+// Each view is one entry of the browser's history. An address that was loaded or gone back to is only
+// rewritten in its place, since a new entry would hide the entries before it from "back".
 
 import { formatQuery } from './language.js';
-import { fromParams, toParams } from './params.js';
+import { fromParams, keyOf, toParams } from './params.js';
 import { parseId } from '../stream/resume.js';
 
 /** @typedef {Omit<import('./exchange.js').Wish, 'depth'>} Asked */
@@ -18,7 +21,12 @@ const BEFORE_MS = 2_000;
 // More columns leave no room for the message.
 const MOST_COLUMNS = 8;
 
+// The last entry that was made, in ms since 1970; 0 if another view was loaded or gone back to since.
 let lastWritten = 0;
+/** Whether the present entry was made for the view that was asked for last. */
+let isNew = false;
+/** Whether the page goes back by itself. */
+let isReturning = false;
 
 /** @param {Asked} asked */
 function paramsOf({ query, marking, raw, columns }) {
@@ -29,15 +37,42 @@ function paramsOf({ query, marking, raw, columns }) {
   return params;
 }
 
-/** @param {Asked} asked */
-export function writeAddress(asked) {
-  const search = paramsOf(asked).toString();
+/**
+ * Show a view in the address.
+ * @param {Asked} asked
+ * @param {'asks' | 'follows' | 'restores'} [why] `follows`: the address asks for the view; `restores`: the
+ *   service has refused the view of the address, so that it is the view before again
+ */
+export function writeAddress(asked, why = 'asks') {
+  const params = paramsOf(asked);
+  const search = params.toString();
   const address = `${location.pathname}${search ? `?${search}` : ''}`;
   document.title = search ? `${formatQuery(asked.query)} · natstream` : 'natstream';
+  const wasNew = isNew;
+  isNew = false;
+  if (why !== 'asks') lastWritten = 0;
+  if (why === 'restores' && wasNew) {
+    isReturning = true;
+    history.back();
+    return;
+  }
   if (address === location.pathname + location.search) return;
+  const isSame = keyOf(params) === keyOf(paramsOf(readAddress(false)));
+  if (why !== 'asks' || isSame) {
+    history.replaceState(history.state, '', address + location.hash);
+    return;
+  }
   const quick = Date.now() - lastWritten < ONE_STEP_MS;
   history[quick ? 'replaceState' : 'pushState'](null, '', address);
+  isNew = !quick;
   lastWritten = Date.now();
+}
+
+/** Return whether the page has just gone back to the entry of the view that it shows. */
+export function hasReturned() {
+  const was = isReturning;
+  isReturning = false;
+  return was;
 }
 
 /** @param {boolean} raw the choice for an address that has none

@@ -11,8 +11,8 @@ import { short } from '../text/time.js';
 const WORD = /^(-?!?)([\p{L}_@$][\p{L}\p{N}_@$.-]*)(?:(!=|[<>]=?|=)("?)([^]*))?$/u;
 // The rest of the language, for a reader who has forgotten it.
 const WORDS = [
-  'app:', 'group:', 'level>=', 'level:', 'machine:', 'region:', 'release:', 'since:', 'source:',
-  'stream:', 'type:',
+  'app:', 'at:', 'group:', 'level>=', 'level:', 'machine:', 'region:', 'release:', 'since:', 'source:',
+  'stream:', 'type:', 'until:',
 ];
 const MOST_SHOWN = 10;
 // New names appear with new lines.

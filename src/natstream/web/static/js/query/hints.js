@@ -6,13 +6,16 @@
 import { isField } from './query.js';
 
 // The names that other products have for ours.
-const NAMES = new Map([
-  ...['service', 'application', 'appname', 'app_name', 'job'].map((name) => [name, 'app']),
-  ...['host', 'hostname', 'instance', 'vm', 'machine_id', 'pod'].map((name) => [name, 'machine']),
-  ...['severity', 'lvl', 'loglevel', 'log.level', 'log_level'].map((name) => [name, 'level']),
-  ...['after', 'from', 'start', 'last'].map((name) => [name, 'since']),
-  ...['before', 'to', 'end'].map((name) => [name, 'until']),
-]);
+/** @type {Record<string, string[]>} */
+const OTHERS = {
+  app: ['service', 'application', 'appname', 'app_name', 'job'],
+  machine: ['host', 'hostname', 'instance', 'vm', 'machine_id', 'pod'],
+  level: ['severity', 'lvl', 'loglevel', 'log.level', 'log_level'],
+  since: ['after', 'from', 'start', 'last'],
+  until: ['before', 'to', 'end'],
+};
+const NAMES = new Map(Object.entries(OTHERS).flatMap(([ours, names]) =>
+  names.map((name) => /** @type {const} */ ([name, ours]))));
 const TEXTS = new Set(['message', 'msg', 'text', 'body', 'log', 'line']);
 const OWN = new Set(['since', 'until', 'at', 'field', 'min_level']);
 
