@@ -19,6 +19,7 @@ import { Service } from './panels/service.js';
 import { Surroundings } from './panels/surroundings.js';
 import { startToolbar } from './panels/toolbar.js';
 import { startViewMenu } from './panels/view_menu.js';
+import { startViews } from './panels/views.js';
 import { hasReturned } from './query/address.js';
 import { matcherOf } from './query/matching.js';
 import { Search } from './query/search.js';
@@ -212,6 +213,8 @@ const viewMenu = startViewMenu(prefs, {
   },
   toggleRaw: () => search.toggleRaw(),
 });
+
+startViews({ open: (view) => search.openView(view), search: () => search.view });
 
 const flow = new Flow({ view, lines, stream, search, interruption }, {
   paused: () => {

@@ -75,15 +75,24 @@ export function hasReturned() {
   return was;
 }
 
-/** @param {boolean} raw the choice for an address that has none
- * @returns {Asked & {line: string, context: string}} */
-export function readAddress(raw) {
-  const params = new URLSearchParams(location.search);
+/** Return the view of a query string.
+ * @param {string} search @param {boolean} raw the choice for a query string that has none
+ * @returns {Asked} */
+export function readSearch(search, raw) {
+  const params = new URLSearchParams(search);
   return {
     query: fromParams(params, ['show', 'json', 'cols']),
     marking: params.get('show') === 'all',
     raw: params.has('json') ? params.get('json') === 'raw' : raw,
     columns: withColumns([], (params.get('cols') ?? '').split(',')),
+  };
+}
+
+/** @param {boolean} raw the choice for an address that has none
+ * @returns {Asked & {line: string, context: string}} */
+export function readAddress(raw) {
+  return {
+    ...readSearch(location.search, raw),
     line: /^#line=([\w-]+)$/.exec(location.hash)?.[1] ?? '',
     context: /^#context=([\w-]+)$/.exec(location.hash)?.[1] ?? '',
   };
@@ -93,6 +102,9 @@ export function readAddress(raw) {
  * @param {string[]} columns @param {string[]} more */
 export const withColumns = (columns, more) =>
   [...new Set([...columns, ...more.map((name) => name.trim()).filter(Boolean)])].slice(0, MOST_COLUMNS);
+
+/** Return the query string of a view. @param {Asked} asked */
+export const searchOf = (asked) => paramsOf(asked).toString();
 
 /** Return an address that shows the line with this id. @param {Asked} asked @param {string} id */
 export function linkTo(asked, id) {

@@ -5,6 +5,7 @@ import { byId } from '../dom.js';
 import { hintOf } from './hints.js';
 import { formatQuery, parseQuery } from './language.js';
 import { momentOf } from './moment.js';
+import { rememberQuery } from './stored.js';
 
 /** @typedef {import('./query.js').Query} Query */
 
@@ -42,7 +43,9 @@ export class Field {
       this.#timer = Number(setTimeout(() => this.#read(), PAUSE_MS));
     });
     field.addEventListener('blur', () => {
-      if (this.#touched) this.#read();
+      if (!this.#touched) return;
+      this.#read();
+      this.#remember();
     });
     field.addEventListener('keydown', (event) => {
       if (event.key === 'Escape') left();
@@ -51,6 +54,7 @@ export class Field {
       event.preventDefault();
       const { at } = parseQuery(field.value, clock());
       const isOther = this.#read();
+      this.#remember();
       const moment = at ? momentOf(at, clock()) : null;
       if (moment !== null) {
         this.#field.value = this.#shown ?? '';
@@ -67,6 +71,11 @@ export class Field {
 
   #asked;
   #clock;
+
+  /** The reader is done with the query in the field. */
+  #remember() {
+    if (this.#error.hidden) rememberQuery(this.#field.value);
+  }
 
   /** Focus the field and select its text. */
   focus() {

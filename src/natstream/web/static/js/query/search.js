@@ -3,7 +3,7 @@
 
 import { byId, hint } from '../dom.js';
 import { CAPACITY } from '../list/held.js';
-import { linkTo, readAddress, withColumns, writeAddress } from './address.js';
+import { linkTo, readAddress, readSearch, searchOf, withColumns, writeAddress } from './address.js';
 import { Chips } from './chips.js';
 import { Completion } from './completion.js';
 import { addCondition, formatCondition } from './condition.js';
@@ -92,6 +92,16 @@ export class Search {
       this.#exchange.refuse(wish);
     }
     return { line, context, isAsked };
+  }
+
+  /** The query string of the present view. */
+  get view() {
+    return searchOf(this.wish);
+  }
+
+  /** Show a view. @param {string} search its query string */
+  openView(search) {
+    this.#exchange.ask({ ...readSearch(search, false), depth: 0 });
   }
 
   /** Return the address that shows a line. @param {string} id */
