@@ -49,6 +49,26 @@ async def test_a_link_becomes_a_cookie_and_is_a_bearer_token() -> None:
             assert (await service.get("/metrics", headers=headers)).status_code == 403
 
 
+def test_a_minus_before_a_value_excludes_it() -> None:
+    """A link for `--app -billing` shows all other apps, and its summary says so."""
+    printed, summary, _ = make_link("--app", "-billing", "-m", "668f*,-668f7", "--level=-debug")
+    grant = keyring().grant(printed.strip().partition("#")[2])
+    assert grant is not None
+    assert sorted(grant.query) == [
+        ("machine", "668f*"),
+        ("not_app", "billing"),
+        ("not_level", "debug"),
+        ("not_machine", "668f7"),
+    ]
+    assert "no app billing" in summary
+    _, error, status = make_link("--group", "-web")
+    assert status == 2
+    assert "--group" in error
+    _, error, status = make_link("--app", "-")
+    assert status == 2
+    assert "--app -… is empty" in error
+
+
 def test_what_a_link_shows_is_what_the_options_say() -> None:
     """The options become the parameters of the grant, and by default it expires in an hour."""
     printed, _, _ = make_link("--level", "warn", "-a", "web", "-a", "api", "--grep", "/a b/")

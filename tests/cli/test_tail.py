@@ -52,13 +52,15 @@ async def test_options_are_the_parameters_of_the_api() -> None:
             *("-a", "web", "--app", "api,db", "-r", "sjc", "-m", "m1", "--level", "info"),
             *("--min-level", "warn", "--stream", "stderr", "--grep", "/a|b/", "--grep", "c"),
             *("--not", "d", "--since", "10m", "--tail", "5", "-n", "--group", "web,worker"),
-            *("--release", "42"),
+            *("--release", "42", "--region", "-iad,ord,-fra", "--app", "-shop"),
             environment={"NATSTREAM_URL": fake.url, "NATSTREAM_TOKEN": "new,old"},
         )
     assert sorted(fake.requests[0].query) == [
         *[("app", "api,db"), ("app", "web"), ("follow", "false"), ("group", "web,worker")],
         *[("level", "info"), ("machine", "m1"), ("min_level", "warn"), ("not", "d")],
-        *[("q", "/a|b/"), ("q", "c"), ("region", "sjc"), ("release", "42"), ("since", "10m")],
+        *[("not_app", "shop"), ("not_region", "fra"), ("not_region", "iad")],
+        *[("q", "/a|b/"), ("q", "c"), ("region", "ord"), ("region", "sjc"), ("release", "42")],
+        ("since", "10m"),
         *[("stream", "stderr"), ("tail", "5")],
     ]
     assert fake.requests[0].headers["authorization"] == "Bearer new"

@@ -126,6 +126,17 @@ async def test_fields_say_which_lines_match() -> None:
             assert got == [f"m1 {text}" for text in texts[number - 1 : number + 1]]
 
 
+async def test_an_excluded_level_says_which_lines_match() -> None:
+    """With -B, an excluded app is not shown at all, and a line of an excluded level is no match."""
+    async with open_service() as service:
+        quiet = [attrs.evolve(entry, level="debug") for entry in entries("a", "b")]
+        lines = [*quiet, *entries("c"), *entries("d", machine="m2", app_name="api")]
+        service.service.core.hub.publish_nowait(lines)
+        arguments = (service.url, "-n", *TEMPLATE, "--level", "-debug", "--app", "-api")
+        assert lines_of(await run(*arguments)) == ["m1 c"]
+        assert lines_of(await run(*arguments, "-B", "1")) == ["m1 b", "m1 c"]
+
+
 async def test_a_release_says_which_lines_match() -> None:
     """With -B, --release shows the lines before the first one of a release."""
     async with open_service() as service:

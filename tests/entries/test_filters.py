@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -16,9 +18,9 @@ from natstream.entries.filters import (
     EVERYTHING,
     MAX_TEXT_LENGTH,
     MAX_TEXTS,
-    MAX_VALUES,
     Filter,
 )
+from natstream.entries.values import MAX_VALUES
 from natstream.errors import BadQuery, ExpressionTooSlow
 
 ENTRY = LogEntry(
@@ -87,6 +89,96 @@ def test_all_parameters_must_hold() -> None:
     assert not lets(filter, region="lhr")
     assert not lets(filter, app_name="api")
     assert not lets(filter, message="POST")
+
+
+QUERIES = [
+    json.loads(row)
+    for row in (Path(__file__).parents[1] / "fixtures/queries.jsonl").read_text().splitlines()
+]
+# The names of an entry in the fixture, where they differ from the attributes.
+ATTRIBUTES = {"app": "app_name", "machine": "machine_id"}
+
+
+@pytest.mark.parametrize("row", QUERIES, ids=[row["typed"] for row in QUERIES])
+def test_the_parameters_of_a_typed_query_select_what_its_words_say(row: dict[str, Any]) -> None:
+    """The parameters that the page makes of a query select the entries that its words mean."""
+    filter = query(*map(tuple, row["query"]))
+    for entry in row["hold"] + row["fail"]:
+        fields = {ATTRIBUTES.get(name, name): value for name, value in entry.items()}
+        assert lets(filter, **fields) is (entry in row["hold"]), entry
+
+
+LIKENESS = [
+    json.loads(row)
+    for row in (Path(__file__).parents[1] / "fixtures/likeness.jsonl").read_text().splitlines()
+]
+
+
+@pytest.mark.parametrize("row", LIKENESS, ids=[row["message"][:30] for row in LIKENESS])
+def test_the_text_that_hides_similar_lines_hides_them_in_the_service(row: dict[str, Any]) -> None:
+    """The text that the page makes of a line hides similar lines and keeps others, also here."""
+    filter = query(("not", f"/{row['text']}/" if row["regex"] else row["text"]))
+    for message in row["hides"]:
+        assert not lets(filter, message=message), message
+    for message in row["keeps"]:
+        assert lets(filter, message=message), message
+
+
+def test_a_dozen_kinds_of_similar_lines_can_be_hidden_together() -> None:
+    """The texts that hide a dozen kinds of lines are one filter that the service accepts."""
+    texts = [f"/{row['text']}/" for row in LIKENESS if row["regex"]]
+    assert query(*(("not", text) for text in texts[:12]))
+
+
+def test_an_excluded_value_is_hidden_also_if_it_is_asked_for() -> None:
+    """An exclusion narrows the filter, whatever else the filter asks for."""
+    assert not lets(query(("app", "web"), ("not_app", "web")))
+    assert not lets(query(("app", "web")) & query(("not_app", "web")))
+    assert lets(query(("app", "web"), ("not_app", "api,shop")))
+    assert not query(("not_app", "web")).is_everything
+    assert query(("not_app", "a,b")) == query(("not_app", "b"), ("not_app", "a")) != Filter()
+
+
+def test_a_scope_hides_entries_that_may_be_excluded_ones() -> None:
+    """A scope with an exclusion hides an entry without a value, which other filters show."""
+    for name, field in (("not_app", "app_name"), ("not_level", "level"), ("not_region", "region")):
+        unscoped = query((name, "secret"))
+        scope = attrs.evolve(unscoped, scoped=True)
+        assert lets(unscoped, **{field: ""})
+        assert not lets(scope, **{field: ""})
+        assert lets(scope, **{field: "other"})
+        assert not lets(scope & query(), **{field: ""})
+        # The reader's own exclusion within a scope shows what the scope lets through.
+        whole = attrs.evolve(query(("stream", "stdout")), scoped=True)
+        assert lets(whole & unscoped, **{field: ""})
+
+
+def test_a_beginning_of_an_id_is_no_list_of_values() -> None:
+    """The values of a field are unknown if a beginning is given, unless another filter has them."""
+    begins = query(("machine", "668f*,7a"))
+    assert begins.values("machine_id") is None
+    assert (begins & query(("machine", "7a"))).values("machine_id") == frozenset({"7a"})
+    scope = attrs.evolve(query(("machine", "7a")), scoped=True)
+    assert (scope & begins).values("machine_id") == frozenset({"7a"})
+    assert begins == query(("machine", "668f…"), ("machine", " 7a "))
+
+
+@pytest.mark.parametrize("value", ["*", "…", "**", "a,*"])
+@pytest.mark.parametrize("name", ["machine", "not_machine"])
+def test_a_star_alone_is_no_machine(name: str, value: str) -> None:
+    """A `*` without the beginning of an id is refused, because it would mean all machines."""
+    error = refusal((name, value))
+    assert error.parameter == name
+    assert "668f*" in str(error)
+
+
+def test_what_a_filter_allows_of_one_field() -> None:
+    """A filter tells whether it may select an entry with a value, and its scope counts, too."""
+    scope = attrs.evolve(query(("not_app", "secret")), scoped=True)
+    narrowed = scope & query(("region", "sjc"))
+    assert narrowed.allows("app_name", "web")
+    assert not narrowed.allows("app_name", "secret")
+    assert not query(("app", "web")).allows("app_name", "api")
 
 
 def test_type_is_system_for_the_system_stream_and_log_for_all_others() -> None:

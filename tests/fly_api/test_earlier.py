@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +21,8 @@ from natstream.errors import BadQuery, SourceUnavailable
 from natstream.fly_api import client, earlier
 from natstream.fly_api.client import FlyClient, open_fly_client
 from natstream.fly_api.earlier import Earlier, EarlierLines
+from natstream.web.earlier import read_earlier
+from natstream.web.grants import Grant
 
 Ask = Callable[..., Any]
 
@@ -179,6 +182,22 @@ async def test_the_endpoint(nats_server: MistreatedServer, fly: FlyStandIn) -> N
             assert (refused.status_code, bool(refused.json()["parameter"])) == (400, True), wrong
         fly.answer = lambda asked: Answer(500)
         assert (await service.get("/api/earlier?app=web")).status_code == 503
+
+
+@pytest.mark.parametrize("scope", [("not_app", "web"), ("app", "api")])
+async def test_an_app_outside_of_a_link_is_not_asked_about(
+    fly: FlyStandIn, scope: tuple[str, str]
+) -> None:
+    """Fly is not asked about an app that the link of a reader excludes or does not name."""
+    fly.add("web", spread(20, ago=3_600, step=1))
+    async with open_fly_client("token") as api:
+        reads = Earlier(fly.url, ["web", "api"], list_apps, api)
+        whole = await read_earlier(reads, [("app", "web")], Grant(), unchanged)
+        assert json.loads(whole)["lines"], "the test itself must see them"
+        asked = len(fly.asked)
+        answer = await read_earlier(reads, [("app", "web")], Grant(query=(scope,)), unchanged)
+    assert json.loads(answer)["lines"] == []
+    assert len(fly.asked) == asked
 
 
 async def test_without_the_interface_there_is_no_such_thing(nats_server: MistreatedServer) -> None:

@@ -318,7 +318,7 @@ exact = st.frozensets(
     st.tuples(st.sampled_from(["app_name", "region", "machine_id", "level", "source"]), values),
     max_size=4,
 )
-filters = st.lists(st.builds(Filter, exact), min_size=1, max_size=3).map(
+filters = st.lists(st.builds(Filter, exact, excluded=exact), min_size=1, max_size=3).map(
     lambda parts: reduce(lambda one, two: one & two, parts)
 )
 
@@ -374,6 +374,9 @@ def test_no_more_is_wanted_than_what_is_asked_for() -> None:
     web = Filter.from_query([("app", "web"), ("region", "sjc,lhr"), ("q", "error")])
     assert wanted_subjects(web, "s") == ["s.*.web.lhr.*", "s.*.web.sjc.*"]
     assert wanted_subjects(Filter.from_query([("q", "error"), ("level", "info")]), "s") == []
+    begins = Filter.from_query([("app", "web"), ("machine", "668f*"), ("not_region", "sjc")])
+    assert wanted_subjects(begins, "s") == ["s.*.web.*.*"]
+    assert wanted_subjects(Filter.from_query([("not_app", "web")]), "s") == []
     many = ",".join(f"m{number}" for number in range(MAX_SUBJECTS + 1))
     assert wanted_subjects(Filter.from_query([("machine", many)]), "s") == []
     assert len(wanted_subjects(Filter.from_query([("machine", many[:-4])]), "s")) == MAX_SUBJECTS

@@ -98,3 +98,21 @@ def test_every_group_of_chips_can_be_seen_or_is_hinted_at(viewer: Viewer) -> Non
     assert box is not None
     assert box["x"] + box["width"] <= 390 - 31  # clear of what fades
     assert viewer.page.locator("#query").evaluate("field => field.clientWidth") > 250
+
+
+def test_a_chip_excludes_its_value(viewer: Viewer) -> None:
+    """Alt and a click hide the lines of a value, and a click on its chip shows them again."""
+    viewer.publish("a", region="iad")
+    viewer.publish("b", region="ams")
+    viewer.open()
+    viewer.page.reload()
+    chip = viewer.page.locator("[data-chip='region:iad']")
+    chip.click(modifiers=["Alt"])
+    expect(viewer.rows).to_have_count(1)
+    expect(viewer.row("b")).to_be_visible()
+    expect(viewer.page.locator("#query")).to_have_value(f"app:{viewer.app} -region:iad")
+    expect(chip).to_have_accessible_name("no region iad")
+    expect(chip).to_have_attribute("aria-pressed", "true")
+    chip.click()
+    expect(viewer.rows).to_have_count(2)
+    expect(viewer.page.locator("#query")).to_have_value(f"app:{viewer.app}")

@@ -81,8 +81,8 @@ def test_what_cannot_be_asked_is_said(viewer: Viewer) -> None:
     viewer.open()
     expect(viewer.rows).to_have_count(1)
     error = viewer.page.locator("#query-error")
-    viewer.search("-app:web")
-    expect(error).to_contain_text("app cannot be excluded")
+    viewer.search("level<warn")
+    expect(error).to_contain_text("name the levels that you want")
     viewer.search(f"app:{viewer.app} /(unclosed/")
     expect(error).to_contain_text("regular expression")
     viewer.search(f"app:{viewer.app} fine")
@@ -165,6 +165,168 @@ def test_the_address_is_the_view(viewer: Viewer, open_viewer: Callable[[str], Vi
     viewer.page.go_back()
     expect(viewer.rows).to_have_count(3)
     expect(viewer.page.locator("#query")).to_have_value(f"app:{viewer.app}")
+
+
+def entries_of_history(viewer: Viewer) -> int:
+    """Return the number of entries in the browser's history."""
+    return int(viewer.page.evaluate("history.length"))
+
+
+def test_an_address_in_another_form_does_not_trap_back(viewer: Viewer) -> None:
+    """Loading an address and going back to it make no entry, whatever the form of the address."""
+    viewer.publish("one")
+    page = viewer.page
+    page.goto(f"{viewer.url}/static/icon.svg")
+    first = entries_of_history(viewer)
+    page.goto(f"{viewer.url}/?level=info,error&app={viewer.app},zoo&tail=5&show=all")
+    expect(viewer.rows).to_have_count(1)
+    assert entries_of_history(viewer) == first + 1
+    expect(page).to_have_url(re.compile("level=info%2Cerror"))
+    viewer.search(f"app:{viewer.app} one")
+    expect(page).to_have_url(re.compile("q=one"))
+    assert entries_of_history(viewer) == first + 2
+    page.go_back()
+    expect(page.locator("#query")).to_have_value(f"app:{viewer.app},zoo level:info,error")
+    page.go_forward()
+    expect(page.locator("#query")).to_have_value(f"app:{viewer.app} one")
+    page.go_back()
+    page.go_back()
+    expect(page).to_have_url(re.compile(r"icon\.svg"))
+
+
+def test_equal_queries_are_one_entry_of_the_history(viewer: Viewer) -> None:
+    """A query in another order or form is neither a new entry nor a new request."""
+    viewer.publish("b a")
+    viewer.open(",zoo&q=a&q=b")
+    expect(viewer.rows).to_have_count(1)
+    first, asked = entries_of_history(viewer), len(viewer.requests)
+    for text in (f"b a app:zoo,{viewer.app}", f"app:zoo app={viewer.app} b a b", "min_level:"):
+        viewer.search(text if "app" in text else f"{text} a b app:zoo,{viewer.app}")
+        expect(viewer.page.locator("#query-error")).to_be_hidden()
+    assert entries_of_history(viewer) == first
+    assert len(viewer.requests) == asked
+    viewer.search(f"app:{viewer.app} a")
+    eventually(lambda: len(viewer.requests) == asked + 1, "the next request")
+    assert entries_of_history(viewer) == first + 1
+
+
+def test_a_refused_query_is_no_entry_of_the_history(viewer: Viewer) -> None:
+    """After the service has refused a query, "back" leads to the view before the present one."""
+    viewer.publish("one")
+    viewer.page.goto(f"{viewer.url}/static/icon.svg")
+    viewer.open()
+    address = viewer.page.url
+    viewer.search(f"app:{viewer.app} /[/")
+    expect(viewer.page.locator("#query-error")).to_contain_text("regular expression")
+    expect(viewer.page).to_have_url(address)
+    expect(viewer.page.locator("#query")).to_have_value(f"app:{viewer.app} /[/")
+    viewer.page.go_back()
+    expect(viewer.page).to_have_url(re.compile(r"icon\.svg"))
+
+
+def test_values_are_excluded_and_machines_are_named_by_their_beginning(viewer: Viewer) -> None:
+    """The service applies exclusions, beginnings of ids and alternatives that are typed."""
+    viewer.publish("red fox", "blue dog", region="iad", machine="668f12345678")
+    viewer.publish("green | cat", region="ams", machine="7712345678ab", level="error")
+    viewer.open()
+    expect(viewer.rows).to_have_count(3)
+    app = f"app:{viewer.app} "
+    for text, found in (
+        ("-region:iad", ["green | cat"]),
+        ("region!=ams", ["red fox", "blue dog"]),
+        ("-level:error,warn", ["red fox", "blue dog"]),
+        ("machine:668f…", ["red fox", "blue dog"]),
+        ("-machine:668f*", ["green | cat"]),
+        ("red|cat", ["red fox", "green | cat"]),
+        ("-red|cat", ["blue dog"]),
+        ('"green | cat"', ["green | cat"]),
+        ('"red|cat"', []),
+    ):
+        viewer.search(app + text)
+        eventually(partial(viewer.shows, found), f"what {text} finds")
+    viewer.search(app + "red|cat")
+    expect(viewer.page.locator("#rows mark")).to_have_text(["red", "cat"])
+    viewer.page.reload()
+    expect(viewer.page.locator("#query")).to_have_value(f"{app}red|cat")
+
+
+def test_words_of_other_products_have_a_hint(viewer: Viewer) -> None:
+    """A hint below the field says what to type here, and the word is searched all the same."""
+    viewer.publish("this OR that", "this")
+    viewer.open()
+    expect(viewer.rows).to_have_count(2)
+    hint = viewer.page.locator("#query-hint")
+    expect(hint).to_be_hidden()
+    viewer.search(f"app:{viewer.app} this OR that")
+    expect(hint).to_contain_text("type this|that")
+    expect(viewer.rows).to_have_count(1)
+    expect(viewer.page.locator("#query-error")).to_be_hidden()
+    viewer.search(f"app!={viewer.app}")
+    expect(hint).to_contain_text(f"read as -app:{viewer.app}")
+    viewer.search(f"app:{viewer.app} this|that")
+    expect(hint).to_be_hidden()
+    expect(viewer.rows).to_have_count(2)
+
+
+def test_a_query_with_an_end_ends(viewer: Viewer) -> None:
+    """With `until`, the page shows the lines until that time, and then says that it has ended."""
+    viewer.publish("early")
+    viewer.open()
+    expect(viewer.rows).to_have_count(1)
+    viewer.page.wait_for_timeout(100)
+    until = viewer.page.evaluate("new Date().toISOString()")
+    viewer.page.wait_for_timeout(100)
+    viewer.publish("late")
+    expect(viewer.rows).to_have_count(2)
+    viewer.search(f"app:{viewer.app} until:{until}")
+    expect(viewer.state).to_have_text("Ended")
+    assert viewer.messages() == ["early"]
+    asked = len(viewer.requests)
+    viewer.page.wait_for_timeout(4_000)  # a stream that was cut is asked for again after 1 to 3 s
+    assert len(viewer.requests) == asked
+    viewer.search(f"app:{viewer.app}")
+    expect(viewer.rows).to_have_count(2)
+    expect(viewer.state).to_have_text("Live")
+
+
+def test_a_time_can_be_gone_to(viewer: Viewer) -> None:
+    """`at:` opens the list at a time, with the lines before and after it, and "back" returns."""
+    viewer.publish("before it")
+    viewer.open()
+    expect(viewer.rows).to_have_count(1)
+    viewer.page.wait_for_timeout(1_100)
+    moment = viewer.page.evaluate("new Date().toTimeString().slice(0, 8)")
+    viewer.page.wait_for_timeout(50)
+    viewer.publish("then", "after it")
+    expect(viewer.rows).to_have_count(3)
+    viewer.search(f"app:{viewer.app} after at:{moment}")
+    around = viewer.page.locator("#neighbours-rows .row")
+    expect(around.filter(has_text="before it")).to_have_count(1)
+    expect(viewer.page.locator("#neighbours-rows .chosen")).to_contain_text("after it")
+    expect(viewer.page.locator("#query")).to_have_value(f"app:{viewer.app} after")
+    viewer.page.go_back()
+    expect(around).to_have_count(0)
+    expect(viewer.rows).to_have_count(1)
+    viewer.search(f"app:{viewer.app} at:noon")
+    expect(viewer.page.locator("#query-error")).to_contain_text("at:noon is no time")
+
+
+def test_recent_queries_are_suggested(viewer: Viewer) -> None:
+    """The field suggests the queries that were typed before, each once, also after a reload."""
+    viewer.open()
+    for text in ("zebra one", "zebra two", "one zebra"):
+        viewer.search(f"app:{viewer.app} {text}")
+    viewer.page.reload()
+    viewer.page.locator("#query").fill("")
+    viewer.page.press("#query", "ArrowDown")
+    options = viewer.page.locator("#suggestions [role=option] span:first-child")
+    expect(options).to_have_text([f"app:{viewer.app} one zebra", f"app:{viewer.app} zebra two"])
+    viewer.page.press("#query", "ArrowDown")
+    viewer.page.press("#query", "ArrowDown")
+    viewer.page.press("#query", "Enter")
+    expect(viewer.page.locator("#query")).to_have_value(f"app:{viewer.app} zebra two")
+    viewer.page.press("#query", "Enter")
+    expect(viewer.page).to_have_url(re.compile("q=zebra&q=two"))
 
 
 def test_a_line_can_be_linked_to(viewer: Viewer, open_viewer: Callable[[str], Viewer]) -> None:

@@ -61,3 +61,41 @@ def test_relative_times_move_on(viewer: Viewer) -> None:
     expect(shown).to_have_text(re.compile("^(now|.* s ago)$"))
     viewer.page.clock.run_for(125_000)
     expect(shown).to_have_text("2 min ago")
+
+
+def test_views_are_kept_by_name(viewer: Viewer) -> None:
+    """A view can be kept, opened after a reload, renamed and deleted, and holds no token."""
+    viewer.publish("red", "blue")
+    viewer.open("&q=red&cols=path")
+    expect(viewer.rows).to_have_count(1)
+    page = viewer.page
+    views = page.locator("#views-list li")
+
+    def keep(name: str) -> None:
+        page.fill("#views-name", name)
+        page.press("#views-name", "Enter")
+
+    page.click("#view-button")
+    keep("")
+    expect(page.locator("#views-error")).to_contain_text("needs a name")
+    keep("only red")
+    expect(views).to_have_count(1)
+    assert page.evaluate("JSON.parse(localStorage['natstream views'])") == [
+        {"name": "only red", "search": f"app={viewer.app}&q=red&cols=path"}
+    ]
+    page.goto(f"{viewer.url}/?app={viewer.app}")
+    expect(viewer.rows).to_have_count(2)
+    page.click("#view-button")
+    page.get_by_role("button", name="only red", exact=True).click()
+    expect(viewer.rows).to_have_count(1)
+    expect(page.locator("#query")).to_have_value(f"app:{viewer.app} red")
+    page.go_back()
+    expect(viewer.rows).to_have_count(2)
+    page.click("#view-button")
+    page.get_by_role("button", name="Rename the view only red").click()
+    page.keyboard.type("the red ones")
+    page.keyboard.press("Enter")
+    expect(views).to_contain_text(["the red ones"])
+    page.get_by_role("button", name="Delete the view the red ones").click()
+    expect(views).to_have_count(0)
+    assert page.evaluate("localStorage['natstream views']") == "[]"

@@ -64,6 +64,18 @@ def test_each_field_is_counted(counts: Facets) -> None:
     assert set(answer) == {*facets.FACETS, "since", "other"}
 
 
+def test_an_excluded_value_is_counted_for_its_own_field(counts: Facets) -> None:
+    """A reader who excludes an app sees its count, to show it again, but a scope hides it."""
+    counts.count([line(), line("api", "m2"), line("", "m3")])
+    excluding = query("not_app=api")
+    answer = counts.read(excluding)
+    assert lines_of(answer["app"]) == {"web": 1, "api": 1, "": 1}
+    assert lines_of(answer["machine"]) == {"m1": 1, "m3": 1}
+    scoped = counts.read(scope=attrs.evolve(excluding, scoped=True))
+    assert lines_of(scoped["app"]) == {"web": 1}
+    assert lines_of(counts.read(query("machine=m*"))["app"]) == {"web": 1, "api": 1, "": 1}
+
+
 def test_groups_and_releases_are_counted_where_they_are_known(counts: Facets) -> None:
     """A line whose machine is not known is no value of these fields, but counts in the others."""
     known = attrs.evolve(line(), group="worker", release="42")

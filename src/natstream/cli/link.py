@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from natstream.cli.filter_options import filter_options, option_sentence
+from natstream.cli.filter_options import filter_options, filter_parameters, option_sentence
 from natstream.config.environment import read_settings
 from natstream.config.settings import Settings
 from natstream.entries.escapes import one_line
@@ -50,7 +50,7 @@ def _own_url() -> str:
     help="Address at which the reader reaches the service.  "
     "[default: NATSTREAM_URL, else NATSTREAM_PUBLIC_URL]",
 )
-def link(expires: str, url: str, grep: tuple[str, ...], **filters: Any) -> None:
+def link(expires: str, url: str, **filters: Any) -> None:
     """Make a link that shows a part of the logs to a reader without a token.
 
     Until the link expires, its holder sees the past and live lines of this part, and no other
@@ -71,17 +71,22 @@ def link(expires: str, url: str, grep: tuple[str, ...], **filters: Any) -> None:
             "NATSTREAM_TOKEN is not set, so the link cannot be signed. Set it to a token of the "
             "service. If the service has no token, its logs can be read without a link."
         )
-    query = _query({**filters, "q": grep})
+    query = _query(filter_parameters(filters))
     try:
         grant = expiring_grant(query, expires)
     except BadQuery as error:
         raise click.UsageError(option_sentence(error)) from None
-    shows = ", ".join(f"{name} {value}" for name, value in query) or "everything"
+    shows = ", ".join(_shown(name, value) for name, value in query) or "everything"
     until = datetime.fromtimestamp(grant.expires, UTC)
     click.echo(one_line(f"This link shows {shows}, until {until:%Y-%m-%d %H:%M} UTC."), err=True)
     page = _page(url)
     _warn_of_private_app(page)
     click.echo(link_address(page, Keyring([token]).sign(grant, token)))
+
+
+def _shown(parameter: str, value: str) -> str:
+    name = parameter.removeprefix("not_")
+    return f"{name} {value}" if name == parameter else f"no {name} {value}"
 
 
 def _settings() -> Settings:

@@ -22,7 +22,10 @@ from natstream.formats.events import EventId
 __all__ = ["Matches"]
 
 # Filters whose values differ between the lines of a machine.
-OWN_FILTERS = ("level", "min_level", "stream", "q", "not_", "field", "group", "release")
+OWN_FILTERS = (
+    *("level", "min_level", "stream", "q", "not_", "field", "group", "release"),
+    *("not_level", "not_stream", "not_group", "not_release"),
+)
 MOST_AROUND = 1_000  # lines that the service gives on each side
 
 

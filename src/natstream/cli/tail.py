@@ -20,7 +20,7 @@ import click
 import trio
 from click.core import ParameterSource
 
-from natstream.cli.filter_options import filter_options, option_sentence
+from natstream.cli.filter_options import filter_options, filter_parameters, option_sentence
 from natstream.cli.matches import Matches
 from natstream.cli.tail_output import EXAMPLE, template
 from natstream.client.address import DEFAULT_URL, is_private, link_token, parse_url
@@ -119,7 +119,6 @@ Exit status:
 )
 def tail(
     url: str,
-    grep: Sequence[str],
     lines: int | None,
     since: str | None,
     until: str | None,
@@ -153,6 +152,7 @@ def tail(
 
     \b
       natstream tail --app web --min-level warn
+      natstream tail --app -billing --machine '668f*'
       natstream tail logs.example.com --grep '/timeout|refused/' --since 10m
       natstream tail --no-follow --json | jq .message
     """
@@ -169,8 +169,7 @@ def tail(
     if lines is None and since is None and until is None and not no_follow:
         lines = DEFAULT_TAIL
     parameters = {
-        **filters,
-        "q": grep,
+        **filter_parameters(filters),
         "since": since,
         "until": until,
         "tail": lines,

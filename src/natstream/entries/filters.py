@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from sys import getsizeof
 
 import attrs
@@ -32,29 +32,24 @@ from natstream.entries.selecting import (
     expression_search,
     text_search,
 )
+from natstream.entries.values import (
+    EXACT,
+    EXCLUDED,
+    Check,
+    Values,
+    exact_values,
+    is_prefix,
+    value_check,
+)
 from natstream.errors import BadQuery, ExpressionTooSlow
 
 __all__ = ["EVERYTHING", "FILTER_PARAMETERS", "PATTERNS", "Filter", "check_parameter"]
 
 LEVELS = {"trace": 0, "debug": 1, "info": 2, "warn": 3, "error": 4, "fatal": 5}
-TYPES = ("log", "system")
-
-# Query parameter → the entry's field; exact values, comma-separated and repeatable.
-EXACT = {
-    "app": "app_name",
-    "region": "region",
-    "machine": "machine_id",
-    "stream": "stream",
-    "level": "level",
-    "source": "source",
-    "group": "group",
-    "release": "release",
-}
 PATTERNS = ("pattern", "not_pattern")
-FILTER_PARAMETERS = frozenset({*EXACT, "type", "min_level", "q", "not", "field", *PATTERNS})
+FILTER_PARAMETERS = frozenset({*EXACT, *EXCLUDED, "min_level", "q", "not", "field", *PATTERNS})
 
 # Each reader's filter runs on every line, so these limits bound the cost of one reader.
-MAX_VALUES = 100
 MAX_TEXTS = 20
 MAX_TEXT_LENGTH = 1_000
 # The values and texts of a filter take so much memory at most, estimated: 100 names of machines, or
@@ -68,15 +63,14 @@ MEASURED_LINES = 1_000
 
 _PATTERN_ID = re.compile(r"[0-9a-f]{18}", re.ASCII)
 
-Check = Callable[[LogEntry], bool]
-
 
 @attrs.frozen
 class Filter:
     """Which entries a reader sees. The default selects every entry."""
 
-    exact: frozenset[tuple[str, frozenset[str]]] = frozenset()
-    """Pairs of a field (or `type`) and the values that it may have; an entry meets each pair."""
+    exact: Values = frozenset()
+    """Pairs of a field (or `type`) and the values that it may have; an entry meets each pair. The
+    value `668f*` of `machine_id` means every machine whose id begins like that."""
     min_level: str = ""
     q: tuple[str, ...] = ()
     """Texts or `/regular expressions/` that the visible message must contain; case is ignored."""
@@ -87,6 +81,9 @@ class Filter:
     patterns: frozenset[tuple[str, frozenset[str]]] = attrs.field(default=frozenset(), kw_only=True)
     """Pairs of `pattern` or `not_pattern` and ids, of which the line, or the first line of its
     trace, must have one, or must have none."""
+    excluded: Values = attrs.field(default=frozenset(), kw_only=True)
+    """Pairs of a field (or `type`) and values that it must not have. A scope hides entries without
+    a value, too, because it cannot tell whether they are excluded ones."""
     scoped: bool = attrs.field(default=False, kw_only=True)
     """Whether the filter is a scope, so that notices are reduced and gaps have no counts."""
     within: Filter | None = attrs.field(default=None, kw_only=True)
@@ -96,7 +93,11 @@ class Filter:
 
     def __attrs_post_init__(self) -> None:
         self._check_size()
-        checks = [_exact_check(field, values) for field, values in sorted(self.exact, key=str)]
+        checks = [value_check(field, values) for field, values in sorted(self.exact, key=str)]
+        checks += [
+            value_check(field, values, excluded=True, strict=self.is_scope)
+            for field, values in sorted(self.excluded, key=str)
+        ]
         if self.min_level:
             checks.append(_level_check(LEVELS[self.min_level]))
         object.__setattr__(self, "_checks", tuple(checks))
@@ -104,10 +105,11 @@ class Filter:
 
     def _check_size(self) -> None:
         """Raise BadQuery if the filter takes too much memory; it names the largest parameter."""
-        names = {field: name for name, field in EXACT.items()}
         sizes: Counter[str] = Counter()
-        for field, values in self.exact:
-            sizes[names.get(field, field)] += sum(map(_size, values))
+        for parameters, pairs in ((EXACT, self.exact), (EXCLUDED, self.excluded)):
+            names = {field: name for name, field in parameters.items()}
+            for field, values in pairs:
+                sizes[names.get(field, field)] += sum(map(_size, values))
         for name, texts in (("q", self.q), ("not", self.not_), ("field", self.fields)):
             # A text is kept twice, the second time in lower case.
             sizes[name] += sum(2 * getsizeof(text) + BYTES_OF_TEXT for text in texts)
@@ -163,11 +165,8 @@ class Filter:
                 raise BadQuery(f"{name} is empty; leave it out or give it a value", parameter=name)
             values.setdefault(name, []).append(value)
         return cls(
-            exact=frozenset(
-                (EXACT.get(name, name), _exact_values(name, values[name]))
-                for name in (*EXACT, "type")
-                if name in values
-            ),
+            exact=_pairs(EXACT, values),
+            excluded=_pairs(EXCLUDED, values),
             min_level=_min_level(values.get("min_level", [])),
             q=_texts("q", values),
             not_=_texts("not", values),
@@ -184,6 +183,7 @@ class Filter:
             return scope if wanted.is_everything else wanted._inside(scope)
         return Filter(
             exact=self.exact | other.exact,
+            excluded=self.excluded | other.excluded,
             min_level=max(self.min_level, other.min_level, key=lambda text: LEVELS.get(text, -1)),
             q=tuple(dict.fromkeys(self.q + other.q)),
             not_=tuple(dict.fromkeys(self.not_ + other.not_)),
@@ -217,11 +217,24 @@ class Filter:
         return bool(self._steps)
 
     def values(self, field: str) -> frozenset[str] | None:
-        """Return the values that an entry's field may have; `None` if it may have any."""
-        asked = [values for name, values in self.exact if name == field]
+        """Return the values that an entry's field may have; `None` if it may have any other."""
+        asked = [
+            values
+            for name, values in self.exact
+            if name == field and not any(is_prefix(field, value) for value in values)
+        ]
         if self.within is not None and (values := self.within.values(field)) is not None:
             asked.append(values)
         return frozenset.intersection(*asked) if asked else None
+
+    def allows(self, field: str, value: str) -> bool:
+        """Return whether it can select an entry with this value, as far as this field decides."""
+        values = self.values(field)
+        return (
+            (values is None or value in values)
+            and not any(name == field and value in values for name, values in self.excluded)
+            and (self.within is None or self.within.allows(field, value))
+        )
 
     def matches(self, entry: LogEntry) -> bool:
         """Return whether the reader sees this entry."""
@@ -289,30 +302,17 @@ def _size(text: str) -> int:
     return getsizeof(text) + BYTES_OF_VALUE
 
 
-def _exact_check(field: str, values: frozenset[str]) -> Check:
-    if field == "type":
-        return lambda entry: ("system" if entry.is_system else "log") in values
-    return lambda entry: getattr(entry, field) in values
-
-
 def _level_check(least: int) -> Check:
     # An unknown level passes, because it may be more severe than every known one.
     return lambda entry: LEVELS.get(entry.level, least) >= least
 
 
-def _exact_values(name: str, texts: Iterable[str]) -> frozenset[str]:
-    values = {value.strip() for text in texts for value in text.split(",") if value.strip()}
-    if not values:
-        raise BadQuery(f"{name} is empty; leave it out or give it a value", parameter=name)
-    if len(values) > MAX_VALUES:
-        raise BadQuery(f"{name} takes at most {MAX_VALUES} values", parameter=name)
-    if name in ("level", "stream", "type", "source"):
-        values = {value.casefold() for value in values}
-    if name == "level":
-        values = {LEVEL_ALIASES.get(value, value) for value in values}
-    if name == "type" and not values <= set(TYPES):
-        raise BadQuery("type takes log or system", parameter=name)
-    return frozenset(values)
+def _pairs(parameters: Mapping[str, str], values: Mapping[str, Sequence[str]]) -> Values:
+    return frozenset(
+        (field, exact_values(name, values[name]))
+        for name, field in parameters.items()
+        if name in values
+    )
 
 
 def _min_level(texts: Sequence[str]) -> str:
@@ -325,7 +325,7 @@ def _min_level(texts: Sequence[str]) -> str:
 
 
 def _pattern_ids(name: str, texts: Iterable[str]) -> frozenset[str]:
-    ids = _exact_values(name, texts)
+    ids = exact_values(name, texts)
     if not all(map(_PATTERN_ID.fullmatch, ids)):
         raise BadQuery(f"{name} takes ids as /api/patterns gives them", parameter=name)
     return ids

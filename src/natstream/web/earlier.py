@@ -53,8 +53,7 @@ async def read_earlier(
     before_ms = min(_number("before", query, now_ms, 10**15), now_ms)
     lines = _number("lines", query, LINES, MAX_LINES)
     wanted = grant.narrow(filter)
-    in_scope = all(app in values for field, values in wanted.exact if field == "app_name")
-    if not in_scope:
+    if not wanted.allows("app_name", app):
         return _answer([], before_ms, is_complete=True)
     found = await earlier.read(app, before_ms, lines, wanted, label)
     events = [entry_json(entry, persistent=False) for entry in found.entries]

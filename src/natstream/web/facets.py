@@ -280,6 +280,7 @@ def _without(filter: Filter, field: str) -> Filter:
     return attrs.evolve(
         filter,
         exact=frozenset(pair for pair in filter.exact if pair[0] != field),
+        excluded=frozenset(pair for pair in filter.excluded if pair[0] != field),
         min_level="" if field == "level" else filter.min_level,
         q=(),
         not_=(),

@@ -40,7 +40,7 @@ _SALT = b"natstream grant 1"
 
 # What is known of a machine differs between processes, because each looks it up for itself. So a
 # scope of these would show different lines at different machines.
-NOT_IN_SCOPES = ("group", "release")
+NOT_IN_SCOPES = ("group", "release", "not_group", "not_release")
 
 # The readers of one link share the filter of its scope.
 _scopes: WeakValueDictionary[tuple[tuple[str, str], ...], Filter] = WeakValueDictionary()

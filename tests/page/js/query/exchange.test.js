@@ -37,7 +37,7 @@ function open() {
   };
   const told = [];
   const exchange = new QueryExchange(stream, TAILS, {
-    changed: (typed) => told.push(['changed', typed]),
+    changed: ({ typed = false, why = 'asks' }) => told.push(['changed', typed, why]),
     sent: () => told.push(['sent']),
     declined: (detail) => told.push(['declined', detail]),
   });
@@ -62,7 +62,7 @@ test('the first request begins the stream at once', () => {
   const { exchange, stream, told } = open();
   ask(exchange, 'app:web x');
   assert.deepEqual(stream.calls, [['begin', 'app=web&q=x&tail=10', undefined]]);
-  assert.deepEqual(told, [['changed', false], ['sent']]);
+  assert.deepEqual(told, [['changed', false, 'asks'], ['sent']]);
   assert.equal(requests.length, 0);
 });
 
@@ -86,7 +86,7 @@ test('a declined request restores the granted one, and the stream goes on', asyn
   await settle();
   assert.deepEqual(apps(exchange), ['web']);
   assert.equal(exchange.wish.depth, 0);
-  assert.deepEqual(told.slice(-2), [['changed', true], ['declined', 'since takes 10m']]);
+  assert.deepEqual(told.slice(-2), [['changed', true, 'restores'], ['declined', 'since takes 10m']]);
   assert.deepEqual(stream.calls, []);
   // The restored request is asked already, but the declined one can be asked again.
   ask(exchange, 'app:web');
@@ -178,8 +178,8 @@ test('a released exchange asks its open request when the stream resumes', () => 
 
 test('a wish with an error asks for nothing until it is changed', () => {
   const { exchange, stream } = openGranted();
-  exchange.refuse({ query: parseQuery('-app:web'), marking: false, depth: 0 });
-  assert.match(stream.calls[0][1], /cannot be excluded/);
+  exchange.refuse({ query: parseQuery('level<warn'), marking: false, depth: 0 });
+  assert.match(stream.calls[0][1], /name the levels/);
   stream.isResumable = false;
   ask(exchange, 'app:web');
   assert.deepEqual(stream.calls[1], ['begin', 'app=web&tail=10', undefined]);

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { readFileSync } from 'node:fs';
+import { matcherOf } from '../../../../src/natstream/web/static/js/query/matching.js';
 import { formatQuery, parseQuery } from '../../../../src/natstream/web/static/js/query/language.js';
 import { fromParams, toParams } from '../../../../src/natstream/web/static/js/query/params.js';
 import { random } from '../random.js';
@@ -49,7 +51,6 @@ test('half-typed words add nothing to a query', () => {
 });
 
 test('a query that cannot be asked has an error', () => {
-  assert.match(parseQuery('-app:web').error, /app cannot be excluded/);
   assert.match(parseQuery('level>=loud').error, /one of trace/);
   assert.match(parseQuery('level>fatal').error, /one of trace/);
   for (const text of ['level<=warn', 'level<error', '-level>=warn', '-min_level:warn']) {
@@ -62,7 +63,8 @@ test('a query survives being written as text and as parameters', () => {
   const words = [
     'a', '-a', '"a b"', '-"a b"', '/a b/', '-/a\\/b/', 'app:web', 'region:iad,ams', 'level>=warn',
     'level:error', '"-x"', '"/x/"', 'x:y', '"say \\"hi\\""', 'machine:"a b"', 'since:2h', '-', '/a/b/',
-    'stream:stderr', '"app:web"', '/a(b|c)+/', '\\', '"a\\\\b"', '"', '--x', '/', '//', '/ /',
+    'stream:stderr', 'a|b', '-a|"b c"', '"a|b"', '|', 'a|', '/a|b/', '/api|c/', '-app:web', 'machine:6*',
+    '-machine:6*,7', 'app!=x', 'until:5m', 'x:y|z', '-level:warn', '"a"|"b"', '/a\\|b/', '/a||b/', '-type:log', '"app:web"', '/a(b|c)+/', '\\', '"a\\\\b"', '"', '--x', '/', '//', '/ /',
   ];
   const next = random(7);
   for (let round = 0; round < 2_000; round++) {
@@ -77,11 +79,50 @@ test('a query survives being written as text and as parameters', () => {
 
 test('any text is read without an exception, and to its end', () => {
   const next = random(1);
-  const letters = 'a:/"\\- ,>=\n(';
+  const letters = 'a:/"\\- ,>=\n(|!*';
   for (let round = 0; round < 5_000; round++) {
     let text = '';
     for (let i = 0; i < 12; i++) text += letters[Math.floor(next() * letters.length)];
     const query = parseQuery(text);
     assert.deepEqual(parseQuery(formatQuery(query)).texts, query.texts, JSON.stringify(text));
   }
+});
+
+const CASES = readFileSync(new URL('../../../fixtures/queries.jsonl', import.meta.url), 'utf8')
+  .trim().split('\n').map((row) => JSON.parse(row));
+
+test('exclusions, beginnings of ids and alternatives become the parameters that the service reads', () => {
+  for (const { typed, query: pairs, text = typed } of CASES) {
+    const query = parseQuery(typed);
+    assert.equal(query.error, '', typed);
+    assert.deepEqual([...toParams(query)], pairs, typed);
+    assert.equal(formatQuery(query), text, typed);
+    assert.deepEqual([...toParams(fromParams(new URLSearchParams(pairs)))], pairs, typed);
+  }
+});
+
+test('the page finds the texts of a query where the service does', () => {
+  for (const { typed, hold, fail } of CASES.filter(({ page }) => page)) {
+    const matcher = matcherOf(parseQuery(typed), true);
+    for (const { message } of hold) assert.ok(matcher.test(message), `${typed} in ${message}`);
+    for (const { message } of fail) assert.ok(!matcher.test(message), `${typed} in ${message}`);
+  }
+});
+
+test('times without a zone are those of the clock that the page shows', () => {
+  const clock = { now: Date.UTC(2026, 2, 4, 12, 0), utc: true };
+  const query = parseQuery('since:14:05 until:11:30:15.5 x', clock);
+  assert.equal(formatQuery(query), 'since:2026-03-03T14:05:00.000Z until:2026-03-04T11:30:15.500Z x');
+  assert.equal(parseQuery('until:2026-03-01', clock).until, '2026-03-01T00:00:00.000Z');
+  for (const text of ['10m', '1790000000', '2026-03-01T10:00:00+02:00', 'yesterday']) {
+    assert.equal(parseQuery(`until:${text}`, clock).until, text);
+  }
+});
+
+test('a time to go to filters nothing', () => {
+  const query = parseQuery('app:web at:14:05 at:14:06');
+  assert.equal(query.at, '14:06');
+  assert.equal(toParams(query).toString(), 'app=web');
+  assert.equal(formatQuery(query), 'app:web');
+  assert.equal(params('"at:14:05" at=5'), 'q=at:14:05&field=at=5');
 });

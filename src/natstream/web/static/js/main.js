@@ -19,6 +19,8 @@ import { Service } from './panels/service.js';
 import { Surroundings } from './panels/surroundings.js';
 import { startToolbar } from './panels/toolbar.js';
 import { startViewMenu } from './panels/view_menu.js';
+import { startViews } from './panels/views.js';
+import { hasReturned } from './query/address.js';
 import { matcherOf } from './query/matching.js';
 import { Search } from './query/search.js';
 import { Flow, Interruption, Rate } from './stream/flow.js';
@@ -172,6 +174,8 @@ const search = new Search(stream, {
   },
   again: () => current().navigation.find(-1),
   left: () => list.focus({ preventScroll: true }),
+  wentTo: (moment) => void neighbours.openAt(moment, search.facetParams.toString()),
+  isUtc: () => look.clock === 'utc',
 });
 
 const service = new Service(stream, {
@@ -209,6 +213,8 @@ const viewMenu = startViewMenu(prefs, {
   },
   toggleRaw: () => search.toggleRaw(),
 });
+
+startViews({ open: (view) => search.openView(view), search: () => search.view });
 
 const flow = new Flow({ view, lines, stream, search, interruption }, {
   paused: () => {
@@ -253,7 +259,9 @@ setInterval(() => {
   current().view.tick();
   surroundings.tick();
 }, 1_000);
-addEventListener('popstate', followAddress);
+addEventListener('popstate', () => {
+  if (!hasReturned()) followAddress();
+});
 
 viewMenu.apply();
 followAddress();

@@ -8,9 +8,9 @@ import { byId, h, hint } from '../dom.js';
 import { Navigation } from '../list/navigation.js';
 import { View } from '../list/view.js';
 import { WIDEST_APP } from '../list/lines.js';
-import { askAround } from '../stream/around.js';
+import { askAround, askMoment } from '../stream/around.js';
 import { revealed } from '../text/readable.js';
-import { clockTime, count } from '../text/time.js';
+import { clockTime, count, fullTime } from '../text/time.js';
 
 /** @typedef {import('../types.js').Entry} Entry */
 /** @typedef {'all' | 'app' | 'machine'} Scope */
@@ -92,6 +92,18 @@ export class Neighbours {
     this.view.relayout();
     this.#update();
     await this.#ask();
+  }
+
+  /** Show the first line from a time on among its neighbours.
+   * @param {number} moment Unix ms @param {string} params the filter of that line */
+  async openAt(moment, params) {
+    const found = await askMoment(moment, params);
+    if (typeof found === 'string') hint(found);
+    else {
+      const { id, isLate } = found;
+      if (isLate) hint(`No line is remembered from ${fullTime(moment, Date.now()).split('\n')[0]}: this is the nearest one`);
+      await this.open(id);
+    }
   }
 
   /** Go back to the list below. */

@@ -33,7 +33,7 @@ export class Past {
     const { lines, search, service, view } = this.#parts;
     const interfaces = /** @type {any} */ (service.status)?.interfaces;
     return Boolean(interfaces?.fly_logs) && search.wish.query.fields.app.length === 1
-      && !this.#isComplete && !this.#isAsking && !lines.paused && !lines.waiting && !view.ring.full;
+      && (!search.wish.query.until || view.ring.length > 0) && !this.#isComplete && !this.#isAsking && !lines.paused && !lines.waiting && !view.ring.full;
   }
 
   /** The list starts again. */
@@ -90,6 +90,7 @@ export class Past {
     const { query, marking } = this.#parts.search.wish;
     const params = toParams(query, { texts: !marking });
     params.delete('since');
+    params.delete('until');
     return params.toString();
   }
 }

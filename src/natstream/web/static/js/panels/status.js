@@ -70,6 +70,10 @@ export function summarize(stream, status, released, now) {
     return { tone: 'bad', text: `Disconnected · ${again}`, detail: stream.detail };
   }
   if (stream.name === 'denied') return { tone: 'bad', text: 'Token needed', detail: stream.detail };
+  if (stream.name === 'ended') {
+    const detail = 'All lines until the time in the search field are here. Remove until: to see new ones.';
+    return { tone: 'idle', text: 'Ended', detail };
+  }
   if (stream.name === 'refused') return { tone: 'bad', text: 'Not understood', detail: stream.detail };
   if (stream.name === 'idle' && released) {
     const detail = `The page has closed its connection (${released}). Going to the newest line opens it again.`;

@@ -41,6 +41,7 @@ export function startViewMenu(prefs, { changed, toggleRaw }) {
 
   byId('view', HTMLElement).addEventListener('change', (event) => {
     const input = /** @type {HTMLInputElement} */ (event.target);
+    if (input.type === 'text') return; // the name of a view
     if (input === raw) {
       prefs.raw = raw.checked;
       savePrefs(prefs);

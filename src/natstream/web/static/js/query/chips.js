@@ -32,10 +32,12 @@ export class Chips {
   #pressed = false;
 
   /** @param {HTMLElement} element
-   * @param {(chip: Chip, value: string) => void} toggle */
-  constructor(element, toggle) {
+   * @param {(chip: Chip, value: string) => void} toggle
+   * @param {(field: ChipField, value: string) => void} exclude */
+  constructor(element, toggle, exclude) {
     this.element = element;
     this.toggle = toggle;
+    this.exclude = exclude;
     // A mouse needs its wheel to scroll the row. Fingers and keys can scroll it anyway.
     element.addEventListener('wheel', (event) => {
       if (!event.deltaX) element.scrollLeft += event.deltaY;
@@ -111,7 +113,7 @@ export class Chips {
       shown.set(name, one);
       return one;
     };
-    const chosen = query.fields[field];
+    const chosen = [...query.fields[field], ...query.excluded[field]];
     // The row shows all chosen values and the busiest others, in an order that does not change.
     const some = values.length <= most + 1
       ? values
@@ -153,7 +155,7 @@ export class Chips {
    * @param {ChipField} field @returns {[string, Figures][]} */
   #values(query, field) {
     const seen = new Map(Object.entries(this.#facets[field] ?? {}));
-    for (const value of query.fields[field]) {
+    for (const value of [...query.fields[field], ...query.excluded[field]]) {
       if (!seen.has(value)) seen.set(value, { lines: 0, rate: 0 });
     }
     seen.delete('');
@@ -164,15 +166,24 @@ export class Chips {
   #chip(field, value) {
     return h('button', {
       type: 'button', class: `chip ${field === 'level' ? `level-${LEVEL_GROUPS[groupOf(value)]}` : ''}`,
-      'data-chip': `${field}:${value}`, onclick: () => this.toggle(field, value),
+      'data-chip': `${field}:${value}`,
+      onclick: (event) => (event.altKey ? this.exclude(field, value) : this.toggle(field, value)),
     }, h('span', { class: 'value' }, labelOf(field, value)), h('span', { class: 'count' }));
   }
 
   /** @param {HTMLElement} chip
    * @param {ChipField} field @param {string} value @param {Figures} figures */
   #update(chip, field, value, { lines, rate }) {
-    chip.setAttribute('aria-pressed', String(this.#query?.fields[field].includes(value) ?? false));
-    chip.title = `${field} ${revealed(value)}: ${count(lines, 'line')} in the last half hour, ${perSecond(rate)}`;
+    const isExcluded = this.#query?.excluded[field].includes(value) ?? false;
+    const isWanted = this.#query?.fields[field].includes(value) ?? false;
+    chip.classList.toggle('excluded', isExcluded);
+    chip.setAttribute('aria-pressed', String(isWanted || isExcluded));
+    if (isExcluded) chip.setAttribute('aria-label', `no ${field} ${revealed(value)}`);
+    else chip.removeAttribute('aria-label');
+    const figures = `${count(lines, 'line')} in the last half hour, ${perSecond(rate)}`;
+    chip.title = isExcluded
+      ? `Lines of ${field} ${revealed(value)} are hidden: show them`
+      : `${field} ${revealed(value)}: ${figures}. Alt and click: hide its lines`;
     setText(chip.lastElementChild, rate >= 0.05 ? perSecond(rate) : short(lines));
   }
 
@@ -209,7 +220,9 @@ export class Chips {
 /** @param {ChipField} field @param {string} value */
 function labelOf(field, value) {
   const name = revealed(value);
-  return field === 'machine' && name.length > 8 ? `${name.slice(0, 8)}…` : name;
+  if (field !== 'machine') return name;
+  const start = name.replace(/\*$/, '');
+  return start.length > 8 || start !== name ? `${start.slice(0, 8)}…` : name;
 }
 
 /** @param {Element | null} element @param {string} text */

@@ -1,20 +1,25 @@
 // Completion in the search field: the names and values of fields, as the lines of the present filter
-// have them. In: the word before the caret. Out: a list below the field, and the completed word.
+// have them, and the queries that were typed last. In: the word before the caret. Out: a list below the
+// field, and the completed word.
 
 import { byId, h } from '../dom.js';
 import { revealed } from '../text/readable.js';
 import { short } from '../text/time.js';
+import { recentQueries } from './stored.js';
 
 /** @typedef {Map<string, {lines: number, values: string[]}>} KnownFields */
-/** @typedef {{word: string, label: string, note: string}} Suggestion */
+/** @typedef {{word: string, label: string, note: string, isWhole?: boolean}} Suggestion  `isWhole`: it
+ *   replaces all of the field */
 
 const WORD = /^(-?!?)([\p{L}_@$][\p{L}\p{N}_@$.-]*)(?:(!=|[<>]=?|=)("?)([^]*))?$/u;
 // The rest of the language, for a reader who has forgotten it.
 const WORDS = [
-  'app:', 'group:', 'level>=', 'level:', 'machine:', 'region:', 'release:', 'since:', 'source:',
-  'stream:', 'type:',
+  'app:', 'at:', 'group:', 'level>=', 'level:', 'machine:', 'region:', 'release:', 'since:', 'source:',
+  'stream:', 'type:', 'until:',
 ];
 const MOST_SHOWN = 10;
+// Of the queries that begin like the text in the field; more would hide the list from its reader.
+const MOST_ALIKE = 3;
 // New names appear with new lines.
 const FRESH_MS = 10_000;
 
@@ -47,6 +52,18 @@ export function suggestions(word, fields) {
       word: sign + one + (sign.endsWith('!') ? ' ' : '='), label: one, note: `${short(lines)} lines`,
     })),
   ].slice(0, MOST_SHOWN);
+}
+
+/**
+ * Return the queries that were typed before, for a text in the field. Pure.
+ * @param {string} text @param {string[]} recent the newest first @returns {Suggestion[]}
+ */
+export function suggestedQueries(text, recent) {
+  const typed = text.trimStart().toLowerCase();
+  return recent
+    .filter((one) => one.toLowerCase().startsWith(typed) && one.toLowerCase() !== typed.trimEnd())
+    .slice(0, typed ? MOST_ALIKE : MOST_SHOWN)
+    .map((one) => ({ word: one, label: revealed(one), note: 'recent', isWhole: true }));
 }
 
 /** @param {string} value */
@@ -106,10 +123,13 @@ export class Completion {
     return { word, start: before.length - word.length, end: before.length };
   }
 
-  #suggest() {
+  /** @param {{isAsked?: boolean}} [options] `isAsked`: the reader wants suggestions for an empty field */
+  #suggest({ isAsked = false } = {}) {
     if (document.activeElement !== this.#field) return;
-    const { word } = this.#word();
-    this.#show(word ? suggestions(word, this.#known) : []);
+    const { word, end } = this.#word();
+    const text = this.#field.value;
+    const recent = end === text.length && (isAsked || text.trim()) ? suggestedQueries(text, recentQueries()) : [];
+    this.#show([...(word ? suggestions(word, this.#known) : []), ...recent]);
   }
 
   /** @param {Suggestion[]} shown */
@@ -135,6 +155,7 @@ export class Completion {
   /** @param {KeyboardEvent} event */
   #key(event) {
     const count = this.#shown.length;
+    if (!count && event.key === 'ArrowDown') this.#suggest({ isAsked: true });
     if (!count || event.isComposing) return;
     const chosen = this.#shown[this.#chosen];
     if (event.key === 'ArrowDown') this.#choose((this.#chosen + 1) % count);
@@ -150,8 +171,8 @@ export class Completion {
   }
 
   /** @param {Suggestion} suggestion */
-  #accept({ word }) {
-    const { start, end } = this.#word();
+  #accept({ word, isWhole }) {
+    const { start, end } = isWhole ? { start: 0, end: this.#field.value.length } : this.#word();
     this.#field.setRangeText(word, start, end, 'end');
     this.#field.dispatchEvent(new Event('input', { bubbles: true }));
   }

@@ -10,7 +10,7 @@
 
 import { refusalOf, requestLogs } from '../stream/request.js';
 import { emptyQuery } from './query.js';
-import { toParams } from './params.js';
+import { keyOf, toParams } from './params.js';
 
 /**
  * @typedef {object} Wish  what the reader wants to see
@@ -21,7 +21,13 @@ import { toParams } from './params.js';
  * @property {string[]} columns  fields that are shown as columns
  * @property {number} depth      how many earlier lines: an index into `tails`
  *
- * @typedef {{wish: Wish, params: string}} Request  `params`: those of /api/logs that ask for it
+ * @typedef {{wish: Wish, params: string, key: string}} Request  `params`: those of /api/logs that
+ *   ask for it; `key`: the same for all params that ask for the same lines
+ *
+ * @typedef {object} How  how a wish came about
+ * @property {boolean} [typed]   the search field shows it already
+ * @property {'asks' | 'follows' | 'restores'} [why]   the reader asks for it (the default), the page's
+ *   address does, or it is the wish before again
  *
  * @typedef {object} Stream  the part of LogStream that the exchange uses
  * @property {boolean} isResumable
@@ -40,7 +46,7 @@ export class QueryExchange {
   #on;
   /** @type {Request} */
   #asked = {
-    wish: { query: emptyQuery(), marking: false, raw: false, columns: [], depth: 0 }, params: '',
+    wish: { query: emptyQuery(), marking: false, raw: false, columns: [], depth: 0 }, params: '', key: '',
   };
   /** The request that the service has accepted last. */
   #granted = this.#asked;
@@ -51,9 +57,9 @@ export class QueryExchange {
   /**
    * @param {Stream} stream
    * @param {number[]} tails how many lines each depth asks for
-   * @param {{changed: (typed: boolean) => void, sent: () => void, declined: (detail: string)
+   * @param {{changed: (how: How) => void, sent: () => void, declined: (detail: string)
    *   => void}} handlers
-   *   `changed`: the wish is another, and `typed` says that the field shows it already;
+   *   `changed`: the wish is another;
    *   `sent`: the service is asked for other lines; `declined`: the wish was restored, and why
    */
   constructor(stream, tails, handlers) {
@@ -75,24 +81,25 @@ export class QueryExchange {
   }
 
   /** Ask for the present wish with a change. @param {(wish: Wish) => void} edit changes a copy
-   * @param {{typed?: boolean}} [options] `typed`: the search field shows the change already */
-  change(edit, options) {
+   * @param {How} [how] */
+  change(edit, how) {
     const wish = structuredClone(this.#asked.wish);
     edit(wish);
-    this.ask(wish, options);
+    this.ask(wish, how);
   }
 
   /** Ask for a wish, unless its lines are asked for already.
-   * @param {Wish} wish @param {{typed?: boolean}} [options] */
-  ask(wish, { typed = false } = {}) {
+   * @param {Wish} wish @param {How} [how] */
+  ask(wish, how = {}) {
     wish.query.error = '';
     const before = this.#asked;
-    this.#asked = { wish, params: this.#paramsOf(wish) };
-    this.#on.changed(typed);
-    if (this.#asked.params !== before.params) {
+    const params = this.#paramsOf(wish);
+    this.#asked = { wish, params: params.toString(), key: keyOf(params) };
+    this.#on.changed(how);
+    if (this.#asked.key !== before.key) {
       this.#send();
       this.#on.sent();
-    } else if (before.params === this.#granted.params) {
+    } else if (before.key === this.#granted.key) {
       this.#granted = this.#asked; // the lines are the same, so the service need not be asked
     }
   }
@@ -105,7 +112,7 @@ export class QueryExchange {
   /** Ask for nothing, because the query of the wish has an error. @param {Wish} wish */
   refuse(wish) {
     this.#dropPending();
-    this.#asked = { wish, params: '' };
+    this.#asked = { wish, params: '', key: '' };
     this.#stream.refuse(wish.query.error);
   }
 
@@ -124,7 +131,7 @@ export class QueryExchange {
   #paramsOf({ query, marking, depth }) {
     const params = toParams(query, { texts: !marking });
     params.set('tail', String(this.#tails[depth]));
-    return params.toString();
+    return params;
   }
 
   #send() {
@@ -146,7 +153,7 @@ export class QueryExchange {
     this.#pending = null;
     if (isDeclined) {
       this.#asked = this.#granted;
-      this.#on.changed(true);
+      this.#on.changed({ typed: true, why: 'restores' });
       this.#on.declined(detail);
     } else if (answer === 'late' || (answer instanceof Response && answer.ok)) {
       this.#stream.begin(params, request);

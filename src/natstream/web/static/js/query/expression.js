@@ -28,6 +28,16 @@ const either = (a, b) => ({ ways: a.ways + b.ways, unbounded: Math.max(a.unbound
 export const escapeRegex = (text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
 
 /**
+ * Return the texts of an expression that finds one of some texts and is written as `escapeRegex` writes
+ * it, such as `a|b\\.c`. Return none for any other expression.
+ * @param {string} pattern @returns {string[]}
+ */
+export function literalsOf(pattern) {
+  const parts = (pattern.match(/(?:\\[^]|[^\\|])+/g) ?? []).map((part) => part.replace(/\\([^])/g, '$1'));
+  return parts.map(escapeRegex).join('|') === pattern ? parts : [];
+}
+
+/**
  * Return how many characters of a text may be searched for a pattern.
  * @param {string} pattern @returns {number} 0 if the pattern is too risky for any text
  */

@@ -21,30 +21,39 @@ const LEVEL_ALIASES = new Map([
 /** @typedef {import('./condition.js').Condition} Condition */
 /**
  * @typedef {object} Query
- * @property {Record<Field, string[]>} fields
+ * @property {Record<Field, string[]>} fields   the values that a line may have
+ * @property {Record<Field, string[]>} excluded   the values that it must not have
  * @property {string} minLevel
  * @property {Text[]} texts
  * @property {Condition[]} conditions   on the fields of the message; all must hold
  * @property {string} since
+ * @property {string} until
+ * @property {string} at   a time to go to, which filters nothing; as it was typed
  * @property {string} error   the part that cannot be asked for, as a sentence; otherwise empty
  */
 
 /** @returns {Query} */
 export const emptyQuery = () => ({
-  fields: {
-    app: [], region: [], machine: [], group: [], release: [], stream: [], level: [], type: [],
-    source: [],
-  },
+  fields: noValues(),
+  excluded: noValues(),
   minLevel: '',
   texts: [],
   conditions: [],
   since: '',
+  until: '',
+  at: '',
   error: '',
 });
 
+/** @returns {Record<Field, string[]>} */
+const noValues = () => ({
+  app: [], region: [], machine: [], group: [], release: [], stream: [], level: [], type: [], source: [],
+});
+
 /** Return whether the query lets every line pass. @param {Query} query */
-export const isEmpty = ({ fields, minLevel, texts, conditions, since }) =>
-  !minLevel && !since && !texts.length && !conditions.length && FIELDS.every((field) => !fields[field].length);
+export const isEmpty = ({ fields, excluded, minLevel, texts, conditions, since, until }) =>
+  !minLevel && !since && !until && !texts.length && !conditions.length
+  && FIELDS.every((field) => !fields[field].length && !excluded[field].length);
 
 /** @param {string} name @returns {name is Field} */
 export const isField = (name) => /** @type {readonly string[]} */ (FIELDS).includes(name);
@@ -57,22 +66,33 @@ export const canAsk = (value) => !value.includes(',');
 export const cannotAsk = (field, value) =>
   `${field} "${value}" cannot be asked for, because a comma separates two values.`;
 
-/** Add a value to a field, spelled as the service spells it.
- * @param {Query} query @param {Field} field @param {string} value */
-export function addValue(query, field, value) {
+/** Add a value to a field, or to its excluded ones, spelled as the service spells it.
+ * @param {Query} query @param {Field} field @param {string} value
+ * @param {{not?: boolean}} [options] `not`: exclude it */
+export function addValue(query, field, value, { not = false } = {}) {
   let clean = value.trim();
   if (field === 'level') clean = levelOf(clean);
   else if (field === 'stream' || field === 'type' || field === 'source') clean = clean.toLowerCase();
-  if (clean && !query.fields[field].includes(clean)) query.fields[field].push(clean);
+  else if (field === 'machine') clean = clean.replace(/[*…]+$/, '*'); // the chip has `668f…`
+  const values = query[not ? 'excluded' : 'fields'][field];
+  if (clean && !values.includes(clean)) values.push(clean);
 }
 
-/** Add a value to a field, or remove it if the field has it.
+/** Add a value to a field, or remove it if the field has it. An excluded value is removed from the
+ * excluded ones.
  * @param {Query} query @param {Field} field @param {string} value */
-export function toggleValue({ fields }, field, value) {
-  const values = fields[field];
-  fields[field] = values.includes(value)
-    ? values.filter((other) => other !== value)
-    : [...values, value];
+export function toggleValue({ fields, excluded }, field, value) {
+  const values = excluded[field].includes(value) ? excluded : fields;
+  values[field] = values[field].includes(value)
+    ? values[field].filter((other) => other !== value)
+    : [...values[field], value];
+}
+
+/** Exclude a value of a field, and ask for it no longer.
+ * @param {Query} query @param {Field} field @param {string} value */
+export function excludeValue({ fields, excluded }, field, value) {
+  fields[field] = fields[field].filter((other) => other !== value);
+  if (!excluded[field].includes(value)) excluded[field].push(value);
 }
 
 /**

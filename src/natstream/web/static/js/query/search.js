@@ -3,14 +3,14 @@
 
 import { byId, hint } from '../dom.js';
 import { CAPACITY } from '../list/held.js';
-import { linkTo, readAddress, withColumns, writeAddress } from './address.js';
+import { linkTo, readAddress, readSearch, searchOf, withColumns, writeAddress } from './address.js';
 import { Chips } from './chips.js';
 import { Completion } from './completion.js';
 import { addCondition, formatCondition } from './condition.js';
 import { QueryExchange } from './exchange.js';
 import { Field } from './field.js';
 import { toParams } from './params.js';
-import { canAsk, cannotAsk, emptyQuery, toggleValue } from './query.js';
+import { canAsk, cannotAsk, emptyQuery, excludeValue, toggleValue } from './query.js';
 
 /** @typedef {import('./exchange.js').Wish} Wish */
 /** @typedef {import('./query.js').Query} Query */
@@ -26,24 +26,28 @@ export class Search {
   /**
    * @param {import('./exchange.js').Stream} stream
    * @param {{changed: (wish: Readonly<Wish>) => void, sent: () => void, again: () => void,
-   *   left: () => void}} handlers
+   *   left: () => void, wentTo: (moment: number) => void, isUtc: () => boolean}} handlers
    *   `changed`: show another wish; `sent`: the service is asked for other lines;
-   *   `again`: Enter on the query that is asked already; `left`: Escape in the field
+   *   `again`: Enter on the query that is asked already; `left`: Escape in the field;
+   *   `wentTo`: Enter on a time to go to, in Unix ms; `isUtc`: return whether the page shows UTC
    */
-  constructor(stream, { changed, sent, again, left }) {
+  constructor(stream, { changed, sent, again, left, wentTo, isUtc }) {
     // Before the field, because its keys come first while it shows its list.
     new Completion(() => this.facetParams.toString());
     this.field = new Field({
       asked: (query) => this.#exchange.change((wish) => { wish.query = query; }, { typed: true }),
+      clock: () => ({ now: Date.now(), utc: isUtc() }),
+      wentTo,
       again,
       left,
     });
-    this.#chips = new Chips(byId('chips', HTMLElement), (chip, value) => this.#toggleChip(chip, value));
+    this.#chips = new Chips(byId('chips', HTMLElement),
+      (chip, value) => this.#toggleChip(chip, value), (field, value) => this.exclude(field, value));
     this.#exchange = new QueryExchange(stream, TAILS, {
-      changed: (typed) => {
+      changed: ({ typed = false, why }) => {
         const { wish } = this.#exchange;
         this.field.show(wish.query, typed);
-        writeAddress(wish);
+        writeAddress(wish, why);
         this.#chips.setQuery(wish.query);
         changed(wish);
       },
@@ -56,10 +60,11 @@ export class Search {
     return this.#exchange.wish;
   }
 
-  /** The parameters of /api/facets. The counts do not depend on `since`. */
+  /** The parameters of /api/facets. The counts do not depend on times. */
   get facetParams() {
     const params = toParams(this.wish.query);
     params.delete('since');
+    params.delete('until');
     return params;
   }
 
@@ -81,12 +86,22 @@ export class Search {
     const { query } = shown;
     const wish = { ...shown, depth: line ? TAILS.length - 1 : 0 };
     const isAsked = !query.error;
-    if (isAsked) this.#exchange.ask(wish);
+    if (isAsked) this.#exchange.ask(wish, { why: 'follows' });
     else {
       this.field.show(query, false);
       this.#exchange.refuse(wish);
     }
     return { line, context, isAsked };
+  }
+
+  /** The query string of the present view. */
+  get view() {
+    return searchOf(this.wish);
+  }
+
+  /** Show a view. @param {string} search its query string */
+  openView(search) {
+    this.#exchange.ask({ ...readSearch(search, false), depth: 0 });
   }
 
   /** Return the address that shows a line. @param {string} id */
@@ -122,6 +137,12 @@ export class Search {
    * @param {import('./query.js').Field} field @param {string} value */
   only(field, value) {
     this.#askFor(field, value, ({ fields }) => { fields[field] = [value]; });
+  }
+
+  /** Hide the lines with this value.
+   * @param {import('./query.js').Field} field @param {string} value */
+  exclude(field, value) {
+    this.#askFor(field, value, (query) => excludeValue(query, field, value));
   }
 
   /** Hide lines with a text. @param {import('./query.js').Text} text */

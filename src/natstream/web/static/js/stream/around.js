@@ -3,11 +3,14 @@
 import { Groups } from '../list/groups.js';
 import { Intake } from './intake.js';
 import { refusalOf } from './request.js';
+import { parseId } from './resume.js';
 
 /** @typedef {import('../types.js').Entry} Entry */
 
 // A group has at most some hundred lines, and other lines of its machine may stand between them.
 const GROUP_LINES = 300;
+// A line that arrived so long after a time is not from that time.
+const NEAR_MS = 60_000;
 
 /**
  * @param {string} id of the line
@@ -28,6 +31,53 @@ export async function askAround(id, { before, after, app, machine }) {
     return entriesOf(await response.text());
   } catch {
     return 'The service cannot be reached.';
+  }
+}
+
+/**
+ * Return the id of the first line that arrived at a time or later, and of the last line before it if there
+ * is none.
+ * @param {number} moment Unix ms @param {string} params the filter, as parameters of /api/logs
+ * @returns {Promise<{id: string, isLate: boolean} | string>} `isLate`: the line is from another
+ *   time; or a sentence that says why there is none
+ */
+export async function askMoment(moment, params) {
+  const time = new Date(moment).toISOString();
+  try {
+    const first = await firstId(`${params}&since=${time}`);
+    const id = first || await firstId(`${params}&until=${time}&tail=1`);
+    if (!id) return 'No line is remembered, neither from that time nor from before it';
+    const arrived = parseId(id)?.arrived ?? moment;
+    return { id, isLate: Math.abs(arrived - moment) > NEAR_MS };
+  } catch (error) {
+    return error instanceof Refusal ? error.message : 'The service cannot be reached.';
+  }
+}
+
+class Refusal extends Error {}
+
+/** Return the id of the first line of a replay, and read no other one.
+ * @param {string} params @returns {Promise<string>} empty if there is no line */
+async function firstId(params) {
+  const stop = new AbortController();
+  const response = await fetch(`api/logs?${params}&follow=false&format=ndjson`, {
+    cache: 'no-store', signal: stop.signal,
+  });
+  if (!response.ok || !response.body) throw new Refusal((await refusalOf(response)).detail);
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = '';
+  for (;;) {
+    const { value = '', done } = await reader.read();
+    text += value;
+    const lines = text.split('\n');
+    text = done ? '' : lines.pop() ?? '';
+    for (const line of lines.filter((one) => one.trim())) {
+      const { id = '' } = JSON.parse(line);
+      if (!id) continue; // a notice
+      stop.abort();
+      return id;
+    }
+    if (done) return '';
   }
 }
 

@@ -9,7 +9,7 @@
 // The stream reports `state` (see StreamState), `opened` once for each connection, and then
 // `events`. It never throws: each failure becomes a state. In `waiting` the stream tries again by
 // itself. In `denied` (no token) and `refused` (a query that the service does not accept) the
-// reader must act.
+// reader must act. In `ended` the stream has all lines until the time that the query names.
 
 import { refusalOf, requestLogs } from './request.js';
 import { SseParser, decode } from './sse.js';
@@ -17,7 +17,7 @@ import { SseParser, decode } from './sse.js';
 /** @typedef {import('./request.js').LogRequest} LogRequest */
 /** @typedef {import('./request.js').End} End */
 /**
- * @typedef {{name: 'idle' | 'connecting' | 'live' | 'waiting' | 'denied' | 'refused',
+ * @typedef {{name: 'idle' | 'connecting' | 'live' | 'waiting' | 'denied' | 'refused' | 'ended',
  *   detail: string, until: number}} StreamState  `until`: Unix ms of the next try, when waiting
  * @typedef {{id: string, event: Record<string, any>}} StreamEvent
  * @typedef {object} StreamHandlers
@@ -40,6 +40,8 @@ const SLOW =
   'No answer yet. Browsers open six connections to a service: other tabs may use them all.';
 // A large replay arrives faster than the page can show it, so the page draws after this much work.
 const SLICE_MS = 16;
+// The service's clock may be ahead of the browser's.
+const CLOCKS_DIFFER_MS = 5_000;
 
 export class LogStream {
   /** Milliseconds between the service's keep-alives. */
@@ -65,7 +67,8 @@ export class LogStream {
 
   /** Whether the stream is open or can be resumed, so that ending it would lose something. */
   get isResumable() {
-    return this.state.name === 'live' || (this.state.name === 'idle' && this.lastId !== '');
+    return this.state.name === 'live' || this.state.name === 'ended'
+      || (this.state.name === 'idle' && this.lastId !== '');
   }
 
   /** Read the lines of other parameters, from the start.
@@ -173,7 +176,10 @@ export class LogStream {
       for (;;) {
         const { value, done } = await reader.read();
         heard = performance.now();
-        if (done) return { live, detail: 'The service has ended the stream.', after: 0 };
+        if (done) {
+          const final = live && hasPassed(this.#params) ? 'ended' : undefined;
+          return { final, live, detail: 'The service has ended the stream.', after: 0 };
+        }
         const opening = this.#accept(parser.push(decoder.decode(value, { stream: true })), live);
         if (typeof opening === 'string') return { live, detail: opening, after: 0 };
         live ||= opening;
@@ -237,6 +243,14 @@ export class LogStream {
 /** Return a string of its own, because a piece of a chunk's text keeps the whole chunk in memory.
  * @param {string} text @returns {string} */
 const copied = (text) => JSON.parse(JSON.stringify(text));
+
+/** Return whether the time has passed at which a query ends. A duration is always in the past.
+ * @param {string | null} params */
+function hasPassed(params) {
+  const until = new URLSearchParams(params ?? '').get('until');
+  const moment = until ? Date.parse(until) : NaN;
+  return until !== null && !(moment > Date.now() + CLOCKS_DIFFER_MS);
+}
 
 const channel = new MessageChannel();
 /** Let the browser draw and react. A message does this, since browsers slow timers in hidden

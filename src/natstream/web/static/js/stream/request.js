@@ -2,7 +2,7 @@
 
 /** @typedef {{params: string, watch: AbortController, answer: Promise<Response>}} LogRequest
  *   `watch` ends the request, or the stream that answers it */
-/** @typedef {{final?: 'denied' | 'refused', live: boolean, detail: string, after: number}} End
+/** @typedef {{final?: 'denied' | 'refused' | 'ended', live: boolean, detail: string, after: number}} End
  *   How a connection ended. `final`: the service wants no other try; `live`: the stream had begun;
  *   `after`: seconds that the service asks to wait */
 

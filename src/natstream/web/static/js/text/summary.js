@@ -11,11 +11,11 @@ import { membersOf, structureOf } from './structure.js';
 /** @typedef {import('./structure.js').Member} Member */
 
 /** The names of a message's text, the usual ones first. */
-const TEXTS = [
+export const TEXTS = [
   'msg', 'message', 'event', '@m', '@mt', 'body', 'text', 'log', 'short_message', 'error.message',
   'err.message', 'exception',
 ];
-const LEVELS = new Set([
+export const LEVELS = new Set([
   'level', 'lvl', 'severity', 'levelname', 'level_name', 'log.level', 'loglevel', 'LogLevel',
   '@level', '@l', 'severityText', 'severity_text',
 ]);
