@@ -6,6 +6,7 @@ of them. It opens no socket and starts no task: `natstream.supervisor` runs the 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from natstream.fly_api.interfaces import FlyInterfaces
     from natstream.journal.journal import Journal
     from natstream.nats.silence import Silence
+    from natstream.watches.status import WatchStatus
 
 __all__ = ["Core", "Source", "make_core"]
 
@@ -59,10 +61,16 @@ class Core:
     metrics: Metrics
     sources: Sequence[Source]
     journal: Journal | None = None
+    watches: Sequence[WatchStatus] = ()
 
 
 def make_core(settings: Settings) -> Core:
-    """Return the parts that the settings ask for. `/readyz` names every source from here on."""
+    """Return the parts that the settings ask for. `/readyz` names every source from here on.
+
+    Raises:
+        ConfigurationError: the file with the watches is wrong.
+    """
+    watches = _read_watches(settings)
     facets = Facets()
     observers: list[Callable[[Sequence[LogEntry]], None]] = [facets.count]
 
@@ -105,8 +113,18 @@ def make_core(settings: Settings) -> Core:
         sources.append(_make_nats(settings, sink, status, silence))
     if "drain" in settings.sources and settings.drain_bind is not None:
         sources.append(_make_drain(settings, settings.drain_bind, hub, journal, health, metrics))
-    app = create_app(settings, hub, health, facets, metrics, fly)
-    return Core(settings, hub, health, app, metrics, sources, journal)
+    app = create_app(settings, hub, health, facets, metrics, fly, watches)
+    return Core(settings, hub, health, app, metrics, sources, journal, watches)
+
+
+def _read_watches(settings: Settings) -> Sequence[WatchStatus]:
+    if not settings.watches:
+        return ()
+    from natstream.watches.file import read_watches
+    from natstream.watches.status import WatchStatus
+
+    watches = read_watches(settings.watches, os.environ)
+    return [WatchStatus(watch.name, watch.query) for watch in watches]
 
 
 # Journal and sources are imported where they are made, because a service that only has a drain

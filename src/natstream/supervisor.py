@@ -134,7 +134,7 @@ def _listeners(core: Core, page: socket.socket, private: socket.socket | None) -
     )
     listeners = [_Listener(page, core.app, limits)]
     if private is not None:
-        app = create_metrics_app(core.settings, core.health, core.metrics)
+        app = create_metrics_app(core.settings, core.health, core.metrics, core.watches)
         listeners.append(_Listener(private, app, Limits(max_connections=shares.metrics)))
     return listeners
 
