@@ -51,7 +51,7 @@ HOMES = {
     "prometheus_client": {"web"},
     "httpx": {"client", "cli.check", "fly_api", "watches.senders"},
     "re2": {"entries.expressions"},
-    "structlog": {"config.service_log", "supervisor", "asgi"},
+    "structlog": {"config.service_log", "supervisor", "asgi", "watches.delivery"},
 }
 
 

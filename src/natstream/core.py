@@ -28,9 +28,13 @@ from natstream.web.metrics import Metrics
 
 if TYPE_CHECKING:
     from natstream.fly_api.interfaces import FlyInterfaces
+    from natstream.journal.claims import JetStreamClaims
     from natstream.journal.journal import Journal
+    from natstream.journal.stream_config import StreamConfig
+    from natstream.nats.connection import Login
     from natstream.nats.silence import Silence
-    from natstream.watches.status import WatchStatus
+    from natstream.watches.file import Watch
+    from natstream.watches.running import Watches
 
 __all__ = ["Core", "Source", "make_core"]
 
@@ -61,7 +65,9 @@ class Core:
     metrics: Metrics
     sources: Sequence[Source]
     journal: Journal | None = None
-    watches: Sequence[WatchStatus] = ()
+    watches: Watches | None = None
+    claims: Source | None = None
+    """The task by which processes that share a journal agree on who sends a watch's message."""
 
 
 def make_core(settings: Settings) -> Core:
@@ -70,7 +76,7 @@ def make_core(settings: Settings) -> Core:
     Raises:
         ConfigurationError: the file with the watches is wrong.
     """
-    watches = _read_watches(settings)
+    watched = _read_watches(settings)
     facets = Facets()
     observers: list[Callable[[Sequence[LogEntry]], None]] = [facets.count]
 
@@ -113,18 +119,47 @@ def make_core(settings: Settings) -> Core:
         sources.append(_make_nats(settings, sink, status, silence))
     if "drain" in settings.sources and settings.drain_bind is not None:
         sources.append(_make_drain(settings, settings.drain_bind, hub, journal, health, metrics))
-    app = create_app(settings, hub, health, facets, metrics, fly, watches)
-    return Core(settings, hub, health, app, metrics, sources, journal, watches)
+    claims = _make_claims(settings, health) if watched and journal is not None else None
+    watches = _make_watches(settings, watched, hub, health, claims) if watched else None
+    metrics.watches = watches.statuses if watches is not None else ()
+    app = create_app(settings, hub, health, facets, metrics, fly)
+    claiming = None if claims is None else Source(claims.run, health.interfaces["watch_claims"])
+    return Core(settings, hub, health, app, metrics, sources, journal, watches, claiming)
 
 
-def _read_watches(settings: Settings) -> Sequence[WatchStatus]:
+def _read_watches(settings: Settings) -> Sequence[Watch]:
     if not settings.watches:
         return ()
     from natstream.watches.file import read_watches
-    from natstream.watches.status import WatchStatus
 
-    watches = read_watches(settings.watches, os.environ)
-    return [WatchStatus(watch.name, watch.query) for watch in watches]
+    return read_watches(settings.watches, os.environ)
+
+
+def _make_watches(
+    settings: Settings,
+    watched: Sequence[Watch],
+    hub: Hub,
+    health: Health,
+    claims: JetStreamClaims | None,
+) -> Watches:
+    from natstream.watches.running import Watches
+    from natstream.watches.sight import Sight
+
+    return Watches(
+        watched,
+        hub,
+        Sight(health, settings.silence),
+        health.add_task("watches"),
+        public_url=settings.public_url,
+        claims=claims,
+    )
+
+
+def _make_claims(settings: Settings, health: Health) -> JetStreamClaims:
+    from natstream.journal.claims import JetStreamClaims
+
+    status = health.add_interface("watch_claims")
+    return JetStreamClaims(_journal_login(settings), _stream_config(settings), status)
 
 
 # Journal and sources are imported where they are made, because a service that only has a drain
@@ -133,29 +168,39 @@ def _read_watches(settings: Settings) -> Sequence[WatchStatus]:
 
 def _make_journal(settings: Settings, hub: Hub, health: Health) -> Journal:
     from natstream.journal.journal import Journal
-    from natstream.journal.stream_config import StreamConfig
-    from natstream.nats.connection import Login
 
     fallback = health.add_task("stand-in")  # alert rules use this name
     fallback.change(SourceState.UP, "Ready to show this process's own lines in an outage")
     return Journal(
-        Login(
-            settings.journal_servers,
-            user=settings.journal_user,
-            password=settings.journal_password,
-            token=settings.journal_token,
-        ),
-        StreamConfig(
-            name=settings.journal_stream,
-            max_age=settings.journal_max_age,
-            max_bytes=settings.journal_max_bytes,
-            replicas=settings.journal_replicas,
-            read_subjects=settings.subjects if "nats" in settings.sources else (),
-        ),
+        _journal_login(settings),
+        _stream_config(settings),
         hub,
         health.add_source("journal"),
         backlog_lines=settings.backlog_lines,
         backlog_bytes=settings.backlog_bytes,
+    )
+
+
+def _journal_login(settings: Settings) -> Login:
+    from natstream.nats.connection import Login
+
+    return Login(
+        settings.journal_servers,
+        user=settings.journal_user,
+        password=settings.journal_password,
+        token=settings.journal_token,
+    )
+
+
+def _stream_config(settings: Settings) -> StreamConfig:
+    from natstream.journal.stream_config import StreamConfig
+
+    return StreamConfig(
+        name=settings.journal_stream,
+        max_age=settings.journal_max_age,
+        max_bytes=settings.journal_max_bytes,
+        replicas=settings.journal_replicas,
+        read_subjects=settings.subjects if "nats" in settings.sources else (),
     )
 
 

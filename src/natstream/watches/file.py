@@ -30,6 +30,7 @@ MAX_WATCHES = 100
 # Larger files are something else, for example a log.
 MAX_BYTES = 256 * 1024
 MAX_COUNT = 100_000
+MAX_QUERY = 2_000
 # A message with more lines is not read, and chats cut it.
 MAX_LINES = 5
 # Seconds. A cooldown or an absence of more than a month is a mistake in the unit.
@@ -249,6 +250,8 @@ _KEYS: Mapping[str, Callable[[str, object], Any]] = {
 
 
 def _filter(query: str) -> Filter:
+    if len(query) > MAX_QUERY:
+        raise _WrongError(f"query has more than {MAX_QUERY:,} characters")
     try:
         return Filter.from_query(parse_qsl(query, keep_blank_values=True, errors="strict"))
     except UnicodeDecodeError:

@@ -17,7 +17,7 @@ __all__ = ["Fired", "WatchStatus"]
 MAX_FIRED = 20
 
 
-@attrs.frozen
+@attrs.define
 class Fired:
     """One time that a watch fired."""
 
@@ -26,7 +26,7 @@ class Fired:
     at_ms: int
     """Unix ms."""
     count: int
-    """How many lines matched; 0 if none did."""
+    """How many lines matched, so far; 0 if none did."""
     first_id: str
     """The event id of the first of these lines; empty if there is none."""
 

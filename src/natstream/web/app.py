@@ -8,7 +8,7 @@ supervisor makes all three. Every answer except a stream or a file is JSON. An e
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,6 @@ from natstream.web.stream import LogStreamBody
 
 if TYPE_CHECKING:
     from natstream.fly_api.interfaces import FlyInterfaces
-    from natstream.watches.status import WatchStatus
 
 __all__ = ["create_app"]
 
@@ -72,11 +71,10 @@ def create_app(
     facets: Facets,
     metrics: Metrics,
     fly: FlyInterfaces | None = None,
-    watches: Sequence[WatchStatus] = (),
 ) -> QuartTrio:
     """Return the application over a hub, the health of its sources, and the counts of its lines.
 
-    `fly` are Fly's own interfaces, if they are asked. `watches` are the states of the watches.
+    `fly` are Fly's own interfaces, if they are asked.
     """
     app = QuartTrio(__name__, static_folder=None)
     app.request_class = ApiRequest
@@ -93,7 +91,7 @@ def create_app(
     authenticate(app, settings, metrics.guard)
     add_healthz(app)
     if settings.metrics_bind is None:
-        add_health_endpoints(app, health, metrics, watches)
+        add_health_endpoints(app, health, metrics)
 
     def budget() -> ReaderBudget:
         """Return the budget of the request that is being answered."""
@@ -189,7 +187,7 @@ def create_app(
 
     @app.get("/api/watches")
     async def watched() -> Response:
-        return jsonify({"watches": [watch.shown() for watch in watches]})
+        return jsonify({"watches": [watch.shown() for watch in metrics.watches]})
 
     @app.get("/api/status")
     async def status() -> Response:

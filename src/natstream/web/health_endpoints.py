@@ -10,8 +10,8 @@ looks local.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import attrs
 from quart import Quart, Response, jsonify, request
@@ -23,9 +23,6 @@ from natstream.web.errors import answer_errors
 from natstream.web.metrics import Metrics
 from natstream.web.security import add_security
 
-if TYPE_CHECKING:
-    from natstream.watches.status import WatchStatus
-
 __all__ = [
     "add_health_endpoints",
     "add_healthz",
@@ -35,9 +32,7 @@ __all__ = [
 ]
 
 
-def create_metrics_app(
-    settings: Settings, health: Health, metrics: Metrics, watches: Sequence[WatchStatus] = ()
-) -> QuartTrio:
+def create_metrics_app(settings: Settings, health: Health, metrics: Metrics) -> QuartTrio:
     """Return the application for `NATSTREAM_METRICS_BIND`, which has only these endpoints."""
     app = QuartTrio(__name__, static_folder=None)
     # No token protects it, so it has the names of a page without one. Pages of other origins have
@@ -46,7 +41,7 @@ def create_metrics_app(
     add_security(app, open_to_all, default_names=True)
     answer_errors(app)
     add_healthz(app)
-    add_health_endpoints(app, health, metrics, watches)
+    add_health_endpoints(app, health, metrics)
     return app
 
 
@@ -58,9 +53,7 @@ def add_healthz(app: Quart) -> None:
         return jsonify({"status": "ok"})
 
 
-def add_health_endpoints(
-    app: Quart, health: Health, metrics: Metrics, watches: Sequence[WatchStatus] = ()
-) -> None:
+def add_health_endpoints(app: Quart, health: Health, metrics: Metrics) -> None:
     """Add `/readyz` and `/metrics`; on the page's application, a check asks for a token first."""
 
     @app.get("/readyz")
@@ -71,7 +64,7 @@ def add_health_endpoints(
                 "sources": source_statuses(health),
                 "tasks": statuses(health.tasks),
                 "interfaces": statuses(health.interfaces),
-                "watches": {watch.name: watch.summary() for watch in watches},
+                "watches": {watch.name: watch.summary() for watch in metrics.watches},
             }
         )
         response.status_code = 200 if health.ready else 503
