@@ -93,7 +93,8 @@ def test_without_lines_none_is_kept() -> None:
 def test_each_line_is_told_once(pauses: list[int], count: int, within: int, cooldown: int) -> None:
     """Each line is in one burst or in one number of suppressed lines, unless too few came."""
     counted = tally(count=count, within=within, cooldown=cooldown)
-    now, found, unused = 0, [], 0
+    found: list[Burst] = []
+    now = unused = 0
     for pause in pauses:
         now += pause
         suppressed = counted.suppressed

@@ -24,7 +24,7 @@ from natstream.watches.claims import Slot
 
 __all__ = ["JetStreamClaims", "claims_stream"]
 
-# Seconds. A cluster that elects a leader answers nothing for some of them.
+# Seconds. A process that waits for longer would count as dead (see `watches.delivery`).
 DEADLINE = 3.0
 # Bytes of the stream. A record has at most a few KiB, and there are at most a hundred.
 MAX_BYTES = 1 << 21

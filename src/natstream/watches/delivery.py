@@ -45,9 +45,10 @@ FIRST_DELAY = 1.0
 # Messages that wait behind one that is tried again. Each stands for a cooldown, so that these are
 # the messages of some minutes.
 MAX_WAITING = 5
-# A process that sends shows at least every BEAT s, and before each request, that it lives. One
-# request takes 10 s at most. A process whose record stands still for LEASE s has died.
-BEAT, LEASE = 5.0, 20.0
+# A process that sends shows that it lives: every BEAT s, and before and after each request. A
+# request takes 10 s at most, and the journal's answer 3 s. A process whose record stands still for
+# LEASE s has died.
+BEAT, LEASE = 5.0, 15.0
 # Seconds between two looks at another process's record.
 LOOK_AGAIN = 1.0
 # Seconds to wait for the journal before a message is sent without a claim. A cluster that elects a
@@ -197,8 +198,8 @@ class Delivery:
             send: see `senders`.
             report: the report.
             firing: where the report is from; `None` if it is another process's.
-            keep: called before each request, and in pauses every few seconds. It raises `_Taken` if
-                another process has claimed the message.
+            keep: called before and after each request, and in pauses every few seconds. It raises
+                `_Taken` if another process has claimed the message.
         """
         message = body(self._watch.receiver.kind, report, self._public_url)
         deadline, delay = trio.current_time() + TRY_FOR, FIRST_DELAY
@@ -218,6 +219,7 @@ class Delivery:
                 f"The message to {self._watch.receiver.kind} is not delivered, and is tried again: "
                 f"{outcome.problem}"
             )
+            await keep()
             wait = max(outcome.retry_after, delay * random.uniform(0.5, 1.0))
             await self._pause(min(wait, left), keep)
             delay *= 2
