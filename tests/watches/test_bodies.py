@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -132,6 +133,15 @@ def test_our_own_json() -> None:
             }
         ],
     }
+
+
+def test_the_page_shows_our_json() -> None:
+    """The example in docs/watches.md has the members of a real message, in their order."""
+    page = (Path(__file__).parents[2] / "docs" / "watches.md").read_text()
+    shown = json.loads(page.partition("```json\n")[2].partition("```")[0])
+    made = json.loads(body("url", report("panic: one"), PAGE).content)
+    assert list(shown) == list(made)
+    assert list(shown["lines"][0]) == list(made["lines"][0])
 
 
 @pytest.mark.parametrize("kind", RECEIVERS)

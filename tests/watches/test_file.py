@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -75,9 +77,9 @@ WATCH = '[watches.w]\nquery = "app=web"\nslack = "env:HOOK"\n'
 WRONG = [
     ("cuont = 3", ["watch w", "'cuont'", "count"]),
     ('count = "3"', ["watch w", "count", "a text"]),
-    ("count = 0", ["watch w", "count", "from 1 to 100,000", "0"]),
+    ("count = 0", ["watch w", "count", "from 1 to 10,000", "0"]),
     ("count = -1", ["watch w", "count", "-1"]),
-    ("count = 100001", ["watch w", "count", "100,001"]),
+    ("count = 10001", ["watch w", "count", "10,001"]),
     ("count = true", ["watch w", "count", "true or false"]),
     ("count = 1.5", ["watch w", "count", "a number"]),
     (f"count = {10**30}", ["watch w", "count", "much larger"]),
@@ -206,3 +208,38 @@ def test_a_file_that_cannot_be_read_is_a_mistake(tmp_path: Path) -> None:
 def test_durations_are_written_as_in_the_file(seconds: float, words: str) -> None:
     """A duration is shown as the file would have it."""
     assert in_words(seconds) == words
+
+
+# --- the documentation -----------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "watches.md").read_text()
+
+
+def test_the_example_of_the_page_is_right() -> None:
+    """The file that the page shows describes two watches, with the defaults that it names."""
+    text = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.M | re.S)[0]
+    panics, quiet = parse_watches(text, {"SLACK_HOOK": SECRET})
+    assert (panics.count, panics.within, panics.cooldown) == (3, 10, 60)
+    assert quiet.absent == 300
+    [plain] = parse_watches('[watches.w]\nquery=""\nurl="http://x"\n', {})
+    shown = re.findall(r"# default (\w+)", text)
+    assert shown == [str(plain.count), in_words(plain.within), in_words(plain.cooldown)]
+
+
+def test_the_page_names_each_key() -> None:
+    """The page's table has each key that a watch may have."""
+    [wrong] = [text for text, words in WRONG if text == "cuont = 3"]
+    with pytest.raises(ValueError, match="cuont") as raised:
+        list(parse_watches(f"{WATCH}{wrong}", ENVIRON))
+    for key in str(raised.value).rpartition("it takes ")[2].split(", "):
+        assert re.search(rf"^\|[^|]*`{key}`", PAGE, re.M), key
+
+
+def test_fly_toml_shows_how_the_file_gets_there() -> None:
+    """The comments about watches in fly.toml put the file where natstream reads it."""
+    shown = r"^( *)# (?=NATSTREAM_|\[\[files|  \w+_path)"
+    fly = tomllib.loads(re.sub(shown, r"\1", (ROOT / "fly.toml").read_text(), flags=re.MULTILINE))
+    [file] = fly["files"]
+    assert fly["env"]["NATSTREAM_WATCHES"] == file["guest_path"]
+    assert set(file) == {"guest_path", "local_path"}

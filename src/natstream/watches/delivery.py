@@ -162,7 +162,8 @@ class Delivery:
         try:
             await self._run(send)
         finally:
-            if unfinished := len(self._waiting) + (self._current is not None):
+            unfinished, self._current = len(self._waiting) + (self._current is not None), None
+            if unfinished:
                 name = self._watch.name
                 log.warning("messages were not delivered in time", watch=name, number=unfinished)
 
@@ -203,6 +204,7 @@ class Delivery:
         """
         message = body(self._watch.receiver.kind, report, self._public_url)
         deadline, delay = trio.current_time() + TRY_FOR, FIRST_DELAY
+        kind, name = self._watch.receiver.kind, self._watch.name
         while True:
             await keep()
             outcome = await send(self._watch.receiver.url, message)
@@ -215,10 +217,10 @@ class Delivery:
             if not outcome.may_pass or left <= 0 or self._closing.is_set():
                 self._lose(firing, outcome.problem)
                 return False
-            self._status.tell(
-                f"The message to {self._watch.receiver.kind} is not delivered, and is tried again: "
-                f"{outcome.problem}"
-            )
+            problem = f"message to {kind} is not delivered, and is tried again: {outcome.problem}"
+            self._status.tell(f"The {problem}")
+            if delay == FIRST_DELAY:
+                log.warning(f"a {problem}", watch=name)
             await keep()
             wait = max(outcome.retry_after, delay * random.uniform(0.5, 1.0))
             await self._pause(min(wait, left), keep)

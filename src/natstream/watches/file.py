@@ -29,7 +29,8 @@ RECEIVERS = ("slack", "discord", "ntfy", "url")
 MAX_WATCHES = 100
 # Larger files are something else, for example a log.
 MAX_BYTES = 256 * 1024
-MAX_COUNT = 100_000
+# A watch remembers the ids of so many lines, which take up to 2 MB.
+MAX_COUNT = 10_000
 MAX_QUERY = 2_000
 # A message with more lines is not read, and chats cut it.
 MAX_LINES = 5

@@ -38,7 +38,10 @@ class MatchedLine:
 class Burst:
     """The lines with which a watch has fired."""
 
-    first: MatchedLine
+    first_id: str
+    """The event id of its first line."""
+    first_ms: int
+    """Unix ms of the arrival of its first line."""
     at_ms: int
     """Unix ms of the arrival of the line that made the watch fire."""
     count: int
@@ -66,7 +69,10 @@ class Tally:
     def __init__(self, *, count: int, within_ms: int, cooldown_ms: int, keep: int) -> None:
         self._count, self._within_ms = count, within_ms
         self._cooldown_ms, self._keep = cooldown_ms, keep
-        self._recent: deque[MatchedLine] = deque(maxlen=count)
+        self._recent: deque[tuple[int, str]] = deque(maxlen=count)
+        """The arrivals and ids of the last lines."""
+        # Lines may be large, so only the ones that a message shows are kept.
+        self._lines: deque[MatchedLine] = deque(maxlen=min(keep, count))
         self._burst: Burst | None = None
         self.quiet_until_ms: int = 0
         """Unix ms at which the cooldown ends."""
@@ -86,17 +92,16 @@ class Tally:
             self._burst = None
         if self.suppress(arrived):
             return None
-        self._recent.append(line)
-        if len(self._recent) < self._count:
+        self._recent.append((arrived, line.id))
+        self._lines.append(line)
+        first_ms, first_id = self._recent[0]
+        if len(self._recent) < self._count or arrived - first_ms > self._within_ms:
             return None
-        first = self._recent[0]
-        if arrived - first.arrived_ms > self._within_ms:
-            return None
-        lines = list(self._recent)[-self._keep :] if self._keep else []
-        burst = Burst(first, arrived, self._count, lines, self.suppressed)
+        burst = Burst(first_id, first_ms, arrived, self._count, list(self._lines), self.suppressed)
         self._burst, self.suppressed = burst, 0
         self.quiet_until_ms = arrived + self._cooldown_ms
         self._recent.clear()
+        self._lines.clear()
         return burst
 
     def suppress(self, arrived_ms: int) -> bool:

@@ -161,7 +161,7 @@ class Watcher:
     # --- firing --------------------------------------------------------------------------
 
     def _fire_burst(self, burst: Burst) -> None:
-        fired = Fired("matched", burst.at_ms, burst.count, burst.first.id)
+        fired = Fired("matched", burst.at_ms, burst.count, burst.first_id)
         self.status.note(fired)
         is_late, self._is_late = self._is_late, False
 
@@ -175,8 +175,8 @@ class Watcher:
                 count=burst.count,
                 suppressed=burst.suppressed,
                 at_least=is_late,
-                first_id=burst.first.id,
-                first_ms=burst.first.arrived_ms,
+                first_id=burst.first_id,
+                first_ms=burst.first_ms,
                 lines=tuple(map(reported, burst.lines)),
             )
 
