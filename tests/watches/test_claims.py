@@ -158,19 +158,21 @@ async def test_a_restart_keeps_the_cooldown(journal: JournalServer, tmp_path: Pa
 
 
 async def test_without_the_permission_each_process_sends(
-    nats_server: MistreatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    nats_server: MistreatedServer, tmp_path: Path
 ) -> None:
     """A user who may use the journal's stream alone keeps the journal, and messages are sent."""
-    monkeypatch.setattr(delivery, "PATIENCE", 1.0)
     allowed = {"publish": ["$JS.API.>", "natstream.>"], "subscribe": ["_INBOX.>"]}
     user = authorization({**USER, "permissions": allowed})
     async with JournalServer.run(authorization=user) as journal, open_receiver() as receiver:
         settings = watch_file(tmp_path, receiver.url, w=PANIC) | journal.environ
         async with open_service(nats_server, **settings) as service:
             await service.state("journal", "up")
+            await can_claim(service)
+            started = trio.current_time()
             await nats_server.publish(SUBJECT, [payload("panic")])
             [request] = await receiver.has(1)
-            await until(lambda: claiming(service).state is SourceState.DENIED)
+            assert trio.current_time() - started < delivery.PATIENCE  # It does not wait in vain.
+            assert claiming(service).state is SourceState.DENIED
             assert "natstream-watches" in claiming(service).detail
             assert service.service.core.health.sources["journal"].restarts == 0
             assert (await service.get("/readyz")).status_code == 200

@@ -10,12 +10,14 @@ loses the connection, and the journal must go on.
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import attrs
 import trio
 
-from natstream.errors import JournalUnavailable, SourceError
+from natstream.errors import JournalDenied, JournalUnavailable, SourceError
 from natstream.hub.health import SourceState, SourceStatus
 from natstream.journal.jetstream import JetStream
 from natstream.journal.stream_config import StreamConfig
@@ -59,6 +61,8 @@ class JetStreamClaims:
         self._replicas = journal.replicas
         self._status = status
         self._jetstream: JetStream | None = None
+        self._denied: JournalDenied | None = None
+        """Why the stream cannot be used until a person changes something."""
 
     @property
     def max_bytes(self) -> int:
@@ -96,13 +100,14 @@ class JetStreamClaims:
                         except SourceError as error:
                             trouble = error
                         else:
-                            self._jetstream = jetstream
+                            self._jetstream, self._denied = jetstream, None
                             self._status.change(SourceState.UP, f"Using the stream {self._name}")
                             await trio.sleep_forever()
         finally:
             self._jetstream = None
         if connection.end is not None or trouble is None:
-            raise jetstream.connection_error(was_up=self._status.state is SourceState.UP)
+            trouble = jetstream.connection_error(was_up=self._status.state is SourceState.UP)
+        self._denied = trouble if isinstance(trouble, JournalDenied) else None
         raise trouble
 
     async def _open(self, jetstream: JetStream) -> None:
@@ -129,11 +134,11 @@ class JetStreamClaims:
     async def read(self, watch: str) -> Slot:
         """Return the record of a watch (see `Claims`)."""
         jetstream = self._reach()
-        answer = await jetstream.request(
-            f"STREAM.MSG.GET.{self._name}",
-            {"last_by_subj": f"{self._name}.{watch}"},
-            deadline=DEADLINE,
-        )
+        question = {"last_by_subj": f"{self._name}.{watch}"}
+        with _for_now():
+            answer = await jetstream.request(
+                f"STREAM.MSG.GET.{self._name}", question, deadline=DEADLINE
+            )
         if _code(answer) == _NO_MESSAGE:
             return Slot(0)
         if "error" in answer:
@@ -145,9 +150,10 @@ class JetStreamClaims:
         """Write a record over the one with this number (see `Claims`)."""
         jetstream = self._reach()
         headers = b"NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: %d\r\n\r\n" % over
-        answer = await jetstream.exchange(
-            f"{self._name}.{watch}", content, headers, deadline=DEADLINE
-        )
+        with _for_now():
+            answer = await jetstream.exchange(
+                f"{self._name}.{watch}", content, headers, deadline=DEADLINE
+            )
         if _code(answer) in _WRONG_LAST:
             return None
         if "error" in answer:
@@ -155,9 +161,23 @@ class JetStreamClaims:
         return int(answer["seq"])
 
     def _reach(self) -> JetStream:
+        if self._denied is not None:
+            raise JournalDenied(str(self._denied), "denied")
         if self._jetstream is None:
             raise JournalUnavailable("The stream of the watches cannot be reached")
         return self._jetstream
+
+
+@contextmanager
+def _for_now() -> Iterator[None]:
+    """Turn the error that no server answers at all into one that may pass.
+
+    A stream without a leader answers a write in the same way as a server without JetStream.
+    """
+    try:
+        yield
+    except JournalDenied as error:
+        raise JournalUnavailable(str(error)) from error
 
 
 def _code(answer: dict[str, Any]) -> int:

@@ -18,17 +18,10 @@ import msgspec
 import structlog
 import trio
 
-from natstream.errors import SourceError
+from natstream.errors import SourceDenied, SourceError
 from natstream.watches.bodies import body
-from natstream.watches.claims import (
-    Claims,
-    Record,
-    Slot,
-    decode_record,
-    encode_record,
-    is_told,
-    key_of,
-)
+from natstream.watches.claiming import Claim, Taken
+from natstream.watches.claims import Claims, Record, Slot, decode_record, is_told, key_of
 from natstream.watches.file import Watch
 from natstream.watches.report import Report
 from natstream.watches.senders import Send
@@ -95,10 +88,6 @@ class Firing:
     """Called with the record of another process that makes the message superfluous."""
     is_late: bool = False
     """Whether other processes may know of more lines, so that they should send first."""
-
-
-class _Taken(Exception):
-    """Another process has claimed the message."""
 
 
 Keep = Callable[[], Awaitable[None]]
@@ -200,7 +189,7 @@ class Delivery:
             report: the report.
             firing: where the report is from; `None` if it is another process's.
             keep: called before and after each request, and in pauses every few seconds. It raises
-                `_Taken` if another process has claimed the message.
+                `Taken` if another process has claimed the message.
         """
         message = body(self._watch.receiver.kind, report, self._public_url)
         deadline, delay = trio.current_time() + TRY_FOR, FIRST_DELAY
@@ -284,11 +273,12 @@ class Delivery:
                 if record is not None and self._is_told(report, record):
                     firing.on_told(record)
                     return
-                claim = _Claim(claims, self._watch.name, self._key, self._owner, report)
+                claim = Claim(claims, self._watch.name, self._key, self._owner, report)
                 if not await claim.begin(slot.number):
                     continue
-            except SourceError:
-                if trio.current_time() >= started + PATIENCE or self._closing.is_set():
+            except SourceError as error:
+                is_over = trio.current_time() >= started + PATIENCE or self._closing.is_set()
+                if is_over or isinstance(error, SourceDenied):
                     if firing is not None:
                         await self._send_alone(send, firing)
                     return
@@ -325,17 +315,17 @@ class Delivery:
 
     async def _take_over(self, claims: Claims, send: Send, slot: Slot, record: Record) -> None:
         """Send the message of a process that has died."""
-        claim = _Claim(claims, self._watch.name, self._key, self._owner, record.report)
+        claim = Claim(claims, self._watch.name, self._key, self._owner, record.report)
         if await claim.begin(slot.number):
             await self._send_claimed(send, claim, None)
 
-    async def _send_claimed(self, send: Send, claim: _Claim, firing: Firing | None) -> None:
+    async def _send_claimed(self, send: Send, claim: Claim, firing: Firing | None) -> None:
         try:
             if firing is not None:
                 await self._pause(firing.ready_at - trio.current_time(), claim.keep)
                 claim.report = self.unsaid.added_to(firing.report())
             is_delivered = await self._deliver(send, claim.report, firing, claim.keep)
-        except _Taken:
+        except Taken:
             return
         if not is_delivered and self._closing.is_set():
             return  # Another process takes the message over.
@@ -358,60 +348,3 @@ class Delivery:
         report = msgspec.structs.replace(self.unsaid.added_to(firing.report()), alone=True)
         self._was_alone = True
         await self._deliver(send, report, firing)
-
-
-class _Claim:
-    """This process's claim to one message."""
-
-    def __init__(self, claims: Claims, watch: str, key: str, owner: str, report: Report) -> None:
-        self._claims, self._watch = claims, watch
-        self._record = Record(key=key, owner=owner, report=report)
-        self._number = 0
-        self.report: Report = report
-
-    async def begin(self, over: int) -> bool:
-        """Claim the message over the record with this number; return whether that succeeded."""
-        self._number = over
-        return await self._write(done=False)
-
-    async def keep(self) -> None:
-        """Show that this process lives.
-
-        If the journal does not answer, the process goes on, because others may not see it either.
-
-        Raises:
-            _Taken: another process has claimed the message.
-        """
-        try:
-            is_ours = await self._write(done=False)
-        except SourceError:
-            return
-        if not is_ours:
-            raise _Taken
-
-    async def finish(self) -> None:
-        """Tell the other processes that the message needs no other attempt."""
-        await self._write(done=True)
-
-    async def _write(self, *, done: bool) -> bool:
-        self._record = msgspec.structs.replace(
-            self._record, report=self.report, beat=self._record.beat + 1, done=done
-        )
-        content = encode_record(self._record, self._claims.max_bytes)
-        number = await self._claims.write(self._watch, content, self._number)
-        if number is None and await self._is_own():
-            number = await self._claims.write(self._watch, content, self._number)
-        if number is None:
-            return False
-        self._number = number
-        return True
-
-    async def _is_own(self) -> bool:
-        """Return whether the newest record is this claim, because an answer was lost before."""
-        slot = await self._claims.read(self._watch)
-        record = decode_record(slot.content) if slot.content else None
-        if record is None or record.beat >= self._record.beat:
-            return False
-        self._number = slot.number
-        mine = (self._record.owner, self._record.report.kind, self._record.report.at_ms)
-        return (record.owner, record.report.kind, record.report.at_ms) == mine
