@@ -87,13 +87,19 @@ async def test_the_link_leads_to_the_first_line(tmp_path: Path) -> None:
 
 
 async def test_a_watch_takes_no_readers_place(tmp_path: Path) -> None:
-    """Watches do not count as readers, so that the last place is for a person."""
+    """Watches take neither the place of a reader nor the CPU time of readers' filters."""
     settings = watch_file(tmp_path, "http://127.0.0.1:9/", a=PANIC, b=PANIC)
     async with open_service(**settings, NATSTREAM_MAX_READERS="1") as service:
-        await log_lines(service, ["calm"])
+        hub, watches = service.service.core.hub, service.service.core.watches
+        await until(lambda: len(hub._fan_out.subscriptions) == 2)
+        assert hub.statistics().readers == 0
+        assert watches is not None
+        assert all(each._budgets is not hub.budgets for each in watches._watchers)
         async with service.stream():
-            assert service.service.core.hub.statistics().readers == 1
+            assert hub.statistics().readers == 1
             assert (await service.get("/api/logs")).status_code == 503
+            with hub.subscribe(counted=False):  # as a watch that is restarted
+                assert hub.statistics().readers == 1
         await service.readers(0)
 
 
