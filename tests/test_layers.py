@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("entries",),
     ("formats", "server", "config"),
     ("hub", "client"),
-    ("nats", "drain", "fly_api"),
+    ("nats", "drain", "fly_api", "watches"),
     ("journal", "web"),
     ("core",),
     ("supervisor",),
@@ -51,9 +51,9 @@ HOMES = {
     "werkzeug": {"web"},
     "itsdangerous": {"web"},
     "prometheus_client": {"web"},
-    "httpx": {"client", "cli.check", "fly_api"},
+    "httpx": {"client", "cli.check", "fly_api", "watches.senders"},
     "re2": {"entries.expressions"},
-    "structlog": {"config.service_log", "supervisor", "asgi"},
+    "structlog": {"config.service_log", "supervisor", "asgi", "watches.delivery"},
 }
 
 

@@ -200,6 +200,10 @@ def create_app(
         async with one_search:
             return jsonify(await read_fields(hub, filter, budget()))
 
+    @app.get("/api/watches")
+    async def watched() -> Response:
+        return jsonify({"watches": [watch.shown() for watch in metrics.watches]})
+
     @app.get("/api/status")
     async def status() -> Response:
         grant = current_grant()
