@@ -2,6 +2,7 @@
 // list and the histogram. What the reader wants to see goes through the search to the service.
 
 import { byId, hint } from './dom.js';
+import { startFocus } from './focus.js';
 import { Columns } from './list/columns.js';
 import { startCopying } from './list/copying.js';
 import { startKeyboard } from './list/keyboard.js';
@@ -75,7 +76,7 @@ const details = new Details(byId('details', HTMLElement), {
   opened: () => { lines.wanted = ''; },
   closed: (id, hadFocus) => {
     if (lines.wanted === id) lines.wanted = '';
-    if (hadFocus) list.focus({ preventScroll: true });
+    if (hadFocus) focusList();
   },
 });
 
@@ -86,13 +87,14 @@ const neighbours = new Neighbours(look, details, {
   closed: () => {
     if (details.isOpen && view.selected !== null) navigation.openDetails();
     else details.close();
-    list.focus({ preventScroll: true });
+    focusList();
   },
 });
 
 /** The list that is shown, and the way through it.
  * @returns {{view: View, navigation: Navigation}} */
 const current = () => (neighbours.isOpen ? neighbours : { view, navigation });
+const focusList = () => current().view.elements.scroller.focus({ preventScroll: true });
 
 const columns = new Columns({
   stage: byId('stage', HTMLElement), heads: byId('heads', HTMLElement), probe: byId('probe', HTMLElement),
@@ -171,7 +173,7 @@ const search = new Search(stream, {
     void service.askFacets();
   },
   again: () => current().navigation.find(-1),
-  left: () => list.focus({ preventScroll: true }),
+  left: () => focusList(),
 });
 
 const service = new Service(stream, {
@@ -241,6 +243,7 @@ function followAddress() {
 
 const { toggleWrap: wrap } = viewMenu;
 const help = () => byId('help', HTMLDialogElement).showModal();
+startFocus(() => current().view.elements.scroller);
 startKeyboard({ current, neighbours, details, search, flow, wrap, help });
 startToolbar({
   lines, current, neighbours, details, search, intake, past, surroundings, flow, help,

@@ -252,12 +252,14 @@ async function copy(text, what) {
     await navigator.clipboard.writeText(text);
   } catch {
     // Without TLS there is no clipboard but the old one.
+    const focused = document.activeElement;
     const area = h('textarea', { class: 'unseen-label', 'aria-hidden': 'true' });
     area.value = text;
     document.body.append(area);
     area.select();
     document.execCommand('copy');
     area.remove();
+    if (focused instanceof HTMLElement) focused.focus({ preventScroll: true });
   }
   hint(`${what} copied`);
 }
