@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 from playwright.sync_api import expect
 from tests.support.browser import eventually
@@ -16,6 +17,10 @@ FOCUS = """() => {
 
 def focus(viewer: Viewer) -> str:
     return str(viewer.page.evaluate(FOCUS))
+
+
+def has_focus(viewer: Viewer, *names: str) -> bool:
+    return focus(viewer) in names
 
 
 def tab_to(viewer: Viewer, selector: str) -> None:
@@ -107,13 +112,13 @@ def test_the_focus_stays_where_a_panel_is_built_again(viewer: Viewer) -> None:
     for name in ("Next line", "Previous line"):
         viewer.drawer.get_by_role("button", name=name).focus()
         viewer.page.keyboard.press("Enter")
-        eventually(lambda name=name: focus(viewer) == name, name)
+        eventually(partial(has_focus, viewer, name), name)
     for name in ("Only user 7", "Only level info"):
         viewer.drawer.get_by_role("button", name=name).focus()
         viewer.page.keyboard.press("Enter")
         expect(viewer.page.locator("#chips [aria-pressed=true]").first).to_be_visible()
         expect(viewer.state).to_have_text("Live")
-        eventually(lambda name=name: focus(viewer) in (name, "Log lines"), name)
+        eventually(partial(has_focus, viewer, name, "Log lines"), name)
     viewer.page.evaluate("delete Navigator.prototype.clipboard")
     for by in ("click", "key"):
         if not viewer.drawer.is_visible():

@@ -1,7 +1,7 @@
 // The page: makes its parts and joins them. Lines come from the stream through the intake to the
 // list and the histogram. What the reader wants to see goes through the search to the service.
 
-import { byId, hint } from './dom.js';
+import { byId, hint, tickTimes } from './dom.js';
 import { startFocus } from './focus.js';
 import { Columns } from './list/columns.js';
 import { startCopying } from './list/copying.js';
@@ -73,6 +73,7 @@ const details = new Details(byId('details', HTMLElement), {
   group: (entry) => current().view.groupOf(entry),
   step: (step) => current().navigation.step(step),
   link: (id) => search.linkTo(id),
+  clock: () => look.clock,
   opened: () => { lines.wanted = ''; },
   closed: (id, hadFocus) => {
     if (lines.wanted === id) lines.wanted = '';
@@ -207,6 +208,8 @@ const viewMenu = startViewMenu(prefs, {
       if (isFoldOther) one.rows.foldAsWished();
       one.relayout();
     }
+    if (details.isOpen) current().navigation.openDetails();
+    neighbours.showTitle();
     histogram.draw();
   },
   toggleRaw: () => search.toggleRaw(),
@@ -254,6 +257,7 @@ startCopying(neighbours.view);
 setInterval(() => {
   rate.tick();
   current().view.tick();
+  tickTimes();
   surroundings.tick();
 }, 1_000);
 addEventListener('popstate', followAddress);
