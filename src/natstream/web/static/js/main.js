@@ -10,6 +10,7 @@ import { Lines } from './list/lines.js';
 import { Navigation } from './list/navigation.js';
 import { View } from './list/view.js';
 import { Bins } from './panels/bins.js';
+import { startChipRow } from './panels/chip_row.js';
 import { Details } from './panels/details.js';
 import { Histogram } from './panels/histogram.js';
 import { startLogin } from './panels/login.js';
@@ -251,6 +252,7 @@ startKeyboard({ current, neighbours, details, search, flow, wrap, help });
 startToolbar({
   lines, current, neighbours, details, search, intake, past, surroundings, flow, help,
 });
+startChipRow(prefs);
 startCopying(view);
 startCopying(neighbours.view);
 
