@@ -3,7 +3,7 @@
 
 import { byId, hint, tickTimes } from './dom.js';
 import { startFocus } from './focus.js';
-import { Columns } from './list/columns.js';
+import { Columns, NameWidths } from './list/columns.js';
 import { startCopying } from './list/copying.js';
 import { startKeyboard } from './list/keyboard.js';
 import { Lines } from './list/lines.js';
@@ -26,6 +26,7 @@ import { Search } from './query/search.js';
 import { Flow, Interruption, Rate } from './stream/flow.js';
 import { Intake } from './stream/intake.js';
 import { LogStream } from './stream/log_stream.js';
+import { Names } from './text/names.js';
 
 const prefs = loadPrefs();
 const bins = new Bins();
@@ -34,10 +35,13 @@ const interruption = new Interruption();
 const rate = new Rate();
 const list = byId('lines', HTMLElement);
 
+const names = new NameWidths(byId('stage', HTMLElement));
+
 /** @type {import('./list/row.js').Look} */
 const look = {
   wrap: prefs.wrap, clock: prefs.clock, columns: 80, matcher: null, raw: prefs.raw, fold: prefs.fold,
   narrowed: false, fields: [],
+  names: { a: new Names(), r: new Names(), c: new Names() }, widths: names.widths,
 };
 
 const view = new View({
@@ -85,7 +89,7 @@ const details = new Details(byId('details', HTMLElement), {
 const navigation = new Navigation(view, details);
 
 const neighbours = new Neighbours(look, details, {
-  shown: (rows) => columns.fit(rows),
+  shown: (rows) => { columns.fitFields(rows); },
   closed: () => {
     if (details.isOpen && view.selected !== null) navigation.openDetails();
     else details.close();
@@ -101,7 +105,7 @@ const focusList = () => current().view.elements.scroller.focus({ preventScroll: 
 const columns = new Columns({
   stage: byId('stage', HTMLElement), heads: byId('heads', HTMLElement), probe: byId('probe', HTMLElement),
 }, {
-  look,
+  look, names,
   remove: (name) => search.removeColumn(name),
   changed: () => {
     view.relayout();

@@ -26,6 +26,9 @@ import { tellingLine } from '../text/trace.js';
  * @property {boolean} fold   whether groups are folded, unless the reader unfolds one
  * @property {boolean} narrowed   whether the filter may leave out lines of a group
  * @property {string[]} fields   the fields that have a column
+ * @property {Record<'a' | 'r' | 'c', import('../text/names.js').Names>} names   those of apps, regions
+ *   and machines
+ * @property {Record<'a' | 'r' | 'c', number>} widths   of their columns, in letters
  */
 
 // The length of "12:34:56.789". A longer time has a date.
@@ -88,9 +91,8 @@ export function buildRow(entry, look, opened, group = null) {
   row.classList.toggle('dated', setTime(time, entry.time, look.clock));
   const level = cell('l', (entry.level || '·').slice(0, 8).toUpperCase());
   if (entry.level.length > 5) level.title = entry.level;
-  const app = cell('a', entry.app || entry.source);
-  app.classList.add(`hue${hueOf(entry.app)}`);
-  row.append(time, level, app, cell('r', entry.region), cell('c', entry.machine));
+  row.append(time, level, nameCell('a', entry.app || entry.source, look),
+    nameCell('r', entry.region, look), nameCell('c', entry.machine, look));
   row.append(...look.fields.map((name) => fieldCell(entry, name)));
   row.append(...messageCells(entry, look, opened));
   const message = row.lastElementChild;
@@ -152,11 +154,20 @@ function cell(className, text) {
   return span;
 }
 
-/** @param {string} app */
-function hueOf(app) {
-  let hash = 7;
-  for (let i = 0; i < app.length && i < 64; i++) hash = (hash * 31 + app.charCodeAt(i)) | 0;
-  return (hash >>> 0) % 8;
+/** Build the cell of a name, which is cut if its column is narrower.
+ * @param {'a' | 'r' | 'c'} column @param {string} name @param {Look} look */
+function nameCell(column, name, look) {
+  const { parts, hue, isCut } = look.names[column].shown(name, look.widths[column]);
+  const span = h('span', { class: column === 'a' ? `a hue${hue}` : column },
+    ...parts.flatMap(({ text, shared, cut }) => {
+      const looks = [shared && 'shared', cut && 'cut'].filter(Boolean).join(' ');
+      return looks ? h('span', { class: looks }, ...visible(text)) : visible(text);
+    }));
+  if (isCut) {
+    span.title = revealed(name.slice(0, LONGEST_FIELD));
+    span.dataset.wants = String(name.length);
+  }
+  return span;
 }
 
 /** @param {Entry} entry @param {Look} look */

@@ -7,7 +7,7 @@
 import { byId, h, hint } from '../dom.js';
 import { Navigation } from '../list/navigation.js';
 import { View } from '../list/view.js';
-import { WIDEST_APP } from '../list/lines.js';
+import { NameWidths } from '../list/columns.js';
 import { askAround } from '../stream/around.js';
 import { revealed } from '../text/readable.js';
 import { clockTime, count } from '../text/time.js';
@@ -34,6 +34,7 @@ export class Neighbours {
   /** The number of questions, because an old answer must not replace a newer one. */
   #asked = 0;
   #panel = byId('neighbours', HTMLElement);
+  #names = new NameWidths(this.#panel);
   #title = byId('neighbours-title', HTMLElement);
   #scopes = byId('neighbours-scopes', HTMLElement);
   #below = byId('lines', HTMLElement);
@@ -52,7 +53,7 @@ export class Neighbours {
       rows: byId('neighbours-rows', HTMLElement), probe: byId('probe', HTMLElement),
     }, {
       // The neighbours are not filtered.
-      look: Object.create(look, { narrowed: { value: false } }),
+      look: Object.create(look, { narrowed: { value: false }, widths: { value: this.#names.widths } }),
       changed: () => {},
     });
     this.navigation = new Navigation(this.view, details);
@@ -142,8 +143,6 @@ export class Neighbours {
       return;
     }
     this.view.clear();
-    const widest = Math.max(3, ...answer.map(({ app, source }) => (app || source).length));
-    this.#panel.style.setProperty('--app-width', `${Math.min(WIDEST_APP, widest)}ch`);
     this.view.relayout();
     this.view.append(answer);
     const seqOf = (/** @type {string} */ id) => {
@@ -153,6 +152,7 @@ export class Neighbours {
     const seq = seqOf(this.id);
     this.#entry ??= answer[seq - this.view.ring.first];
     if (seqOf(shown) >= 0) this.view.show(seqOf(shown));
+    if (this.#names.fit(this.view.elements.rows)) this.view.relayout();
     this.#shown(this.view.elements.rows);
     if (seq >= 0) this.view.select(seq);
     if (this.#details.isOpen) this.navigation.openDetails();
