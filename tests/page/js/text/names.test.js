@@ -70,4 +70,6 @@ test('any number of names takes bounded memory and time', () => {
   for (let n = 0; n < 3_000; n++) names.shown(`acme-corporation-production-service-${n}`, 20);
   assert.ok(performance.now() - started < 5_000);
   assert.ok(names.version <= 900);
+  const { parts } = names.shown('x'.repeat(1_000_000), 20);
+  assert.equal(parts.map(({ text }) => text).join('').length, 200);
 });

@@ -9,6 +9,8 @@
 
 // More names are not compared with each other, for example those of machines that live for a minute.
 const MOST_NAMES = 300;
+// A longer name is no name. Its end is not shown.
+const LONGEST = 200;
 const HUES = 8;
 // A name of the same family weighs as much as this many others when a colour is chosen.
 const KIN = 16;
@@ -26,11 +28,12 @@ export class Names {
   #isCut = false;
 
   /**
-   * Return how to show a name. Its parts together are the whole name.
-   * @param {string} name @param {number} width the most letters
+   * Return how to show a name. Its parts together are the whole name, up to LONGEST characters.
+   * @param {string} whole @param {number} width the most letters
    * @returns {{parts: NamePart[], hue: number, isCut: boolean}}
    */
-  shown(name, width) {
+  shown(whole, width) {
+    const name = whole.slice(0, LONGEST);
     const { letters, prefix, hue } = this.#known.get(name) ?? this.#learn(name);
     if (letters.length <= width) return { parts: partsOf(letters, [[0, letters.length]], prefix), hue, isCut: false };
     if (width !== this.#width) {
