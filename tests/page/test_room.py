@@ -80,5 +80,11 @@ def test_lines_are_seen_at_400_percent(viewer: Viewer, size: tuple[int, int]) ->
     assert viewer.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     viewer.rows.last.click()
     expect(viewer.drawer).to_be_in_viewport()
+    if size[0] < 700:
+        box = viewer.drawer.bounding_box()
+        assert box is not None
+        assert box["height"] > size[1] * 0.9
+    viewer.drawer.get_by_role("button", name="Copy message").click()
+    expect(viewer.page.locator("#hint")).to_be_in_viewport()
     viewer.page.keyboard.press("Escape")
     expect(viewer.drawer).to_be_hidden()
