@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from playwright.sync_api import expect
+from tests.support.browser import eventually
 from tests.support.viewer import Viewer, line
 
 LONG = "acme-corporation-production-"
@@ -27,7 +28,7 @@ def open_all(viewer: Viewer) -> None:
 
 def left(viewer: Viewer, text: str) -> float:
     """Return where a message begins."""
-    box: Any = viewer.row(text).locator(".m").bounding_box()
+    box: Any = eventually(viewer.row(text).locator(".m").bounding_box, f"the row of {text}")
     return float(box["x"])
 
 
