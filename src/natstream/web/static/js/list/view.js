@@ -89,12 +89,15 @@ export class View {
 
   /** @param {Entry[]} entries */
   append(entries) {
+    const isFirst = this.ring.length === 0;
     for (const entry of entries) {
       while (this.#held.isFullFor(entry)) this.#evictFirst();
       const head = this.#held.push(entry);
       if (head >= 0) this.rows.drop(head);
     }
-    this.schedule();
+    // An empty list has nothing to keep still, and a reader waits for its first lines.
+    if (isFirst) this.#pace.now();
+    else this.schedule();
   }
 
   clear() {
