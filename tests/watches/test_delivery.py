@@ -13,7 +13,7 @@ from trio.testing import MockClock
 
 from natstream.errors import JournalUnavailable
 from natstream.watches.bodies import Body
-from natstream.watches.claims import Record, Slot
+from natstream.watches.claims import ClaimRecord, Slot
 from natstream.watches.delivery import LEASE, MAX_WAITING, PATIENCE, TRY_FOR, Delivery, Firing
 from natstream.watches.file import Receiver, Watch, parse_watches
 from natstream.watches.report import Report
@@ -92,8 +92,8 @@ class Process:
     owner: str = "one"
     lost: list[int] = attrs.field(factory=list)
     """The times of the firings whose message was not delivered."""
-    told: list[Record] = attrs.field(factory=list)
-    found: list[Record] = attrs.field(factory=list)
+    told: list[ClaimRecord] = attrs.field(factory=list)
+    found: list[ClaimRecord] = attrs.field(factory=list)
     status: WatchStatus = attrs.field(factory=lambda: WatchStatus("panics", "q=panic"))
     delivery: Delivery = attrs.field(init=False)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from natstream.errors import SourceError
-from natstream.watches.claims import Claims, Record, decode_record, encode_record
+from natstream.watches.claims import ClaimRecord, Claims, decode_record, encode_record
 from natstream.watches.report import Report
 
 __all__ = ["Claim", "Taken"]
@@ -24,7 +24,7 @@ class Claim:
 
     def __init__(self, claims: Claims, watch: str, key: str, owner: str, report: Report) -> None:
         self._claims, self._watch = claims, watch
-        self._record = Record(key=key, owner=owner, report=report)
+        self._record = ClaimRecord(key=key, owner=owner, report=report)
         self._number = 0
         self.report: Report = report
 

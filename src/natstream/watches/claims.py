@@ -1,6 +1,6 @@
 """Which of several processes sends a message: what they tell each other. Pure.
 
-In: the last `Record` of a watch, which all processes share, and a report that this process wants to
+In: the last `ClaimRecord` of a watch, which all processes share, and a report that this process wants to
 send. Out: whether another process has told it already. A process claims a message by writing a
 record over the one that it has read; of two that do so, one succeeds. The record holds the message,
 so that another process can send it if the one that claimed it has died.
@@ -17,10 +17,10 @@ import msgspec
 from natstream.watches.file import Watch
 from natstream.watches.report import Report
 
-__all__ = ["Claims", "Record", "Slot", "decode_record", "encode_record", "is_told", "key_of"]
+__all__ = ["ClaimRecord", "Claims", "Slot", "decode_record", "encode_record", "is_told", "key_of"]
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class ClaimRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The last message of a watch."""
 
     version: int = 1
@@ -61,10 +61,10 @@ class Claims(Protocol):
         """
 
 
-_decode = msgspec.json.Decoder(Record).decode
+_decode = msgspec.json.Decoder(ClaimRecord).decode
 
 
-def encode_record(record: Record, max_bytes: int) -> bytes:
+def encode_record(record: ClaimRecord, max_bytes: int) -> bytes:
     """Return a record as JSON, without the lines of its report if it would be too large."""
     content = msgspec.json.encode(record)
     if len(content) > max_bytes:
@@ -73,7 +73,7 @@ def encode_record(record: Record, max_bytes: int) -> bytes:
     return content
 
 
-def decode_record(content: bytes) -> Record | None:
+def decode_record(content: bytes) -> ClaimRecord | None:
     """Return the record of a slot; `None` if it has none that this release can read."""
     try:
         record = _decode(content)
@@ -88,7 +88,7 @@ def key_of(watch: Watch) -> str:
     return blake2b(repr(words).encode(), digest_size=10).hexdigest()
 
 
-def is_told(report: Report, record: Record, cooldown_ms: float) -> bool:
+def is_told(report: Report, record: ClaimRecord, cooldown_ms: float) -> bool:
     """Return whether the record's message makes this one superfluous."""
     last = record.report
     if report.kind == "matched":

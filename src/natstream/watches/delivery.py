@@ -21,7 +21,7 @@ import trio
 from natstream.errors import SourceDenied, SourceError
 from natstream.watches.bodies import body
 from natstream.watches.claiming import Claim, Taken
-from natstream.watches.claims import Claims, Record, Slot, decode_record, is_told, key_of
+from natstream.watches.claims import ClaimRecord, Claims, Slot, decode_record, is_told, key_of
 from natstream.watches.file import Watch
 from natstream.watches.report import Report
 from natstream.watches.senders import Send
@@ -84,7 +84,7 @@ class Firing:
     """The time on trio's clock from which the report is complete."""
     on_lost: Callable[[], None]
     """Called if the message is not delivered."""
-    on_told: Callable[[Record], None]
+    on_told: Callable[[ClaimRecord], None]
     """Called with the record of another process that makes the message superfluous."""
     is_late: bool = False
     """Whether other processes may know of more lines, so that they should send first."""
@@ -117,7 +117,7 @@ class Delivery:
         public_url: str,
         claims: Claims | None,
         owner: str,
-        on_record: Callable[[Record], None],
+        on_record: Callable[[ClaimRecord], None],
     ) -> None:
         self._watch, self._status = watch, status
         self._public_url, self._claims, self._owner = public_url, claims, owner
@@ -287,18 +287,18 @@ class Delivery:
             await self._send_claimed(send, claim, firing)
             return
 
-    def _record_of(self, slot: Slot) -> Record | None:
+    def _record_of(self, slot: Slot) -> ClaimRecord | None:
         record = decode_record(slot.content) if slot.content else None
         return record if record is not None and record.key == self._key else None
 
-    def _is_under_way(self, record: Record, firing: Firing | None) -> bool:
+    def _is_under_way(self, record: ClaimRecord, firing: Firing | None) -> bool:
         """Return whether the record's message still has to be sent, and is not the firing's own."""
         name = (record.report.kind, record.report.at_ms)
         if record.done or (record.owner == self._owner and name == self._finished):
             return False
         return not self._is_own(record, firing)
 
-    def _is_own(self, record: Record, firing: Firing | None) -> bool:
+    def _is_own(self, record: ClaimRecord, firing: Firing | None) -> bool:
         """Return whether the record is this process's claim to the message of the firing.
 
         That is so if the answer to the claim was lost.
@@ -308,12 +308,12 @@ class Delivery:
         report = firing.report()
         return (record.report.kind, record.report.at_ms) == (report.kind, report.at_ms)
 
-    def _is_told(self, report: Report, record: Record) -> bool:
+    def _is_told(self, report: Report, record: ClaimRecord) -> bool:
         """Return whether the record's message makes the report superfluous."""
         is_claim = record.owner == self._owner and not record.done
         return not (is_claim or self._was_alone) and is_told(report, record, self._cooldown_ms)
 
-    async def _take_over(self, claims: Claims, send: Send, slot: Slot, record: Record) -> None:
+    async def _take_over(self, claims: Claims, send: Send, slot: Slot, record: ClaimRecord) -> None:
         """Send the message of a process that has died."""
         claim = Claim(claims, self._watch.name, self._key, self._owner, record.report)
         if await claim.begin(slot.number):

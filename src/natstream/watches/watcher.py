@@ -20,7 +20,7 @@ from natstream.hub.batch import Selection
 from natstream.hub.budget import Budgets
 from natstream.hub.hub import Hub
 from natstream.watches.absence import Absence
-from natstream.watches.claims import Claims, Record
+from natstream.watches.claims import ClaimRecord, Claims
 from natstream.watches.delivery import Delivery, Firing
 from natstream.watches.file import Watch
 from natstream.watches.report import Kind, Report, reported
@@ -180,7 +180,7 @@ class Watcher:
                 lines=tuple(map(reported, burst.lines)),
             )
 
-        def on_told(record: Record) -> None:
+        def on_told(record: ClaimRecord) -> None:
             # The other process's message has the lines of the same burst, and no later ones.
             if not record.report.at_ms <= burst.at_ms < record.report.at_ms + COLLECT_MS:
                 burst.suppressed = 0
@@ -225,7 +225,7 @@ class Watcher:
             )
         )
 
-    def _adopt(self, record: Record) -> None:
+    def _adopt(self, record: ClaimRecord) -> None:
         """Go on from the last message of the watch, which another process has sent."""
         report = record.report
         if self._absence is None:

@@ -1,14 +1,16 @@
 // The page: makes its parts and joins them. Lines come from the stream through the intake to the
 // list and the histogram. What the reader wants to see goes through the search to the service.
 
-import { byId, hint } from './dom.js';
-import { Columns } from './list/columns.js';
+import { byId, hint, tickTimes } from './dom.js';
+import { startFocus } from './focus.js';
+import { Columns, NameWidths } from './list/columns.js';
 import { startCopying } from './list/copying.js';
 import { startKeyboard } from './list/keyboard.js';
 import { Lines } from './list/lines.js';
 import { Navigation } from './list/navigation.js';
 import { View } from './list/view.js';
 import { Bins } from './panels/bins.js';
+import { startChipRow } from './panels/chip_row.js';
 import { Details } from './panels/details.js';
 import { Histogram } from './panels/histogram.js';
 import { startLogin } from './panels/login.js';
@@ -26,6 +28,7 @@ import { Search } from './query/search.js';
 import { Flow, Interruption, Rate } from './stream/flow.js';
 import { Intake } from './stream/intake.js';
 import { LogStream } from './stream/log_stream.js';
+import { Names } from './text/names.js';
 
 const prefs = loadPrefs();
 const bins = new Bins();
@@ -34,10 +37,13 @@ const interruption = new Interruption();
 const rate = new Rate();
 const list = byId('lines', HTMLElement);
 
+const names = new NameWidths(byId('stage', HTMLElement));
+
 /** @type {import('./list/row.js').Look} */
 const look = {
   wrap: prefs.wrap, clock: prefs.clock, columns: 80, matcher: null, raw: prefs.raw, fold: prefs.fold,
   narrowed: false, fields: [],
+  names: { a: new Names(), r: new Names(), c: new Names() }, widths: names.widths,
 };
 
 const view = new View({
@@ -74,32 +80,34 @@ const details = new Details(byId('details', HTMLElement), {
   group: (entry) => current().view.groupOf(entry),
   step: (step) => current().navigation.step(step),
   link: (id) => search.linkTo(id),
+  clock: () => look.clock,
   opened: () => { lines.wanted = ''; },
   closed: (id, hadFocus) => {
     if (lines.wanted === id) lines.wanted = '';
-    if (hadFocus) list.focus({ preventScroll: true });
+    if (hadFocus) focusList();
   },
 });
 
 const navigation = new Navigation(view, details);
 
 const neighbours = new Neighbours(look, details, {
-  shown: (rows) => columns.fit(rows),
+  shown: (rows) => { columns.fitFields(rows); },
   closed: () => {
     if (details.isOpen && view.selected !== null) navigation.openDetails();
     else details.close();
-    list.focus({ preventScroll: true });
+    focusList();
   },
 });
 
 /** The list that is shown, and the way through it.
  * @returns {{view: View, navigation: Navigation}} */
 const current = () => (neighbours.isOpen ? neighbours : { view, navigation });
+const focusList = () => current().view.elements.scroller.focus({ preventScroll: true });
 
 const columns = new Columns({
   stage: byId('stage', HTMLElement), heads: byId('heads', HTMLElement), probe: byId('probe', HTMLElement),
 }, {
-  look,
+  look, names,
   remove: (name) => search.removeColumn(name),
   changed: () => {
     view.relayout();
@@ -173,7 +181,7 @@ const search = new Search(stream, {
     void service.askFacets();
   },
   again: () => current().navigation.find(-1),
-  left: () => list.focus({ preventScroll: true }),
+  left: () => focusList(),
   wentTo: (moment) => void neighbours.openAt(moment, search.facetParams.toString()),
   isUtc: () => look.clock === 'utc',
 });
@@ -209,6 +217,8 @@ const viewMenu = startViewMenu(prefs, {
       if (isFoldOther) one.rows.foldAsWished();
       one.relayout();
     }
+    if (details.isOpen) current().navigation.openDetails();
+    neighbours.showTitle();
     histogram.draw();
   },
   toggleRaw: () => search.toggleRaw(),
@@ -247,16 +257,19 @@ function followAddress() {
 
 const { toggleWrap: wrap } = viewMenu;
 const help = () => byId('help', HTMLDialogElement).showModal();
+startFocus(() => current().view.elements.scroller);
 startKeyboard({ current, neighbours, details, search, flow, wrap, help });
 startToolbar({
   lines, current, neighbours, details, search, intake, past, surroundings, flow, help,
 });
+startChipRow(prefs);
 startCopying(view);
 startCopying(neighbours.view);
 
 setInterval(() => {
   rate.tick();
   current().view.tick();
+  tickTimes();
   surroundings.tick();
 }, 1_000);
 addEventListener('popstate', () => {

@@ -13,8 +13,6 @@ const MOST_HELD = 20_000;
 const MOST_HELD_CHARACTERS = 20_000_000;
 // A replay that brings no line for so long is complete.
 const QUIET_MS = 2_000;
-// Longer names of apps are cut. The tooltip shows the whole name.
-export const WIDEST_APP = 20;
 
 export class Lines {
   paused = false;
@@ -25,7 +23,6 @@ export class Lines {
   /** @type {Entry[]} */
   #held = [];
   #heldCharacters = 0;
-  #appWidth = 3;
   #quietTimer = 0;
 
   /**
@@ -128,7 +125,6 @@ export class Lines {
   #show(entries) {
     const now = Date.now();
     let seq = this.view.ring.end;
-    let widest = this.#appWidth;
     let found = -1;
     for (const entry of entries) {
       if (!entry.note) {
@@ -136,18 +132,11 @@ export class Lines {
         if (entry.kind) {
           this.bins.mark({ time: entry.time, kind: entry.kind, seq, text: markText(entry) });
         }
-        const origin = entry.app || entry.source; // as the column has it
-        if (origin.length > widest) widest = origin.length;
       }
       if (this.wanted && entry.id === this.wanted) found = seq;
       seq += 1;
     }
     this.view.append(entries);
-    if (widest > this.#appWidth && this.#appWidth < WIDEST_APP) {
-      this.#appWidth = Math.min(widest, WIDEST_APP);
-      document.documentElement.style.setProperty('--app-width', `${this.#appWidth}ch`);
-      this.view.relayout();
-    }
     if (found >= 0) {
       this.wanted = '';
       this.#found(found);

@@ -7,7 +7,7 @@
 import { byId, h, hint } from '../dom.js';
 import { Navigation } from '../list/navigation.js';
 import { View } from '../list/view.js';
-import { WIDEST_APP } from '../list/lines.js';
+import { NameWidths } from '../list/columns.js';
 import { askAround, askMoment } from '../stream/around.js';
 import { revealed } from '../text/readable.js';
 import { clockTime, count, fullTime } from '../text/time.js';
@@ -34,6 +34,7 @@ export class Neighbours {
   /** The number of questions, because an old answer must not replace a newer one. */
   #asked = 0;
   #panel = byId('neighbours', HTMLElement);
+  #names = new NameWidths(this.#panel);
   #title = byId('neighbours-title', HTMLElement);
   #scopes = byId('neighbours-scopes', HTMLElement);
   #below = byId('lines', HTMLElement);
@@ -52,7 +53,7 @@ export class Neighbours {
       rows: byId('neighbours-rows', HTMLElement), probe: byId('probe', HTMLElement),
     }, {
       // The neighbours are not filtered.
-      look: Object.create(look, { narrowed: { value: false } }),
+      look: Object.create(look, { narrowed: { value: false }, widths: { value: this.#names.widths } }),
       changed: () => {},
     });
     this.navigation = new Navigation(this.view, details);
@@ -154,8 +155,6 @@ export class Neighbours {
       return;
     }
     this.view.clear();
-    const widest = Math.max(3, ...answer.map(({ app, source }) => (app || source).length));
-    this.#panel.style.setProperty('--app-width', `${Math.min(WIDEST_APP, widest)}ch`);
     this.view.relayout();
     this.view.append(answer);
     const seqOf = (/** @type {string} */ id) => {
@@ -165,6 +164,7 @@ export class Neighbours {
     const seq = seqOf(this.id);
     this.#entry ??= answer[seq - this.view.ring.first];
     if (seqOf(shown) >= 0) this.view.show(seqOf(shown));
+    if (this.#names.fit(this.view.elements.rows)) this.view.relayout();
     this.#shown(this.view.elements.rows);
     if (seq >= 0) this.view.select(seq);
     if (this.#details.isOpen) this.navigation.openDetails();
@@ -180,11 +180,17 @@ export class Neighbours {
     await this.#ask(edge?.id);
   }
 
-  #update() {
-    const entry = this.#entry;
-    const time = entry ? clockTime(entry.time, this.view.look.clock === 'utc' ? 'utc' : 'local', Date.now()) : '';
+  /** Say how many lines there are, and around which time, by the list's clock. */
+  showTitle() {
+    const zone = this.view.look.clock === 'utc' ? 'utc' : 'local';
+    const time = this.#entry ? clockTime(this.#entry.time, zone, Date.now()) : '';
     const lines = this.view.ring.length;
     this.#title.textContent = lines ? `${count(lines, 'line')} around ${time}` : 'Loading the lines around it';
+  }
+
+  #update() {
+    const entry = this.#entry;
+    this.showTitle();
     byId('neighbours-earlier', HTMLButtonElement).disabled = this.#before >= MOST_LINES;
     byId('neighbours-later', HTMLButtonElement).disabled = this.#after >= MOST_LINES;
     /** @type {[Scope, string][]} */
