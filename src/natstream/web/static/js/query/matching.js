@@ -20,6 +20,8 @@ import { escapeRegex, reachOf } from './expression.js';
 // A search goes through many lines at once, and all of them may be slow for an expression. After
 // this much time in one search, the expression is given up, because the page would hang.
 const MOST_MS = 2_000;
+// Further parts of one long text are searched for this long. A usual expression takes much less.
+const PARTS_MS = 200;
 // After a longer pause a new search has begun, because the page has been drawn since.
 const PAUSE_MS = 30;
 // The most marks in one text, for each expression.
@@ -90,7 +92,7 @@ function compile({ text: pattern, regex: isRegex }) {
     if (started - ended > PAUSE_MS) spent = 0;
     let found = search(regex, text.slice(0, reach), 0);
     for (let start = step; start + reach / 2 < text.length; start += step) {
-      if (performance.now() - started > MOST_MS) break;
+      if (performance.now() - started > PARTS_MS) break;
       found = search(regex, text.slice(start, start + reach), start, found);
     }
     ended = performance.now();
