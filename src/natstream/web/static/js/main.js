@@ -3,11 +3,13 @@
 
 import { byId, hint, tickTimes } from './dom.js';
 import { startFocus } from './focus.js';
+import { guardClicks } from './list/clicks.js';
 import { Columns, NameWidths } from './list/columns.js';
 import { startCopying } from './list/copying.js';
 import { startKeyboard } from './list/keyboard.js';
 import { Lines } from './list/lines.js';
 import { Navigation } from './list/navigation.js';
+import { Reading } from './list/reading.js';
 import { View } from './list/view.js';
 import { Bins } from './panels/bins.js';
 import { startChipRow } from './panels/chip_row.js';
@@ -64,9 +66,10 @@ const lines = new Lines({ view, bins }, {
     view.show(seq);
     navigation.openDetails();
   },
-  missing: (id) => {
-    if (id === details.id) details.close();
-    else hint('That line is no longer remembered');
+  missing: () => hint('That line is no longer remembered'),
+  kept: (id) => {
+    if (!id) details.close();
+    else if (details.isOpen) navigation.openDetails();
   },
 });
 
@@ -76,15 +79,15 @@ const details = new Details(byId('details', HTMLElement), {
   onlyField: (name, value) => search.onlyField({ name, operator: '=', value }),
   hideField: (name, value) => search.addField({ name, operator: '!=', value }),
   addColumn: (name) => search.addColumn(name),
-  context: (entry) => void neighbours.open(entry.id, entry),
-  group: (entry) => current().view.groupOf(entry),
+  context: (entry) => void neighbours.open(entry.id, entry, current().view),
+  group: (entry) => current().view.folding.groupOf(entry),
   step: (step) => current().navigation.step(step),
   link: (id) => search.linkTo(id),
-  clock: () => look.clock,
-  opened: () => { lines.wanted = ''; },
-  closed: (id, hadFocus) => {
-    if (lines.wanted === id) lines.wanted = '';
-    if (hadFocus) focusList();
+    clock: () => look.clock,
+    matcher: () => look.matcher,
+    opened: () => lines.forgetChosen(),
+    closed: (hadFocus) => {
+      if (hadFocus) focusList();
   },
 });
 
@@ -139,12 +142,11 @@ const stream = new LogStream({
       const words = interruption.describe();
       lines.accept([intake.resume(words, resumedFrom, time, lines.newestFirst())]);
     } else {
-      keepDetails();
+      lines.ahead = time - Date.now();
       search.grant();
-      lines.begin();
+      lines.begin(takeReading());
       past.begin();
       intake.begin(time);
-      if (lines.paused) flow.togglePause();
     }
     lines.awaitWanted('replay');
     interruption.end();
@@ -168,6 +170,7 @@ const search = new Search(stream, {
     look.matcher = matcherOf(query, marking);
     look.narrowed = !marking && query.texts.length + query.conditions.length > 0;
     surroundings.updateQuery();
+    if (details.isOpen) details.mark();
     const isOther = columns.show(names) || raw !== look.raw;
     look.raw = raw;
     viewMenu.showRaw(raw);
@@ -177,6 +180,7 @@ const search = new Search(stream, {
     }
   },
   sent: () => {
+    if (neighbours.isOpen) reading = Reading.of(neighbours.view, true);
     neighbours.close();
     void service.askFacets();
   },
@@ -237,11 +241,18 @@ const flow = new Flow({ view, lines, stream, search, interruption }, {
   },
 });
 
-/** Keep the details open if the new lines have their line, which will be chosen when it arrives. */
-function keepDetails() {
-  if (neighbours.isOpen) return;
-  if (view.selected !== null) lines.wanted ||= details.id;
-  if (!lines.wanted || lines.wanted !== details.id) details.close();
+/** What was being read in the context, if the reader has asked there for other lines.
+ * @type {Reading | null} */
+let reading = null;
+
+/** Return what is being read, unless an address links to another line. The details stay open if they
+ * are of the chosen line, until the new lines lack it. */
+function takeReading() {
+  const taken = lines.wanted ? null : reading ?? Reading.of(view, lines.paused);
+  reading = null;
+  const isChosen = details.id !== '' && details.id === taken?.chosen;
+  if (!neighbours.isOpen && !isChosen) details.close();
+  return taken;
 }
 
 function followAddress() {
@@ -263,6 +274,7 @@ startToolbar({
   lines, current, neighbours, details, search, intake, past, surroundings, flow, help,
 });
 startChipRow(prefs);
+guardClicks();
 startCopying(view);
 startCopying(neighbours.view);
 

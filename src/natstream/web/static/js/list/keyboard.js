@@ -62,8 +62,25 @@ export function startKeyboard({ current, neighbours, details, search, flow, wrap
     event.stopPropagation();
     menu.hidePopover();
   }, true);
+  // With Ctrl or Cmd, in place of what the browser does with all that the page has drawn.
+  const pageKeys = table({
+    a: () => {
+      current().view.leaveEnd(true);
+      current().view.selection.selectAll();
+    },
+    f: () => search.field.focus(),
+  });
   document.addEventListener('keydown', (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || isCovered()) return;
+    if (isCovered()) return;
+    const command = (event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey
+      ? pageKeys.get(event.key.toLowerCase()) : undefined;
+    // In the field, the browser's own keys are wanted.
+    const isInField = /** @type {Element} */ (event.target).closest('input, textarea, dialog, [popover]');
+    if (command && !isInField) {
+      event.preventDefault();
+      command();
+    }
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     const target = /** @type {Element} */ (event.target);
     if (target.closest('input:not([type=checkbox], [type=radio]), textarea')) return;
     if (target.closest('select') && event.key !== 'Escape') return;

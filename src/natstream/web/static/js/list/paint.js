@@ -9,6 +9,8 @@ import { UNSEEN, revealed, splitUnseen } from '../text/readable.js';
 /** @typedef {import('../text/contrast.js').Rgb} Rgb */
 
 const MOST_UNSEEN = 100;
+// The characters around a match that is not shown otherwise.
+const AROUND = 40;
 
 /**
  * Append text with its colours, marks and links.
@@ -49,6 +51,21 @@ export function paint(element, text, spans, marks, links) {
     element.append(...nodes);
     position = next;
   }
+}
+
+/** Return the first match in the part of a text that is not shown, with some words around it.
+ * @param {string} whole @param {number} shown the characters that are shown
+ * @param {import('../query/matching.js').Matcher | null} matcher
+ * @returns {HTMLElement | null} null if there is none */
+export function excerpt(whole, shown, matcher) {
+  const match = matcher?.ranges(whole).find(([, end]) => end > shown);
+  if (!match) return null;
+  const [start, end] = [match[0], Math.min(match[1], match[0] + AROUND)];
+  const words = (/** @type {number} */ from, /** @type {number} */ to) =>
+    visible(whole.slice(from, to).replace(/\s+/g, ' '));
+  return h('span', { class: 'excerpt' },
+    ' … ', ...words(Math.max(0, start - AROUND), start),
+    h('mark', {}, ...words(start, end)), ...words(end, end + AROUND));
 }
 
 /** @param {Span} span @param {(Node | string)[]} nodes */

@@ -6,6 +6,7 @@
 
 import { byId, h, hint } from '../dom.js';
 import { Navigation } from '../list/navigation.js';
+import { Reading } from '../list/reading.js';
 import { View } from '../list/view.js';
 import { NameWidths } from '../list/columns.js';
 import { askAround, askMoment } from '../stream/around.js';
@@ -74,9 +75,11 @@ export class Neighbours {
   }
 
   /** Show a line among its neighbours.
-   * @param {string} id @param {Entry} [entry] the line, if the page has it */
-  async open(id, entry) {
+   * @param {string} id @param {Entry} [entry] the line, if the page has it
+   * @param {View} [from] the view in which it is the chosen line, to show it at the same height */
+  async open(id, entry, from) {
     if (id === this.id) return;
+    const reading = from && Reading.of(from, true);
     const isOther = this.isOpen; // and one step back leads to the list all the same
     if (!isOther) this.#address = location.search;
     this.id = id;
@@ -92,7 +95,8 @@ export class Neighbours {
     this.view.clear();
     this.view.relayout();
     this.#update();
-    await this.#ask();
+    const isSeen = reading?.id === id;
+    await this.#ask(new Reading(isSeen ? id : '', { chosen: '', y: isSeen ? reading.y : 0 }));
   }
 
   /** Show the first line from a time on among its neighbours.
@@ -139,8 +143,8 @@ export class Neighbours {
     for (let seq = ring.first; seq < ring.end; seq++) yield /** @type {Entry} */ (ring.at(seq));
   }
 
-  /** Ask for the lines. @param {string} [shown] the id of the line to scroll to */
-  async #ask(shown = this.id) {
+  /** Ask for the lines. @param {Reading} [reading] the line to keep in its position */
+  async #ask(reading) {
     const asked = ++this.#asked;
     const { app, machine } = this.#entry ?? { app: '', machine: '' };
     const answer = await askAround(this.id, {
@@ -154,30 +158,30 @@ export class Neighbours {
       if (!this.view.ring.length) this.leave();
       return;
     }
-    this.view.clear();
-    this.view.relayout();
-    this.view.append(answer);
-    const seqOf = (/** @type {string} */ id) => {
-      const index = answer.findIndex((line) => line.id === id);
-      return index < 0 ? -1 : this.view.ring.first + index;
-    };
-    const seq = seqOf(this.id);
-    this.#entry ??= answer[seq - this.view.ring.first];
-    if (seqOf(shown) >= 0) this.view.show(seqOf(shown));
-    if (this.#names.fit(this.view.elements.rows)) this.view.relayout();
+    const { view } = this;
+    const { id, chosen, y } = reading ?? Reading.of(view, true);
+    view.clear();
+    view.relayout();
+    view.append(answer);
+    if (this.#names.fit(view.elements.rows)) view.relayout();
+    const index = answer.findIndex((line) => line.id === this.id);
+    const seq = index < 0 ? -1 : view.ring.first + index;
+    this.#entry ??= answer[index];
+    const kept = new Reading(id, { chosen, y }).seek(answer, view.ring.first);
+    const top = byId('neighbours-lines', HTMLElement).getBoundingClientRect().top;
+    if (kept.place >= 0) view.putAt(kept.place, Math.max(y, reading ? top : y));
+    else if (seq >= 0) view.show(seq);
     this.#shown(this.view.elements.rows);
-    if (seq >= 0) this.view.select(seq);
+    view.select(kept.chosen >= 0 ? kept.chosen : seq >= 0 ? seq : null);
     if (this.#details.isOpen) this.navigation.openDetails();
     this.#update();
   }
 
   /** Ask for more lines. @param {1 | -1} way */
   async #more(way) {
-    const { ring } = this.view;
-    const edge = ring.at(way < 0 ? ring.first : ring.end - 1);
     if (way < 0) this.#before = Math.min(MOST_LINES, this.#before + MORE_LINES);
     else this.#after = Math.min(MOST_LINES, this.#after + MORE_LINES);
-    await this.#ask(edge?.id);
+    await this.#ask();
   }
 
   /** Say how many lines there are, and around which time, by the list's clock. */

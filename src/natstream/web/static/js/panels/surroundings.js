@@ -56,12 +56,14 @@ export class Surroundings {
     const has = search.hasEarlier(intake.remembered);
     // A list that is shorter than the screen has room for the button below its lines.
     const below = !has && view.heights.total + ROOM < byId('lines', HTMLElement).clientHeight;
-    this.#earlier.hidden = !(has || past.canAsk) || !(view.atStart || below);
-    this.#earlier.classList.toggle('below', below);
     const size = view.ring.length;
+    const isCleared = lines.cleared && size > 0;
+    this.#earlier.hidden = !(has || past.canAsk || isCleared) || !(view.atStart || below);
+    this.#earlier.textContent = lines.cleared ? 'Show the cleared lines' : 'Load earlier lines';
+    this.#earlier.classList.toggle('below', below);
     const rest = view.ring.full ? ' (the newest)' : '';
     this.#held.textContent = `${count(size, 'line')}${rest} · ${perSecond(rate.perSecond)}`;
-    const empty = size === 0 && (stream.state.name === 'live' || stream.state.name === 'connecting');
+    const empty = size === 0 && !lines.waiting && (stream.state.name === 'live' || stream.state.name === 'connecting');
     if (empty && this.#empty.hidden) this.#fillEmpty();
     this.#empty.hidden = !empty;
   }
@@ -115,6 +117,12 @@ export class Surroundings {
     }
   }
 
+  /** Ask for the lines that the reader has cleared away. */
+  showCleared() {
+    this.parts.lines.unclear();
+    this.parts.search.askAgain();
+  }
+
   /** Return the name of a downloaded file, without its ending. */
   fileName() {
     const time = new Date().toISOString().replace(/\D/g, '').slice(0, 14);
@@ -145,7 +153,7 @@ export class Surroundings {
     this.#empty.replaceChildren(
       ...emptyState(service.status, { filtered, cleared: lines.cleared }, {
         showAll: () => search.showAll(),
-        showAgain: () => search.askAgain(),
+        showAgain: () => this.showCleared(),
       }),
     );
   }

@@ -26,7 +26,8 @@ export function startToolbar({
     },
     newest: () => flow.goToNewest(),
     earlier: () => {
-      if (search.hasEarlier(intake.remembered)) search.loadEarlier();
+      if (lines.cleared) surroundings.showCleared();
+      else if (search.hasEarlier(intake.remembered)) search.loadEarlier();
       else void past.load();
     },
     mute: () => search.toggleMuted(),

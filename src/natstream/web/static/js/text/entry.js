@@ -2,7 +2,7 @@
 
 import { stripAnsi } from './ansi.js';
 import { revealed } from './readable.js';
-import { clockTime, count, figure } from './time.js';
+import { clockTime, count, figure, isoTime } from './time.js';
 
 /** @typedef {import('../types.js').Entry} Entry */
 
@@ -20,12 +20,12 @@ export function toEvent(entry) {
 }
 
 /** Return an entry as a line of a file; empty if the format has no notices.
- * @param {Entry} entry @param {'ndjson' | 'text'} format */
-export function lineOf(entry, format) {
+ * @param {Entry} entry @param {'ndjson' | 'text'} format
+ * @param {import('./time.js').Clock} [clock] the zone of the time in a text */
+export function lineOf(entry, format, clock = 'utc') {
   if (format === 'ndjson') return entry.note ? '' : `${JSON.stringify(toEvent(entry))}\n`;
-  if (entry.note) return `# ${noticeText(entry, 'utc')}\n`;
-  const date = new Date(entry.time);
-  const time = Number.isNaN(date.getTime()) ? '-' : date.toISOString();
+  if (entry.note) return `# ${noticeText(entry, clock)}\n`;
+  const time = isoTime(entry.time, clock);
   const level = entry.level ? ` [${revealed(entry.level)}]` : '';
   const message = revealed(stripAnsi(entry.message)).trimEnd().replaceAll('\n', '\n    ');
   const origin = revealed(`${entry.app || entry.source}[${entry.machine}] ${entry.region}`).trimEnd();
