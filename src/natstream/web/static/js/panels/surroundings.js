@@ -61,7 +61,7 @@ export class Surroundings {
     const size = view.ring.length;
     const rest = view.ring.full ? ' (the newest)' : '';
     this.#held.textContent = `${count(size, 'line')}${rest} · ${perSecond(rate.perSecond)}`;
-    const empty = size === 0 && (stream.state.name === 'live' || stream.state.name === 'connecting');
+    const empty = size === 0 && ['queued', 'connecting', 'live'].includes(stream.state.name);
     if (empty && this.#empty.hidden) this.#fillEmpty();
     this.#empty.hidden = !empty;
   }
@@ -140,10 +140,11 @@ export class Surroundings {
   }
 
   #fillEmpty() {
-    const { lines, service, search } = this.parts;
+    const { lines, service, search, stream } = this.parts;
     const filtered = !isEmpty(search.wish.query);
+    const queued = stream.state.name === 'queued' ? stream.state.detail : '';
     this.#empty.replaceChildren(
-      ...emptyState(service.status, { filtered, cleared: lines.cleared }, {
+      ...emptyState(service.status, { filtered, cleared: lines.cleared, queued }, {
         showAll: () => search.showAll(),
         showAgain: () => search.askAgain(),
       }),

@@ -8,9 +8,9 @@ import { span } from '../text/time.js';
 // The reasons for which the page closes the connection itself, as the reader sees them.
 const HIDDEN = 'the page was hidden';
 const HELD = 'the list was held';
-// A tab that was hidden for this long closes its connection, because browsers allow six connections
-// to a host over HTTP/1.1 and the service has a limit as well. The service replays the missed lines.
-const HIDDEN_MS = 5 * 60_000;
+// A tab that was hidden for this long gives its stream up, because a browser opens few of them (see
+// shared_streams.js). The service replays the missed lines when the tab is shown.
+const HIDDEN_MS = 10_000;
 // The rate is a mean over this many seconds.
 const RATE_SECONDS = 5;
 
