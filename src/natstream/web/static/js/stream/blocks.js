@@ -64,8 +64,8 @@ export function reaches(id, border) {
 export function after(text, id) {
   if (!id) return text;
   let from = 0;
-  for (const match of text.matchAll(/(?:^|\n)id: (\S+)\ndata: .*\n\n/g)) {
-    if (reaches(id, match[1])) from = match.index + match[0].length;
+  for (const match of text.matchAll(/(?:^|\n)id: (\S+)\ndata: .*\n(?=\n)/g)) {
+    if (reaches(id, match[1])) from = match.index + match[0].length + 1;
   }
   return text.slice(from);
 }
