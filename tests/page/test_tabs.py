@@ -69,9 +69,9 @@ def test_tabs_with_equal_queries_share_one_stream(
         assert service.status()["readers"] == 1
         # The stream goes on when the tab that opened it is closed.
         first.page.goto("about:blank")
-        tabs[1].publish("after the first tab")
+        tabs[1].publish("once more")
         for tab in tabs[1:]:
-            expect(tab.row("after the first tab")).to_be_visible()
+            expect(tab.row("once more")).to_be_visible()
             assert tab.notes.count() == 0
         assert service.status()["readers"] == 1
 
@@ -162,10 +162,10 @@ def test_a_dead_worker_is_replaced(
         tabs[0].publish("meanwhile")
         for tab in tabs:
             expect(tab.row("meanwhile")).to_be_visible(timeout=40_000)
-        tabs[0].publish("after")
+        tabs[0].publish("the end")
         for tab in tabs:
-            expect(tab.row("after")).to_be_visible()
-            assert messages(tab) == ["before", "meanwhile", "after"]
+            expect(tab.row("the end")).to_be_visible()
+            assert messages(tab) == ["before", "meanwhile", "the end"]
         eventually(lambda: service.status()["readers"] == 1, "one reader")
 
 

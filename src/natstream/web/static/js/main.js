@@ -108,10 +108,15 @@ const columns = new Columns({
 const histogram = new Histogram({
   slider: byId('strip-slider', HTMLElement), canvas: byId('strip-canvas', HTMLCanvasElement),
   tip: byId('strip-tip', HTMLElement),
-}, { bins, prefs, jump: (seq) => {
-  neighbours.close();
-  navigation.jump(seq);
-} });
+}, {
+  bins, prefs,
+  jump: (seq) => {
+    neighbours.close();
+    navigation.jump(seq);
+  },
+  coverage: () => surroundings.coverage,
+  load: () => surroundings.loadBefore(),
+});
 
 const stream = new LogStream({
   state: ({ name, detail }) => {
@@ -127,7 +132,9 @@ const stream = new LogStream({
   opened: ({ resumedFrom, time }) => {
     if (resumedFrom) {
       const words = interruption.describe();
-      lines.accept([intake.resume(words, resumedFrom, time, lines.newestFirst())]);
+      const { isHidden } = interruption;
+      const note = intake.resume(words, resumedFrom, time, lines.newestFirst(), isHidden);
+      if (!isHidden) lines.accept([note]);
     } else {
       keepDetails();
       search.grant();
@@ -144,6 +151,7 @@ const stream = new LogStream({
     const { entries, noted, live } = intake.accept(events);
     rate.add(live);
     if (live) service.hear(entries.slice(-live));
+    surroundings.title.hear(entries.slice(-live || entries.length));
     lines.accept(entries);
     lines.awaitWanted(live ? 'live' : 'replay');
     if (lines.waiting) surroundings.update(); // otherwise the view does it when it draws
@@ -189,7 +197,7 @@ const service = new Service(stream, {
 const past = new Past({ lines, view, intake, search, service });
 
 const surroundings = new Surroundings({
-  view, lines, stream, intake, interruption, rate, search, service, past,
+  view, lines, stream, intake, interruption, rate, search, service, past, neighbours,
 });
 
 const login = startLogin(() => {
@@ -243,7 +251,7 @@ const { toggleWrap: wrap } = viewMenu;
 const help = () => byId('help', HTMLDialogElement).showModal();
 startKeyboard({ current, neighbours, details, search, flow, wrap, help });
 startToolbar({
-  lines, current, neighbours, details, search, intake, past, surroundings, flow, help,
+  lines, current, neighbours, details, search, surroundings, flow, help,
 });
 startCopying(view);
 startCopying(neighbours.view);

@@ -4,7 +4,6 @@
 // marked), `json=raw` (JSON messages as they came), `cols=status,path` (fields as columns),
 // `#line=<id>` (a line to go to) and `#context=<id>` (a line to show among its neighbours).
 
-import { formatQuery } from './language.js';
 import { fromParams, toParams } from './params.js';
 import { parseId } from '../stream/resume.js';
 
@@ -33,7 +32,6 @@ function paramsOf({ query, marking, raw, columns }) {
 export function writeAddress(asked) {
   const search = paramsOf(asked).toString();
   const address = `${location.pathname}${search ? `?${search}` : ''}`;
-  document.title = search ? `${formatQuery(asked.query)} · natstream` : 'natstream';
   if (address === location.pathname + location.search) return;
   const quick = Date.now() - lastWritten < ONE_STEP_MS;
   history[quick ? 'replaceState' : 'pushState'](null, '', address);

@@ -1,9 +1,7 @@
 // Which requests can share a stream. Pure.
 
 // Values of these are separated by commas, so that `app=a,b` and `app=b&app=a` are equal.
-const LISTS = new Set([
-  'app', 'region', 'machine', 'group', 'release', 'stream', 'level', 'type', 'source',
-]);
+const LISTS = /^(?:not_)?(?:app|region|machine|group|release|stream|level|type|source)$/;
 // These only choose where the stream starts.
 const STARTS = new Set(['tail', 'since', 'last_event_id']);
 
@@ -12,7 +10,7 @@ const STARTS = new Set(['tail', 'since', 'last_event_id']);
 export function streamKey(url) {
   const { origin, pathname, searchParams } = new URL(url);
   const pairs = [...searchParams].filter(([name]) => !STARTS.has(name)).flatMap(([name, value]) =>
-    (LISTS.has(name) ? value.split(',').map((one) => one.trim()) : [value]).map((one) =>
+    (LISTS.test(name) ? value.split(',').map((one) => one.trim()) : [value]).map((one) =>
       JSON.stringify([name, one])));
   return [origin + pathname, ...[...new Set(pairs)].sort()].join('\n');
 }
