@@ -1,7 +1,7 @@
 // The page: makes its parts and joins them. Lines come from the stream through the intake to the
 // list and the histogram. What the reader wants to see goes through the search to the service.
 
-import { byId, hint } from './dom.js';
+import { byId } from './dom.js';
 import { Columns } from './list/columns.js';
 import { startCopying } from './list/copying.js';
 import { startKeyboard } from './list/keyboard.js';
@@ -12,6 +12,7 @@ import { Bins } from './panels/bins.js';
 import { Details } from './panels/details.js';
 import { Histogram } from './panels/histogram.js';
 import { startLogin } from './panels/login.js';
+import { sayLost } from './panels/lost.js';
 import { Neighbours } from './panels/neighbours.js';
 import { Past } from './panels/past.js';
 import { loadPrefs } from './panels/prefs.js';
@@ -58,7 +59,7 @@ const lines = new Lines({ view, bins }, {
   },
   missing: (id) => {
     if (id === details.id) details.close();
-    else hint('That line is no longer remembered');
+    else sayLost(() => flow.goToNewest());
   },
 });
 
@@ -82,6 +83,7 @@ const details = new Details(byId('details', HTMLElement), {
 const navigation = new Navigation(view, details);
 
 const neighbours = new Neighbours(look, details, {
+  missing: () => sayLost(() => flow.goToNewest()),
   shown: (rows) => columns.fit(rows),
   closed: () => {
     if (details.isOpen && view.selected !== null) navigation.openDetails();
@@ -90,8 +92,7 @@ const neighbours = new Neighbours(look, details, {
   },
 });
 
-/** The list that is shown, and the way through it.
- * @returns {{view: View, navigation: Navigation}} */
+/** The list that is shown. @returns {{view: View, navigation: Navigation}} */
 const current = () => (neighbours.isOpen ? neighbours : { view, navigation });
 
 const columns = new Columns({
@@ -109,13 +110,11 @@ const histogram = new Histogram({
   slider: byId('strip-slider', HTMLElement), canvas: byId('strip-canvas', HTMLCanvasElement),
   tip: byId('strip-tip', HTMLElement),
 }, {
-  bins, prefs,
+  bins, prefs, coverage: () => surroundings.coverage, load: () => surroundings.loadBefore(),
   jump: (seq) => {
     neighbours.close();
     navigation.jump(seq);
   },
-  coverage: () => surroundings.coverage,
-  load: () => surroundings.loadBefore(),
 });
 
 const stream = new LogStream({
@@ -132,9 +131,8 @@ const stream = new LogStream({
   opened: ({ resumedFrom, time }) => {
     if (resumedFrom) {
       const words = interruption.describe();
-      const { isHidden } = interruption;
-      const note = intake.resume(words, resumedFrom, time, lines.newestFirst(), isHidden);
-      if (!isHidden) lines.accept([note]);
+      const note = intake.resume(words, resumedFrom, time, lines.newestFirst(), interruption.isHidden);
+      if (!interruption.isHidden) lines.accept([note]);
     } else {
       keepDetails();
       search.grant();
@@ -184,8 +182,7 @@ const search = new Search(stream, {
 
 const service = new Service(stream, {
   status: (status) => {
-    // The reader has logged in in another tab.
-    if (status && stream.state.name === 'denied') login.done();
+    if (status && stream.state.name === 'denied') login.done(); // in another tab
     if (status?.keepalive) stream.keepalive = status.keepalive * 1000;
     surroundings.updateState();
   },
@@ -195,7 +192,6 @@ const service = new Service(stream, {
 });
 
 const past = new Past({ lines, view, intake, search, service });
-
 const surroundings = new Surroundings({
   view, lines, stream, intake, interruption, rate, search, service, past, neighbours,
 });
@@ -239,7 +235,7 @@ function keepDetails() {
 function followAddress() {
   if (neighbours.followAddress()) return;
   const { line, context, isAsked } = search.followAddress(prefs.raw);
-  if (context) void neighbours.open(context);
+  if (context) void neighbours.open(context).then(() => neighbours.openDetails());
   else neighbours.close();
   lines.wanted = line;
   if (isAsked) return;
@@ -247,14 +243,10 @@ function followAddress() {
   lines.begin();
 }
 
-const { toggleWrap: wrap } = viewMenu;
 const help = () => byId('help', HTMLDialogElement).showModal();
-startKeyboard({ current, neighbours, details, search, flow, wrap, help });
-startToolbar({
-  lines, current, neighbours, details, search, surroundings, flow, help,
-});
-startCopying(view);
-startCopying(neighbours.view);
+startKeyboard({ current, neighbours, details, search, flow, wrap: viewMenu.toggleWrap, help });
+startToolbar({ lines, current, neighbours, details, search, surroundings, flow, help });
+for (const one of [view, neighbours.view]) startCopying(one);
 
 setInterval(() => {
   rate.tick();

@@ -8,7 +8,7 @@ import { byId, h, hint } from '../dom.js';
 import { Navigation } from '../list/navigation.js';
 import { View } from '../list/view.js';
 import { WIDEST_APP } from '../list/lines.js';
-import { askAround } from '../stream/around.js';
+import { MISSING, askAround } from '../stream/around.js';
 import { revealed } from '../text/readable.js';
 import { clockTime, count } from '../text/time.js';
 
@@ -43,9 +43,10 @@ export class Neighbours {
   /**
    * @param {import('../list/row.js').Look} look
    * @param {import('./details.js').Details} details
-   * @param {{shown: (rows: HTMLElement) => void, closed: () => void}} handlers
+   * @param {{shown: (rows: HTMLElement) => void, closed: () => void, missing: () => void}} handlers
+   *   `missing`: the service has no such line
    */
-  constructor(look, details, { shown, closed }) {
+  constructor(look, details, { shown, closed, missing }) {
     const scroller = byId('neighbours-lines', HTMLElement);
     this.view = new View({
       scroller, content: byId('neighbours-content', HTMLElement),
@@ -59,6 +60,7 @@ export class Neighbours {
     this.#details = details;
     this.#shown = shown;
     this.#closed = closed;
+    this.#missing = missing;
     byId('neighbours-back', HTMLElement).addEventListener('click', () => this.leave());
     byId('neighbours-earlier', HTMLElement).addEventListener('click', () => void this.#more(-1));
     byId('neighbours-later', HTMLElement).addEventListener('click', () => void this.#more(1));
@@ -67,6 +69,7 @@ export class Neighbours {
   #details;
   #shown;
   #closed;
+  #missing;
 
   get isOpen() {
     return this.id !== '';
@@ -92,6 +95,11 @@ export class Neighbours {
     this.view.relayout();
     this.#update();
     await this.#ask();
+  }
+
+  /** Show the details of the chosen line, if the context is open. */
+  openDetails() {
+    if (this.isOpen) this.navigation.openDetails();
   }
 
   /** Go back to the list below. */
@@ -137,7 +145,8 @@ export class Neighbours {
     });
     if (asked !== this.#asked) return;
     if (typeof answer === 'string') {
-      hint(answer);
+      if (answer === MISSING) this.#missing();
+      else hint(answer);
       if (!this.view.ring.length) this.leave();
       return;
     }

@@ -5,15 +5,11 @@
 // `#line=<id>` (a line to go to) and `#context=<id>` (a line to show among its neighbours).
 
 import { fromParams, toParams } from './params.js';
-import { parseId } from '../stream/resume.js';
 
 /** @typedef {Omit<import('./exchange.js').Wish, 'depth'>} Asked */
 
 // Changes that follow each other quickly, as when typing, are one step of the history.
 const ONE_STEP_MS = 3_000;
-// A linked line should have some lines above it.
-const BEFORE_MS = 2_000;
-
 // More columns leave no room for the message.
 const MOST_COLUMNS = 8;
 
@@ -57,10 +53,9 @@ export function readAddress(raw) {
 export const withColumns = (columns, more) =>
   [...new Set([...columns, ...more.map((name) => name.trim()).filter(Boolean)])].slice(0, MOST_COLUMNS);
 
-/** Return an address that shows the line with this id. @param {Asked} asked @param {string} id */
+/** Return an address that shows the line with this id among its neighbours, over the lines of the
+ * present filter. @param {Asked} asked @param {string} id */
 export function linkTo(asked, id) {
-  const params = paramsOf(asked);
-  const arrived = parseId(id)?.arrived;
-  if (arrived) params.set('since', new Date(arrived - BEFORE_MS).toISOString());
-  return `${location.origin}${location.pathname}?${params}#line=${id}`;
+  const search = paramsOf(asked).toString();
+  return `${location.origin}${location.pathname}${search ? `?${search}` : ''}#context=${id}`;
 }

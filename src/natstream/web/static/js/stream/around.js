@@ -9,6 +9,9 @@ import { refusalOf } from './request.js';
 // A group has at most some hundred lines, and other lines of its machine may stand between them.
 const GROUP_LINES = 300;
 
+/** The answer for a line that the service does not have. */
+export const MISSING = 'That line is no longer remembered';
+
 /**
  * @param {string} id of the line
  * @param {{before: number, after: number, app?: string, machine?: string}} options how many lines
@@ -23,7 +26,7 @@ export async function askAround(id, { before, after, app, machine }) {
   });
   try {
     const response = await fetch(`api/logs?${params}`, { cache: 'no-store' });
-    if (response.status === 404) return 'That line is no longer remembered';
+    if (response.status === 404) return MISSING;
     if (!response.ok) return (await refusalOf(response)).detail;
     return entriesOf(await response.text());
   } catch {
