@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext, expect
 from tests.support.browser import PageService, Stage, eventually, open_page_service, open_wire
 from tests.support.journal_server import JournalServer
 from tests.support.mistreated import MistreatedServer
-from tests.support.viewer import Viewer
+from tests.support.viewer import HIDING, Viewer
 
 
 def test_a_killed_service_loses_and_doubles_nothing(
@@ -185,12 +185,7 @@ def test_a_hidden_page_gives_its_connection_back(
     viewer: Viewer, context: BrowserContext, service: PageService
 ) -> None:
     """A tab has one connection, and none after ten seconds in the background."""
-    viewer.page.add_init_script(
-        "window.away = false;"
-        "Object.defineProperty(document, 'hidden', { get: () => window.away });"
-        "window.look = (away) => { window.away = away;"
-        " document.dispatchEvent(new Event('visibilitychange')); };"
-    )
+    viewer.page.add_init_script(HIDING)
     viewer.page.clock.install()
     viewer.open()
     viewer.publish("before")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import pytest
 from playwright.sync_api import Browser, BrowserContext, expect
 from tests.support.browser import (
     PageService,
@@ -18,17 +16,7 @@ from tests.support.browser import (
 )
 from tests.support.closed import TOKEN, grant_text
 from tests.support.mistreated import MistreatedServer
-from tests.support.viewer import Viewer
-
-# Playwright shows every tab, so a test says itself whether its tab is hidden.
-HIDING = """
-  window.away = false;
-  Object.defineProperty(document, 'hidden', { get: () => window.away });
-  window.look = (away) => {
-    window.away = away;
-    document.dispatchEvent(new Event('visibilitychange'));
-  };
-"""
+from tests.support.viewer import HIDING, Viewer
 
 
 def messages(viewer: Viewer) -> list[str]:
@@ -172,7 +160,7 @@ def test_a_dead_worker_is_replaced(
 def test_a_frozen_tab_gets_its_lines_when_it_wakes(
     context: BrowserContext, open_viewer: Callable[[str], Viewer], nats: MistreatedServer
 ) -> None:
-    """A frozen tab does not hold up another tab with its query, and misses nothing when it wakes."""
+    """A frozen tab holds up no other tab with its query, and misses nothing when it wakes."""
     with own_service(nats) as service:
         frozen, other = open_viewer(service.url).open(), open_viewer(service.url)
         other.app = frozen.app
@@ -200,7 +188,9 @@ def test_different_logins_never_share(
         whole.page.press("#token", "Enter")
         expect(whole.state).to_have_text("Live")
         linked = open_viewer(service.url)
-        linked.page.goto(f"{service.url}/link#{grant_text(('app', linked.app + '-b'), seconds=600)}")
+        linked.page.goto(
+            f"{service.url}/link#{grant_text(('app', linked.app + '-b'), seconds=600)}"
+        )
         expect(linked.state).to_have_text("Live")
         assert service.status()["readers"] == 2
         whole.publish("of the first app")

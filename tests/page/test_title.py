@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable
 
 from playwright.sync_api import expect
-from tests.page.test_tabs import HIDING
 from tests.support.browser import PageService, Stage, open_wire
-from tests.support.viewer import Viewer
+from tests.support.viewer import HIDING, Viewer
 
 
 def test_the_title_shows_the_state(
