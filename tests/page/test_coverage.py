@@ -41,7 +41,8 @@ def test_lines_that_were_not_loaded_are_drawn_as_such(viewer: Viewer) -> None:
     expect(viewer.page.locator("#held")).to_contain_text("13,000 lines")
     viewer.press("g")
     expect(viewer.row("old 0").first).to_be_visible()
-    expect(before(viewer)).to_contain_text("The filter asks for lines since")
+    # The lines are old, but the service has just started.
+    expect(before(viewer)).to_contain_text("The service has no lines from before")
     expect(viewer.page.locator("#earlier")).to_be_hidden()
 
 
@@ -66,13 +67,14 @@ def test_lines_that_the_page_has_let_go_can_be_read(
     open_viewer: Callable[[str], Viewer], nats: MistreatedServer
 ) -> None:
     """A full page says that it has let its oldest lines go, and shows them as neighbours."""
-    with open_page_service(nats, NATSTREAM_BACKLOG_LINES="200000") as service:
+    with open_page_service(
+        nats, NATSTREAM_BACKLOG_LINES="200000", NATSTREAM_BACKLOG_BYTES="300000000"
+    ) as service:
         viewer = open_viewer(service.url).open()
         for part in range(11):
             viewer.publish(*(f"{part} {number}." for number in range(10_000)))
         expect(viewer.row("10 9999.")).to_be_visible(timeout=60_000)
         viewer.press("g")
-        expect(viewer.row("1 0.").first).to_be_visible()
         expect(before(viewer)).to_contain_text("This page has let go of the lines before")
         viewer.page.click("#earlier")
         row = viewer.page.locator("#neighbours-rows .row").filter(has_text="0 9999.")

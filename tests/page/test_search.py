@@ -199,7 +199,7 @@ def test_a_link_to_a_forgotten_line_says_so(viewer: Viewer) -> None:
     expect(hint).to_have_text("That line is no longer remembered")
     expect(viewer.row("still there")).to_be_visible()
     lost = viewer.page.locator("#lost")
-    expect(lost).to_contain_text("The service no longer has the line of this link")
+    expect(lost).to_contain_text("The service no longer has that line")
     lost.get_by_role("button", name="Close the message").click()
     expect(lost).to_be_hidden()
     viewer.page.goto("about:blank")

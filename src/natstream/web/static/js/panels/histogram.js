@@ -79,10 +79,12 @@ export class Histogram {
   }
 
   #coverage;
+  /** As it was when the histogram was drawn. @type {Coverage | null} */
+  #drawn = null;
 
   /** Whether the page may lack lines of a bar. @param {Bar} bar */
   #isMissing({ start, seconds }) {
-    return start + seconds * 1000 <= (this.#coverage()?.from ?? -Infinity);
+    return start + seconds * 1000 <= (this.#drawn?.from ?? -Infinity);
   }
 
   /** Draw soon, because there are new lines. */
@@ -112,6 +114,7 @@ export class Histogram {
     slider.setAttribute('aria-valuemax', String(bars.length - 1));
     const most = Math.max(1, ...bars.map((bar) => bar.total));
     const room = height - LANE;
+    this.#drawn = this.#coverage();
     const missing = bars.filter((bar) => this.#isMissing(bar)).length;
     if (missing) drawMissing(context, missing * BAR, height, style.getPropertyValue('--faint'));
     bars.forEach((bar, index) => {
@@ -195,7 +198,7 @@ export class Histogram {
         clockTime(bar.start, clock, bar.start).slice(0, 8),
         ...(!this.#isMissing(bar) || bar.total
           ? [count(bar.total, 'line') + (levels.length ? ` (${levels.join(', ')})` : '')] : []),
-        ...(this.#isMissing(bar) ? [WHY[/** @type {Coverage} */ (this.#coverage()).why]] : []),
+        ...(this.#isMissing(bar) ? [WHY[/** @type {Coverage} */ (this.#drawn).why]] : []),
         ...marks.slice(0, 3).map(({ kind, text: words }) => `${KINDS[kind].sign} ${words.slice(0, 80)}`),
       ].join(' · ');
       tip.textContent = text;

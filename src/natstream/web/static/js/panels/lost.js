@@ -4,7 +4,7 @@
 import { byId, hint } from '../dom.js';
 
 const WORDS =
-  'The service no longer has the line of this link. Below are the lines that it has.';
+  'The service no longer has that line. Below are the lines that it has.';
 
 /** Say that a linked line is missing. @param {() => void} goToNewest */
 export function sayLost(goToNewest) {

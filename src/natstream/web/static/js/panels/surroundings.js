@@ -68,7 +68,7 @@ export class Surroundings {
     const has = search.hasEarlier(intake.remembered);
     // A list that is shorter than the screen has room for the button below its lines.
     const below = !has && view.heights.total + ROOM < byId('lines', HTMLElement).clientHeight;
-    this.#earlier.hidden = !(has || past.canAsk || view.ring.full) || !(view.atStart || below);
+    this.#earlier.hidden = !(has || past.canAsk || this.#hasLetGo) || !(view.atStart || below);
     this.#earlier.classList.toggle('below', below);
     this.#showCoverage(view.atStart || below);
     const size = view.ring.length;
@@ -116,21 +116,25 @@ export class Surroundings {
    * missing. */
   get coverage() {
     const { view, intake, search, service, lines } = this.parts;
-    const status = service.status;
     return coverageOf({
       first: firstLine(view.ring)?.time ?? null,
       isFull: view.ring.full,
       hasEarlier: !lines.cleared && search.hasEarlier(intake.remembered),
       since: startOf(search.wish.query.since, intake.openedAt),
-      // With a journal the service has more than its memory.
-      reach: (!status?.sources.journal && status?.backlog?.first_ms) || null,
+      reach: reachOf(service.status),
     });
+  }
+
+  /** Whether the page has dropped lines that the service may still have. */
+  get #hasLetGo() {
+    const { view: { ring }, service } = this.parts;
+    return ring.full && (reachOf(service.status) ?? 0) < (firstLine(ring)?.time ?? 0);
   }
 
   /** Get the lines that the page lacks, as far as it can. */
   loadBefore() {
     const { view, search, intake, past, neighbours } = this.parts;
-    if (view.ring.full) void neighbours.open(/** @type {Entry} */ (firstLine(view.ring)).id);
+    if (this.#hasLetGo) void neighbours.open(/** @type {Entry} */ (firstLine(view.ring)).id);
     else if (search.hasEarlier(intake.remembered)) search.loadEarlier();
     else if (past.canAsk) void past.load();
   }
@@ -209,3 +213,7 @@ function firstLine(ring) {
   while (ring.at(seq)?.note) seq += 1;
   return ring.at(seq);
 }
+
+/** Return the time of the service's oldest line, if it is known. With a journal the service has more
+ * than its memory. @param {import('./status.js').Status | null} status @returns {number | null} */
+const reachOf = (status) => (!status?.sources.journal && status?.backlog?.first_ms) || null;
