@@ -185,6 +185,7 @@ export class Histogram {
   #point(index) {
     const { slider, tip } = this.elements;
     this.#cursor = index;
+    this.#drawn = this.#coverage();
     const bar = this.#bars[index];
     tip.hidden = !bar;
     if (bar) {
