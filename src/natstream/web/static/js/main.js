@@ -1,7 +1,7 @@
 // The page: makes its parts and joins them. Lines come from the stream through the intake to the
 // list and the histogram. What the reader wants to see goes through the search to the service.
 
-import { byId, hint, tickTimes } from './dom.js';
+import { byId, tickTimes } from './dom.js';
 import { startFocus } from './focus.js';
 import { guardClicks } from './list/clicks.js';
 import { Columns, NameWidths } from './list/columns.js';
@@ -16,6 +16,7 @@ import { startChipRow } from './panels/chip_row.js';
 import { Details } from './panels/details.js';
 import { Histogram } from './panels/histogram.js';
 import { startLogin } from './panels/login.js';
+import { sayLost } from './panels/lost.js';
 import { Neighbours } from './panels/neighbours.js';
 import { Past } from './panels/past.js';
 import { loadPrefs } from './panels/prefs.js';
@@ -66,7 +67,7 @@ const lines = new Lines({ view, bins }, {
     view.show(seq);
     navigation.openDetails();
   },
-  missing: () => hint('That line is no longer remembered'),
+  missing: () => sayLost(() => flow.goToNewest()),
   kept: (id) => {
     if (!id) details.close();
     else if (details.isOpen) navigation.openDetails();
@@ -94,6 +95,7 @@ const details = new Details(byId('details', HTMLElement), {
 const navigation = new Navigation(view, details);
 
 const neighbours = new Neighbours(look, details, {
+  missing: () => sayLost(() => flow.goToNewest()),
   shown: (rows) => { columns.fitFields(rows); },
   closed: () => {
     if (details.isOpen && view.selected !== null) navigation.openDetails();
@@ -102,8 +104,7 @@ const neighbours = new Neighbours(look, details, {
   },
 });
 
-/** The list that is shown, and the way through it.
- * @returns {{view: View, navigation: Navigation}} */
+/** The list that is shown. @returns {{view: View, navigation: Navigation}} */
 const current = () => (neighbours.isOpen ? neighbours : { view, navigation });
 const focusList = () => current().view.elements.scroller.focus({ preventScroll: true });
 
@@ -121,10 +122,13 @@ const columns = new Columns({
 const histogram = new Histogram({
   slider: byId('strip-slider', HTMLElement), canvas: byId('strip-canvas', HTMLCanvasElement),
   tip: byId('strip-tip', HTMLElement),
-}, { bins, prefs, jump: (seq) => {
-  neighbours.close();
-  navigation.jump(seq);
-} });
+}, {
+  bins, prefs, coverage: () => surroundings.coverage, load: () => surroundings.loadBefore(),
+  jump: (seq) => {
+    neighbours.close();
+    navigation.jump(seq);
+  },
+});
 
 const stream = new LogStream({
   state: ({ name, detail }) => {
@@ -140,7 +144,8 @@ const stream = new LogStream({
   opened: ({ resumedFrom, time }) => {
     if (resumedFrom) {
       const words = interruption.describe();
-      lines.accept([intake.resume(words, resumedFrom, time, lines.newestFirst())]);
+      const note = intake.resume(words, resumedFrom, time, lines.newestFirst(), interruption.isHidden);
+      if (!interruption.isHidden) lines.accept([note]);
     } else {
       lines.ahead = time - Date.now();
       search.grant();
@@ -156,6 +161,7 @@ const stream = new LogStream({
     const { entries, noted, live } = intake.accept(events);
     rate.add(live);
     if (live) service.hear(entries.slice(-live));
+    surroundings.title.hear(entries.slice(-live || entries.length));
     lines.accept(entries);
     lines.awaitWanted(live ? 'live' : 'replay');
     if (lines.waiting) surroundings.update(); // otherwise the view does it when it draws
@@ -192,8 +198,7 @@ const search = new Search(stream, {
 
 const service = new Service(stream, {
   status: (status) => {
-    // The reader has logged in in another tab.
-    if (status && stream.state.name === 'denied') login.done();
+    if (status && stream.state.name === 'denied') login.done(); // in another tab
     if (status?.keepalive) stream.keepalive = status.keepalive * 1000;
     surroundings.updateState();
   },
@@ -203,9 +208,8 @@ const service = new Service(stream, {
 });
 
 const past = new Past({ lines, view, intake, search, service });
-
 const surroundings = new Surroundings({
-  view, lines, stream, intake, interruption, rate, search, service, past,
+  view, lines, stream, intake, interruption, rate, search, service, past, neighbours,
 });
 
 const login = startLogin(() => {
@@ -258,7 +262,7 @@ function takeReading() {
 function followAddress() {
   if (neighbours.followAddress()) return;
   const { line, context, isAsked } = search.followAddress(prefs.raw);
-  if (context) void neighbours.open(context);
+  if (context) void neighbours.open(context).then(() => neighbours.openDetails());
   else neighbours.close();
   lines.wanted = line;
   if (isAsked) return;
@@ -266,17 +270,13 @@ function followAddress() {
   lines.begin();
 }
 
-const { toggleWrap: wrap } = viewMenu;
 const help = () => byId('help', HTMLDialogElement).showModal();
 startFocus(() => current().view.elements.scroller);
-startKeyboard({ current, neighbours, details, search, flow, wrap, help });
-startToolbar({
-  lines, current, neighbours, details, search, intake, past, surroundings, flow, help,
-});
+startKeyboard({ current, neighbours, details, search, flow, wrap: viewMenu.toggleWrap, help });
+startToolbar({ lines, current, neighbours, details, search, surroundings, flow, help });
 startChipRow(prefs);
 guardClicks();
-startCopying(view);
-startCopying(neighbours.view);
+for (const one of [view, neighbours.view]) startCopying(one);
 
 setInterval(() => {
   rate.tick();

@@ -9,7 +9,7 @@ import { Navigation } from '../list/navigation.js';
 import { Reading } from '../list/reading.js';
 import { View } from '../list/view.js';
 import { NameWidths } from '../list/columns.js';
-import { askAround, askMoment } from '../stream/around.js';
+import { MISSING, askAround, askMoment } from '../stream/around.js';
 import { revealed } from '../text/readable.js';
 import { clockTime, count, fullTime } from '../text/time.js';
 
@@ -45,9 +45,10 @@ export class Neighbours {
   /**
    * @param {import('../list/row.js').Look} look
    * @param {import('./details.js').Details} details
-   * @param {{shown: (rows: HTMLElement) => void, closed: () => void}} handlers
+   * @param {{shown: (rows: HTMLElement) => void, closed: () => void, missing: () => void}} handlers
+   *   `missing`: the service has no such line
    */
-  constructor(look, details, { shown, closed }) {
+  constructor(look, details, { shown, closed, missing }) {
     const scroller = byId('neighbours-lines', HTMLElement);
     this.view = new View({
       scroller, content: byId('neighbours-content', HTMLElement),
@@ -61,6 +62,7 @@ export class Neighbours {
     this.#details = details;
     this.#shown = shown;
     this.#closed = closed;
+    this.#missing = missing;
     byId('neighbours-back', HTMLElement).addEventListener('click', () => this.leave());
     byId('neighbours-earlier', HTMLElement).addEventListener('click', () => void this.#more(-1));
     byId('neighbours-later', HTMLElement).addEventListener('click', () => void this.#more(1));
@@ -69,6 +71,7 @@ export class Neighbours {
   #details;
   #shown;
   #closed;
+  #missing;
 
   get isOpen() {
     return this.id !== '';
@@ -109,6 +112,11 @@ export class Neighbours {
       if (isLate) hint(`No line is remembered from ${fullTime(moment, Date.now()).split('\n')[0]}: this is the nearest one`);
       await this.open(id);
     }
+  }
+
+  /** Show the details of the chosen line, if the context is open. */
+  openDetails() {
+    if (this.isOpen) this.navigation.openDetails();
   }
 
   /** Go back to the list below. */
@@ -154,7 +162,8 @@ export class Neighbours {
     });
     if (asked !== this.#asked) return;
     if (typeof answer === 'string') {
-      hint(answer);
+      if (answer === MISSING) this.#missing();
+      else hint(answer);
       if (!this.view.ring.length) this.leave();
       return;
     }
