@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 from playwright.sync_api import Locator, Page, expect
 
-__all__ = ["Viewer", "select"]
+__all__ = ["Viewer", "line", "select"]
 
 
 def line(message: str, *, app: str, level: str = "info", **more: Any) -> bytes:
