@@ -1,7 +1,8 @@
 // The page: makes its parts and joins them. Lines come from the stream through the intake to the
 // list and the histogram. What the reader wants to see goes through the search to the service.
 
-import { byId, hint } from './dom.js';
+import { byId, hint, tickTimes } from './dom.js';
+import { startFocus } from './focus.js';
 import { Columns } from './list/columns.js';
 import { startCopying } from './list/copying.js';
 import { startKeyboard } from './list/keyboard.js';
@@ -9,6 +10,7 @@ import { Lines } from './list/lines.js';
 import { Navigation } from './list/navigation.js';
 import { View } from './list/view.js';
 import { Bins } from './panels/bins.js';
+import { startChipRow } from './panels/chip_row.js';
 import { Details } from './panels/details.js';
 import { Histogram } from './panels/histogram.js';
 import { startLogin } from './panels/login.js';
@@ -72,10 +74,11 @@ const details = new Details(byId('details', HTMLElement), {
   group: (entry) => current().view.groupOf(entry),
   step: (step) => current().navigation.step(step),
   link: (id) => search.linkTo(id),
+  clock: () => look.clock,
   opened: () => { lines.wanted = ''; },
   closed: (id, hadFocus) => {
     if (lines.wanted === id) lines.wanted = '';
-    if (hadFocus) list.focus({ preventScroll: true });
+    if (hadFocus) focusList();
   },
 });
 
@@ -86,13 +89,14 @@ const neighbours = new Neighbours(look, details, {
   closed: () => {
     if (details.isOpen && view.selected !== null) navigation.openDetails();
     else details.close();
-    list.focus({ preventScroll: true });
+    focusList();
   },
 });
 
 /** The list that is shown, and the way through it.
  * @returns {{view: View, navigation: Navigation}} */
 const current = () => (neighbours.isOpen ? neighbours : { view, navigation });
+const focusList = () => current().view.elements.scroller.focus({ preventScroll: true });
 
 const columns = new Columns({
   stage: byId('stage', HTMLElement), heads: byId('heads', HTMLElement), probe: byId('probe', HTMLElement),
@@ -171,7 +175,7 @@ const search = new Search(stream, {
     void service.askFacets();
   },
   again: () => current().navigation.find(-1),
-  left: () => list.focus({ preventScroll: true }),
+  left: () => focusList(),
 });
 
 const service = new Service(stream, {
@@ -205,6 +209,8 @@ const viewMenu = startViewMenu(prefs, {
       if (isFoldOther) one.rows.foldAsWished();
       one.relayout();
     }
+    if (details.isOpen) current().navigation.openDetails();
+    neighbours.showTitle();
     histogram.draw();
   },
   toggleRaw: () => search.toggleRaw(),
@@ -241,16 +247,19 @@ function followAddress() {
 
 const { toggleWrap: wrap } = viewMenu;
 const help = () => byId('help', HTMLDialogElement).showModal();
+startFocus(() => current().view.elements.scroller);
 startKeyboard({ current, neighbours, details, search, flow, wrap, help });
 startToolbar({
   lines, current, neighbours, details, search, intake, past, surroundings, flow, help,
 });
+startChipRow(prefs);
 startCopying(view);
 startCopying(neighbours.view);
 
 setInterval(() => {
   rate.tick();
   current().view.tick();
+  tickTimes();
   surroundings.tick();
 }, 1_000);
 addEventListener('popstate', followAddress);

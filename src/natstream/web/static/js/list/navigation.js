@@ -96,7 +96,7 @@ export class Navigation {
     const entry = this.#chosen;
     if (!entry) return;
     const origin = `${entry.level} ${entry.app} ${entry.region}`;
-    announce(entry.note ? noticeText(entry) : `${origin}: ${stripAnsi(entry.message).slice(0, 200)}`);
+    announce(entry.note ? noticeText(entry, this.view.look.clock) : `${origin}: ${stripAnsi(entry.message).slice(0, 200)}`);
   }
 
   /** @param {MouseEvent} event */

@@ -1,10 +1,12 @@
 // Text of strangers as nodes: with colours, marks, links, and names for control characters.
 
 import { h } from '../dom.js';
+import { coloursOf } from '../text/ansi.js';
 import { CODE, documentationOf } from '../text/fly.js';
 import { UNSEEN, revealed, splitUnseen } from '../text/readable.js';
 
 /** @typedef {import('../types.js').Span} Span */
+/** @typedef {import('../text/contrast.js').Rgb} Rgb */
 
 const MOST_UNSEEN = 100;
 
@@ -52,13 +54,15 @@ export function paint(element, text, spans, marks, links) {
 /** @param {Span} span @param {(Node | string)[]} nodes */
 function styled(span, nodes) {
   const element = h('span', { class: span.className }, ...nodes);
-  // A line's colours are mixed with the text colour, so that they are readable in both themes.
-  if (span.fg) {
-    element.style.color = span.bg ? span.fg : `color-mix(in oklab, ${span.fg} 72%, var(--ink))`;
-  }
-  if (span.bg) element.style.backgroundColor = span.bg;
+  const colours = coloursOf(span);
+  if (!colours) return element;
+  element.style.color = forThemes(colours.text);
+  if (colours.ground) element.style.backgroundColor = forThemes(colours.ground);
   return element;
 }
+
+/** @param {[Rgb, Rgb]} colours */
+const forThemes = ([light, dark]) => `light-dark(rgb(${light.join(' ')}), rgb(${dark.join(' ')}))`;
 
 /** @param {string} text @returns {(Node | string)[]} */
 export function visible(text) {

@@ -7,6 +7,7 @@
 // while a finger or a wheel moves it. The view brings it back to 0 when the scrolling has ended.
 
 import { CAPACITY, HeldLines } from './held.js';
+import { Leaving } from './leaving.js';
 import { Pace } from './pace.js';
 import { estimateLines, measureProbe } from './row.js';
 import { Rows } from './rows.js';
@@ -60,9 +61,7 @@ export class View {
     this.groups = this.#held.groups;
     const { scroller } = elements;
     scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
-    scroller.addEventListener('wheel', (event) => {
-      if (event.deltaY < 0) this.leaveEnd();
-    }, { passive: true });
+    this.#leaving = new Leaving(scroller, () => this.leaveEnd());
     new ResizeObserver(() => {
       if (scroller.clientWidth !== this.#width) this.relayout();
       else this.schedule();
@@ -72,6 +71,7 @@ export class View {
   #area;
   #changed;
   #held;
+  #leaving;
   #today;
 
   /** The number of lines below that have not been on the screen. */
@@ -291,7 +291,7 @@ export class View {
     const move = this.#area.readMove();
     if (!move) return; // this view has scrolled, and not the reader
     if (this.following) {
-      if (move < -AT_END) this.leaveEnd();
+      this.#leaving.moved(move, this.#area.below);
     } else if (move > 0 && this.#area.below <= AT_END) {
       this.following = true;
       this.#changed();

@@ -1,6 +1,6 @@
 // The panel with everything that the page knows about one line, and with actions for it.
 
-import { h, hint, icon } from '../dom.js';
+import { h, hint, icon, timeSince } from '../dom.js';
 import { parseAnsi, stripAnsi } from '../text/ansi.js';
 import { fieldsOf } from '../text/fields.js';
 import { isJson, pretty, tokens } from '../text/json.js';
@@ -11,7 +11,6 @@ import { revealed } from '../text/readable.js';
 import { likenessOf } from '../query/likeness.js';
 import { FIELDS } from '../query/query.js';
 import { noticeText, toEvent } from '../text/entry.js';
-import { ago } from '../text/time.js';
 
 /** @typedef {import('../types.js').Entry} Entry */
 /** @typedef {import('../query/query.js').Field} Field */
@@ -37,6 +36,7 @@ const MOST_SPANS = 5_000;
  * @property {(entry: Entry) => Entry[]} group   return the lines of the line's group
  * @property {(step: 1 | -1) => void} step   choose the next or previous line
  * @property {(id: string) => string} link   return an address that shows the line
+ * @property {() => import('../text/time.js').Clock} clock   return the clock of the list
  * @property {() => void} opened
  * @property {(id: string, hadFocus: boolean) => void} closed
  */
@@ -67,7 +67,7 @@ export class Details {
         button('down', 'Next line', () => actions.step(1)),
         button('close', 'Close (esc)', () => this.close()),
       ),
-      ...(entry.note ? noticeParts(entry) : lineParts(entry, actions)),
+      ...(entry.note ? noticeParts(entry, actions.clock()) : lineParts(entry, actions)),
     );
     if (!drawer.hidden) return;
     drawer.hidden = false;
@@ -85,9 +85,9 @@ export class Details {
   }
 }
 
-/** @param {Entry} entry */
-function noticeParts(entry) {
-  return [h('p', {}, noticeText(entry)), fields([['time', timeOf(entry)]])];
+/** @param {Entry} entry @param {import('../text/time.js').Clock} clock */
+function noticeParts(entry, clock) {
+  return [h('p', {}, noticeText(entry, clock)), fields([['time', timeOf(entry)]])];
 }
 
 /** @param {Entry} entry @param {Actions} actions */
@@ -196,7 +196,7 @@ function machinePart(entry) {
       .filter((name) => machine[name])
       .map((name) => /** @type {[string, string]} */ ([name, revealed(String(machine[name]))]));
     part.append(
-      h('h3', {}, `Machine, as Fly described it ${ago(machine.seen_ms, Date.now())}`),
+      h('h3', {}, 'Machine, as Fly described it ', timeSince(machine.seen_ms)),
       fields(rows),
     );
   };
@@ -231,7 +231,7 @@ function timeOf(entry) {
   if (Number.isNaN(date.getTime())) return 'unreadable';
   return h('span', {},
     date.toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' }),
-    h('br'), date.toISOString(), h('br'), ago(entry.time, Date.now()));
+    h('br'), date.toISOString(), h('br'), timeSince(entry.time));
 }
 
 /** @param {[string, Node | string][]} rows */
@@ -252,12 +252,14 @@ async function copy(text, what) {
     await navigator.clipboard.writeText(text);
   } catch {
     // Without TLS there is no clipboard but the old one.
+    const focused = document.activeElement;
     const area = h('textarea', { class: 'unseen-label', 'aria-hidden': 'true' });
     area.value = text;
     document.body.append(area);
     area.select();
     document.execCommand('copy');
     area.remove();
+    if (focused instanceof HTMLElement) focused.focus({ preventScroll: true });
   }
   hint(`${what} copied`);
 }

@@ -168,11 +168,17 @@ export class Neighbours {
     await this.#ask(edge?.id);
   }
 
-  #update() {
-    const entry = this.#entry;
-    const time = entry ? clockTime(entry.time, this.view.look.clock === 'utc' ? 'utc' : 'local', Date.now()) : '';
+  /** Say how many lines there are, and around which time, by the list's clock. */
+  showTitle() {
+    const zone = this.view.look.clock === 'utc' ? 'utc' : 'local';
+    const time = this.#entry ? clockTime(this.#entry.time, zone, Date.now()) : '';
     const lines = this.view.ring.length;
     this.#title.textContent = lines ? `${count(lines, 'line')} around ${time}` : 'Loading the lines around it';
+  }
+
+  #update() {
+    const entry = this.#entry;
+    this.showTitle();
     byId('neighbours-earlier', HTMLButtonElement).disabled = this.#before >= MOST_LINES;
     byId('neighbours-later', HTMLButtonElement).disabled = this.#after >= MOST_LINES;
     /** @type {[Scope, string][]} */
