@@ -17,6 +17,8 @@ ANSI = [
     "".join(
         f"\x1b[{first + number}m {number} \x1b[0m" for first in (40, 100) for number in range(8)
     ),
+    "".join(f"\x1b[38;5;{number}m {number} \x1b[0m" for number in range(16, 256, 7)),
+    "\x1b[38;2;40;40;60mdark\x1b[38;2;240;240;90mbright\x1b[0m \x1b[48;2;200;60;60mred\x1b[0m",
     "\x1b[2mfaint\x1b[0m \x1b[7minverse\x1b[0m \x1b[31;1mbold\x1b[0m",
 ]
 
@@ -112,7 +114,7 @@ def test_lines_are_seen_at_a_zoom_of_400_percent(log: LogPage) -> None:
 @pytest.mark.look(ratio=3)
 def test_a_screen_of_three_points_a_pixel_shows_the_lines(log: LogPage) -> None:
     """On a screen with three points for each pixel, the newest of many long lines are shown."""
-    many = 20_000
+    many = 5_000
     log.publish(*(f"n{number} " + "word " * 150 for number in range(many)))
     log.open()
     log.wait_for_row(f"n{many - 1} ")

@@ -1,4 +1,4 @@
-"""The process of a browser, which ends with all that it has started."""
+"""The process of a browser, which ends with all that it has started, and with the tests."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ def run_browser(
     pipes: `stdout` and `stderr` as for Popen; what is not named is dropped.
     """
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    # So that a browser ends even if the tests are killed; setpriv belongs to util-linux.
+    command = ["setpriv", "--pdeathsig", "TERM", *command]
     process: subprocess.Popen[bytes] = subprocess.Popen(
         command, env=dict(environ), start_new_session=True, **(quiet | pipes)
     )

@@ -102,7 +102,10 @@ class WebKitTab(ActionTab):
     browser: str = "webkit"
 
     def resize(self, width: int, height: int) -> None:
-        """Give the page this size, in CSS pixels, below the bar of the window."""
+        """Give the page this size, in CSS pixels, below the bar of the window.
+
+        The bar's buttons keep the window at least 447 pixels wide.
+        """
         bar = self.driver.execute_script("return outerHeight - innerHeight")
         self.driver.set_window_size(width, height + bar)
 
