@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Error, Page
 from tests.support.browser import open_browser
-from tests.support.browser_tab import DOUBLE_CLICK, Look, Tab
+from tests.support.browser_tab import DOUBLE_CLICK, Look, PageLeft, Tab
 
 __all__ = ["Chromium", "ChromiumTab", "open_chromium"]
 
@@ -58,7 +58,12 @@ class ChromiumTab(Tab):
         self.page.reload()
 
     def call(self, function: str, *args: Any) -> Any:
-        return self.page.evaluate(f"(args) => ({function})(...args)", list(args))
+        try:
+            return self.page.evaluate(f"(args) => ({function})(...args)", list(args))
+        except Error as error:
+            if "context was destroyed" in error.message:
+                raise PageLeft from error
+            raise
 
     def click_at(self, x: float, y: float, *, times: int = 1) -> None:
         self.page.mouse.move(x, y)

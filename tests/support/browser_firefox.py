@@ -27,7 +27,7 @@ from selenium.webdriver.remote.websocket_connection import WebSocketConnection
 from tests.support.browser import PATIENCE
 from tests.support.browser_actions import ActionTab
 from tests.support.browser_process import run_browser
-from tests.support.browser_tab import Look
+from tests.support.browser_tab import Look, PageLeft
 
 __all__ = ["Firefox", "open_firefox"]
 
@@ -76,6 +76,8 @@ class Firefox:
     def send(self, method: str, **parameters: Any) -> Any:
         """Send a command of BiDi, and return its result."""
         answer = self.connection.send_cmd(method, parameters)  # type: ignore[no-untyped-call]
+        if "destroyed before query" in answer.get("message", ""):
+            raise PageLeft
         assert "error" not in answer, f"{method}: {answer['error']}: {answer['message']}"
         return answer["result"]
 

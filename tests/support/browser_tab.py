@@ -11,13 +11,14 @@ by a CSS selector and, if several match, by a text that it contains.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import attrs
 from tests.support.browser import PATIENCE
 
-__all__ = ["CANNOT", "DOUBLE_CLICK", "NAMES", "Look", "Tab"]
+__all__ = ["CANNOT", "DOUBLE_CLICK", "NAMES", "Look", "PageLeft", "Tab"]
 
 NAMES = ("chromium", "firefox", "webkit")
 
@@ -80,6 +81,10 @@ class Look:
     touch: bool = False
 
 
+class PageLeft(Exception):
+    """The page was left while it ran a function, for example because it loads itself anew."""
+
+
 class Tab:
     """A tab that shows one page."""
 
@@ -102,6 +107,9 @@ class Tab:
         """Call a JavaScript function with JSON values, and return the JSON value that it gives.
 
         A promise is awaited. What the function throws is raised.
+
+        Raises:
+            PageLeft: the page went away before the function ended.
         """
         raise NotImplementedError
 
@@ -146,10 +154,12 @@ class Tab:
     def wait_for(self, what: str, function: str, *args: Any) -> Any:
         """Wait until the function gives a true value, and return it; `what` is for the failure."""
         deadline = time.monotonic() + PATIENCE
-        while not (value := self.call(function, *args)):
+        while True:
+            with suppress(PageLeft):  # the next page may give it
+                if value := self.call(function, *args):
+                    return value
             assert time.monotonic() < deadline, f"{self.browser} waited in vain for {what}"
             time.sleep(POLL)
-        return value
 
     def wait_for_element(self, selector: str, text: str = "") -> None:
         """Wait until such an element is shown."""

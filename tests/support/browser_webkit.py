@@ -20,6 +20,7 @@ from typing import Any
 
 import attrs
 import pytest
+from selenium.common import JavascriptException
 from selenium.webdriver import Remote
 from selenium.webdriver.remote.client_config import ClientConfig
 from selenium.webdriver.remote.remote_connection import RemoteConnection
@@ -27,7 +28,7 @@ from selenium.webdriver.webkitgtk.options import Options
 from tests.support.browser import eventually
 from tests.support.browser_actions import ActionTab
 from tests.support.browser_process import run_browser
-from tests.support.browser_tab import Look
+from tests.support.browser_tab import Look, PageLeft
 from tests.support.loopback import free_port
 
 __all__ = ["WebKit", "open_webkit"]
@@ -119,7 +120,12 @@ class WebKitTab(ActionTab):
         self.driver.refresh()
 
     def call(self, function: str, *args: Any) -> Any:
-        answer = self.driver.execute_async_script(CALL % function, json.dumps(args))
+        try:
+            answer = self.driver.execute_async_script(CALL % function, json.dumps(args))
+        except JavascriptException as error:
+            if "unload event" in (error.msg or ""):
+                raise PageLeft from error
+            raise
         assert "error" not in answer, answer["error"]
         text = answer.get("value")
         return None if text is None else json.loads(text)
