@@ -147,9 +147,9 @@ def test_each_class_has_a_name_of_its_own() -> None:
 def test_the_tests_mirror_the_packages() -> None:
     """Each package has a folder of tests, and a folder that is no package has a reason."""
     folders = {path.parent.name for path in Path(__file__).parent.glob("*/test_*.py")}
-    # `page` tests what lies in web/static, in a browser; `deploy` tests the files for Fly,
-    # and `proxies` tests the whole between other people's proxies and clients.
-    assert folders - {"page", "deploy", "proxies"} == {
+    # `page` tests what lies in web/static, in Chromium, and `browsers` does so in three browsers;
+    # `deploy` tests the files for Fly, and `proxies` the whole between other people's programs.
+    assert folders - {"page", "browsers", "deploy", "proxies"} == {
         package(name) for name in MODULES if "." in name
     }
 

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 from playwright.sync_api import Locator, Page, expect
 
-__all__ = ["HIDING", "Viewer", "select"]
+__all__ = ["HIDING", "Viewer", "line", "select"]
 
 # Playwright shows every tab, so a test says itself whether its tab is hidden.
 HIDING = """

@@ -1,9 +1,9 @@
 """Which of several processes sends a message: what they tell each other. Pure.
 
-In: the last `ClaimRecord` of a watch, which all processes share, and a report that this process wants to
-send. Out: whether another process has told it already. A process claims a message by writing a
-record over the one that it has read; of two that do so, one succeeds. The record holds the message,
-so that another process can send it if the one that claimed it has died.
+In: the last `ClaimRecord` of a watch, which all processes share, and a report that this process
+wants to send. Out: whether another process has told it already. A process claims a message by
+writing a record over the one that it has read; of two that do so, one succeeds. The record holds
+the message, so that another process can send it if the one that claimed it has died.
 """
 
 from __future__ import annotations

@@ -1,15 +1,12 @@
 """How often each pattern came, second by second, in bounded memory.
 
-In: entries, as they are published, each with its number and its arrival. Out: a `PatternTally` for each
-pattern of an app and level. Streams and regions have tallies of their own, since a reader may ask
-for one of them.
-
-A line of a stack trace counts to its head. A trace is known once its lines have come, so a head
-counts at first as a line by itself, and its count is moved when the lines arrive.
-
-If more than SAMPLED_FROM lines arrive in a second, only every second, fourth, … number is counted,
-with that weight. Memory is bounded: when there are too many tallies, those that came most seldom
-are added up as "other"; when there are too many seconds, the older ones are kept by ten.
+In: entries, as they are published, each with its number and its arrival. Out: a `PatternTally` for
+each pattern of an app and level. Streams and regions have tallies of their own, since a reader may
+ask for one of them.  A line of a stack trace counts to its head. A trace is known once its lines
+have come, so a head counts at first as a line by itself, and its count is moved when the lines
+arrive.  If more than SAMPLED_FROM lines arrive in a second, only every second, fourth, … number is
+counted, with that weight. Memory is bounded: when there are too many tallies, those that came most
+seldom are added up as "other"; when there are too many seconds, the older ones are kept by ten.
 """
 
 from __future__ import annotations
