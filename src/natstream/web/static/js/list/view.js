@@ -341,6 +341,7 @@ export class View {
   }
 
   #draw() {
+    this.selection.read(); // as long as the rows that it begins in are there
     if (this.following) this.#drawEnd();
     else this.#drawMiddle();
     this.selection.restore();
