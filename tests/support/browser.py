@@ -165,7 +165,8 @@ class PageService:
             stderr=subprocess.DEVNULL,
         )
         sources: Any = None
-        deadline = time.monotonic() + PATIENCE
+        # Long, because a whole folder of tests fails with one start, and a dead process is noticed.
+        deadline = time.monotonic() + 3 * PATIENCE
         while time.monotonic() < deadline:
             assert self._process.poll() is None, "the service has ended"
             try:

@@ -51,13 +51,14 @@ class ActionTab(Tab):
         clicks = [DOWN, UP, *[PAUSE, DOWN, UP] * (times - 1)]
         self._point([move(x, y), *clicks])
 
-    def drag_between(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        (left, top), (right, bottom) = start, end
-        way = [
-            move(left + (right - left) * part / 5, top + (bottom - top) * part / 5, duration=20)
-            for part in range(1, 6)
-        ]
-        self._point([move(*start), DOWN, *way, UP])
+    def hold_at(self, x: float, y: float) -> None:
+        self._point([move(x, y), DOWN])
+
+    def move_to(self, x: float, y: float) -> None:
+        self._point([move(x, y, duration=20)])
+
+    def let_go(self) -> None:
+        self._point([UP])
 
     def wheel_at(self, x: float, y: float, pixels: int) -> None:
         turn = {"type": "scroll", "x": round(x), "y": round(y), "deltaX": 0, "deltaY": pixels}

@@ -73,10 +73,14 @@ class ChromiumTab(Tab):
             self.page.mouse.down(click_count=count)
             self.page.mouse.up(click_count=count)
 
-    def drag_between(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        self.page.mouse.move(*start)
+    def hold_at(self, x: float, y: float) -> None:
+        self.page.mouse.move(x, y)
         self.page.mouse.down()
-        self.page.mouse.move(*end, steps=5)
+
+    def move_to(self, x: float, y: float) -> None:
+        self.page.mouse.move(x, y)
+
+    def let_go(self) -> None:
         self.page.mouse.up()
 
     def wheel_at(self, x: float, y: float, pixels: int) -> None:
@@ -99,6 +103,12 @@ class ChromiumTab(Tab):
 
     def type(self, text: str) -> None:
         self.page.keyboard.type(text)
+
+    def open_beside(self) -> ChromiumTab:
+        return ChromiumTab(self.page.context.new_page())
+
+    def close(self) -> None:
+        self.page.close()
 
     def save_picture(self, path: Path) -> None:
         self.page.screenshot(path=path)

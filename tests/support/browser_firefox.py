@@ -86,16 +86,20 @@ class Firefox:
         self._ask_for(look)
         container = self.send("browser.createUserContext")["userContext"]
         try:
-            created = self.send("browsingContext.create", type="tab", userContext=container)
-            self.send(
-                "browsingContext.setViewport",
-                context=created["context"],
-                viewport={"width": look.width, "height": look.height},
-                devicePixelRatio=look.ratio,
-            )
-            yield FirefoxTab(self, created["context"])
+            yield self.add_tab(container, look)
         finally:
             self.send("browser.removeUserContext", userContext=container)
+
+    def add_tab(self, container: str, look: Look, opener: str = "") -> FirefoxTab:
+        """Open a tab in a container, in front of the others."""
+        created = self.send("browsingContext.create", type="tab", userContext=container)
+        self.send(
+            "browsingContext.setViewport",
+            context=created["context"],
+            viewport={"width": look.width, "height": look.height},
+            devicePixelRatio=look.ratio,
+        )
+        return FirefoxTab(self, created["context"], container, look, opener)
 
     def _ask_for(self, look: Look) -> None:
         """Set what the pages see as wishes of the system."""
@@ -120,6 +124,9 @@ class FirefoxTab(ActionTab):
 
     firefox: Firefox
     id: str
+    container: str
+    look: Look
+    opener: str
     browser: str = "firefox"
 
     def load(self, url: str) -> None:
@@ -148,6 +155,14 @@ class FirefoxTab(ActionTab):
 
     def perform(self, source: dict[str, Any]) -> None:
         self.firefox.send("input.performActions", context=self.id, actions=[source])
+
+    def open_beside(self) -> FirefoxTab:
+        return self.firefox.add_tab(self.container, self.look, self.id)
+
+    def close(self) -> None:
+        self.firefox.send("browsingContext.close", context=self.id)
+        if self.opener:
+            self.firefox.send("browsingContext.activate", context=self.opener)
 
     def save_picture(self, path: Path) -> None:
         picture = self.firefox.send("browsingContext.captureScreenshot", context=self.id)

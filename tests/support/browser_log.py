@@ -59,6 +59,21 @@ class LogPage:
         """Return the messages of the drawn rows."""
         return self.tab.texts("#rows .m")
 
+    def wait_for_title(self, start: str) -> None:
+        """Wait until the tab's title begins with this."""
+        self.tab.wait_for(
+            f"a title {start!r}", "(start) => document.title.startsWith(start)", start
+        )
+
+    def copied(self) -> list[str]:
+        """Return the lines that Ctrl+C copies."""
+        self.tab.press("Control+c")
+        return self.tab.pasted().splitlines()
+
+    def open_beside(self, query: str = "", *, live: bool = True) -> LogPage:
+        """Open the page in a further tab of the same browser."""
+        return attrs.evolve(self, tab=self.tab.open_beside()).open(query, live=live)
+
     def search(self, text: str) -> None:
         """Type a query into the search field, and press Enter."""
         self.tab.fill("#query", text)

@@ -26,6 +26,8 @@ CANNOT = {
     ("firefox", "touch"): "its WebDriver BiDi sends touch events, which scroll nothing",
     ("webkit", "touch"): "WebKitWebDriver turns touches into events of a mouse",
     ("webkit", "forced colours"): "WebKitGTK has no forced colours",
+    ("chromium", "hidden tabs"): "Playwright keeps every tab shown",
+    ("webkit", "hidden tabs"): "WebKitWebDriver brings no other tab of a window to the front",
 }
 """What a driver or a browser cannot do, and why; CONTRIBUTING.md shows the same table."""
 
@@ -56,10 +58,13 @@ MIDDLE = f"""async (selector, text) => {{
   return covered ? undefined : {{ x, y, left, top, width, height }};
 }}"""
 
-# What the page complains about from now on.
+# What the page complains about from now on. A notice of Firefox is left out: an observer of sizes
+# has changed the size that it observes, so Firefox tells it in the next frame. Nothing is lost.
 WATCH = """() => {
   window.complaints = [];
-  const note = (text) => window.complaints.push(String(text));
+  const note = (text) => {
+    if (!String(text).startsWith('ResizeObserver loop')) window.complaints.push(String(text));
+  };
   addEventListener('error', (event) => note(event.message));
   addEventListener('unhandledrejection', (event) => note(event.reason));
   document.addEventListener('securitypolicyviolation', (event) =>
@@ -117,8 +122,16 @@ class Tab:
         """Click the left button, several times with DOUBLE_CLICK between the clicks."""
         raise NotImplementedError
 
-    def drag_between(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        """Move the mouse with its left button down."""
+    def hold_at(self, x: float, y: float) -> None:
+        """Press the left button there, and keep it down."""
+        raise NotImplementedError
+
+    def move_to(self, x: float, y: float) -> None:
+        """Move the mouse."""
+        raise NotImplementedError
+
+    def let_go(self) -> None:
+        """Release the left button."""
         raise NotImplementedError
 
     def wheel_at(self, x: float, y: float, pixels: int) -> None:
@@ -135,6 +148,14 @@ class Tab:
 
     def type(self, text: str) -> None:
         """Press the keys of a text, one after another."""
+        raise NotImplementedError
+
+    def open_beside(self) -> Tab:
+        """Open a tab of the same browser with the same cookies and memory, in front of this one."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Close this tab, and show the one beside which it was opened."""
         raise NotImplementedError
 
     def save_picture(self, path: Path) -> None:
@@ -202,9 +223,14 @@ class Tab:
     def drag(self, start: tuple[str, str], end: tuple[str, str]) -> None:
         """Drag from the left edge of one element (selector, text) to the right edge of another."""
         first, last = self.box(*start), self.box(*end)
-        self.drag_between(
-            (first["left"] + 1, first["y"]), (last["left"] + last["width"] - 1, last["y"])
+        (left, top), (right, bottom) = (
+            (first["left"] + 1, first["y"]),
+            (last["left"] + last["width"] - 1, last["y"]),
         )
+        self.hold_at(left, top)
+        for part in range(1, 6):
+            self.move_to(left + (right - left) * part / 5, top + (bottom - top) * part / 5)
+        self.let_go()
 
     def wheel(self, selector: str, pixels: int) -> None:
         """Turn the wheel over an element."""

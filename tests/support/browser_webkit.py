@@ -62,7 +62,7 @@ class WebKit:
                 eventually(partial(_listens, port), "WebKitWebDriver")
                 driver = self._start(f"http://127.0.0.1:{port}")
                 try:
-                    tab = WebKitTab(driver)
+                    tab = WebKitTab(driver, driver.current_window_handle, look)
                     tab.resize(look.width, look.height)
                     yield tab
                 finally:
@@ -100,28 +100,36 @@ class WebKitTab(ActionTab):
     """The tab of a MiniBrowser."""
 
     driver: Remote
+    window: str
+    look: Look
     browser: str = "webkit"
+
+    @property
+    def here(self) -> Remote:
+        """The driver, turned to this tab, because it speaks to one at a time."""
+        self.driver.switch_to.window(self.window)
+        return self.driver
 
     def resize(self, width: int, height: int) -> None:
         """Give the page this size, in CSS pixels, below the bar of the window.
 
         The bar's buttons keep the window at least 447 pixels wide.
         """
-        bar = self.driver.execute_script("return outerHeight - innerHeight")
+        bar = self.here.execute_script("return outerHeight - innerHeight")
         self.driver.set_window_size(width, height + bar)
 
     def load(self, url: str) -> None:
-        self.driver.get(url)
+        self.here.get(url)
 
     def back(self) -> None:
-        self.driver.back()
+        self.here.back()
 
     def reload(self) -> None:
-        self.driver.refresh()
+        self.here.refresh()
 
     def call(self, function: str, *args: Any) -> Any:
         try:
-            answer = self.driver.execute_async_script(CALL % function, json.dumps(args))
+            answer = self.here.execute_async_script(CALL % function, json.dumps(args))
         except JavascriptException as error:
             if "unload event" in (error.msg or ""):
                 raise PageLeft from error
@@ -131,10 +139,17 @@ class WebKitTab(ActionTab):
         return None if text is None else json.loads(text)
 
     def perform(self, source: dict[str, Any]) -> None:
-        self.driver.execute("actions", {"actions": [source]})
+        self.here.execute("actions", {"actions": [source]})
+
+    def open_beside(self) -> WebKitTab:
+        self.here.switch_to.new_window("tab")
+        return WebKitTab(self.driver, self.driver.current_window_handle, self.look)
+
+    def close(self) -> None:
+        self.here.close()
 
     def save_picture(self, path: Path) -> None:
-        self.driver.save_screenshot(str(path))
+        self.here.save_screenshot(str(path))
 
 
 def _listens(port: int) -> bool:
