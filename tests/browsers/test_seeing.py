@@ -8,6 +8,10 @@ import axe_playwright_python  # type: ignore[import-untyped]  # no types
 import pytest
 from tests.support.browser_log import ROW, LogPage
 
+SCHEMES = [
+    pytest.param("light", marks=pytest.mark.look()),
+    pytest.param("dark", marks=pytest.mark.look(dark=True)),
+]
 AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
 # Escapes of all kinds: the sixteen colours, their backgrounds, 256 and true colours, and faint.
 ANSI = [
@@ -21,6 +25,33 @@ ANSI = [
     "\x1b[38;2;40;40;60mdark\x1b[38;2;240;240;90mbright\x1b[0m \x1b[48;2;200;60;60mred\x1b[0m",
     "\x1b[2mfaint\x1b[0m \x1b[7minverse\x1b[0m \x1b[31;1mbold\x1b[0m",
 ]
+
+# Each of the 256 colours as a text and as a ground, in lines that are shown whole.
+COLOURS = [
+    "".join(f"\x1b[{kind};5;{number}m{number} " for number in range(start, start + 32)) + "\x1b[0m"
+    for kind in (38, 48)
+    for start in range(0, 256, 32)
+]
+TRUE_COLOURS = "\x1b[38;2;250;250;210mpale \x1b[38;2;20;20;40mdark \x1b[48;2;30;30;60mboth\x1b[0m"
+# The lowest contrast of a text in the rows, as painted, and the text (https://www.w3.org/TR/WCAG22).
+LOWEST = """() => {
+  const channels = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const over = ([r, g, b, a = 1], below) =>
+    [r, g, b].map((value, index) => value * a + below[index] * (1 - a));
+  const luminance = (colour) => {
+    const [r, g, b] = colour.map((part) => part / 255)
+      .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
+  };
+  const ground = (element) => element
+    ? over(channels(getComputedStyle(element).backgroundColor), ground(element.parentElement))
+    : [255, 255, 255];
+  return [...document.querySelectorAll('#rows .m span')].map((span) => {
+    const below = ground(span);
+    const pair = [luminance(over(channels(getComputedStyle(span).color), below)), luminance(below)];
+    return [Math.max(...pair) / Math.min(...pair), span.innerText];
+  }).toSorted(([one], [other]) => one - other)[0];
+}"""
 
 
 def serious(log: LogPage) -> list[str]:
@@ -39,13 +70,7 @@ def load_axe(log: LogPage) -> None:
     log.tab.call(f"() => {{ const module = undefined; {source}; window.axe ??= axe; }}")
 
 
-@pytest.mark.parametrize(
-    "_scheme",
-    [
-        pytest.param("light", marks=pytest.mark.look()),
-        pytest.param("dark", marks=pytest.mark.look(dark=True)),
-    ],
-)
+@pytest.mark.parametrize("_scheme", SCHEMES)
 def test_nothing_serious_stands_in_the_way(log: LogPage, _scheme: str) -> None:
     """axe-core finds no serious problem in coloured lines, the details, the menus and the help."""
     log.publish(*ANSI, '{"json": true, "n": 1}', "GET /x status=200")
@@ -71,6 +96,17 @@ def test_nothing_serious_stands_in_the_way(log: LogPage, _scheme: str) -> None:
     log.tab.wait_for_element("#help")
     found["help"] = serious(log)
     assert {place: problems for place, problems in found.items() if problems} == {}
+
+
+@pytest.mark.parametrize("_scheme", SCHEMES)
+def test_each_of_256_colours_can_be_read(log: LogPage, _scheme: str) -> None:
+    """All 256 colours, as texts and as grounds, have a contrast of 4.5, and true colours too."""
+    log.publish(*COLOURS, TRUE_COLOURS)
+    log.open()
+    log.wait_for_row("both")
+    assert log.tab.call("() => document.querySelectorAll('#rows .m span').length") > 500
+    contrast, text = log.tab.call(LOWEST)
+    assert contrast > 4.495, text
 
 
 @pytest.mark.look(reduced_motion=True)
