@@ -162,7 +162,7 @@ def create_app(
         line = await find_line(hub, request.args.get("id", ""))
         if line is None:
             return refusal(404, NO_LINE)
-        return jsonify(line.entry.raw)
+        return Response(line.entry.raw_json, content_type="application/json")
 
     @app.get("/api/machine")
     async def machine() -> Response:
