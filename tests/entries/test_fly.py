@@ -651,7 +651,7 @@ def test_both_ways_of_reading_a_fly_line_give_the_same(raw: dict[str, Any]) -> N
     payload = json.dumps(raw).encode()
     fast = parse_nats(SUBJECT, payload)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parsing, "_decode_line", refuse)
+        patch.setattr(parsing, "decode_line", refuse)
         slow = parse_nats(SUBJECT, payload)
     if parse_time(fast.timestamp) is None:
         slow = attrs.evolve(slow, unix_ns=fast.unix_ns)  # the arrival

@@ -29,6 +29,7 @@ from natstream.errors import BadQuery
 from natstream.hub.batch import Selection
 from natstream.hub.health import SourceState
 from natstream.hub.hub import Hub
+from natstream.hub.loop_delay import LoopDelay
 from natstream.web.auth import COOKIE, OPEN
 from natstream.web.earlier import EARLIER_PARAMETERS
 from natstream.web.grants import Grant
@@ -507,6 +508,65 @@ async def test_eight_hidden_digits_cost_no_reader_any_time(autojump_clock: objec
             async for item in reader:
                 assert not isinstance(item, Selection) or not item.lines
         assert not budget.is_used_up
+
+
+DIGITS = 8
+# The times and the delays by chance, which differ between two services with the same lines.
+OF_A_RUN = re.compile(
+    r"\b1[67]\d{8,17}\b|\d{4}-\d\d-\d\dT[\d:.]+Z|\"rate\":[\d.]+|^retry: \d+$", re.MULTILINE
+)
+# Expressions by which one position is asked for half of the digits that are left, with a tail that
+# takes long where the beginning is there.
+HALVES = ("[0-4]", "[0-2]", "[57]", "[01]", "[38]", "[69]")
+
+
+def questions(visible: str) -> Iterator[str]:
+    """Yield 52 requests that a holder of a link asks about the digits behind a hidden word."""
+    paths = (
+        *("/api/logs?follow=false&since=1h&format=ndjson", "/api/logs?follow=false&tail=5"),
+        *("/api/facets?", "/api/fields?", "/api/patterns?", f"/api/logs?around={visible}"),
+    )
+    guesses = [(place, half) for place in range(DIGITS) for half in HALVES]
+    guesses += [(place, "[2-7]") for place in range(4)]
+    for number, (place, half) in enumerate(guesses):
+        text = f"/password [0-9]{{{place}}}{half}.{{90}}x|[ab]*a[ab]{{80}}x/"
+        name = ("q", "not")[number // len(paths) % 2]
+        yield f"{paths[number % len(paths)]}&{httpx.QueryParams({name: text})}"
+
+
+async def answers_about(secret: str, scope: tuple[str, str]) -> list[tuple[int, str]]:
+    """Return the answers to all questions, of a service whose hidden lines hold a secret."""
+    answers = []
+    async with closed_service() as service:
+        hub = service.service.core.hub
+        hidden = attrs.evolve(VISIBLE, message=f"password {secret}" + "ab" * 2_000)
+        shown = attrs.evolve(VISIBLE, message="public " + "ab" * 50)
+        hub.publish_nowait([shown, *[hidden] * 20, shown])
+        visible = f"{hub.backlog.oldest_ms}-{hub.backlog.epoch}-1"
+        headers = bearer(grant_text(scope))
+        for path in questions(visible):
+            response = await service.get(path, headers=headers)
+            text = OF_A_RUN.sub("", response.text).replace(hub.backlog.epoch, "")
+            answers.append((response.status_code, text))
+    return answers
+
+
+@pytest.mark.parametrize("scope", [("not", "/password/"), ("q", "public")])
+async def test_eight_hidden_digits_are_not_found_by_52_questions(
+    scope: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link's holder gets equal answers to 52 questions, whatever eight digits are hidden.
+
+    The event loop counts as late, because only then a filter is slowed or ended.
+    """
+    monkeypatch.setattr(LoopDelay, "is_late", property(lambda _: True))
+    first = await answers_about("14725836", scope)
+    second = await answers_about("96038571", scope)
+    assert len(first) == 52
+    assert first == second
+    assert {status for status, _ in first} == {200}
+    assert any("public" in text for _, text in first)
+    assert not any("password" in text for _, text in first)
 
 
 async def test_the_arrival_of_a_hidden_line_cannot_be_guessed() -> None:

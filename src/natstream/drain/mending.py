@@ -56,8 +56,8 @@ def mended(scan: Scan, start: int, offset: int, max_items: int) -> FoundValue | 
             members = decode_json(around[:past])
             past = len(around[:past].rstrip()) - len(head)
             return FoundValue(b"", offset + end + past, items, members)
-    end_of_object = scan.closed(start)
-    if end_of_object is None or end_of_object - start > MAX_HEAD:
+    end_of_object = scan.closed(start, MAX_HEAD)
+    if end_of_object is None:
         return None
     try:
         decode_json(text[start:end_of_object])

@@ -36,6 +36,7 @@ __all__ = ["parse_otlp_json"]
 _INT64, _UINT64 = 1 << 63, 1 << 64
 _NONE = msgspec.Raw()
 _BOM = b"\xef\xbb\xbf"
+_EMPTY = re.compile(rb"\s*\{\s*\}\s*")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 # Any escape, because the second backslash of `\\\\u` begins none. The group is half a pair alone.
 _ESCAPE = re.compile(
@@ -116,7 +117,6 @@ _decode_resource_logs = msgspec.json.Decoder(_ResourceLogs).decode
 _decode_scope_logs = msgspec.json.Decoder(_ScopeLogs).decode
 _decode_attributed = msgspec.json.Decoder(_Attributed, strict=False).decode
 _decode_record = msgspec.json.Decoder(_LogRecord, strict=False).decode
-_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 _WRONG = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -152,7 +152,7 @@ def parse_otlp_json(
 
 def _read(body: bytes, records: Records) -> None:
     export = _decode_export(body)
-    if export.resource_logs is _NONE and _decode_members(body):
+    if export.resource_logs is _NONE and not _EMPTY.fullmatch(body):
         raise msgspec.ValidationError("Object has no `resourceLogs`")
     for one in _items(export.resource_logs, records):
         resource_logs = _decode_resource_logs(one)

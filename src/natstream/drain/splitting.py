@@ -112,9 +112,12 @@ class Scan:
             return Value("broken", start)
         return Value("complete", start + len(view))
 
-    def closed(self, start: int) -> int | None:
-        """Return the end of the brackets that open at `start`, by counting brackets alone."""
-        return self._outside(start, b"") if self.may_go_on else None
+    def closed(self, start: int, limit: int) -> int | None:
+        """Return the end of the brackets that open at `start`, by counting brackets alone.
+
+        Return None if they do not end within `limit` bytes.
+        """
+        return self._outside(start, b"", start + limit) if self.may_go_on else None
 
     def items(self, start: int, limit: int) -> tuple[list[bytes], int] | None:
         """Return the items of the array at `start`, and its end, or more than `limit` items of it.
@@ -159,10 +162,14 @@ class Scan:
                 return joint.start() + 1
         return None
 
-    def _outside(self, start: int, ends: bytes) -> int | None:
-        """Return the first position outside all brackets at one of `ends`, or after a bracket."""
+    def _outside(self, start: int, ends: bytes, limit: int | None = None) -> int | None:
+        """Return the first position outside all brackets at one of `ends`, or after a bracket.
+
+        Return None if there is none before `limit`.
+        """
         depth = 0
-        for token in _TOKEN.finditer(self.text, start):
+        limit = len(self.text) if limit is None else min(limit, len(self.text))
+        for token in _TOKEN.finditer(self.text, start, limit):
             char = token[0]
             if not depth and char in ends and char:
                 self._work -= token.start() - start
@@ -176,7 +183,7 @@ class Scan:
                 if not depth and not ends:
                     self._work -= token.end() - start
                     return token.end()
-        self._work -= len(self.text) - start
+        self._work -= limit - start
         return None
 
 

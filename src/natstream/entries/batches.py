@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-import msgspec
-
 from natstream.entries.entry import decode_json
+from natstream.entries.members import LARGE, raw_members
 
 __all__ = ["LineBatch", "batch_start", "find_batch"]
 
@@ -31,14 +30,6 @@ _OBJECTS = re.compile(rb'\[\s*[{"]')
 _RESOURCES = re.compile(rb'\[\s*\{[^{}]*"attributes"\s*:\s*\{')
 _EMPTY = re.compile(rb"\[\s*\]")
 
-# Half of a surrogate pair is valid JSON, but msgspec 0.22 refuses it.
-_LONE_SURROGATE = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
-    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-)
-
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-
 
 class LineBatch(NamedTuple):
     """The lines of a batch and the object around them."""
@@ -56,17 +47,16 @@ def find_batch(text: bytes) -> LineBatch | None:
     if b"[" not in text or not _START.search(text):  # most log lines hold no list at all
         return None
     try:
-        try:
-            members = _members(text)
-        except msgspec.DecodeError:
-            members = _members(_LONE_SURROGATE.sub(rb"\\ufffd", text))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        members = raw_members(text)
+    except ValueError:
         return None
-    if any(bytes(members[name])[:1] == b'"' for name in _MESSAGES if name in members):
+    if any(members[name][:1] == b'"' for name in _MESSAGES if name in members):
         return None
     for name in _NAMES:
-        if name in members and _is_batch(name, items := bytes(members.pop(name)), members):
-            return LineBatch(items, name == "data", _decoded(members))
+        if name in members:
+            items = members.pop(name)
+            if _is_batch(name, items, is_alone=not members and len(text) <= LARGE):
+                return LineBatch(items, name == "data", _decoded(members))
     return None
 
 
@@ -76,17 +66,17 @@ def batch_start(text: bytes) -> int:
     return start.end() - 1 if start else -1
 
 
-def _is_batch(name: str, items: bytes, others: dict[str, msgspec.Raw]) -> bool:
+def _is_batch(name: str, items: bytes, is_alone: bool) -> bool:
     if name == "data":
-        return bool(_RESOURCES.match(items)) or (not others and bool(_EMPTY.match(items)))
+        return bool(_RESOURCES.match(items)) or (is_alone and bool(_EMPTY.match(items)))
     if name in _SURE_NAMES:
         return items.startswith(b"[")
-    return bool(_OBJECTS.match(items)) or (not others and bool(_EMPTY.match(items)))
+    return bool(_OBJECTS.match(items)) or (is_alone and bool(_EMPTY.match(items)))
 
 
-def _decoded(members: dict[str, msgspec.Raw]) -> dict[str, Any]:
+def _decoded(members: dict[str, bytes]) -> dict[str, Any]:
     return {
-        name: decode_json(bytes(value))
+        name: decode_json(value)
         for name, value in members.items()
-        if len(bytes(value)) <= MAX_MEMBER_BYTES
+        if len(value) <= MAX_MEMBER_BYTES
     }

@@ -63,6 +63,13 @@ class _BareEnvelope(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields
 _check_envelope = msgspec.json.Decoder(_BareEnvelope).decode
 
 
+class _AnyObject(msgspec.Struct, gc=False):
+    """An object, of whose members none is looked at."""
+
+
+_check_object = msgspec.json.Decoder(_AnyObject).decode
+
+
 @attrs.define(eq=False, repr=False)
 class _Fields:
     """The fields of a `LogEntry` while they can still be set. See `make_entry`."""
@@ -129,6 +136,19 @@ class LogEntry(_Fields):
         except ValueError:
             return {}
         return value if isinstance(value, dict) else {}
+
+    @property
+    def raw_json(self) -> bytes:
+        """The original object as JSON. The kept bytes of an object are not decoded for it."""
+        if isinstance(self._raw, bytes):
+            try:
+                self._raw.decode()
+                _check_object(self._raw)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                pass
+            else:
+                return self._raw
+        return json.dumps(self.raw).encode()
 
     @property
     def is_envelope_only(self) -> bool:

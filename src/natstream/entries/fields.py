@@ -5,8 +5,8 @@ JSON object, which may stand behind a prefix (`api | {…}`) or in a JSON string
 logfmt line, else the parts of a line of an access log. A field that the message lacks is looked for
 in the payload beside the envelope, for example in the `http` of Fly's proxy.
 
-The time and the memory are linear in the message, and a message of more than MAX_MESSAGE
-characters is not read. No message makes a function raise.
+The time and the memory are linear in the message. A message of more than MAX_MESSAGE characters is
+not read, and neither are members that make so much of a payload. No message makes a function raise.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from natstream.entries.entry import LogEntry
+from natstream.entries.entry import LogEntry, decode_json
 from natstream.entries.escapes import sanitize
 from natstream.entries.json_object import decode_whole, find_object, object_start
 
@@ -37,6 +37,8 @@ __all__ = [
 
 # Decoding so much takes half a millisecond.
 MAX_MESSAGE = 64 * 1024
+# A payload that is larger than that and has more commas is a dump, whose members are not looked at.
+MAX_COMMAS = 20_000
 # Pairs are written by people or libraries for people, so more of them are a dump.
 MAX_PAIRS = 200
 MAX_PAIRS_LENGTH = 16 * 1024
@@ -119,7 +121,8 @@ class Fields:
 
     def _payload(self) -> Mapping[str, Any]:
         if self._beside is None:
-            self._beside = _NOTHING if self._entry.is_envelope_only else _beside(self._entry.raw)
+            self._beside, is_whole = _beside(self._entry)
+            self.is_complete = self.is_complete and is_whole
         return self._beside
 
 
@@ -214,17 +217,46 @@ def number_of(text: str) -> float | None:
     return number if abs(number) < _INFINITY else None
 
 
-def _beside(raw: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the members of a payload that are not the entry's own."""
+def _beside(entry: LogEntry) -> tuple[Mapping[str, Any], bool]:
+    """Return the members of a payload that are not the entry's own, and whether these are all."""
+    payload = entry._raw
+    if entry.is_envelope_only:
+        return {}, True
+    if isinstance(payload, bytes) and len(payload) > MAX_MESSAGE:
+        return _short_members(payload)
+    raw = entry.raw
     shared = () if "fly" in raw else _SHARED
     return {
         name: value
         for name, value in raw.items()
         if name not in ENVELOPE or (name in shared and type(value) is dict)
-    }
+    }, True
 
 
-_NOTHING: Mapping[str, Any] = {}
+def _short_members(payload: bytes) -> tuple[Mapping[str, Any], bool]:
+    """Return the first members of a large payload that are not the entry's own.
+
+    A large payload has a long message in most cases, so that its other members are short.
+    """
+    if payload.count(b",") > MAX_COMMAS:
+        return {}, False
+    try:
+        sent = _members(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}, payload[:1] != b"{"
+    found: dict[str, Any] = {}
+    room = MAX_MESSAGE
+    for name, member in sent.items():
+        if name in ENVELOPE:
+            continue
+        room -= len(bytes(member))
+        if room < 0:
+            return found, False
+        found[name] = decode_json(bytes(member))
+    return found, True
+
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 # --- a message → its fields ----------------------------------------------------------------------

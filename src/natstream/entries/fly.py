@@ -4,7 +4,7 @@ In: a NATS subject and payload, or an object that a sender made. Out: one entry.
 line raises an exception: a field of the wrong type counts as absent, and a payload that is not a
 JSON object becomes a line of raw text.
 
-Two decoders lead to one entry. `_Line` is the shape of nearly every payload, and msgspec decodes
+Two decoders lead to one entry. `FlyLine` is the shape of nearly every payload, and msgspec decodes
 straight into it. `_tidied` brings any other object into the same shape, so that `_origin` and
 `_entry` are the only places that choose between fields.
 """
@@ -17,20 +17,39 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from natstream.entries.batches import find_batch
 from natstream.entries.entry import LogEntry, decode_json, make_entry
 from natstream.entries.level_keys import level_beside, sent_level
 from natstream.entries.level_names import fold_level
 from natstream.entries.levels import level_of
-from natstream.entries.message import shown_message, text_message, text_of
+from natstream.entries.members import known_members
+from natstream.entries.message import (
+    SHORT_MESSAGE,
+    cut,
+    cut_text,
+    shown_message,
+    text_message,
+    text_of,
+)
+from natstream.entries.payloads import (
+    FlyApp,
+    FlyEvent,
+    FlyLine,
+    FlyLog,
+    FlyOrigin,
+    MachineId,
+    SentLine,
+    WholeLine,
+    decode_line,
+    decode_sent,
+)
 from natstream.entries.times import first_time, line_time
 
 __all__ = [
     "NdjsonLines",
     "Origin",
-    "cut",
     "origin_of",
     "parse_log_entry",
     "parse_nats",
@@ -39,10 +58,8 @@ __all__ = [
     "parse_text",
 ]
 
-# A longer message is a dump rather than a log line, and one such line would hold up every reader.
-MAX_MESSAGE_BYTES = 256 * 1024
-# A message of so many characters is never too long, since a character takes at most four bytes.
-SHORT_MESSAGE = MAX_MESSAGE_BYTES // 4
+# A longer payload of a sender is not kept. It is as long as the payloads that NATS accepts.
+MAX_KEPT = 1 << 20
 
 # Providers and sources that belong to the platform rather than to the application.
 INFRASTRUCTURE = frozenset({"fly", "proxy", "machine", "runner", "health"})
@@ -99,17 +116,18 @@ def parse_nats(subject: str, payload: bytes, source: str = "nats") -> LogEntry:
     named = app, region, machine = _named_by(subject)
     if app and region and machine:
         try:
-            line = _decode_line(payload)
+            line = decode_line(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass
         else:
-            if (unix_ns := line_time(line.timestamp)) is not None:
+            if (
+                len(line.message) <= SHORT_MESSAGE
+                and (unix_ns := line_time(line.timestamp)) is not None
+            ):
                 return _entry(line, named, payload, source, unix_ns)
     try:
-        raw = decode_json(payload)
+        raw = known_members(payload)
     except ValueError:
-        raw = None
-    if type(raw) is not dict:
         return parse_text(payload, machine, app_name=app, region=region, source=source)
     sent, unix_ns = _tidied(raw, payload)
     return _entry(sent, _origin(sent, named, _NOWHERE), payload, source, unix_ns)
@@ -130,13 +148,14 @@ def parse_object(
         needs_machine: without it, an object that names no machine is an entry too.
     """
     try:
-        line = _decode_sent(payload)
+        line = decode_sent(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         if not payload.lstrip().startswith(b"{"):
             return None
     else:
         if (
             line.message is not UNSET
+            and len(line.message) <= SHORT_MESSAGE
             and line.meta is UNSET
             and (unix_ns := line_time(line.timestamp)) is not None
         ):
@@ -147,10 +166,8 @@ def parse_object(
     if find_batch(payload):
         return None
     try:
-        raw = decode_json(payload)
+        raw = known_members(payload)
     except ValueError:
-        return None
-    if type(raw) is not dict:
         return None
     line, arrival = _tidied(raw, payload)
     origin = _origin(line, _UNNAMED, default)
@@ -193,11 +210,11 @@ def parse_text(
     """Return the entry of a line of raw text, of which at most the origin is known."""
     return make_entry(
         machine_id=machine_id,
-        message=(message := cut(line.decode("utf-8", "replace"))),
+        message=(message := cut_text(line)),
         stream="stdout",
         timestamp="",
         app_name=app_name,
-        raw=line,
+        raw=line if len(line) <= MAX_KEPT else message.encode(),
         region=region,
         level=level_of(message),
         provider="",
@@ -207,93 +224,10 @@ def parse_text(
     )
 
 
-# --- the shape of a payload ----------------------------------------------------------------------
+# --- an object of another shape ------------------------------------------------------------------
 
 
-class _Event(msgspec.Struct, frozen=True, gc=False):
-    provider: str = ""
-
-
-class _Log(msgspec.Struct, frozen=True, gc=False):
-    level: str = ""
-
-
-class _Line(msgspec.Struct, frozen=True, gc=False):
-    """The fields of a payload that matter once the subject has named its origin.
-
-    Decoding into this shape takes 40 % off the cost of a line. `_tidied` reads the payloads that
-    do not fit; both ways give equal entries.
-    """
-
-    message: str
-    timestamp: str
-    event: _Event = _Event()
-    log: _Log = _Log()
-    # The sender's own level, which may be a number.
-    level: str | int | float = ""
-    severity: str | int | float = ""
-    host: str = ""
-    stream: str = ""
-    source: str = ""
-
-
-class _App(msgspec.Struct, frozen=True, gc=False):
-    instance: str = ""
-    name: str = ""
-
-
-class _Machine(msgspec.Struct, frozen=True, gc=False):
-    id: str = ""
-
-
-class _Fly(msgspec.Struct, frozen=True, gc=False):
-    app: _App = _App()
-    machine: _Machine = _Machine()
-    region: str = ""
-
-
-class _SentLine(_Line, frozen=True, gc=False):
-    """A `_Line` with the fields that name its origin, for payloads without a complete subject."""
-
-    message: str | UnsetType = UNSET  # type: ignore[assignment]  # checked before use
-    timestamp: str = ""
-    fly: _Fly = _Fly()
-    instance: str = ""
-    machine_id: str = ""
-    app_name: str = ""
-    app: str = ""
-    region: str = ""
-    # The names that other senders use.
-    application: str = ""
-    service: str = ""
-    hostname: str = ""
-    container_name: str = ""
-    meta: msgspec.Raw | UnsetType = UNSET
-    """Where Fly's own tools put the provider; `_tidied` reads it."""
-
-
-_decode_line = msgspec.json.Decoder(_Line).decode
-_decode_sent_line = msgspec.json.Decoder(_SentLine).decode
-
-
-class _WholeLine(_SentLine, forbid_unknown_fields=True, frozen=True, gc=False):
-    """A `_SentLine` that has no other keys, so that no level can stand in one of them."""
-
-
-_decode_whole_line = msgspec.json.Decoder(_WholeLine).decode
-
-
-def _decode_sent(payload: bytes) -> _SentLine:
-    """Decode a sender's object, and Fly's own in a way that saves `_level` a second decoding."""
-    if payload.startswith(b'{"event":{'):  # as Fly and Vector write it
-        try:
-            return _decode_whole_line(payload)
-        except msgspec.ValidationError:
-            pass
-    return _decode_sent_line(payload)
-
-
-def _tidied(raw: Mapping[str, Any], payload: bytes | None = None) -> tuple[_SentLine, int]:
+def _tidied(raw: Mapping[str, Any], payload: bytes | None = None) -> tuple[SentLine, int]:
     """Return an object's fields as texts, and its time; a field of the wrong type is empty.
 
     Args:
@@ -302,16 +236,16 @@ def _tidied(raw: Mapping[str, Any], payload: bytes | None = None) -> tuple[_Sent
     """
     texts = {name: text_of(value) for name, value in raw.items() if name in _TEXTS}
     if payload is None:
-        texts["message"] = text_message(raw) or ""
+        texts["message"] = cut(text_message(raw) or "")
     else:
         texts["message"] = shown_message(raw, payload)
     texts["timestamp"], unix_ns = first_time(raw)
     event, log, fly = _object(raw.get("event")), _object(raw.get("log")), _object(raw.get("fly"))
     provider = text_of(event.get("provider")) or _provider_in(_object(raw.get("meta")))
-    line = _SentLine(
-        event=_Event(provider),
-        log=_Log(text_of(log.get("level"))),
-        fly=_tidied_fly(fly) if fly else _Fly(),
+    line = SentLine(
+        event=FlyEvent(provider),
+        log=FlyLog(text_of(log.get("level"))),
+        fly=_tidied_fly(fly) if fly else FlyOrigin(),
         level=_number(raw.get("level")),
         severity=_number(raw.get("severity")),
         **texts,  # type: ignore[arg-type]  # names of texts alone
@@ -325,17 +259,17 @@ def _provider_in(meta: Mapping[str, Any]) -> str:
     return text_of(event.get("provider")) or text_of(printed.get("Provider"))
 
 
-def _tidied_fly(fly: Mapping[str, Any]) -> _Fly:
+def _tidied_fly(fly: Mapping[str, Any]) -> FlyOrigin:
     app, machine = _object(fly.get("app")), _object(fly.get("machine"))
-    return _Fly(
-        app=_App(text_of(app.get("instance")), name=text_of(app.get("name"))),
-        machine=_Machine(text_of(machine.get("id"))),
+    return FlyOrigin(
+        app=FlyApp(text_of(app.get("instance")), name=text_of(app.get("name"))),
+        machine=MachineId(text_of(machine.get("id"))),
         region=text_of(fly.get("region")),
     )
 
 
 # The fields of a payload that are texts at its top.
-_TEXTS = frozenset(field.name for field in msgspec.structs.fields(_SentLine) if field.type is str)
+_TEXTS = frozenset(field.name for field in msgspec.structs.fields(SentLine) if field.type is str)
 
 
 # --- the entry -----------------------------------------------------------------------------------
@@ -354,7 +288,7 @@ def _named_by(subject: str) -> _Origin:
     return app, region, machine
 
 
-def _origin(line: _SentLine, named: _Origin, default: _Origin) -> _Origin:
+def _origin(line: SentLine, named: _Origin, default: _Origin) -> _Origin:
     """Return where a line comes from. Only this function decides which field wins.
 
     Args:
@@ -379,25 +313,24 @@ def _origin(line: _SentLine, named: _Origin, default: _Origin) -> _Origin:
     )
 
 
-def _other_app(line: _SentLine) -> str:
+def _other_app(line: SentLine) -> str:
     # Docker writes a slash before the name of a container.
     return line.application or line.service or line.container_name.lstrip("/")
 
 
 def _entry(
-    line: _Line, origin: _Origin, raw: Mapping[str, Any] | bytes, source: str, unix_ns: int
+    line: FlyLine, origin: _Origin, raw: Mapping[str, Any] | bytes, source: str, unix_ns: int
 ) -> LogEntry:
     app, region, machine = origin
     message, provider = line.message, line.event.provider
     stream = _stream(line.stream, provider, line.source)
     return make_entry(
         machine_id=machine,
-        # Few messages are long, and a call for each would take 3 % of the time of a line.
-        message=message if len(message) <= SHORT_MESSAGE else cut(message),
+        message=message,
         stream=stream,
         timestamp=line.timestamp,
         app_name=app,
-        raw=raw,
+        raw=raw if len(raw) <= MAX_KEPT or source != "drain" else _kept(raw, message),
         region=region,
         level=_level(line, stream, raw, source),
         provider=provider,
@@ -415,7 +348,7 @@ def _stream(stream: str, provider: str, source: str) -> str:
     return "stdout"
 
 
-def _level(line: _Line, stream: str, raw: Mapping[str, Any] | bytes, source: str) -> str:
+def _level(line: FlyLine, stream: str, raw: Mapping[str, Any] | bytes, source: str) -> str:
     """Return the sender's own level, else the app's own word, else the platform's level."""
     platform = line.log.level
     # Fly's recipe for Loki copies the platform's level to `level`, unless the app has one there.
@@ -423,7 +356,7 @@ def _level(line: _Line, stream: str, raw: Mapping[str, Any] | bytes, source: str
         return sent_level("level", line.level, raw)
     if line.severity != "":
         return sent_level("severity", line.severity, raw)
-    if source == "drain" and type(line) is not _WholeLine and (level := level_beside(raw)):
+    if source == "drain" and type(line) is not WholeLine and (level := level_beside(raw)):
         return level
     level = ""
     if stream != "system" and line.event.provider in _APP_PROVIDERS:
@@ -431,15 +364,21 @@ def _level(line: _Line, stream: str, raw: Mapping[str, Any] | bytes, source: str
     return level or fold_level(platform)
 
 
-def cut(message: str, max_bytes: int = MAX_MESSAGE_BYTES) -> str:
-    """Return at most `max_bytes` of a message; a note at the end of a cut one gives its length."""
-    if len(message) * 4 <= max_bytes:
-        return message
-    encoded = message.encode()
-    if len(encoded) <= max_bytes:
-        return message
-    kept = encoded[:max_bytes].decode("utf-8", "ignore")
-    return f"{kept}… [cut here: the line was {len(encoded):,} bytes long]"
+def _kept(payload: Mapping[str, Any] | bytes, message: str) -> Mapping[str, Any] | bytes:
+    """Return the known members of a payload that is too large to be kept, as an object."""
+    if not isinstance(payload, bytes):
+        return payload
+    try:
+        known = known_members(payload)
+    except ValueError:
+        return b""
+    short = {
+        name: value
+        for name, value in known.items()
+        if type(value) is not str or len(value) <= SHORT_MESSAGE
+    }
+    note = f"The object had {len(payload):,} bytes, so only its known members were kept."
+    return msgspec.json.encode({**short, "message": message, "natstream": note})
 
 
 def _object(value: Any) -> Mapping[str, Any]:

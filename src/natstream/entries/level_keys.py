@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from natstream.entries.entry import decode_json
 from natstream.entries.level_names import (
     fold_level,
     name_of,
@@ -20,6 +21,7 @@ from natstream.entries.level_names import (
     python_level,
     syslog_level,
 )
+from natstream.entries.members import LARGE, raw_members_of
 
 __all__ = ["level_beside", "level_in_json", "sent_level"]
 
@@ -80,7 +82,10 @@ _Keys = msgspec.defstruct(
     rename={**_KEYS, **_COMPANIONS},
     gc=False,
 )
-_decode = msgspec.json.Decoder(_Keys).decode
+_decode_small = msgspec.json.Decoder(_Keys).decode
+_raw_keys = raw_members_of([*_KEYS.values(), *_COMPANIONS.values()])
+# Bytes of a name, a number or an object around them.
+MAX_VALUE = 4_096
 _decode_text = msgspec.json.Decoder(str).decode
 # The keys of `level_beside` alone. Most objects have none of them, which comparing two structs
 # tells in a fifth of the time that `_level_of` takes.
@@ -98,7 +103,7 @@ def level_in_json(message: str) -> str:
     A message that is no JSON, for example because it was cut, says nothing.
     """
     try:
-        keys: Any = _decode(message if message[:1] == "{" else _decode_text(message))
+        keys = _decode(message if message[:1] == "{" else _decode_text(message))
     except (ValueError, RecursionError):
         return ""
     # Nearly all objects that have a level have it here.
@@ -107,6 +112,17 @@ def level_in_json(message: str) -> str:
     ):
         return level
     return _level_of(keys)
+
+
+def _decode(record: bytes | str) -> Any:
+    """Return the keys of an object. Of a large one, a key with a large value counts as absent.
+
+    Otherwise a list of a million items in the place of a level would be made for nothing.
+    """
+    if len(record) <= LARGE:
+        return _decode_small(record)
+    known = _raw_keys(record if isinstance(record, bytes) else record.encode())
+    return _keys({key: decode_json(raw) for key, raw in known.items() if len(raw) <= MAX_VALUE})
 
 
 def _is_log(keys: Any) -> bool:
@@ -122,7 +138,7 @@ def level_beside(record: Mapping[str, Any] | bytes) -> str:
     try:
         if isinstance(record, bytes) and _decode_beside(record) == _NOTHING_BESIDE:
             return ""
-        keys: Any = _decode(record) if isinstance(record, bytes) else _keys(record)
+        keys = _decode(record) if isinstance(record, bytes) else _keys(record)
     except (ValueError, RecursionError):
         return ""
     keys.level = keys.severity = keys.log = None

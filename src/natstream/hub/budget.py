@@ -108,7 +108,7 @@ class Budgets:
         self._holders.move_to_end(holder)
         if len(self._holders) > MAX_HOLDERS:
             self._holders.popitem(last=False)
-        return ReaderBudget(self, (Account(*READER), account))
+        return ReaderBudget(self, (Account(*READER), account), holder)
 
 
 @attrs.define(eq=False)
@@ -118,10 +118,12 @@ class ReaderBudget:
     Args:
         budgets: those of the process.
         accounts: the reader's own, and its holder's.
+        holder: the link or the address, whose readers share an account.
     """
 
     budgets: Budgets
     accounts: tuple[Account, Account]
+    holder: Hashable
     _parameter: str = attrs.field(default="q", init=False)
     _waited: float = attrs.field(default=0.0, init=False)
     _waited_at: float = attrs.field(default=0.0, init=False)

@@ -20,7 +20,8 @@ import msgspec
 
 from natstream.entries.entry import LogEntry, make_entry
 from natstream.entries.filters import Filter
-from natstream.entries.fly import cut, parse_nats
+from natstream.entries.fly import parse_nats
+from natstream.entries.message import cut
 from natstream.entries.times import parse_time
 
 __all__ = ["content_id", "decode", "encode", "subject", "wanted_subjects"]

@@ -30,6 +30,7 @@ from natstream.web.auth import authenticate, client_address, current_grant, curr
 from natstream.web.earlier import read_earlier
 from natstream.web.errors import answer_errors, refusal
 from natstream.web.facets import Facets
+from natstream.web.fair_turns import FairTurns
 from natstream.web.fields import read_fields
 from natstream.web.files import Files
 from natstream.web.health_endpoints import (
@@ -89,7 +90,7 @@ def create_app(
     quota = ReaderQuota(settings.max_readers)
     patterns = Patterns(hub, pattern_counts)
     # Searches for fields run one after the other, so that many together do not delay the readers.
-    one_search = trio.CapacityLimiter(1)
+    searches = FairTurns()
     files = Files(Path(__file__).parent / "static")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT
@@ -163,7 +164,7 @@ def create_app(
         line = await find_line(hub, request.args.get("id", ""))
         if line is None:
             return refusal(404, NO_LINE)
-        return jsonify(line.entry.raw)
+        return Response(line.entry.raw_json, content_type="application/json")
 
     @app.get("/api/machine")
     async def machine() -> Response:
@@ -198,8 +199,9 @@ def create_app(
     @app.get("/api/fields")
     async def fields() -> Response:
         filter = current_grant().narrow(Filter.from_query(request.args.items(multi=True)))
-        async with one_search:
-            return jsonify(await read_fields(hub, filter, budget()))
+        asking = budget()
+        async with searches.turn(asking.holder):
+            return jsonify(await read_fields(hub, filter, asking))
 
     @app.get("/api/watches")
     async def watched() -> Response:

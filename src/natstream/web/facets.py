@@ -32,6 +32,7 @@ import trio
 from natstream.entries.entry import LogEntry
 from natstream.entries.filters import EVERYTHING, Filter
 from natstream.hub.budget import ReaderBudget
+from natstream.web.fair_turns import FairTurns
 
 __all__ = ["FACETS", "Facets"]
 
@@ -110,7 +111,7 @@ class Facets:
         """The index of the current slice; the first slice has index 0."""
         self._tallies: dict[_Key, _Tally] = {}
         self._other = _Tally(LogEntry(machine_id="", message="", stream=""))
-        self._reading = trio.Lock()
+        self._turns = FairTurns()
         self._answers: OrderedDict[tuple[Filter, Filter | None], tuple[float, dict[str, Any]]] = (
             OrderedDict()
         )
@@ -148,12 +149,13 @@ class Facets:
         """Return what `read` returns, perhaps as it was a second ago.
 
         One answer is made at a time, because the turns of many answers would add up to a long
-        wait for other tasks. Its CPU time counts for `budget`, as that of the filters.
+        wait for other tasks. Links and addresses take turns. An answer's CPU time counts for
+        `budget`, as that of the filters.
         """
         asked = (_without(filter, ""), scope)
         if budget is not None and budget.is_used_up:
             await budget.wait()
-        async with self._reading:
+        async with self._turns.turn(None if budget is None else budget.holder):
             now = self._clock()
             kept = self._answers.get(asked)
             if kept is not None and now - kept[0] < KEPT_SECONDS:

@@ -22,6 +22,7 @@ from natstream.entries.filters import Filter
 from natstream.formats.events import write_event_id
 from natstream.hub.budget import ReaderBudget
 from natstream.hub.hub import Hub
+from natstream.web.fair_turns import FairTurns
 from natstream.web.pattern_counts import KEPT, PatternCounts
 from natstream.web.pattern_search import search_patterns
 from natstream.web.pattern_spans import (
@@ -76,7 +77,7 @@ class Patterns:
     def __init__(self, hub: Hub, counts: PatternCounts) -> None:
         self.counts = counts
         self._hub = hub
-        self._reading = trio.Lock()
+        self._turns = FairTurns()
         self._answers: OrderedDict[tuple[Filter, Comparison], tuple[float, dict[str, Any]]] = (
             OrderedDict()
         )
@@ -97,7 +98,7 @@ class Patterns:
         budget = budget or self._hub.budgets.reader()
         if budget.is_used_up:
             await budget.wait()
-        async with self._reading:
+        async with self._turns.turn(budget.holder):
             now = trio.current_time()
             kept = self._answers.get((filter, compare))
             if kept is not None and now - kept[0] < KEPT_SECONDS:
