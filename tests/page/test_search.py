@@ -309,6 +309,10 @@ def test_a_time_can_be_gone_to(viewer: Viewer) -> None:
     expect(viewer.rows).to_have_count(1)
     viewer.search(f"app:{viewer.app} at:noon")
     expect(viewer.page.locator("#query-error")).to_contain_text("at:noon is no time")
+    viewer.search(f"at:{moment}")
+    expect(around.first).to_be_visible()
+    expect(viewer.page.locator("#query")).to_have_value("")
+    expect(viewer.page.locator("#query-clear")).to_be_hidden()
 
 
 def test_recent_queries_are_suggested(viewer: Viewer) -> None:
