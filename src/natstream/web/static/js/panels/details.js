@@ -79,8 +79,9 @@ export class Details {
     drawer.hidden = false;
     this.#showMark();
     if (wasOpen) return;
-    // The reader may have begun to type since the click.
-    if (!(document.activeElement instanceof HTMLInputElement)) drawer.focus({ preventScroll: true });
+    // The reader may have begun to type since the click, or opened a menu.
+    const { activeElement: active } = document;
+    if (!active || active.matches('body, .lines')) drawer.focus({ preventScroll: true });
   }
 
   /** Mark what the query searches for now. */
