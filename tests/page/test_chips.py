@@ -117,3 +117,16 @@ def test_a_chip_excludes_its_value(viewer: Viewer) -> None:
     chip.click()
     expect(viewer.rows).to_have_count(2)
     expect(viewer.page.locator("#query")).to_have_value(f"app:{viewer.app}")
+
+
+def test_machines_with_one_beginning_have_different_chips(viewer: Viewer) -> None:
+    """A machine's chip shows its ID up to where it differs, and so much of it finds its lines."""
+    for machine in ("668f12345678ab", "668f12345699cd", "7712345678ef01"):
+        viewer.publish(f"from {machine}", machine=machine)
+    viewer.open()
+    viewer.page.get_by_role("button", name="more filters").click()
+    labels = viewer.page.locator("[data-chip^='machine:'] .value")
+    expect(labels).to_have_text(["668f1234567…", "668f1234569…", "77123456…"])
+    viewer.search(f"app:{viewer.app} machine:668f1234569…")
+    expect(viewer.rows).to_have_count(1)
+    expect(viewer.row("from 668f12345699cd")).to_be_visible()

@@ -144,6 +144,44 @@ def test_control_a_selects_the_lines(viewer: Viewer) -> None:
     expect(viewer.page.locator("#query")).to_have_value("app:other")
 
 
+def test_escape_ends_a_selection_of_lines_first(viewer: Viewer) -> None:
+    """Escape first ends the selection, then it closes the details, and then no line is chosen."""
+    viewer.publish(*(f"line {number:03}" for number in range(300)))
+    viewer.open()
+    viewer.row("line 299").click()
+    expect(viewer.drawer).to_be_visible()
+    viewer.page.keyboard.press("Control+a")
+    assert len(copied(viewer).splitlines()) == 300
+    viewer.page.keyboard.press("Escape")
+    assert viewer.page.evaluate("getSelection().toString()") == ""
+    expect(viewer.drawer).to_be_visible()
+    viewer.page.keyboard.press("Escape")
+    expect(viewer.drawer).to_be_hidden()
+    expect(viewer.page.locator("#rows .chosen")).to_have_count(1)
+    viewer.page.keyboard.press("Escape")
+    expect(viewer.page.locator("#rows .chosen")).to_have_count(0)
+
+
+def test_a_selection_ends_with_its_lines(viewer: Viewer) -> None:
+    """Neither other lines nor the context take over a selection of lines that they hide."""
+    viewer.publish(*(f"line {number:03}" for number in range(300)))
+    viewer.open("&q=line")
+    expect(viewer.row("line 299")).to_be_visible()
+    viewer.page.keyboard.press("Control+a")
+    viewer.page.locator("[data-chip='level:info']").click()
+    expect(viewer.page.locator("[data-chip='level:info'][aria-pressed=true]")).to_be_visible()
+    expect(viewer.row("line 299")).to_be_visible()
+    assert viewer.page.evaluate("getSelection().toString()") == ""
+    viewer.row("line 298").click()
+    expect(viewer.drawer).to_be_visible()
+    viewer.page.keyboard.press("Control+a")
+    viewer.page.keyboard.press("c")
+    expect(viewer.page.locator("#neighbours .chosen")).to_contain_text("line 298")
+    assert viewer.page.evaluate("getSelection().toString()") == ""
+    viewer.page.keyboard.press("Escape")
+    expect(viewer.drawer).to_be_hidden()
+
+
 def test_ornaments_are_not_copied(viewer: Viewer) -> None:
     """A message is copied as it came: without signs, and with what the row leaves out."""
     long = "start " + " ".join(f"word{number}" for number in range(900)) + " end"

@@ -84,6 +84,30 @@ def test_only_this_machine_and_hide_lines_like_this(viewer: Viewer) -> None:
     assert viewer.page.input_value("#query") == before
 
 
+def test_only_and_hide_for_the_fields_of_a_line(viewer: Viewer) -> None:
+    """Each field of a line, for example its region, has *only* and *hide* in the details."""
+    viewer.publish("from iad", machine="m1")
+    viewer.publish("from ams", region="ams", machine="m2")
+    viewer.publish("broken", machine="m3", level="error")
+    viewer.open()
+    query = viewer.page.locator("#query")
+    viewer.row("from ams").click()
+    viewer.drawer.get_by_role("button", name="Hide region ams").click()
+    expect(viewer.rows).to_have_count(2)
+    expect(query).to_have_value(f"app:{viewer.app} -region:ams")
+    viewer.row("broken").click()
+    viewer.drawer.get_by_role("button", name="Hide level error").click()
+    expect(viewer.rows).to_have_count(1)
+    viewer.row("from iad").click()
+    viewer.drawer.get_by_role("button", name="Hide machine m1").click()
+    expect(viewer.page.locator("#empty")).to_be_visible()
+    expect(query).to_have_value(f"app:{viewer.app} -region:ams -machine:m1 -level:error")
+    viewer.search(f"app:{viewer.app}")
+    viewer.row("from ams").click()
+    viewer.drawer.get_by_role("button", name="Only region ams").click()
+    expect(viewer.rows).to_have_count(1)
+
+
 def test_lines_can_be_hidden_again_and_again(viewer: Viewer) -> None:
     """The service accepts ten of the texts that "Hide lines like this" makes from long lines."""
     words = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]

@@ -144,6 +144,7 @@ def test_the_focus_goes_to_the_list_when_its_control_goes(viewer: Viewer) -> Non
     eventually(lambda: focus(viewer) == "Log lines", "the focus")
     expect(viewer.row("line 99")).to_be_visible()
     viewer.press("g")
+    expect(viewer.page.locator("#newest")).to_be_visible()  # a moment later; see test_clicks
     viewer.page.locator("#newest").focus()
     viewer.page.keyboard.press("Enter")
     expect(viewer.page.locator("#newest")).to_be_hidden()

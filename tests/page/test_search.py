@@ -309,6 +309,10 @@ def test_a_time_can_be_gone_to(viewer: Viewer) -> None:
     expect(viewer.rows).to_have_count(1)
     viewer.search(f"app:{viewer.app} at:noon")
     expect(viewer.page.locator("#query-error")).to_contain_text("at:noon is no time")
+    viewer.search(f"at:{moment}")
+    expect(around.first).to_be_visible()
+    expect(viewer.page.locator("#query")).to_have_value("")
+    expect(viewer.page.locator("#query-clear")).to_be_hidden()
 
 
 def test_recent_queries_are_suggested(viewer: Viewer) -> None:
@@ -344,7 +348,10 @@ def test_a_line_can_be_linked_to(viewer: Viewer, open_viewer: Callable[[str], Vi
     expect(other.drawer).to_contain_text("this one")
     neighbours = other.page.locator("#neighbours-rows .row")
     expect(neighbours.filter(has_text="a line that the filter leaves out")).to_be_visible()
+    title = other.page.locator("#neighbours-title")
+    before = title.inner_text()
     other.page.click("#neighbours-later")
+    expect(title).not_to_have_text(before)
     other.page.keyboard.press("G")
     expect(neighbours.filter(has_text="after 249")).to_be_visible()
     other.page.click("#neighbours-back")

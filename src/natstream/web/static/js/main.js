@@ -76,6 +76,7 @@ const lines = new Lines({ view, bins }, {
 
 const details = new Details(byId('details', HTMLElement), {
   only: (field, value) => search.only(field, value),
+  exclude: (field, value) => search.exclude(field, value),
   hide: (text) => search.hide(text),
   onlyField: (name, value) => search.onlyField({ name, operator: '=', value }),
   hideField: (name, value) => search.addField({ name, operator: '!=', value }),

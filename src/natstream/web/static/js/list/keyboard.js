@@ -22,7 +22,9 @@ export function startKeyboard({ current, neighbours, details, search, flow, wrap
   };
   const tip = byId('strip-tip', HTMLElement);
   const close = () => {
+    const { selection } = current().view;
     if (!tip.hidden) tip.hidden = true;
+    else if (!selection.isEmpty) selection.clear();
     else if (details.isOpen) details.close();
     else if (neighbours.isOpen) neighbours.leave();
     else current().view.select(null);

@@ -121,6 +121,13 @@ export class LineSelection {
     this.#write();
   }
 
+  /** Select nothing, if anything of the list is selected. */
+  clear() {
+    if (!this.#ends) return;
+    this.#ends = this.#written = null;
+    document.getSelection()?.removeAllRanges();
+  }
+
   /** Return the selected lines, whole, and as the list shows them: a group is in one piece.
    * @returns {Entry[]} */
   lines() {

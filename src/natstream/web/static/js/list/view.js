@@ -108,6 +108,7 @@ export class View {
 
   clear() {
     this.#held.clear();
+    this.selection.clear();
     this.rows.forgetAll();
     this.select(null);
     this.#area.reset();

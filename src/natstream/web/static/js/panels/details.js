@@ -29,6 +29,7 @@ const MOST_SPANS = 5_000;
 /**
  * @typedef {object} Actions
  * @property {(field: Field, value: string) => void} only   show only lines with a value
+ * @property {(field: Field, value: string) => void} exclude   hide lines with a value
  * @property {(text: import('../query/query.js').Text) => void} hide   hide lines with a text
  * @property {FieldAction} onlyField   show only lines whose field has this value
  * @property {FieldAction} hideField   hide these lines
@@ -78,8 +79,9 @@ export class Details {
     drawer.hidden = false;
     this.#showMark();
     if (wasOpen) return;
-    // The reader may have begun to type since the click.
-    if (!(document.activeElement instanceof HTMLInputElement)) drawer.focus({ preventScroll: true });
+    // The reader may have begun to type since the click, or opened a menu.
+    const { activeElement: active } = document;
+    if (!active || active.matches('body, .lines')) drawer.focus({ preventScroll: true });
   }
 
   /** Mark what the query searches for now. */
@@ -144,10 +146,8 @@ function lineParts(entry, actions) {
         field,
         h('span', {},
           h('span', { class: 'value' }, revealed(value)), ' ',
-          h('button', {
-            type: 'button', class: 'quiet word', 'aria-label': `Only ${field} ${revealed(value)}`,
-            onclick: () => actions.only(field, value),
-          }, 'only'),
+          word('only', `Only ${field} ${revealed(value)}`, () => actions.only(field, value)), ' ',
+          word('hide', `Hide ${field} ${revealed(value)}`, () => actions.exclude(field, value)),
           ...(field === 'level' ? [origin] : []),
         ),
       ])),
@@ -174,10 +174,6 @@ function fieldParts(message, { onlyField, hideField, addColumn }) {
     h('h3', {}, 'Fields'),
     h('table', { class: 'fields' }, ...found.map(([name, value]) => {
       const label = `${revealed(name)} ${revealed(value.slice(0, 80))}`;
-      /** @param {string} text @param {string} says @param {() => void} onclick */
-      const word = (text, says, onclick) => h('button', {
-        type: 'button', class: 'quiet word', 'aria-label': says, onclick,
-      }, text);
       const isAskable = value !== '' && value.length <= LONGEST_ASKED;
       return h('tr', {},
         h('th', { scope: 'row' }, revealed(name)),
@@ -281,6 +277,10 @@ const fields = (rows) =>
 /** @param {string} name @param {string} label @param {() => void} onclick */
 const button = (name, label, onclick) =>
   h('button', { type: 'button', class: 'quiet', 'aria-label': label, title: label, onclick }, icon(name));
+
+/** @param {string} text @param {string} label @param {() => void} onclick */
+const word = (text, label, onclick) =>
+  h('button', { type: 'button', class: 'quiet word', 'aria-label': label, onclick }, text);
 
 /** @param {string} name @param {string} label @param {() => void} onclick */
 const action = (name, label, onclick) =>

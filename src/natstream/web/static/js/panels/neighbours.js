@@ -92,6 +92,7 @@ export class Neighbours {
     const address = `${location.pathname}${location.search}#context=${id}`;
     if (isOther) history.replaceState(history.state, '', address);
     else if (location.hash !== `#context=${id}`) history.pushState({ context: true }, '', address);
+    from?.selection.clear();
     this.#panel.hidden = false;
     this.#below.inert = true;
     byId('neighbours-lines', HTMLElement).before(this.#heads);

@@ -24,6 +24,8 @@ const GROUPS = matchMedia('(max-width: 700px)').matches
 // A longer name is cut, as in the list: in its middle, or where it differs from another one.
 const LONGEST_NAME = 16;
 const names = new Names();
+// The characters of a machine's ID that tell it from the others, nearly always.
+const SHORT_ID = 8;
 
 export class Chips {
   /** @type {Record<string, Record<string, Figures>>} */
@@ -125,6 +127,8 @@ export class Chips {
       : values.filter(([value], index) => chosen.includes(value) || index < most);
     const chips = ordered(field, some).map(([value, figures]) => {
       const chip = element(`${field}:${value}`, () => this.#chip(field, value));
+      // Each time, because a value that is new may be alike.
+      setText(chip.firstElementChild, labelOf(field, value, values));
       this.#update(chip, field, value, figures);
       return chip;
     });
@@ -173,7 +177,7 @@ export class Chips {
       type: 'button', class: `chip ${field === 'level' ? `level-${LEVEL_GROUPS[groupOf(value)]}` : ''}`,
       'data-chip': `${field}:${value}`,
       onclick: (event) => (event.altKey ? this.exclude(field, value) : this.toggle(field, value)),
-    }, h('span', { class: 'value' }, labelOf(field, value)), h('span', { class: 'count' }));
+    }, h('span', { class: 'value' }), h('span', { class: 'count' }));
   }
 
   /** @param {HTMLElement} chip
@@ -222,12 +226,17 @@ export class Chips {
   }
 }
 
-/** @param {ChipField} field @param {string} value */
-function labelOf(field, value) {
+/** Return what a chip says. A machine's ID is shown up to where it differs from the others.
+ * @param {ChipField} field @param {string} value @param {[string, Figures][]} others */
+function labelOf(field, value, others) {
   const name = revealed(value);
   if (field === 'machine') {
     const start = name.replace(/\*$/, '');
-    return start.length > 8 || start !== name ? `${start.slice(0, 8)}…` : name;
+    const isShared = (/** @type {string} */ part) =>
+      others.some(([other]) => other !== value && revealed(other).startsWith(part));
+    let length = SHORT_ID;
+    while (length < start.length && isShared(start.slice(0, length))) length += 1;
+    return start.length > length || start !== name ? `${start.slice(0, length)}…` : name;
   }
   return names.shown(name, LONGEST_NAME).parts.map(({ text, cut }) => (cut ? '…' : text)).join('');
 }

@@ -57,7 +57,7 @@ export class Field {
       this.#remember();
       const moment = at ? momentOf(at, clock()) : null;
       if (moment !== null) {
-        this.#field.value = this.#shown ?? '';
+        this.#write(this.#shown ?? '');
         wentTo(moment);
       } else if (at) this.complain(`at:${at} is no time. Type at:14:05, at:10m or at:2026-03-01T14:05.`);
       else if (!isOther) again();
@@ -88,10 +88,15 @@ export class Field {
   show(query, typed) {
     const text = formatQuery(query);
     this.#shown = query.error ? null : text;
-    if (!typed) this.#field.value = text;
-    this.#clear.hidden = this.#field.value === '';
-    this.#showHint();
+    this.#write(typed ? this.#field.value : text);
     this.complain(query.error);
+  }
+
+  /** @param {string} text */
+  #write(text) {
+    if (this.#field.value !== text) this.#field.value = text;
+    this.#clear.hidden = text === '';
+    this.#showHint();
   }
 
   /** Say what to type for a word that has another meaning elsewhere. It is shown with each letter and not
