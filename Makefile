@@ -18,10 +18,10 @@ types: .venv/ready-dev
 	$(BIN)/mypy
 
 # Runs two tests for each core at the same time, because tests mostly wait. WORKERS=0 runs them one
-# after the other.
+# after the other. The order is that of conftest.py, which starts the long tests first.
 WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 unit: .venv/ready-dev
-	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadgroup
+	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder
 
 # Runs the property tests for hours, on every core. K=test_fly runs only a part of them.
 fuzz: .venv/ready-dev

@@ -30,9 +30,11 @@ SKIP_NOTHING = os.environ.get("NATSTREAM_SKIP_NOTHING", "0") not in ("", "0")
 
 
 # Files and folders whose tests wait for servers, for up to half a minute each.
-LONG = {"test_soak.py", "test_benchmarks.py", "deploy", "journal", "proxies"}
+LONG = {"test_soak.py", "test_benchmarks.py", "browsers", "deploy", "journal", "proxies"}
 
 
+# First, because pytest-xdist reads the groups in the same hook.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start long tests first, and keep a module's tests on one worker if they share a fixture.
 
@@ -40,7 +42,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     items.sort(key=lambda item: LONG.isdisjoint(item.path.parts))
     for item in items:
-        if isinstance(item, pytest.Function) and _shares_a_fixture(item):
+        grouped = item.get_closest_marker("xdist_group") is not None
+        if isinstance(item, pytest.Function) and not grouped and _shares_a_fixture(item):
             item.add_marker(pytest.mark.xdist_group(item.module.__name__))
 
 

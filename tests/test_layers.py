@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("entries",),
     ("formats", "server", "config"),
     ("hub", "client"),
-    ("nats", "drain", "fly_api"),
+    ("nats", "drain", "fly_api", "watches"),
     ("journal", "web"),
     ("core",),
     ("supervisor",),
@@ -52,9 +52,9 @@ HOMES = {
     "werkzeug": {"web"},
     "itsdangerous": {"web"},
     "prometheus_client": {"web"},
-    "httpx": {"client", "cli.check", "fly_api"},
+    "httpx": {"client", "cli.check", "fly_api", "watches.senders"},
     "re2": {"entries.expressions"},
-    "structlog": {"config.service_log", "supervisor", "asgi"},
+    "structlog": {"config.service_log", "supervisor", "asgi", "watches.delivery"},
 }
 
 
@@ -148,9 +148,9 @@ def test_each_class_has_a_name_of_its_own() -> None:
 def test_the_tests_mirror_the_packages() -> None:
     """Each package has a folder of tests, and a folder that is no package has a reason."""
     folders = {path.parent.name for path in Path(__file__).parent.glob("*/test_*.py")}
-    # `page` tests what lies in web/static, in a browser; `deploy` tests the files for Fly,
-    # and `proxies` tests the whole between other people's proxies and clients.
-    assert folders - {"page", "deploy", "proxies"} == {
+    # `page` tests what lies in web/static, in Chromium, and `browsers` does so in three browsers;
+    # `deploy` tests the files for Fly, and `proxies` the whole between other people's programs.
+    assert folders - {"page", "browsers", "deploy", "proxies"} == {
         package(name) for name in MODULES if "." in name
     }
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
+import shutil
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +71,33 @@ def test_no_helper_is_written_twice() -> None:
         if not name.startswith("test_") and len(body) > LONG_HELPER:
             files[body].add(f"{name_of(path)}: {name}")
     assert [sorted(names) for names in files.values() if len(names) > 1] == []
+
+
+SHARED = """
+import pytest
+
+@pytest.fixture(scope="module")
+def shared(): return object()
+
+@pytest.mark.parametrize("number", range(8))
+def test_something(shared, number): pass
+"""
+
+
+def test_tests_that_share_a_fixture_run_on_one_worker(tmp_path: Path) -> None:
+    """With the settings of this suite, pytest-xdist gives a module's fixture to one worker only."""
+    for name in ("conftest.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_shared.py").write_text(SHARED)
+    command = "-m pytest -v -p no:cacheprovider --numprocesses=2 --dist=loadgroup"
+    done = subprocess.run(
+        [sys.executable, *command.split()],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    workers = re.findall(r"\[(gw\d)\] .* PASSED", done.stdout)
+    assert len(workers) == 8, done.stdout
+    assert len(set(workers)) == 1
 
 
 # A helper with fewer characters, for example one that makes an entry, may stand in several files.

@@ -6,6 +6,7 @@ of them. It opens no socket and starts no task: `natstream.supervisor` runs the 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,8 +30,13 @@ from natstream.web.pattern_counts import PatternCounts
 
 if TYPE_CHECKING:
     from natstream.fly_api.interfaces import FlyInterfaces
+    from natstream.journal.claims import JetStreamClaims
     from natstream.journal.journal import Journal
+    from natstream.journal.stream_config import StreamConfig
+    from natstream.nats.connection import Login
     from natstream.nats.silence import Silence
+    from natstream.watches.file import Watch
+    from natstream.watches.running import Watches
 
 __all__ = ["Core", "Source", "make_core"]
 
@@ -61,10 +67,18 @@ class Core:
     metrics: Metrics
     sources: Sequence[Source]
     journal: Journal | None = None
+    watches: Watches | None = None
+    claims: Source | None = None
+    """The task by which processes that share a journal agree on who sends a watch's message."""
 
 
 def make_core(settings: Settings) -> Core:
-    """Return the parts that the settings ask for. `/readyz` names every source from here on."""
+    """Return the parts that the settings ask for. `/readyz` names every source from here on.
+
+    Raises:
+        ConfigurationError: the file with the watches is wrong.
+    """
+    watched = _read_watches(settings)
     facets, patterns = Facets(), PatternCounts()
     observers: list[Callable[[Sequence[LogEntry]], None]] = [facets.count]
 
@@ -110,8 +124,47 @@ def make_core(settings: Settings) -> Core:
         sources.append(_make_nats(settings, sink, status, silence))
     if "drain" in settings.sources and settings.drain_bind is not None:
         sources.append(_make_drain(settings, settings.drain_bind, hub, journal, health, metrics))
+    claims = _make_claims(settings, health) if watched and journal is not None else None
+    watches = _make_watches(settings, watched, hub, health, claims) if watched else None
+    metrics.watches = watches.statuses if watches is not None else ()
     app = create_app(settings, hub, health, facets, patterns, metrics, fly)
-    return Core(settings, hub, health, app, metrics, sources, journal)
+    claiming = None if claims is None else Source(claims.run, health.interfaces["watch_claims"])
+    return Core(settings, hub, health, app, metrics, sources, journal, watches, claiming)
+
+
+def _read_watches(settings: Settings) -> Sequence[Watch]:
+    if not settings.watches:
+        return ()
+    from natstream.watches.file import read_watches
+
+    return read_watches(settings.watches, os.environ)
+
+
+def _make_watches(
+    settings: Settings,
+    watched: Sequence[Watch],
+    hub: Hub,
+    health: Health,
+    claims: JetStreamClaims | None,
+) -> Watches:
+    from natstream.watches.running import Watches
+    from natstream.watches.sight import Sight
+
+    return Watches(
+        watched,
+        hub,
+        Sight(health, settings.silence),
+        health.add_task("watches"),
+        public_url=settings.public_url,
+        claims=claims,
+    )
+
+
+def _make_claims(settings: Settings, health: Health) -> JetStreamClaims:
+    from natstream.journal.claims import JetStreamClaims
+
+    status = health.add_interface("watch_claims")
+    return JetStreamClaims(_journal_login(settings), _stream_config(settings), status)
 
 
 # Journal and sources are imported where they are made, because a service that only has a drain
@@ -120,29 +173,39 @@ def make_core(settings: Settings) -> Core:
 
 def _make_journal(settings: Settings, hub: Hub, health: Health) -> Journal:
     from natstream.journal.journal import Journal
-    from natstream.journal.stream_config import StreamConfig
-    from natstream.nats.connection import Login
 
     fallback = health.add_task("stand-in")  # alert rules use this name
     fallback.change(SourceState.UP, "Ready to show this process's own lines in an outage")
     return Journal(
-        Login(
-            settings.journal_servers,
-            user=settings.journal_user,
-            password=settings.journal_password,
-            token=settings.journal_token,
-        ),
-        StreamConfig(
-            name=settings.journal_stream,
-            max_age=settings.journal_max_age,
-            max_bytes=settings.journal_max_bytes,
-            replicas=settings.journal_replicas,
-            read_subjects=settings.subjects if "nats" in settings.sources else (),
-        ),
+        _journal_login(settings),
+        _stream_config(settings),
         hub,
         health.add_source("journal"),
         backlog_lines=settings.backlog_lines,
         backlog_bytes=settings.backlog_bytes,
+    )
+
+
+def _journal_login(settings: Settings) -> Login:
+    from natstream.nats.connection import Login
+
+    return Login(
+        settings.journal_servers,
+        user=settings.journal_user,
+        password=settings.journal_password,
+        token=settings.journal_token,
+    )
+
+
+def _stream_config(settings: Settings) -> StreamConfig:
+    from natstream.journal.stream_config import StreamConfig
+
+    return StreamConfig(
+        name=settings.journal_stream,
+        max_age=settings.journal_max_age,
+        max_bytes=settings.journal_max_bytes,
+        replicas=settings.journal_replicas,
+        read_subjects=settings.subjects if "nats" in settings.sources else (),
     )
 
 

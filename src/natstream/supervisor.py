@@ -180,6 +180,7 @@ async def run_core(core: Core, until: Callable[[], Awaitable[None]]) -> None:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keep_running, run_hub, hub_status)
+        nursery.start_soon(_run_watches, core)
         async with _running_journal(core), trio.open_nursery() as sources:
             sources.start_soon(core.hub.loop_delay.run)
             for source in core.sources:
@@ -190,6 +191,17 @@ async def run_core(core: Core, until: Callable[[], Awaitable[None]]) -> None:
             sources.cancel_scope.cancel()
         core.hub.announce("natstream is closing", public=True)
         core.hub.close()
+
+
+async def _run_watches(core: Core) -> None:
+    """Run the watches, if there are any, until the hub is closed."""
+    if core.watches is None:
+        return
+    async with trio.open_nursery() as nursery:
+        if core.claims is not None:
+            nursery.start_soon(keep_running, core.claims.run, core.claims.status)
+        await keep_running(core.watches.run, core.health.tasks["watches"])
+        nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.support.browser import (
     PATIENCE,
     PageService,
@@ -35,6 +35,15 @@ WATCH = """
   document.addEventListener('securitypolicyviolation', (event) => {
     window.violations.push(event.violatedDirective + ' ' + event.blockedURI);
   });
+"""
+
+# Playwright does not see the requests of a shared worker, so the page tells which it asks it for.
+TELL = """
+  const post = MessagePort.prototype.postMessage;
+  MessagePort.prototype.postMessage = function (message, ...more) {
+    if (message?.ask) window.asked(message.url);
+    return post.call(this, message, ...more);
+  };
 """
 
 
@@ -95,11 +104,13 @@ def open_viewer(
         pages.append(page)
         viewer = Viewer(page, url, app, send)
 
-        def note(request: Request) -> None:
-            if "/api/logs" in request.url:
-                viewer.requests.append(urlsplit(request.url).query)
+        def note(url: str) -> None:
+            if "/api/logs" in url:
+                viewer.requests.append(urlsplit(url).query)
 
-        page.on("request", note)
+        page.on("request", lambda request: note(request.url))
+        page.expose_function("asked", note)
+        page.add_init_script(TELL)
         page.on("pageerror", lambda error: complaints.append(f"{error} {error.stack}"))
         page.on("console", lambda message: complaints.append(message.text))
         return viewer

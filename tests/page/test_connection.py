@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext, expect
 from tests.support.browser import PageService, Stage, eventually, open_page_service, open_wire
 from tests.support.journal_server import JournalServer
 from tests.support.mistreated import MistreatedServer
-from tests.support.viewer import Viewer
+from tests.support.viewer import HIDING, Viewer
 
 
 def test_a_killed_service_loses_and_doubles_nothing(
@@ -184,13 +184,8 @@ def test_an_outage_of_the_journal_is_shown_and_costs_no_line(
 def test_a_hidden_page_gives_its_connection_back(
     viewer: Viewer, context: BrowserContext, service: PageService
 ) -> None:
-    """A tab has one connection, and none after five minutes in the background."""
-    viewer.page.add_init_script(
-        "window.away = false;"
-        "Object.defineProperty(document, 'hidden', { get: () => window.away });"
-        "window.look = (away) => { window.away = away;"
-        " document.dispatchEvent(new Event('visibilitychange')); };"
-    )
+    """A tab has one connection, and none after ten seconds in the background."""
+    viewer.page.add_init_script(HIDING)
     viewer.page.clock.install()
     viewer.open()
     viewer.publish("before")
@@ -200,7 +195,7 @@ def test_a_hidden_page_gives_its_connection_back(
         expect(viewer.state).to_have_text("Live")
     eventually(lambda: service.status()["readers"] == 1, "one reader")
     viewer.page.evaluate("look(true)")
-    viewer.page.clock.fast_forward("05:01")
+    viewer.page.clock.fast_forward("00:11")
     eventually(lambda: service.status()["readers"] == 0, "no reader")
     viewer.publish("meanwhile")
     viewer.page.evaluate("look(false)")

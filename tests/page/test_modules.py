@@ -53,16 +53,8 @@ def imports(module: Path) -> set[Path]:
     return found
 
 
-def test_the_page_preloads_its_modules() -> None:
-    """The page names all of its modules, since otherwise a browser finds them one after another."""
-    page = (STATIC / "index.html").read_text()
-    named = re.findall(r'<link rel="modulepreload" href="([^"]+)">', page)
-    modules = imports(STATIC / "js/main.js")
-    assert named == sorted(str(one.relative_to(STATIC.parent)) for one in modules)
-
-
 def test_every_module_is_used() -> None:
-    """Each module belongs to the page or to the page of a link; only `types.js` has no code."""
-    pages = [STATIC / "js/main.js", STATIC / "js/link.js"]
+    """Each module belongs to a page or to the shared worker; only `types.js` has no code."""
+    pages = [STATIC / f"js/{name}.js" for name in ("main", "link", "stream/worker")]
     used = {*pages, *(one for page in pages for one in imports(page))}
     assert {*STATIC.rglob("*.js")} - used == {STATIC / "js/types.js", STATIC / "js/theme.js"}

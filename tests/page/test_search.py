@@ -330,9 +330,10 @@ def test_recent_queries_are_suggested(viewer: Viewer) -> None:
 
 
 def test_a_line_can_be_linked_to(viewer: Viewer, open_viewer: Callable[[str], Viewer]) -> None:
-    """The link to a line opens with that line chosen, also if newer lines have come since."""
-    viewer.open()
-    viewer.publish("before", "this one")
+    """The link to a line opens among its neighbours, also if newer lines have come since."""
+    viewer.publish("a line that the filter leaves out")
+    viewer.open("&q=this")
+    viewer.publish("before this", "this one")
     viewer.row("this one").click()
     viewer.drawer.get_by_role("button", name="Copy link").click()
     link = eventually(lambda: viewer.page.evaluate("navigator.clipboard.readText()"), "the link")
@@ -341,6 +342,13 @@ def test_a_line_can_be_linked_to(viewer: Viewer, open_viewer: Callable[[str], Vi
     other.page.goto(link)
     expect(other.page.locator(".chosen")).to_contain_text("this one")
     expect(other.drawer).to_contain_text("this one")
+    neighbours = other.page.locator("#neighbours-rows .row")
+    expect(neighbours.filter(has_text="a line that the filter leaves out")).to_be_visible()
+    other.page.click("#neighbours-later")
+    other.page.keyboard.press("G")
+    expect(neighbours.filter(has_text="after 249")).to_be_visible()
+    other.page.click("#neighbours-back")
+    expect(other.rows).to_have_count(2)
 
 
 def test_a_link_to_a_forgotten_line_says_so(viewer: Viewer) -> None:
@@ -352,6 +360,16 @@ def test_a_link_to_a_forgotten_line_says_so(viewer: Viewer) -> None:
     viewer.open(link)
     expect(hint).to_have_text("That line is no longer remembered")
     expect(viewer.row("still there")).to_be_visible()
+    lost = viewer.page.locator("#lost")
+    expect(lost).to_contain_text("The service no longer has that line")
+    lost.get_by_role("button", name="Close the message").click()
+    expect(lost).to_be_hidden()
+    viewer.page.goto("about:blank")
+    viewer.open(link.replace("line", "context"))
+    viewer.press("g")
+    lost.get_by_role("button", name="Live lines").click()
+    expect(lost).to_be_hidden()
+    assert viewer.is_at_end()
     viewer.page.clock.install()
     viewer.page.clock.pause_at(time.time() + 3_600)  # no silence is long enough
     viewer.page.goto("about:blank")

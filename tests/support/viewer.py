@@ -11,7 +11,17 @@ from typing import Any
 import attrs
 from playwright.sync_api import Locator, Page, expect
 
-__all__ = ["Viewer", "select"]
+__all__ = ["HIDING", "Viewer", "line", "select"]
+
+# Playwright shows every tab, so a test says itself whether its tab is hidden.
+HIDING = """
+  window.away = false;
+  Object.defineProperty(document, 'hidden', { get: () => window.away });
+  window.look = (away) => {
+    window.away = away;
+    document.dispatchEvent(new Event('visibilitychange'));
+  };
+"""
 
 
 def line(message: str, *, app: str, level: str = "info", **more: Any) -> bytes:

@@ -13,7 +13,7 @@ from tests.support.closed import TOKEN, bearer, closed_service, grant_text, keyr
 from tests.support.service import RunningService, open_service
 
 from natstream.entries.entry import LogEntry
-from natstream.entries.filters import FILTER_PARAMETERS
+from natstream.entries.filters import FILTER_PARAMETERS, PATTERNS
 from natstream.web.auth import COOKIE
 from natstream.web.earlier import EARLIER_PARAMETERS
 from natstream.web.grants import NOT_IN_SCOPES, Grant
@@ -46,6 +46,13 @@ SHOWN = {
     "level": "error",
     "source": "nats",
     "type": "log",
+    "not_app": "zebra",
+    "not_region": "sjc",
+    "not_machine": "m-z*",
+    "not_stream": "system",
+    "not_level": "info",
+    "not_source": "drain",
+    "not_type": "system",
     "min_level": "warn",
     "q": "shown",
     "not": "/zebra/",
@@ -70,7 +77,7 @@ async def text_for(service: RunningService, token: str) -> str:
 
 def test_every_parameter_of_a_filter_has_a_test() -> None:
     """The test below knows a value for each parameter that a link may have."""
-    assert set(SHOWN) == FILTER_PARAMETERS - {*NOT_IN_SCOPES}
+    assert set(SHOWN) == FILTER_PARAMETERS - {*NOT_IN_SCOPES, *PATTERNS}
 
 
 @pytest.mark.parametrize("name", sorted(SHOWN))

@@ -38,6 +38,7 @@ from natstream.hub.health import SourceState, SourceStatus
 from natstream.hub.hub import Hub, open_hub
 from natstream.nats.connection import Login
 from natstream.nats.source import NatsSource
+from natstream.watches.file import read_watches
 
 __all__ = ["check", "check_addresses", "check_nats", "settings_to_check"]
 
@@ -85,10 +86,17 @@ def check(wait: float, url: str | None) -> None:
         for error in group.exceptions:
             click.echo(Finding("failure", str(error)))
         sys.exit(2)
-    sys.exit(trio.run(_report, settings, wait, url))
+    try:
+        watches = _check_watches(settings, os.environ)
+    except ConfigurationError as error:
+        click.echo(one_line(str(Finding("failure", str(error)))))
+        sys.exit(2)
+    sys.exit(trio.run(_report, settings, watches, wait, url))
 
 
-async def _report(settings: Settings, wait: float, url: str | None) -> int:
+async def _report(
+    settings: Settings, watches: Sequence[Finding], wait: float, url: str | None
+) -> int:
     status = 0
 
     def show(findings: Iterable[Finding]) -> None:
@@ -104,6 +112,7 @@ async def _report(settings: Settings, wait: float, url: str | None) -> int:
     if problem := tune_process(settings.max_readers):
         show([Finding("warning", problem)])
     show(check_sharing(settings))
+    show(watches)
     show([await _ask_given(url, settings)] if url else await check_addresses(settings))
     if "nats" in settings.sources:
         for server in settings.nats_servers:
@@ -112,6 +121,22 @@ async def _report(settings: Settings, wait: float, url: str | None) -> int:
     if settings.journal_servers:
         show(await check_journal(settings))
     return status
+
+
+def _check_watches(settings: Settings, environ: Mapping[str, str]) -> Sequence[Finding]:
+    """Report which watches there are; nothing if there are none.
+
+    Raises:
+        ConfigurationError: the file is wrong.
+    """
+    if not settings.watches:
+        return []
+    names = ", ".join(watch.name for watch in read_watches(settings.watches, environ))
+    findings = [Finding("ok", f"NATSTREAM_WATCHES: the file is right, and watches {names}")]
+    if not settings.public_url:
+        text = "Messages of watches have no link to the page: NATSTREAM_PUBLIC_URL is not set"
+        findings.append(Finding("warning", text))
+    return findings
 
 
 def settings_to_check(environ: Mapping[str, str]) -> Settings:

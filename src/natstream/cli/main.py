@@ -139,6 +139,9 @@ main.add_command(
     _Lazy("natstream.cli.link", short_help="Make a link that shows a part of the logs.")
 )
 main.add_command(
+    _Lazy("natstream.cli.watch", short_help="Look at the watches of the file, and try one.")
+)
+main.add_command(
     _Lazy("natstream.cli.check", short_help="Find problems before `natstream serve` has them.")
 )
 

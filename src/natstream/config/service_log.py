@@ -22,6 +22,8 @@ REPEAT_SECONDS = 60.0
 # Distinct lines that are remembered. When there are more, the filter forgets all of them. That
 # bounds the memory, and costs at most one more repetition of each line.
 MAX_REMEMBERED = 1_000
+# These libraries log the address of each request, and an address may be a secret.
+QUIET = ("httpx", "httpcore")
 
 
 class _Repeats(logging.Filter):
@@ -93,6 +95,8 @@ def configure_logging(level: int = logging.INFO) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

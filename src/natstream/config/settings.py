@@ -262,6 +262,15 @@ class Settings:
         "how many servers of a cluster keep a copy: 3 survive the loss of one",
         who="Operators of a journal on a cluster, before its first start",
     )
+    watches: str = setting(
+        "NATSTREAM_WATCHES",
+        str,
+        "",
+        "path of a TOML file that says of which lines, or of whose absence, natstream sends a "
+        "message (see docs/watches.md)",
+        who="Operators who want to be told when an app logs something, or falls silent",
+        default_text="none",
+    )
     share_port: bool = setting(
         "NATSTREAM_SHARE_PORT",
         values.switch,

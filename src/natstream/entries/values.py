@@ -52,7 +52,7 @@ def exact_values(name: str, texts: Iterable[str]) -> frozenset[str]:
     Raises:
         BadQuery: there is none, there are too many, or the parameter cannot have one of them.
     """
-    field = (EXACT | EXCLUDED)[name]
+    field = (EXACT | EXCLUDED).get(name, name)
     values = {value.strip() for text in texts for value in text.split(",") if value.strip()}
     if not values:
         raise BadQuery(f"{name} is empty; leave it out or give it a value", parameter=name)

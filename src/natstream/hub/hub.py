@@ -86,6 +86,8 @@ class Hub:
         self._slice_lines = max(1, min(BATCH_LINES, backlog_lines // 4))
         self._slice_bytes = min(BATCH_BYTES, backlog_bytes // 4)
         self._published = 0
+        self._uncounted = 0
+        """Subscriptions of the service itself."""
         self._gaps = self._missed = 0
         self.loop_delay: LoopDelay = LoopDelay()
         """The delay of the event loop; its `run` measures it."""
@@ -283,6 +285,7 @@ class Hub:
         before: int = 50,
         after: int = 50,
         budget: ReaderBudget | None = None,
+        counted: bool = True,
     ) -> Iterator[Subscription]:
         """Join as a reader: `with hub.subscribe() as reader: async for item in reader: …`.
 
@@ -302,11 +305,13 @@ class Hub:
                 100,000 lines are searched in each direction; a notice says if there may be more.
             budget: the CPU time of the filter (see `budgets`); by default that of a holder without
                 a name.
+            counted: whether the reader counts as one; a reader of the service itself does not.
 
         Raises:
             TooManyReaders: there are `max_readers` already.
         """
-        self.check_room()
+        if counted:
+            self.check_room()
         if around is not None:
             last_event_id = since = until = None
             tail, follow = before, False
@@ -335,6 +340,7 @@ class Hub:
             until=until if follow else None,
         )
         self._fan_out.subscriptions.add(subscription)
+        self._uncounted += not counted
         try:
             if self._fan_out.is_closing:
                 subscription.end()
@@ -342,13 +348,18 @@ class Hub:
                 yield subscription
         finally:
             self._fan_out.subscriptions.remove(subscription)
+            self._uncounted -= not counted
 
     def check_room(self) -> None:
         """Raise TooManyReaders if there are `max_readers` already."""
-        if len(self._fan_out.subscriptions) >= self.max_readers:
+        if self._readers >= self.max_readers:
             raise TooManyReaders(
                 f"natstream serves {self.max_readers:,} readers at once, and has so many already"
             )
+
+    @property
+    def _readers(self) -> int:
+        return len(self._fan_out.subscriptions) - self._uncounted
 
     def count_gap(self, gap: Gap) -> None:
         """Count a gap that a reader is told of."""
@@ -358,7 +369,7 @@ class Hub:
     def statistics(self) -> HubStatistics:
         """Return a snapshot of what the hub holds and has done."""
         return HubStatistics(
-            readers=len(self._fan_out.subscriptions),
+            readers=self._readers,
             published=self._published,
             backlog_lines=self.backlog.lines,
             backlog_bytes=self.backlog.bytes,

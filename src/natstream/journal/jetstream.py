@@ -112,13 +112,22 @@ class JetStream:
             JournalUnavailable: the server does not answer.
             JournalDenied: the server has no JetStream.
         """
+        payload = b"" if body is None else json.dumps(body).encode()
+        return await self.exchange(f"$JS.API.{api}", payload, deadline=deadline)
+
+    async def exchange(
+        self, subject: str, payload: bytes, headers: bytes = b"", *, deadline: float
+    ) -> dict[str, Any]:
+        """Publish a message, wait for the server's answer, and return it (see `request`)."""
         self._requests += 1
         reply = f"{self._answers}{self._requests}".encode()
         answer = self._waiting[reply] = _Reply()
-        payload = b"" if body is None else json.dumps(body).encode()
+        command, sizes = (b"HPUB", b"%d " % len(headers)) if headers else (b"PUB", b"")
+        content = headers + payload
         try:
             self.connection.send(
-                b"PUB $JS.API.%b %b %d\r\n%b\r\n" % (api.encode(), reply, len(payload), payload)
+                b"%b %b %b %b%d\r\n%b\r\n"
+                % (command, subject.encode(), reply, sizes, len(content), content)
             )
             with trio.move_on_after(deadline):
                 await answer.event.wait()

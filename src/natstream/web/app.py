@@ -26,7 +26,7 @@ from natstream.hub.budget import ReaderBudget
 from natstream.hub.finding import find_line
 from natstream.hub.health import Health, SourceState, SourceStatus
 from natstream.hub.hub import Hub
-from natstream.web.auth import authenticate, client_address, current_grant
+from natstream.web.auth import authenticate, client_address, current_grant, current_reader
 from natstream.web.earlier import read_earlier
 from natstream.web.errors import answer_errors, refusal
 from natstream.web.facets import Facets
@@ -155,6 +155,7 @@ def create_app(
         response.headers.pop("Content-Length", None)  # HEAD must not have what GET has not.
         response.timeout = None  # Otherwise Quart ends the stream silently after a minute.
         response.headers["X-Accel-Buffering"] = "no"
+        response.headers["Natstream-Reader"] = current_reader()
         return response
 
     @app.get("/api/raw")
@@ -199,6 +200,10 @@ def create_app(
         filter = current_grant().narrow(Filter.from_query(request.args.items(multi=True)))
         async with one_search:
             return jsonify(await read_fields(hub, filter, budget()))
+
+    @app.get("/api/watches")
+    async def watched() -> Response:
+        return jsonify({"watches": [watch.shown() for watch in metrics.watches]})
 
     @app.get("/api/status")
     async def status() -> Response:

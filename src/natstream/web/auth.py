@@ -30,7 +30,7 @@ from natstream.web.errors import nothing, refusal
 from natstream.web.grants import Grant, Keyring
 from natstream.web.security import READABLE, is_cross_site, refuse_other_site
 
-__all__ = ["authenticate", "client_address", "current_grant", "is_encrypted"]
+__all__ = ["authenticate", "client_address", "current_grant", "current_reader", "is_encrypted"]
 
 # The endpoints that need no token, because the pages must load before they can ask for one.
 OPEN = frozenset({"page", "link", "static", "healthz", "login", "logout"})
@@ -55,6 +55,7 @@ def authenticate(app: Quart, settings: Settings, guard: TokenGuard) -> Keyring:
     async def check_grant() -> Response | None:
         if request.endpoint in OPEN:
             return None
+        g.reader = ""
         grant = await _find_grant()
         if grant is None:
             response = _unauthorized(
@@ -85,7 +86,10 @@ def authenticate(app: Quart, settings: Settings, guard: TokenGuard) -> Keyring:
         return None
 
     async def _grant_for(secret: str) -> Grant | None:
-        return await guard.look_at(secret, keyring.grant, address=client_address(settings))
+        grant = await guard.look_at(secret, keyring.grant, address=client_address(settings))
+        if grant is not None:
+            g.reader = keyring.name(secret)
+        return grant
 
     async def _grant_for_cookie(cookie: str) -> Grant | None:
         grant = keyring.read(cookie)
@@ -94,7 +98,10 @@ def authenticate(app: Quart, settings: Settings, guard: TokenGuard) -> Keyring:
             # refused may still show a valid cookie, so that one guessing client does not end the
             # sessions of all browsers behind the same address.
             await guard.refuse(client_address(settings))
-        return grant if grant is not None and grant.expires > time.time() else None
+        if grant is None or grant.expires <= time.time():
+            return None
+        g.reader = keyring.name(cookie)
+        return grant
 
     @app.post("/api/login")
     async def login() -> Response:
@@ -140,6 +147,16 @@ def current_grant() -> Grant:
     """Return the grant of the request that is being answered."""
     grant: Grant = g.grant
     return grant
+
+
+def current_reader() -> str:
+    """Return a name for the token, link or login of the request that is being answered.
+
+    It is "" if the service needs none. The tabs of a browser share a stream only if the name is the
+    same, because the browser hides the cookie itself from the page.
+    """
+    name: str = g.reader
+    return name
 
 
 def _cookie_names(settings: Settings) -> tuple[str, ...]:

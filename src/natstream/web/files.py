@@ -4,13 +4,23 @@ The files are read once at the start, because they are few and every visitor ask
 them. Serving them from memory also avoids a leak: quart-trio 0.12 leaves a file open when it is
 cancelled between opening the file and entering its context. And since a name is only looked up
 in a dictionary, no request can reach a file outside of the folder.
+
+A page names its scripts and styles under `static/v-<release>/`, where the release is made of all
+files. A browser keeps these for a year without asking again, because a change gives them another
+address. It asks for the page itself each time, so it shows a new release at once. The page also
+names all modules that its script imports, since otherwise a browser would load one to find the
+next.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import posixpath
+import re
 from pathlib import Path
 
+import attrs
 from quart import Response, abort, request
 
 __all__ = ["Files"]
@@ -24,29 +34,93 @@ CONTENT_TYPES = {
     ".svg": "image/svg+xml",
 }
 
+# The browser asks each time whether the file has changed.
+ASK = "no-cache"
+# The file at this address never changes. A year is the longest time that caches respect.
+KEEP = "public, max-age=31536000, immutable"
+
+_RELEASE = re.compile(r"v-[0-9a-f]{12}/")
+_IMPORT = re.compile(r"""^(?:import|export)\b[^'"]*?from '(\.[^']+)'""", re.MULTILINE)
+# The place for the modules, after the script that imports them.
+_MODULES = re.compile(r' *<!-- the modules of "static/([^"]+)" -->\n')
+
+
+@attrs.frozen
+class _File:
+    body: bytes
+    compressed: bytes
+    content_type: str
+    etag: str
+
+    @classmethod
+    def of(cls, body: bytes, content_type: str) -> _File:
+        etag = hashlib.sha256(body).hexdigest()[:16]
+        return cls(body, gzip.compress(body, mtime=0), content_type, etag)
+
 
 class Files:
     """All files of a folder that have a known content type, by their path in the folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._files = {
-            path.relative_to(folder).as_posix(): (path.read_bytes(), CONTENT_TYPES[path.suffix])
-            for path in folder.rglob("*")
+        bodies = {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in sorted(folder.rglob("*"))
             if path.suffix in CONTENT_TYPES
         }
+        digest = hashlib.sha256(repr(bodies).encode()).hexdigest()
+        self._release = f"v-{digest[:12]}/"
+        self._files = {
+            name: _File.of(
+                self._page(body, bodies) if name.endswith(".html") else body,
+                CONTENT_TYPES[posixpath.splitext(name)[1]],
+            )
+            for name, body in bodies.items()
+        }
+
+    def _page(self, body: bytes, bodies: dict[str, bytes]) -> bytes:
+        """Return a page with the links to its modules, and with the addresses of this release."""
+
+        def links(match: re.Match[str]) -> str:
+            return "".join(
+                f'  <link rel="modulepreload" href="static/{name}">\n'
+                for name in _imports(match[1], bodies)
+            )
+
+        text = _MODULES.sub(links, body.decode())
+        return re.sub(r'(href|src)="static/', rf'\1="static/{self._release}', text).encode()
 
     async def send(self, name: str) -> Response:
         """Return the answer with the file, or a 304 if the client has it already.
 
-        A name that is not in the folder gets a 404.
+        A name that is not in the folder gets a 404. A file of another release is answered with that
+        of this one, because during a deployment the page may come from another process.
         """
-        if name not in self._files:
+        release = _RELEASE.match(name)
+        file = self._files.get(name[release.end() :] if release else name)
+        if file is None:
             abort(404)
-        body, content_type = self._files[name]
-        response = Response(body, content_type=content_type)
-        response.set_etag(hashlib.sha256(body).hexdigest()[:16])
-        # The browser asks each time whether the file has changed, so that it shows a new release
-        # at once.
-        response.headers["Cache-Control"] = "no-cache"
+        is_compressed = request.accept_encodings.quality("gzip") > 0
+        response = Response(
+            file.compressed if is_compressed else file.body, content_type=file.content_type
+        )
+        response.set_etag(file.etag + "-gzip" * is_compressed)
+        response.headers["Vary"] = "Accept-Encoding"
+        if is_compressed:
+            response.headers["Content-Encoding"] = "gzip"
+        is_this_release = release is not None and release[0] == self._release
+        response.headers["Cache-Control"] = KEEP if is_this_release else ASK
         await response.make_conditional(request)
         return response
+
+
+def _imports(module: str, bodies: dict[str, bytes]) -> list[str]:
+    """Return the names of the modules that a module imports, directly or through others."""
+    found: set[str] = set()
+    ahead = [module]
+    while ahead:
+        one = ahead.pop()
+        names = _IMPORT.findall(bodies[one].decode())
+        new = {posixpath.normpath(posixpath.join(posixpath.dirname(one), name)) for name in names}
+        ahead += new - found
+        found |= new
+    return sorted(found)

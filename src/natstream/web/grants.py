@@ -113,6 +113,13 @@ class Keyring:
         """Return the token that equals `secret`, or `None`."""
         return find_token(secret, self._signers)
 
+    def name(self, secret: str) -> str:
+        """Return a short name for a token or a signed text, from which it cannot be computed."""
+        token = self.find(secret)
+        # Guessing a signed text takes one scrypt for each guess of its token.
+        text = secret if token is None else self.sign(Grant(0), token)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
     def grant(self, secret: str) -> Grant | None:
         """Return the grant for a token or a signed text.
 

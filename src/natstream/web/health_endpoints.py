@@ -64,6 +64,7 @@ def add_health_endpoints(app: Quart, health: Health, metrics: Metrics) -> None:
                 "sources": source_statuses(health),
                 "tasks": statuses(health.tasks),
                 "interfaces": statuses(health.interfaces),
+                "watches": {watch.name: watch.summary() for watch in metrics.watches},
             }
         )
         response.status_code = 200 if health.ready else 503

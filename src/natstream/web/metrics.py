@@ -7,7 +7,7 @@ exposition. Nothing here is on a line's way to its readers, so a scrape delays n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, get_args
 
@@ -32,6 +32,7 @@ from natstream.web.pattern_counts import PatternCounts
 
 if TYPE_CHECKING:
     from natstream.drain.server import DrainStatistics
+    from natstream.watches.status import WatchStatus
 
 __all__ = ["Counters", "Metrics"]
 
@@ -58,6 +59,8 @@ class Metrics(Collector):
         """Returns the journal's statistics, if there is a journal; called at each scrape."""
         self.patterns: PatternCounts | None = None
         """The counts of patterns, if they are counted."""
+        self.watches: Sequence[WatchStatus] = ()
+        """The states of the watches."""
         self._hub = hub
         self._health = health
         # The library's global registry would mix the metrics of two services in one process.
@@ -86,6 +89,7 @@ class Metrics(Collector):
             yield from _journal(self.journal())
         if self.patterns is not None:
             yield from _patterns(self.patterns)
+        yield from _watches(self.watches)
         yield _gauge(
             "natstream_tasks",
             "Living tasks: a few for each connection, which end with it",
@@ -256,6 +260,33 @@ def _journal(journal: JournalStatistics) -> Iterator[Metric]:
         ("duplicate_lines", "Acknowledged lines that the journal had already", journal.duplicates),
     ):
         yield _counter(f"natstream_journal_{name}", help, [((), count)])
+
+
+def _watches(watches: Sequence[WatchStatus]) -> Iterator[Metric]:
+    yield _gauge(
+        "natstream_watch_failing",
+        "1 if the last message of a watch was not delivered",
+        [((watch.name,), int(bool(watch.problem))) for watch in watches],
+        "watch",
+    )
+    for name, help, counts in (
+        ("fired", "Times that a watch fired", [(w.name, w.fired) for w in watches]),
+        ("sent", "Messages that were delivered", [(w.name, w.sent) for w in watches]),
+        ("failed", "Messages that were not delivered", [(w.name, w.failed) for w in watches]),
+        (
+            "suppressed_lines",
+            "Matching lines that came during a cooldown",
+            [(w.name, w.suppressed) for w in watches],
+        ),
+        (
+            "missed_lines",
+            "Lines that a watch did not see, and that may have matched",
+            [(w.name, w.missed) for w in watches],
+        ),
+    ):
+        yield _counter(
+            f"natstream_watch_{name}", help, [((watch,), n) for watch, n in counts], "watch"
+        )
 
 
 Samples = Iterable[tuple[tuple[str, ...], float]]

@@ -1,15 +1,12 @@
 """How often each pattern came, second by second, in bounded memory.
 
-In: entries, as they are published, each with its number and its arrival. Out: a `Tally` for each
-pattern of an app and level. Streams and regions have tallies of their own, since a reader may ask
-for one of them.
-
-A line of a stack trace counts to its head. A trace is known once its lines have come, so a head
-counts at first as a line by itself, and its count is moved when the lines arrive.
-
-If more than SAMPLED_FROM lines arrive in a second, only every second, fourth, … number is counted,
-with that weight. Memory is bounded: when there are too many tallies, those that came most seldom
-are added up as "other"; when there are too many seconds, the older ones are kept by ten.
+In: entries, as they are published, each with its number and its arrival. Out: a `PatternTally` for
+each pattern of an app and level. Streams and regions have tallies of their own, since a reader may
+ask for one of them.  A line of a stack trace counts to its head. A trace is known once its lines
+have come, so a head counts at first as a line by itself, and its count is moved when the lines
+arrive.  If more than SAMPLED_FROM lines arrive in a second, only every second, fourth, … number is
+counted, with that weight. Memory is bounded: when there are too many tallies, those that came most
+seldom are added up as "other"; when there are too many seconds, the older ones are kept by ten.
 """
 
 from __future__ import annotations
@@ -24,7 +21,7 @@ from natstream.entries.entry import LogEntry
 from natstream.entries.patterns import pattern_id, pattern_of
 from natstream.entries.patterns_traces import TraceLines
 from natstream.hub.published import Published
-from natstream.web.pattern_tally import CountedLine, Tally, TallyKey
+from natstream.web.pattern_tally import CountedLine, PatternTally, TallyKey
 
 __all__ = ["KEPT", "NEAR", "PatternCounts"]
 
@@ -57,7 +54,7 @@ _SEVERE = frozenset({"warn", "error", "fatal"})
 class _Head:
     """The head of a group, whose lines may still come."""
 
-    tally: Tally
+    tally: PatternTally
     level: str
     line: CountedLine
     lines: TraceLines = attrs.field(factory=TraceLines)
@@ -79,7 +76,9 @@ class PatternCounts:
         self.wall = wall
         self.start_ms: int = start_ms or int(wall() * 1000)
         """Unix ms from which on all lines are counted."""
-        self.other: Tally = Tally(("", "", "", "", "", ""), "", _sample("", "", "", ""))
+        self.other: PatternTally = PatternTally(
+            ("", "", "", "", "", ""), "", _sample("", "", "", "")
+        )
         """The lines that are not counted apart."""
         self.released_at: Callable[[str, str], int | None] = lambda app, release: None
         """Given an app and a release, returns the Unix ms since when the release surely runs."""
@@ -88,7 +87,7 @@ class PatternCounts:
         self.deploys: dict[str, dict[str, int]] = {}
         """App → release → Unix ms of its first line."""
         self._samples = samples
-        self._tallies: dict[TallyKey, Tally] = {}
+        self._tallies: dict[TallyKey, PatternTally] = {}
         self._heads: dict[tuple[str, str], _Head] = {}
         self._shared: dict[tuple[str, str, str, str], LogEntry] = {}
         self._names: dict[str, str] = {}
@@ -103,7 +102,7 @@ class PatternCounts:
         return len(self._tallies)
 
     @property
-    def tallies(self) -> Sequence[Tally]:
+    def tallies(self) -> Sequence[PatternTally]:
         """All patterns."""
         self._forget(int(self.wall()))
         return list(self._tallies.values())
@@ -174,7 +173,7 @@ class PatternCounts:
                 head.lines.add(each)
             self._move(head)
 
-    def _add(self, entry: LogEntry, line: CountedLine) -> Tally:
+    def _add(self, entry: LogEntry, line: CountedLine) -> PatternTally:
         head = pattern_of(entry.message)
         key = (entry.app_name, entry.level, entry.stream, entry.region, head, "")
         tally = self._tallies.get(key) or self._new_tally(key)
@@ -183,7 +182,7 @@ class PatternCounts:
             self._note_release(entry.app_name, line)
         return tally
 
-    def _note(self, tally: Tally, line: CountedLine) -> None:
+    def _note(self, tally: PatternTally, line: CountedLine) -> None:
         arrival, machine, release = line.arrival, line.machine, line.release
         self._kept += tally.add(arrival // 1000, line.weight)
         newest = tally.newest
@@ -243,7 +242,7 @@ class PatternCounts:
 
     # --- memory --------------------------------------------------------------------------
 
-    def _new_tally(self, key: TallyKey) -> Tally:
+    def _new_tally(self, key: TallyKey) -> PatternTally:
         app, level, stream, region, head, trace = key
         if max(len(app), len(level), len(stream), len(region)) > MAX_NAME:
             self.not_apart += 1
@@ -255,7 +254,7 @@ class PatternCounts:
             if len(self._shared) >= MAX_TALLIES:
                 self._shared.clear()
             sample = self._shared[key[:4]] = _sample(app, level, stream, region)
-        tally = Tally(key, pattern_id(app, level, head, trace), sample)
+        tally = PatternTally(key, pattern_id(app, level, head, trace), sample)
         self._tallies[key] = tally
         return tally
 

@@ -12,7 +12,7 @@ import attrs
 
 from natstream.entries.filters import FILTER_PARAMETERS, Filter, check_parameter
 from natstream.errors import BadQuery
-from natstream.web.pattern_tally import Tally
+from natstream.web.pattern_tally import PatternTally
 from natstream.web.query import parse_duration
 
 __all__ = [
@@ -122,7 +122,7 @@ def is_number(release: str) -> bool:
     return release.isascii() and release.isdecimal() and len(release) < 10
 
 
-def releases_of(rows: Mapping[str, Sequence[Tally]]) -> dict[str, dict[str, int]]:
+def releases_of(rows: Mapping[str, Sequence[PatternTally]]) -> dict[str, dict[str, int]]:
     """Return the releases of each app as the lines of these tallies tell them."""
     found: dict[str, dict[str, int]] = {}
     for tallies in rows.values():

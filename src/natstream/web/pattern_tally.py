@@ -11,7 +11,7 @@ import attrs
 
 from natstream.entries.entry import LogEntry
 
-__all__ = ["CountedLine", "Tally", "TallyKey"]
+__all__ = ["CountedLine", "PatternTally", "TallyKey"]
 
 # Seconds that are counted together if there are too many.
 COARSE = 10
@@ -36,7 +36,7 @@ class CountedLine(NamedTuple):
 
 
 @attrs.define(eq=False)
-class Tally:
+class PatternTally:
     """The lines of one pattern, from one stream and region."""
 
     key: TallyKey

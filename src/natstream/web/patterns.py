@@ -33,7 +33,7 @@ from natstream.web.pattern_spans import (
     releases_of,
     spans_of,
 )
-from natstream.web.pattern_tally import Tally
+from natstream.web.pattern_tally import PatternTally
 from natstream.web.pattern_verdicts import ORDER, Verdict, judge
 
 __all__ = ["Patterns"]
@@ -57,7 +57,7 @@ _SEVERE = frozenset({"warn", "error", "fatal"})
 class _Row:
     """A pattern in an answer: the tallies of its streams and regions."""
 
-    tallies: list[Tally]
+    tallies: list[PatternTally]
     spans: Spans
     count: int = 0
     verdict: Verdict | None = None
@@ -141,7 +141,7 @@ def _make(
 ) -> Iterator[dict[str, Any] | None]:
     """Yield the answer at last, and None after each piece of work."""
     scope = filter.scope
-    rows: dict[str, list[Tally]] = {}
+    rows: dict[str, list[PatternTally]] = {}
     for run in _runs(counts.tallies):
         for tally in run:
             # The lines of a search match already, and the sample of their tally knows less.
@@ -268,7 +268,7 @@ def _by_number(release: str) -> tuple[int, str]:
     return (int(release) if is_number(release) else -1, release)
 
 
-def _series(tallies: Sequence[Tally], spans: Spans) -> list[int]:
+def _series(tallies: Sequence[PatternTally], spans: Spans) -> list[int]:
     """Return the counts in equal bins; if spans are compared, half of the bins are of each."""
     bins: Counter[int] = Counter()
     length = spans.end - spans.start

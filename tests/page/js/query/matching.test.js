@@ -72,3 +72,12 @@ test('the matches of usual expressions are marked', () => {
 test('an expression that only RE2 understands filters, and marks nothing', () => {
   assert.deepEqual(matcherOf(parseQuery('/(?P<name>x)/')).ranges('xxx'), []);
 });
+
+test('long texts are searched to their end', () => {
+  const text = `${'x '.repeat(40_000)}needle ${'y '.repeat(10_000)}`;
+  for (const query of ['needle', '/ne+dle/', '/n\\w+e/']) {
+    const matcher = matcherOf(parseQuery(query));
+    assert.equal(matcher.test(text), true, query);
+    assert.deepEqual(matcher.ranges(text), [[80_000, 80_006]], query);
+  }
+});

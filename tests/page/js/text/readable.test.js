@@ -30,3 +30,12 @@ test('lines are counted and cut as they are wrapped', () => {
   assert.equal(countBreaks('a\nb\n'), 2);
   assert.equal(trimEnd('a\r\n\n'), 'a');
 });
+
+test('a carriage return is named only where it is not part of a line break', () => {
+  assert.equal(revealed('a\r\nb\r\r\nc\r'), 'a\nb\nc');
+  assert.equal(revealed('10%\r20%\n'), '10%‹␍›20%\n');
+  assert.deepEqual(splitUnseen('a\r\nb'), [{ text: 'a\nb', unseen: false }]);
+  const started = performance.now();
+  revealed('\r'.repeat(1_000_000) + 'x');
+  assert.ok(performance.now() - started < 2_000);
+});

@@ -108,3 +108,20 @@ test('a folded trace is shown with the line that names the error, unless its hea
   assert.equal(lines(`ERROR failed: ${java[0]}`, ...java), '');
   assert.equal(lines('panic: boom', 'goroutine 1 [running]:'), '');
 });
+
+test('the exception of a traceback tells, whatever its class and its traceback are', () => {
+  const head = 'Traceback (most recent call last):';
+  const frames = ['  File "/app/a.py", line 1, in f', '    g()', '    ~^^'];
+  const lines = (...messages) => tellingLine(messages.map((message) => ({ message })));
+  for (const last of ['shop.NoSuchShop: 7', 'KeyboardInterrupt', 'django.http.response.Http404', 'AssertionError', 'StopIteration: x']) {
+    assert.equal(lines(head, ...frames, last), last);
+    assert.equal(lines('ERROR failed', 'while paying', head, ...frames, last, 'a note about it'), last);
+    assert.equal(lines(`12:00 ERROR ${head}`, ...frames, last), last);
+    assert.equal(lines('ERROR failed', [head, ...frames, last].join('\r\n')), last);
+    assert.equal(lines(head, ...frames, 'KeyError: 1', '', 'During handling of the above exception, another exception occurred:', '', head, ...frames, last), last);
+  }
+  assert.equal(lines('  + Exception Group Traceback (most recent call last):', '  |   File "a", line 1', '  | ExceptionGroup: two (2 sub-exceptions)',
+    '  +-+---------------- 1 ----------------', '    | Traceback (most recent call last):', '    |   File "a", line 2', '    | ValueError: 1', '    +----'),
+  'ExceptionGroup: two (2 sub-exceptions)');
+  assert.equal(lines(head, ...frames), '');
+});

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  ago, bytes, clockTime, perSecond, short,
+  ago, bytes, clockTime, isoTime, perSecond, short,
 } from '../../../../src/natstream/web/static/js/text/time.js';
 
 test('times and figures have short texts', () => {
@@ -25,4 +25,13 @@ test('times and figures have short texts', () => {
   assert.deepEqual([0, 0.04, 4.25, 12.4, 5_000].map(perSecond), ['0/s', '0/s', '4.3/s', '12/s', '5.0k/s']);
   assert.deepEqual([0, 1_023, 1_024, 64 * 2 ** 20, 2 ** 50].map(bytes),
     ['0 B', '1023 B', '1.0 KiB', '64 MiB', '1048576 GiB']);
+});
+
+test('a time to copy has its zone', () => {
+  const noon = Date.UTC(2024, 1, 29, 12, 34, 56, 7);
+  assert.equal(isoTime(noon, 'utc'), '2024-02-29T12:34:56.007Z');
+  const local = isoTime(noon, 'local');
+  assert.match(local, /^2024-0[23]-\d\dT[\d:]{8}\.007[+-]\d\d:\d\d$/);
+  assert.equal(new Date(local).getTime(), noon);
+  assert.equal(isoTime(NaN, 'local'), '-');
 });

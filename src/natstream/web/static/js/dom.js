@@ -1,6 +1,8 @@
 // Short functions for the DOM. They insert text only as text. They use neither innerHTML, because
 // lines may be hostile, nor style attributes, because the Content-Security-Policy forbids them.
 
+import { ago } from './text/time.js';
+
 // Long enough to read a sentence.
 const HINT_MS = 4_000;
 
@@ -57,6 +59,18 @@ export function icon(name) {
  * @param {string} text */
 export function announce(text) {
   byId('announcer', HTMLElement).textContent = text;
+}
+
+/** Build the time since a moment, such as "16 s ago", which `tickTimes` keeps right.
+ * @param {number} ms Unix ms of the moment */
+export const timeSince = (ms) => h('span', { 'data-since': String(ms) }, ago(ms, Date.now()));
+
+/** Show the times since all moments as they are now. */
+export function tickTimes() {
+  for (const element of document.querySelectorAll('[data-since]')) {
+    const text = ago(Number(/** @type {HTMLElement} */ (element).dataset.since), Date.now());
+    if (element.textContent !== text) element.textContent = text;
+  }
 }
 
 let hintTimer = 0;

@@ -1,17 +1,22 @@
 // The page: makes its parts and joins them. Lines come from the stream through the intake to the
 // list and the histogram. What the reader wants to see goes through the search to the service.
 
-import { byId, hint } from './dom.js';
-import { Columns } from './list/columns.js';
+import { byId, tickTimes } from './dom.js';
+import { startFocus } from './focus.js';
+import { guardClicks } from './list/clicks.js';
+import { Columns, NameWidths } from './list/columns.js';
 import { startCopying } from './list/copying.js';
 import { startKeyboard } from './list/keyboard.js';
 import { Lines } from './list/lines.js';
 import { Navigation } from './list/navigation.js';
+import { Reading } from './list/reading.js';
 import { View } from './list/view.js';
 import { Bins } from './panels/bins.js';
+import { startChipRow } from './panels/chip_row.js';
 import { Details } from './panels/details.js';
 import { Histogram } from './panels/histogram.js';
 import { startLogin } from './panels/login.js';
+import { sayLost } from './panels/lost.js';
 import { Neighbours } from './panels/neighbours.js';
 import { Past } from './panels/past.js';
 import { loadPrefs } from './panels/prefs.js';
@@ -26,6 +31,7 @@ import { Search } from './query/search.js';
 import { Flow, Interruption, Rate } from './stream/flow.js';
 import { Intake } from './stream/intake.js';
 import { LogStream } from './stream/log_stream.js';
+import { Names } from './text/names.js';
 
 const prefs = loadPrefs();
 const bins = new Bins();
@@ -34,10 +40,13 @@ const interruption = new Interruption();
 const rate = new Rate();
 const list = byId('lines', HTMLElement);
 
+const names = new NameWidths(byId('stage', HTMLElement));
+
 /** @type {import('./list/row.js').Look} */
 const look = {
   wrap: prefs.wrap, clock: prefs.clock, columns: 80, matcher: null, raw: prefs.raw, fold: prefs.fold,
   narrowed: false, fields: [],
+  names: { a: new Names(), r: new Names(), c: new Names() }, widths: names.widths,
 };
 
 const view = new View({
@@ -58,9 +67,10 @@ const lines = new Lines({ view, bins }, {
     view.show(seq);
     navigation.openDetails();
   },
-  missing: (id) => {
-    if (id === details.id) details.close();
-    else hint('That line is no longer remembered');
+  missing: () => sayLost(() => flow.goToNewest()),
+  kept: (id) => {
+    if (!id) details.close();
+    else if (details.isOpen) navigation.openDetails();
   },
 });
 
@@ -70,36 +80,38 @@ const details = new Details(byId('details', HTMLElement), {
   onlyField: (name, value) => search.onlyField({ name, operator: '=', value }),
   hideField: (name, value) => search.addField({ name, operator: '!=', value }),
   addColumn: (name) => search.addColumn(name),
-  context: (entry) => void neighbours.open(entry.id, entry),
-  group: (entry) => current().view.groupOf(entry),
+  context: (entry) => void neighbours.open(entry.id, entry, current().view),
+  group: (entry) => current().view.folding.groupOf(entry),
   step: (step) => current().navigation.step(step),
   link: (id) => search.linkTo(id),
-  opened: () => { lines.wanted = ''; },
-  closed: (id, hadFocus) => {
-    if (lines.wanted === id) lines.wanted = '';
-    if (hadFocus) list.focus({ preventScroll: true });
+    clock: () => look.clock,
+    matcher: () => look.matcher,
+    opened: () => lines.forgetChosen(),
+    closed: (hadFocus) => {
+      if (hadFocus) focusList();
   },
 });
 
 const navigation = new Navigation(view, details);
 
 const neighbours = new Neighbours(look, details, {
-  shown: (rows) => columns.fit(rows),
+  missing: () => sayLost(() => flow.goToNewest()),
+  shown: (rows) => { columns.fitFields(rows); },
   closed: () => {
     if (details.isOpen && view.selected !== null) navigation.openDetails();
     else details.close();
-    list.focus({ preventScroll: true });
+    focusList();
   },
 });
 
-/** The list that is shown, and the way through it.
- * @returns {{view: View, navigation: Navigation}} */
+/** The list that is shown. @returns {{view: View, navigation: Navigation}} */
 const current = () => (neighbours.isOpen ? neighbours : { view, navigation });
+const focusList = () => current().view.elements.scroller.focus({ preventScroll: true });
 
 const columns = new Columns({
   stage: byId('stage', HTMLElement), heads: byId('heads', HTMLElement), probe: byId('probe', HTMLElement),
 }, {
-  look,
+  look, names,
   remove: (name) => search.removeColumn(name),
   changed: () => {
     view.relayout();
@@ -110,10 +122,13 @@ const columns = new Columns({
 const histogram = new Histogram({
   slider: byId('strip-slider', HTMLElement), canvas: byId('strip-canvas', HTMLCanvasElement),
   tip: byId('strip-tip', HTMLElement),
-}, { bins, prefs, jump: (seq) => {
-  neighbours.close();
-  navigation.jump(seq);
-} });
+}, {
+  bins, prefs, coverage: () => surroundings.coverage, load: () => surroundings.loadBefore(),
+  jump: (seq) => {
+    neighbours.close();
+    navigation.jump(seq);
+  },
+});
 
 const stream = new LogStream({
   state: ({ name, detail }) => {
@@ -129,14 +144,14 @@ const stream = new LogStream({
   opened: ({ resumedFrom, time }) => {
     if (resumedFrom) {
       const words = interruption.describe();
-      lines.accept([intake.resume(words, resumedFrom, time, lines.newestFirst())]);
+      const note = intake.resume(words, resumedFrom, time, lines.newestFirst(), interruption.isHidden);
+      if (!interruption.isHidden) lines.accept([note]);
     } else {
-      keepDetails();
+      lines.ahead = time - Date.now();
       search.grant();
-      lines.begin();
+      lines.begin(takeReading());
       past.begin();
       intake.begin(time);
-      if (lines.paused) flow.togglePause();
     }
     lines.awaitWanted('replay');
     interruption.end();
@@ -146,6 +161,7 @@ const stream = new LogStream({
     const { entries, noted, live } = intake.accept(events);
     rate.add(live);
     if (live) service.hear(entries.slice(-live));
+    surroundings.title.hear(entries.slice(-live || entries.length));
     lines.accept(entries);
     lines.awaitWanted(live ? 'live' : 'replay');
     if (lines.waiting) surroundings.update(); // otherwise the view does it when it draws
@@ -160,6 +176,7 @@ const search = new Search(stream, {
     look.matcher = matcherOf(query, marking);
     look.narrowed = !marking && query.texts.length + query.conditions.length > 0;
     surroundings.updateQuery();
+    if (details.isOpen) details.mark();
     const isOther = columns.show(names) || raw !== look.raw;
     look.raw = raw;
     viewMenu.showRaw(raw);
@@ -169,19 +186,19 @@ const search = new Search(stream, {
     }
   },
   sent: () => {
+    if (neighbours.isOpen) reading = Reading.of(neighbours.view, true);
     neighbours.close();
     void service.askFacets();
   },
   again: () => current().navigation.find(-1),
-  left: () => list.focus({ preventScroll: true }),
+  left: () => focusList(),
   wentTo: (moment) => void neighbours.openAt(moment, search.facetParams.toString()),
   isUtc: () => look.clock === 'utc',
 });
 
 const service = new Service(stream, {
   status: (status) => {
-    // The reader has logged in in another tab.
-    if (status && stream.state.name === 'denied') login.done();
+    if (status && stream.state.name === 'denied') login.done(); // in another tab
     if (status?.keepalive) stream.keepalive = status.keepalive * 1000;
     surroundings.updateState();
   },
@@ -191,9 +208,8 @@ const service = new Service(stream, {
 });
 
 const past = new Past({ lines, view, intake, search, service });
-
 const surroundings = new Surroundings({
-  view, lines, stream, intake, interruption, rate, search, service, past,
+  view, lines, stream, intake, interruption, rate, search, service, past, neighbours,
 });
 
 const login = startLogin(() => {
@@ -209,6 +225,8 @@ const viewMenu = startViewMenu(prefs, {
       if (isFoldOther) one.rows.foldAsWished();
       one.relayout();
     }
+    if (details.isOpen) current().navigation.openDetails();
+    neighbours.showTitle();
     histogram.draw();
   },
   toggleRaw: () => search.toggleRaw(),
@@ -227,17 +245,24 @@ const flow = new Flow({ view, lines, stream, search, interruption }, {
   },
 });
 
-/** Keep the details open if the new lines have their line, which will be chosen when it arrives. */
-function keepDetails() {
-  if (neighbours.isOpen) return;
-  if (view.selected !== null) lines.wanted ||= details.id;
-  if (!lines.wanted || lines.wanted !== details.id) details.close();
+/** What was being read in the context, if the reader has asked there for other lines.
+ * @type {Reading | null} */
+let reading = null;
+
+/** Return what is being read, unless an address links to another line. The details stay open if they
+ * are of the chosen line, until the new lines lack it. */
+function takeReading() {
+  const taken = lines.wanted ? null : reading ?? Reading.of(view, lines.paused);
+  reading = null;
+  const isChosen = details.id !== '' && details.id === taken?.chosen;
+  if (!neighbours.isOpen && !isChosen) details.close();
+  return taken;
 }
 
 function followAddress() {
   if (neighbours.followAddress()) return;
   const { line, context, isAsked } = search.followAddress(prefs.raw);
-  if (context) void neighbours.open(context);
+  if (context) void neighbours.open(context).then(() => neighbours.openDetails());
   else neighbours.close();
   lines.wanted = line;
   if (isAsked) return;
@@ -245,18 +270,18 @@ function followAddress() {
   lines.begin();
 }
 
-const { toggleWrap: wrap } = viewMenu;
 const help = () => byId('help', HTMLDialogElement).showModal();
-startKeyboard({ current, neighbours, details, search, flow, wrap, help });
-startToolbar({
-  lines, current, neighbours, details, search, intake, past, surroundings, flow, help,
-});
-startCopying(view);
-startCopying(neighbours.view);
+startFocus(() => current().view.elements.scroller);
+startKeyboard({ current, neighbours, details, search, flow, wrap: viewMenu.toggleWrap, help });
+startToolbar({ lines, current, neighbours, details, search, surroundings, flow, help });
+startChipRow(prefs);
+guardClicks();
+for (const one of [view, neighbours.view]) startCopying(one);
 
 setInterval(() => {
   rate.tick();
   current().view.tick();
+  tickTimes();
   surroundings.tick();
 }, 1_000);
 addEventListener('popstate', () => {

@@ -2,7 +2,7 @@
 // message, which shows as much as fits.
 
 import { h, icon } from '../dom.js';
-import { paint } from './paint.js';
+import { excerpt, paint } from './paint.js';
 import { parseAnsi, stripAnsi } from '../text/ansi.js';
 import { KINDS } from '../text/fly.js';
 import { isJson, looksLikeJson, pretty, tokens } from '../text/json.js';
@@ -51,9 +51,14 @@ export function messageCells(entry, look, opened) {
   message.className = json && (opened || look.raw) ? 'm json' : 'm';
   message.dir = 'auto';
   if (entry.kind) message.append(sign(entry));
-  paint(message, text, parsed.spans.slice(0, opened ? MOST_SPANS_OPENED : MOST_SPANS),
-    look.matcher?.ranges(text) ?? [], entry.type === 'system');
-  if (more) message.append(rest(source, text, opened));
+  const marks = look.matcher?.ranges(text) ?? [];
+  paint(message, text, parsed.spans.slice(0, opened ? MOST_SPANS_OPENED : MOST_SPANS), marks,
+    entry.type === 'system');
+  if (more) {
+    const whole = spans ? source : stripAnsi(source);
+    const hidden = marks.length ? null : excerpt(whole, text.length, look.matcher);
+    message.append(...(hidden ? [hidden] : []), rest(source, text, opened));
+  }
   const fold = document.createElement('span');
   fold.className = 'f';
   if (json || more || opened) fold.append(foldButton(opened, json));

@@ -1,6 +1,7 @@
 // Moving through the lines: by a click, line by line, from match to match, and to a moment.
 
 import { announce, hint } from '../dom.js';
+import { AfterClick, Press } from './clicks.js';
 import { groupOf } from '../panels/bins.js';
 import { stripAnsi } from '../text/ansi.js';
 import { askGroup } from '../stream/around.js';
@@ -16,8 +17,13 @@ export class Navigation {
   constructor(view, details) {
     this.view = view;
     this.details = details;
+    // Lines that arrive must not move the row away before the click is complete.
+    this.#press = new Press(view.elements.rows, () => view.leaveEnd(true));
     view.elements.rows.addEventListener('click', (event) => this.#clicked(event));
   }
+
+  #press;
+  #afterClick = new AfterClick();
 
   /** Choose the next or previous line, and scroll it onto the screen. @param {1 | -1} step */
   step(step) {
@@ -37,16 +43,18 @@ export class Navigation {
   /** Go to the next match; without a search, to the next error, marker or gap.
    * @param {1 | -1} step */
   find(step) {
-    const { ring, groups, look: { matcher } } = this.view;
+    const { ring, groups, look: { matcher, narrowed } } = this.view;
+    // The service lets only matches pass, and it finds some that the page would not.
     // A stack trace is one error, so only its head is one to go to.
     const isWanted = (/** @type {Entry} */ entry, /** @type {number} */ at) => matcher
-      ? !entry.note && matcher.test(stripAnsi(entry.message))
+      ? !entry.note && (narrowed || matcher.test(stripAnsi(entry.message)))
       : (groupOf(entry.level) === 0 && !groups.isMember(at)) || entry.kind !== '' || entry.note !== null;
     let seq = this.#start(step) + step;
     for (let entry; (entry = ring.at(seq)) && !isWanted(entry, seq); ) seq += step;
     if (ring.at(seq)) {
       this.view.show(seq);
       if (this.details.isOpen) this.openDetails();
+      showMark(this.view, seq);
       this.announceChosen();
     } else {
       hint(`No ${step > 0 ? 'later' : 'earlier'} ${matcher ? 'match' : 'error, marker or gap'}`);
@@ -87,8 +95,8 @@ export class Navigation {
     const group = view.groups.of(seq);
     const isUnfolded = group !== undefined && view.rows.isUnfolded(group.head);
     if (group && opened !== isUnfolded && (opened || !view.rows.isOpened(seq))) {
-      view.toggleGroup(seq, opened);
-    } else view.toggle(seq, opened);
+      view.folding.toggleGroup(seq, opened);
+    } else view.folding.toggle(seq, opened);
   }
 
   /** Tell screen readers which line is chosen. */
@@ -96,7 +104,7 @@ export class Navigation {
     const entry = this.#chosen;
     if (!entry) return;
     const origin = `${entry.level} ${entry.app} ${entry.region}`;
-    announce(entry.note ? noticeText(entry) : `${origin}: ${stripAnsi(entry.message).slice(0, 200)}`);
+    announce(entry.note ? noticeText(entry, this.view.look.clock) : `${origin}: ${stripAnsi(entry.message).slice(0, 200)}`);
   }
 
   /** @param {MouseEvent} event */
@@ -112,15 +120,24 @@ export class Navigation {
     if (more && entry && more.dataset.ask === 'true') void this.#askGroup(seq, entry);
     else if (more) {
       view.select(seq);
-      view.toggleGroup(seq);
-    } else if (row.dataset.seq === undefined) {
-      if (entry) this.details.open(entry); // a line of a group that the list does not have
-    } else if (target.closest('.fold')) view.toggle(seq);
-    else if (document.getSelection()?.isCollapsed ?? true) {
+      view.folding.toggleGroup(seq);
+    } else if (target.closest('.fold')) view.folding.toggle(seq);
+    else if (!this.#press.isClick(event)) this.#afterClick.cancel();
+    else if (row.dataset.seq === undefined) {
+      // A line of a group that the list does not have.
+      if (entry) this.#open(() => this.details.open(entry));
+    } else {
       view.leaveEnd(true);
       view.select(seq);
-      this.openDetails();
+      this.#open(() => { if (view.selected === seq) this.openDetails(); });
     }
+  }
+
+  /** The panel takes room from the rows, so it opens when no second click can follow, which would
+   * meet something else. @param {() => void} open */
+  #open(open) {
+    if (this.details.isOpen) open();
+    else this.#afterClick.run(open);
   }
 
   /** Show all lines of a line's group, those that the filter leaves out as well.
@@ -128,7 +145,7 @@ export class Navigation {
   async #askGroup(seq, entry) {
     const answer = await askGroup(entry);
     if (typeof answer === 'string') hint(answer);
-    else if (this.view.ring.at(seq) === entry) this.view.fillGroup(seq, answer);
+    else if (this.view.ring.at(seq) === entry) this.view.folding.fillGroup(seq, answer);
   }
 
   /** Return the next line as it stands on the page, where a group is in one piece.
@@ -158,5 +175,20 @@ export class Navigation {
   #start(step) {
     const { selected, firstVisible, lastVisible } = this.view;
     return selected ?? (step > 0 ? firstVisible - 1 : lastVisible + 1);
+  }
+}
+
+/** Scroll to the first match in a line, which may be below the screen or beside it.
+ * @param {import('./view.js').View} view @param {number} seq */
+function showMark({ rows, elements: { scroller } }, seq) {
+  const mark = rows.rowOf(seq)?.querySelector('mark')?.getBoundingClientRect();
+  if (!mark) return;
+  const { left, top, bottom } = scroller.getBoundingClientRect();
+  const x = mark.left - left + scroller.scrollLeft;
+  const isAtStart = x + mark.width < scroller.clientWidth;
+  const isBeside = mark.left < left || mark.right > left + scroller.clientWidth;
+  if (isBeside) scroller.scrollLeft = isAtStart ? 0 : x - scroller.clientWidth / 2;
+  if (mark.top < top || mark.bottom > bottom) {
+    scroller.scrollTop += mark.top - top - scroller.clientHeight / 3;
   }
 }

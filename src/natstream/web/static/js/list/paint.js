@@ -1,12 +1,16 @@
 // Text of strangers as nodes: with colours, marks, links, and names for control characters.
 
 import { h } from '../dom.js';
+import { coloursOf } from '../text/ansi.js';
 import { CODE, documentationOf } from '../text/fly.js';
 import { UNSEEN, revealed, splitUnseen } from '../text/readable.js';
 
 /** @typedef {import('../types.js').Span} Span */
+/** @typedef {import('../text/contrast.js').Rgb} Rgb */
 
 const MOST_UNSEEN = 100;
+// The characters around a match that is not shown otherwise.
+const AROUND = 40;
 
 /**
  * Append text with its colours, marks and links.
@@ -49,16 +53,33 @@ export function paint(element, text, spans, marks, links) {
   }
 }
 
+/** Return the first match in the part of a text that is not shown, with some words around it.
+ * @param {string} whole @param {number} shown the characters that are shown
+ * @param {import('../query/matching.js').Matcher | null} matcher
+ * @returns {HTMLElement | null} null if there is none */
+export function excerpt(whole, shown, matcher) {
+  const match = matcher?.ranges(whole).find(([, end]) => end > shown);
+  if (!match) return null;
+  const [start, end] = [match[0], Math.min(match[1], match[0] + AROUND)];
+  const words = (/** @type {number} */ from, /** @type {number} */ to) =>
+    visible(whole.slice(from, to).replace(/\s+/g, ' '));
+  return h('span', { class: 'excerpt' },
+    ' … ', ...words(Math.max(0, start - AROUND), start),
+    h('mark', {}, ...words(start, end)), ...words(end, end + AROUND));
+}
+
 /** @param {Span} span @param {(Node | string)[]} nodes */
 function styled(span, nodes) {
   const element = h('span', { class: span.className }, ...nodes);
-  // A line's colours are mixed with the text colour, so that they are readable in both themes.
-  if (span.fg) {
-    element.style.color = span.bg ? span.fg : `color-mix(in oklab, ${span.fg} 72%, var(--ink))`;
-  }
-  if (span.bg) element.style.backgroundColor = span.bg;
+  const colours = coloursOf(span);
+  if (!colours) return element;
+  element.style.color = forThemes(colours.text);
+  if (colours.ground) element.style.backgroundColor = forThemes(colours.ground);
   return element;
 }
+
+/** @param {[Rgb, Rgb]} colours */
+const forThemes = ([light, dark]) => `light-dark(rgb(${light.join(' ')}), rgb(${dark.join(' ')}))`;
 
 /** @param {string} text @returns {(Node | string)[]} */
 export function visible(text) {

@@ -12,6 +12,7 @@ import { UNSEEN, revealed, visualLines } from '../text/readable.js';
 import { groupOf, GROUPS } from '../panels/bins.js';
 import { noticeText } from '../text/entry.js';
 import { clockTime, count, fullTime } from '../text/time.js';
+import { tellingLine } from '../text/trace.js';
 
 /** @typedef {import('../types.js').Entry} Entry */
 
@@ -25,6 +26,9 @@ import { clockTime, count, fullTime } from '../text/time.js';
  * @property {boolean} fold   whether groups are folded, unless the reader unfolds one
  * @property {boolean} narrowed   whether the filter may leave out lines of a group
  * @property {string[]} fields   the fields that have a column
+ * @property {Record<'a' | 'r' | 'c', import('../text/names.js').Names>} names   those of apps, regions
+ *   and machines
+ * @property {Record<'a' | 'r' | 'c', number>} widths   of their columns, in letters
  */
 
 // The length of "12:34:56.789". A longer time has a date.
@@ -33,6 +37,8 @@ const CLOCK_LENGTH = 12;
 const SHORTENED = 0.6;
 // A column cuts longer values. Its tooltip and the details show more.
 const LONGEST_FIELD = 500;
+// A longer message is a dump, and is not searched for the line that says what happened.
+const LONGEST_TRACE = 100_000;
 
 /** Return how many lines high a row will be, without building it.
  * @param {Entry} entry @param {Look} look */
@@ -85,14 +91,27 @@ export function buildRow(entry, look, opened, group = null) {
   row.classList.toggle('dated', setTime(time, entry.time, look.clock));
   const level = cell('l', (entry.level || '·').slice(0, 8).toUpperCase());
   if (entry.level.length > 5) level.title = entry.level;
-  const app = cell('a', entry.app || entry.source);
-  app.classList.add(`hue${hueOf(entry.app)}`);
-  row.append(time, level, app, cell('r', entry.region), cell('c', entry.machine));
+  row.append(time, level, nameCell('a', entry.app || entry.source, look),
+    nameCell('r', entry.region, look), nameCell('c', entry.machine, look));
   row.append(...look.fields.map((name) => fieldCell(entry, name)));
   row.append(...messageCells(entry, look, opened));
-  if (group && (group.more || group.partial)) row.lastElementChild?.append(...groupParts(group));
+  const message = row.lastElementChild;
+  if (group && (group.more || group.partial)) message?.append(...groupParts(group));
+  else if (message?.querySelector('.rest')) message.append(...cutParts(entry.message, message));
   return row;
 }
+
+/** Return what a cut message says at its end, for example a traceback in one line.
+ * @param {string} whole @param {Element} shown */
+function cutParts(whole, shown) {
+  if (whole.length > LONGEST_TRACE || !whole.includes('Traceback (')) return [];
+  const telling = tellingLine(whole.split('\n').map((message) => ({ message })));
+  return telling && !shown.textContent?.includes(telling) ? [tellingPart(telling)] : [];
+}
+
+/** @param {string} telling */
+const tellingPart = (telling) =>
+  h('span', { class: 'telling' }, revealed(stripAnsi(telling).slice(0, LONGEST_FIELD)));
 
 /** Return the button that unfolds and folds a group, and what the folded lines say.
  * @param {GroupLook} group */
@@ -103,9 +122,7 @@ function groupParts({ more, unfolded, telling, partial }) {
     'data-ask': String(partial), title: partial ? `${label}, whatever the filter is` : label,
     ...(!more && { 'aria-label': label }),
   }, icon('chevron'), more ? count(more, 'more line') : '');
-  if (!telling) return [button];
-  const words = revealed(stripAnsi(telling).slice(0, LONGEST_FIELD));
-  return [button, h('span', { class: 'telling' }, words)];
+  return telling ? [button, tellingPart(telling)] : [button];
 }
 
 /** @param {Entry} entry @param {string} name */
@@ -123,6 +140,7 @@ export function setTime(cell, ms, clock) {
   const now = Date.now();
   cell.textContent = clockTime(ms, clock, now);
   cell.title = fullTime(ms, now);
+  cell.onpointerenter = () => { cell.title = fullTime(ms, Date.now()); }; // it says how long ago
   return clock !== 'relative' && cell.textContent.length > CLOCK_LENGTH;
 }
 
@@ -136,11 +154,20 @@ function cell(className, text) {
   return span;
 }
 
-/** @param {string} app */
-function hueOf(app) {
-  let hash = 7;
-  for (let i = 0; i < app.length && i < 64; i++) hash = (hash * 31 + app.charCodeAt(i)) | 0;
-  return (hash >>> 0) % 8;
+/** Build the cell of a name, which is cut if its column is narrower.
+ * @param {'a' | 'r' | 'c'} column @param {string} name @param {Look} look */
+function nameCell(column, name, look) {
+  const { parts, hue, isCut } = look.names[column].shown(name, look.widths[column]);
+  const span = h('span', { class: column === 'a' ? `a hue${hue}` : column },
+    ...parts.flatMap(({ text, shared, cut }) => {
+      const looks = [shared && 'shared', cut && 'cut'].filter(Boolean).join(' ');
+      return looks ? h('span', { class: looks }, ...visible(text)) : visible(text);
+    }));
+  if (isCut) {
+    span.title = revealed(name.slice(0, LONGEST_FIELD));
+    span.dataset.wants = String(name.length);
+  }
+  return span;
 }
 
 /** @param {Entry} entry @param {Look} look */
@@ -148,6 +175,6 @@ function noticeRow(entry, look) {
   const note = /** @type {import('../types.js').Note} */ (entry.note);
   const time = cell('t', '');
   const dated = setTime(time, entry.time, look.clock) ? ' dated' : '';
-  const words = cell('w', noticeText(entry));
+  const words = cell('w', noticeText(entry, look.clock));
   return h('div', { class: `row note ${note.tone}${dated}` }, time, words);
 }

@@ -1,16 +1,19 @@
 // The list: a window of rows on up to 100,000 lines. In: entries. Out: a scroll that stays put.
 //
 // Rows may differ in height. The view estimates each height from the length of the text, and
-// measures it once the row has been shown. `base` keeps the picture still: it is the distance from
-// the top of the scrolled content to the first row. It absorbs the heights of evicted lines and the
-// corrections of estimates above the screen, so that the view need not write the scroll position
-// while a finger or a wheel moves it. The view brings it back to 0 when the scrolling has ended.
+// measures it once the row has been shown. `base` of the scroll area keeps the picture still. It
+// absorbs the heights of evicted lines and the corrections of estimates above the screen, so that the
+// view need not write the scroll position while a finger or a wheel moves it. The view brings it
+// back when the scrolling has ended.
 
+import { Folding } from './folding.js';
 import { CAPACITY, HeldLines } from './held.js';
+import { Leaving } from './leaving.js';
 import { Pace } from './pace.js';
 import { estimateLines, measureProbe } from './row.js';
 import { Rows } from './rows.js';
 import { ScrollArea } from './scroll_area.js';
+import { LineSelection } from './selection.js';
 import { dayOf } from '../text/time.js';
 
 /** @typedef {import('../types.js').Entry} Entry */
@@ -37,6 +40,8 @@ export class View {
   #pace = new Pace(() => this.#draw());
   #calmTimer = 0;
   #width = 0;
+  /** Where the list begins in the window. */
+  #lastY = 0;
 
   /**
    * @param {{scroller: HTMLElement, content: HTMLElement, rows: HTMLElement, probe:
@@ -58,20 +63,21 @@ export class View {
     /** @type {Rows} */
     this.rows = new Rows(elements.rows, { look, held: this.#held });
     this.groups = this.#held.groups;
+    this.folding = new Folding(this);
+    this.selection = new LineSelection(this);
     const { scroller } = elements;
     scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
-    scroller.addEventListener('wheel', (event) => {
-      if (event.deltaY < 0) this.leaveEnd();
-    }, { passive: true });
+    this.#leaving = new Leaving(scroller, () => this.leaveEnd());
     new ResizeObserver(() => {
       if (scroller.clientWidth !== this.#width) this.relayout();
-      else this.schedule();
+      else this.#resized();
     }).observe(scroller);
   }
 
   #area;
   #changed;
   #held;
+  #leaving;
   #today;
 
   /** The number of lines below that have not been on the screen. */
@@ -89,12 +95,15 @@ export class View {
 
   /** @param {Entry[]} entries */
   append(entries) {
+    const isFirst = this.ring.length === 0;
     for (const entry of entries) {
       while (this.#held.isFullFor(entry)) this.#evictFirst();
       const head = this.#held.push(entry);
       if (head >= 0) this.rows.drop(head);
     }
-    this.schedule();
+    // An empty list has nothing to keep still, and a reader waits for its first lines.
+    if (isFirst) this.#pace.now();
+    else this.schedule();
   }
 
   clear() {
@@ -102,8 +111,7 @@ export class View {
     this.rows.forgetAll();
     this.select(null);
     this.#area.reset();
-    this.#area.resize(0);
-    this.#area.scrollTo(0);
+    this.#area.moveTo(0, 0);
     this.#unseenFrom = this.ring.end;
     this.following = true;
     this.schedule();
@@ -136,6 +144,7 @@ export class View {
   relayout() {
     const { scroller, rows } = this.elements;
     this.#width = scroller.clientWidth;
+    this.#lastY = this.#y;
     // The line that stays in its position: the chosen one if it is on the screen, otherwise the
     // first.
     const chosen = this.selected === null ? -1 : this.groups.headOf(this.selected);
@@ -150,11 +159,13 @@ export class View {
     this.rows.dropAll();
     this.#area.reset();
     this.elements.content.style.minWidth = '';
-    if (!this.following) {
-      this.#area.resize(this.heights.total);
-      this.#area.scrollTo(this.heights.offset(anchor) - Math.max(below, -this.heights.get(anchor)));
+    // Twice, because rows may be taller than estimated; see `show`.
+    for (let i = 0; i < 2 && !this.following; i++) {
+      const top = this.heights.offset(anchor) - Math.max(below, -this.heights.get(anchor));
+      this.#area.place(top, this.heights.total, false);
+      this.#pace.now();
     }
-    this.#pace.now();
+    if (this.following) this.#pace.now();
   }
 
   /** Go to the newest line and stay there. */
@@ -169,8 +180,7 @@ export class View {
   toStart() {
     this.leaveEnd(true);
     this.select(null);
-    this.#area.base = 0;
-    this.#area.scrollTo(0);
+    this.#area.place(0, this.heights.total);
     this.#pace.now();
   }
 
@@ -186,20 +196,34 @@ export class View {
     const wanted = Math.min(Math.max(seq, this.ring.first), this.ring.end - 1);
     if (wanted < this.ring.first) return;
     this.leaveEnd(true);
-    const head = this.groups.headOf(wanted);
-    if (head !== wanted) this.rows.toggleGroup(head, true);
+    this.#unfoldFor(wanted);
     this.select(wanted);
     // Twice, because rows that are shown for the first time may be taller than estimated.
     for (let i = 0; i < 2; i++) {
-      this.#area.base = 0;
-      this.#area.resize(this.heights.total);
-      const inner = this.rows.rowOf(wanted)?.offsetTop ?? 0; // below its head
-      const top = this.heights.offset(head) + (head === wanted ? 0 : inner);
-      this.#area.scrollTo(Math.max(0, top - this.#area.height / 3));
+      const top = this.#offsetOf(wanted) - this.#area.height / 3;
+      const last = this.heights.total - this.#area.height;
+      this.#area.place(Math.max(0, Math.min(top, last)), this.heights.total);
       this.#pace.now();
     }
     if (this.#area.below <= AT_END) this.#unseenFrom = this.ring.end;
     this.#changed();
+  }
+
+  /** Put a line where it stood before, so that the reader need not look for it.
+   * @param {number} seq @param {number} y from the top of the window to its row */
+  putAt(seq, y) {
+    this.leaveEnd(true);
+    this.#unfoldFor(seq);
+    for (let i = 0; i < 2; i++) { // as in `show`
+      this.#area.place(this.#offsetOf(seq) - y + this.#y, this.heights.total);
+      this.#pace.now();
+    }
+    this.#changed();
+  }
+
+  /** Return where a line's row begins, in pixels from the top of the window. @param {number} seq */
+  yOf(seq) {
+    return this.#offsetOf(seq) - this.#area.top + this.#y;
   }
 
   /** @param {number | null} seq */
@@ -208,43 +232,13 @@ export class View {
     this.rows.choose(seq);
   }
 
-  /** Open or fold a row. @param {number} seq @param {boolean} [opened] */
-  toggle(seq, opened) {
-    this.leaveEnd(true);
-    this.rows.toggle(seq, opened);
-    this.#pace.now();
-  }
-
-  /** Unfold or fold the group of a line. @param {number} seq @param {boolean} [unfolded] */
-  toggleGroup(seq, unfolded) {
-    const head = this.groups.headOf(seq);
-    this.leaveEnd(true);
-    this.rows.toggleGroup(head, unfolded);
-    if (this.selected !== null && this.groups.headOf(this.selected) === head) this.select(head);
-    this.#pace.now();
-  }
-
-  /** Unfold a line's group with all lines that the service has.
-   * @param {number} seq @param {Entry[]} all */
-  fillGroup(seq, all) {
-    const head = this.groups.headOf(seq);
-    const entry = this.ring.at(head);
-    if (!entry) return;
-    this.groups.fill(head, entry, all);
-    this.toggleGroup(head, true);
-  }
-
-  /** Return the lines of an entry's group; only itself if it has none.
-   * @param {Entry} entry @returns {Entry[]} */
-  groupOf(entry) {
-    const seq = this.selected;
-    const group = seq !== null && this.ring.at(seq) === entry ? this.groups.of(seq) : undefined;
-    return group ? this.rows.linesIn(group) : [entry];
-  }
-
   /** Draw soon. Several calls draw once. */
   schedule() {
     this.#pace.soon();
+  }
+
+  drawNow() {
+    this.#pace.now();
   }
 
   get firstVisible() {
@@ -265,6 +259,35 @@ export class View {
   /** Whether the oldest line is on the screen. */
   get atStart() {
     return !this.following && this.firstVisible === this.ring.first;
+  }
+
+  /** Return how far below the first row a line's row begins. @param {number} seq */
+  #offsetOf(seq) {
+    const head = this.groups.headOf(seq);
+    const belowHead = head === seq ? 0 : this.rows.rowOf(seq)?.offsetTop ?? 0;
+    return this.heights.offset(head) + belowHead;
+  }
+
+  /** Unfold the group that a line is in. @param {number} seq */
+  #unfoldFor(seq) {
+    const head = this.groups.headOf(seq);
+    if (head !== seq) this.rows.toggleGroup(head, true);
+  }
+
+  /** Where the screen of the list begins, in pixels from the top of the window. */
+  get #y() {
+    return this.elements.scroller.getBoundingClientRect().top;
+  }
+
+  /** The list has another height: the lines stay where they are in the window. */
+  #resized() {
+    const y = this.#y;
+    const moved = y - this.#lastY;
+    this.#lastY = y;
+    if (moved && !this.following) {
+      this.#area.place(this.#area.topBefore + moved, this.heights.total, false);
+    }
+    this.schedule();
   }
 
   /** @param {Entry} entry @param {number} seq @returns {number} */
@@ -288,10 +311,11 @@ export class View {
   }
 
   #scrolled() {
+    if (this.#y !== this.#lastY) this.#resized();
     const move = this.#area.readMove();
     if (!move) return; // this view has scrolled, and not the reader
     if (this.following) {
-      if (move < -AT_END) this.leaveEnd();
+      this.#leaving.moved(move, this.#area.below);
     } else if (move > 0 && this.#area.below <= AT_END) {
       this.following = true;
       this.#changed();
@@ -311,36 +335,32 @@ export class View {
   }
 
   #settle() {
-    if (!this.#area.base || this.following) return;
-    const { top } = this.#area;
-    this.#area.base = 0;
-    this.#area.resize(this.heights.total);
-    this.#area.scrollTo(top);
+    if (this.following) return;
+    this.#area.settle();
     this.#moveRows();
   }
 
   #draw() {
     if (this.following) this.#drawEnd();
     else this.#drawMiddle();
+    this.selection.restore();
     this.#changed();
   }
 
   #drawEnd() {
-    this.#area.base = 0;
     // Again while rows are lower than estimated, because they leave room for more.
     for (let i = 0; i < 3; i++) {
       const from = this.heights.find(this.heights.total - this.#area.height - MARGIN);
       if (i > 0 && from >= this.#from) break;
       this.#build(from, this.ring.end);
     }
-    this.#area.resize(this.heights.total);
+    this.#area.scrollToEnd(this.heights.total);
     this.#moveRows();
-    this.#area.scrollToEnd();
   }
 
   #drawMiddle() {
     const area = this.#area;
-    if (area.top < 0 || (area.base < 0 && area.top + area.base < MARGIN)) this.#settle();
+    if (area.isBeyond || (area.base < 0 && area.top + area.base < MARGIN)) area.settle();
     const { top } = area;
     const anchor = this.heights.find(Math.max(0, top));
     const within = top - this.heights.offset(anchor);
@@ -354,6 +374,7 @@ export class View {
       this.#build(from, to);
     }
     area.base -= this.heights.offset(anchor) + within - top;
+    area.trim();
     area.resize(this.heights.total);
     this.#moveRows();
     if (top + area.height >= this.heights.total - AT_END) this.#unseenFrom = this.ring.end;

@@ -1,17 +1,16 @@
 // The panel with everything that the page knows about one line, and with actions for it.
 
-import { h, hint, icon } from '../dom.js';
+import { h, hint, icon, timeSince } from '../dom.js';
 import { parseAnsi, stripAnsi } from '../text/ansi.js';
 import { fieldsOf } from '../text/fields.js';
 import { isJson, pretty, tokens } from '../text/json.js';
 import { structureOf } from '../text/structure.js';
-import { paint } from '../list/paint.js';
+import { excerpt, paint } from '../list/paint.js';
 import { levelOrigin } from './level_origin.js';
 import { revealed } from '../text/readable.js';
 import { likenessOf } from '../query/likeness.js';
 import { FIELDS } from '../query/query.js';
 import { noticeText, toEvent } from '../text/entry.js';
-import { ago } from '../text/time.js';
 
 /** @typedef {import('../types.js').Entry} Entry */
 /** @typedef {import('../query/query.js').Field} Field */
@@ -25,6 +24,7 @@ const LONGEST_SHOWN = 1_000;
 // As many coloured parts as the browser can lay out in a frame or two.
 const MOST_SPANS = 5_000;
 
+/** @typedef {import('../query/matching.js').Matcher} Matcher */
 /** @typedef {(name: string, value: string) => void} FieldAction */
 /**
  * @typedef {object} Actions
@@ -37,13 +37,17 @@ const MOST_SPANS = 5_000;
  * @property {(entry: Entry) => Entry[]} group   return the lines of the line's group
  * @property {(step: 1 | -1) => void} step   choose the next or previous line
  * @property {(id: string) => string} link   return an address that shows the line
+ * @property {() => import('../text/time.js').Clock} clock   return the clock of the list
+ * @property {() => Matcher | null} matcher   what to mark in the message
  * @property {() => void} opened
- * @property {(id: string, hadFocus: boolean) => void} closed
+ * @property {(hadFocus: boolean) => void} closed
  */
 
 export class Details {
   /** The id of the line in the panel; empty if there is none, or if it is a notice. */
   id = '';
+  /** The message of the line. */
+  #message = '';
 
   /** @param {HTMLElement} drawer @param {Actions} actions */
   constructor(drawer, actions) {
@@ -60,6 +64,7 @@ export class Details {
     const { drawer, actions } = this;
     actions.opened();
     this.id = entry.id;
+    this.#message = entry.message;
     drawer.replaceChildren(
       h('div', { class: 'top' },
         h('h2', {}, entry.note ? 'A notice of the service' : 'Line'),
@@ -67,27 +72,47 @@ export class Details {
         button('down', 'Next line', () => actions.step(1)),
         button('close', 'Close (esc)', () => this.close()),
       ),
-      ...(entry.note ? noticeParts(entry) : lineParts(entry, actions)),
+      ...(entry.note ? noticeParts(entry, actions.clock()) : lineParts(entry, actions)),
     );
-    if (!drawer.hidden) return;
+    const wasOpen = this.isOpen;
     drawer.hidden = false;
-    drawer.focus({ preventScroll: true });
+    this.#showMark();
+    if (wasOpen) return;
+    // The reader may have begun to type since the click.
+    if (!(document.activeElement instanceof HTMLInputElement)) drawer.focus({ preventScroll: true });
+  }
+
+  /** Mark what the query searches for now. */
+  mark() {
+    const blocks = blocksOf(this.#message, this.actions.matcher());
+    for (const name of /** @type {const} */ (['message', 'json'])) {
+      this.drawer.querySelector(`pre.of-message.${name}`)?.replaceWith(blocks[name] ?? '');
+    }
+    this.#showMark();
+  }
+
+  /** Scroll to the first match in the message. */
+  #showMark() {
+    const mark = this.drawer.querySelector('.message mark');
+    const block = mark?.closest('.message');
+    if (!mark || !block) return;
+    const { top } = block.getBoundingClientRect();
+    block.scrollTop += mark.getBoundingClientRect().top - top - block.clientHeight / 3;
   }
 
   close() {
     if (!this.isOpen) return;
-    const { id } = this;
     const hadFocus = this.drawer.contains(document.activeElement);
     this.id = '';
     this.drawer.hidden = true;
     this.drawer.replaceChildren();
-    this.actions.closed(id, hadFocus);
+    this.actions.closed(hadFocus);
   }
 }
 
-/** @param {Entry} entry */
-function noticeParts(entry) {
-  return [h('p', {}, noticeText(entry)), fields([['time', timeOf(entry)]])];
+/** @param {Entry} entry @param {import('../text/time.js').Clock} clock */
+function noticeParts(entry, clock) {
+  return [h('p', {}, noticeText(entry, clock)), fields([['time', timeOf(entry)]])];
 }
 
 /** @param {Entry} entry @param {Actions} actions */
@@ -95,8 +120,7 @@ function lineParts(entry, actions) {
   const likeness = likenessOf(entry.message);
   const group = actions.group(entry);
   const origin = h('div', { class: 'origin' });
-  const text = stripAnsi(entry.message).trim();
-  const json = structureOf(text)?.json ?? (isJson(text) ? text : '');
+  const { message, json } = blocksOf(entry.message, actions.matcher());
   const rows = FIELDS.filter((field) => field !== 'type' || entry.type)
     .map((field) => /** @type {const} */ ([field, entry[field]]))
     .filter(([, value]) => value !== '');
@@ -131,9 +155,9 @@ function lineParts(entry, actions) {
       ['id', entry.id || 'none, because no stream resumes from an earlier line'],
     ]),
     h('h3', {}, 'Message'),
-    messageBlock(entry.message),
+    message,
     ...fieldParts(stripAnsi(entry.message), actions),
-    ...(json ? [h('h3', {}, 'As JSON'), jsonBlock(json)] : []),
+    ...(json ? [h('h3', {}, 'As JSON'), json] : []),
     ...(entry.id && entry.machine ? [machinePart(entry)] : []),
     h('h3', {}, 'Event, as received'),
     jsonBlock(JSON.stringify(toEvent(entry))),
@@ -196,7 +220,7 @@ function machinePart(entry) {
       .filter((name) => machine[name])
       .map((name) => /** @type {[string, string]} */ ([name, revealed(String(machine[name]))]));
     part.append(
-      h('h3', {}, `Machine, as Fly described it ${ago(machine.seen_ms, Date.now())}`),
+      h('h3', {}, 'Machine, as Fly described it ', timeSince(machine.seen_ms)),
       fields(rows),
     );
   };
@@ -204,24 +228,40 @@ function machinePart(entry) {
   return part;
 }
 
-/** @param {string} message */
-function messageBlock(message) {
+/** Build the blocks that show a message, and the JSON in it.
+ * @param {string} message @param {Matcher | null} matcher */
+function blocksOf(message, matcher) {
+  const text = stripAnsi(message).trim();
+  const json = structureOf(text)?.json ?? (isJson(text) ? text : '');
+  const blocks = {
+    message: messageBlock(message, matcher), json: json ? jsonBlock(json, matcher) : null,
+  };
+  for (const block of Object.values(blocks)) block?.classList.add('of-message');
+  return blocks;
+}
+
+/** @param {string} message @param {Matcher | null} matcher */
+function messageBlock(message, matcher) {
   const block = h('pre', { class: 'message', dir: 'auto', tabindex: '0' });
   const { text, spans, rest } = parseAnsi(message, LONGEST);
-  paint(block, text, spans.slice(0, MOST_SPANS), [], true);
-  if (rest) block.append(h('span', { class: 'rest' }, ' … cut here; Copy message has it all'));
+  const marks = matcher?.ranges(text) ?? [];
+  paint(block, text, spans.slice(0, MOST_SPANS), marks, true);
+  if (!rest) return block;
+  const hidden = marks.length ? null : excerpt(stripAnsi(message), text.length, matcher);
+  if (hidden) block.append(hidden);
+  block.append(h('span', { class: 'rest' }, ' … cut here; Copy message has it all'));
   return block;
 }
 
-/** @param {string} text valid JSON */
-function jsonBlock(text) {
+/** @param {string} text valid JSON @param {Matcher | null} [matcher] */
+function jsonBlock(text, matcher) {
   const block = h('pre', { class: 'json', tabindex: '0' });
   const laidOut = text.length <= LONGEST ? pretty(text) : text.slice(0, LONGEST);
   const spans = laidOut.length <= LONGEST
     ? tokens(laidOut).filter(({ kind }) => kind !== 'space')
         .map(({ kind, start, end }) => ({ start, end, className: `j-${kind}` }))
     : [];
-  paint(block, laidOut, spans.slice(0, MOST_SPANS), [], false);
+  paint(block, laidOut, spans.slice(0, MOST_SPANS), matcher?.ranges(laidOut) ?? [], false);
   return block;
 }
 
@@ -231,7 +271,7 @@ function timeOf(entry) {
   if (Number.isNaN(date.getTime())) return 'unreadable';
   return h('span', {},
     date.toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' }),
-    h('br'), date.toISOString(), h('br'), ago(entry.time, Date.now()));
+    h('br'), date.toISOString(), h('br'), timeSince(entry.time));
 }
 
 /** @param {[string, Node | string][]} rows */
@@ -252,12 +292,14 @@ async function copy(text, what) {
     await navigator.clipboard.writeText(text);
   } catch {
     // Without TLS there is no clipboard but the old one.
+    const focused = document.activeElement;
     const area = h('textarea', { class: 'unseen-label', 'aria-hidden': 'true' });
     area.value = text;
     document.body.append(area);
     area.select();
     document.execCommand('copy');
     area.remove();
+    if (focused instanceof HTMLElement) focused.focus({ preventScroll: true });
   }
   hint(`${what} copied`);
 }

@@ -6,10 +6,12 @@ import { describeSource } from './status.js';
 
 /**
  * @param {import('./status.js').Status | null} status
- * @param {{filtered: boolean, cleared: boolean}} why
+ * @param {{filtered: boolean, cleared: boolean, queued: string}} why `queued`: why there is no stream
+ *   for this tab, or empty
  * @param {{showAll: () => void, showAgain: () => void}} actions of its buttons
  */
-export function emptyState(status, { filtered, cleared }, { showAll, showAgain }) {
+export function emptyState(status, { filtered, cleared, queued }, { showAll, showAgain }) {
+  if (queued) return [h('h2', {}, 'This tab waits for a stream'), h('p', {}, queued)];
   if (cleared) {
     return [
       h('h2', {}, 'The list was cleared'),

@@ -7,6 +7,7 @@ import { KINDS } from '../text/fly.js';
 import { clockTime, count, perSecond } from '../text/time.js';
 
 /** @typedef {import('./bins.js').Bar} Bar */
+/** @typedef {import('./coverage.js').Coverage} Coverage */
 
 const BAR = 5; // pixels from one bar to the next
 const LANE = 10; // pixels above the bars, for marks
@@ -18,6 +19,16 @@ const SOON_MS = 250;
 
 /** The bars that the cursor moves by, for each key. */
 const STEPS = new Map([['ArrowLeft', -1], ['ArrowRight', 1], ['Home', -1e9], ['End', 1e9]]);
+
+// Why the page may lack lines of a bar.
+const WHY = {
+  'let go': 'let go by this page; click to see the lines before it',
+  unloaded: 'not loaded; click to load earlier lines',
+  forgotten: 'not held by the service',
+  unasked: 'before the start of the filter',
+};
+// Pixels between the lines with which a part without lines is hatched.
+const HATCH = 8;
 
 // The kinds of marks, the most serious last.
 const RANKS = ['health', 'restart', 'deploy', 'release', 'proxy'];
@@ -31,18 +42,26 @@ export class Histogram {
   /**
    * @param {{slider: HTMLElement, canvas: HTMLCanvasElement, tip: HTMLElement}} elements
    * @param {{bins: import('./bins.js').Bins, prefs: import('./prefs.js').Prefs,
-   *   jump: (seq: number) => void}} options  `jump`: go to a line; -1 if there is none
+   *   jump: (seq: number) => void, coverage: () => Coverage | null, load: () => void}} options
+   *   `jump`: go to a line; -1 if there is none; `coverage`: what the page has; `load`: get what it
+   *   lacks
    */
-  constructor(elements, { bins, prefs, jump }) {
+  constructor(elements, { bins, prefs, jump, coverage, load }) {
     this.elements = elements;
     this.bins = bins;
     this.prefs = prefs;
+    this.#coverage = coverage;
+    const go = (/** @type {number} */ index) => {
+      const bar = this.#bars[index];
+      if (bar && !bar.total && this.#isMissing(bar)) load();
+      else jump(this.#nearest(index));
+    };
     const { slider } = elements;
     slider.addEventListener('pointermove', (event) => this.#point(this.#barAt(event.offsetX)));
     slider.addEventListener('pointerleave', () => this.#point(-1));
     slider.addEventListener('blur', () => this.#point(-1));
     slider.addEventListener('click', (event) => {
-      jump(this.#nearest(this.#barAt(event.offsetX)));
+      go(this.#barAt(event.offsetX));
     });
     slider.addEventListener('keydown', (event) => {
       const step = STEPS.get(event.key);
@@ -50,13 +69,22 @@ export class Histogram {
         const from = this.#cursor < 0 ? this.#bars.length : this.#cursor;
         this.#point(Math.min(Math.max(from + step, 0), this.#bars.length - 1));
       } else if (event.key === 'Enter' && this.#cursor >= 0) {
-        jump(this.#nearest(this.#cursor));
+        go(this.#cursor);
       } else return;
       event.preventDefault();
       event.stopPropagation();
     });
     new ResizeObserver(() => this.draw()).observe(slider);
     setInterval(() => this.draw(), REDRAW_MS);
+  }
+
+  #coverage;
+  /** As it was when the histogram was drawn. @type {Coverage | null} */
+  #drawn = null;
+
+  /** Whether the page may lack lines of a bar. @param {Bar} bar */
+  #isMissing({ start, seconds }) {
+    return start + seconds * 1000 <= (this.#drawn?.from ?? -Infinity);
   }
 
   /** Draw soon, because there are new lines. */
@@ -86,6 +114,9 @@ export class Histogram {
     slider.setAttribute('aria-valuemax', String(bars.length - 1));
     const most = Math.max(1, ...bars.map((bar) => bar.total));
     const room = height - LANE;
+    this.#drawn = this.#coverage();
+    const missing = bars.filter((bar) => this.#isMissing(bar)).length;
+    if (missing) drawMissing(context, missing * BAR, height, style.getPropertyValue('--faint'));
     bars.forEach((bar, index) => {
       let bottom = height;
       bar.counts.forEach((lines, group) => {
@@ -154,6 +185,7 @@ export class Histogram {
   #point(index) {
     const { slider, tip } = this.elements;
     this.#cursor = index;
+    this.#drawn = this.#coverage();
     const bar = this.#bars[index];
     tip.hidden = !bar;
     if (bar) {
@@ -165,7 +197,9 @@ export class Histogram {
       const clock = this.prefs.clock === 'utc' ? 'utc' : 'local';
       const text = [
         clockTime(bar.start, clock, bar.start).slice(0, 8),
-        count(bar.total, 'line') + (levels.length ? ` (${levels.join(', ')})` : ''),
+        ...(!this.#isMissing(bar) || bar.total
+          ? [count(bar.total, 'line') + (levels.length ? ` (${levels.join(', ')})` : '')] : []),
+        ...(this.#isMissing(bar) ? [WHY[/** @type {Coverage} */ (this.#drawn).why]] : []),
         ...marks.slice(0, 3).map(({ kind, text: words }) => `${KINDS[kind].sign} ${words.slice(0, 80)}`),
       ].join(' · ');
       tip.textContent = text;
@@ -176,4 +210,25 @@ export class Histogram {
     }
     this.draw();
   }
+}
+
+/** Hatch the part of the histogram whose lines the page lacks.
+ * @param {CanvasRenderingContext2D} context @param {number} width @param {number} height
+ * @param {string} colour */
+function drawMissing(context, width, height, colour) {
+  context.save();
+  context.beginPath();
+  context.rect(0, LANE, width - 1, height - LANE);
+  context.clip();
+  context.globalAlpha = 0.45;
+  context.strokeStyle = colour;
+  context.beginPath();
+  for (let x = -height; x < width; x += HATCH) {
+    context.moveTo(x, height);
+    context.lineTo(x + height, 0);
+  }
+  context.moveTo(width - 1.5, LANE);
+  context.lineTo(width - 1.5, height);
+  context.stroke();
+  context.restore();
 }

@@ -6,9 +6,10 @@
 
 import { byId, h, hint } from '../dom.js';
 import { Navigation } from '../list/navigation.js';
+import { Reading } from '../list/reading.js';
 import { View } from '../list/view.js';
-import { WIDEST_APP } from '../list/lines.js';
-import { askAround, askMoment } from '../stream/around.js';
+import { NameWidths } from '../list/columns.js';
+import { MISSING, askAround, askMoment } from '../stream/around.js';
 import { revealed } from '../text/readable.js';
 import { clockTime, count, fullTime } from '../text/time.js';
 
@@ -34,6 +35,7 @@ export class Neighbours {
   /** The number of questions, because an old answer must not replace a newer one. */
   #asked = 0;
   #panel = byId('neighbours', HTMLElement);
+  #names = new NameWidths(this.#panel);
   #title = byId('neighbours-title', HTMLElement);
   #scopes = byId('neighbours-scopes', HTMLElement);
   #below = byId('lines', HTMLElement);
@@ -43,22 +45,24 @@ export class Neighbours {
   /**
    * @param {import('../list/row.js').Look} look
    * @param {import('./details.js').Details} details
-   * @param {{shown: (rows: HTMLElement) => void, closed: () => void}} handlers
+   * @param {{shown: (rows: HTMLElement) => void, closed: () => void, missing: () => void}} handlers
+   *   `missing`: the service has no such line
    */
-  constructor(look, details, { shown, closed }) {
+  constructor(look, details, { shown, closed, missing }) {
     const scroller = byId('neighbours-lines', HTMLElement);
     this.view = new View({
       scroller, content: byId('neighbours-content', HTMLElement),
       rows: byId('neighbours-rows', HTMLElement), probe: byId('probe', HTMLElement),
     }, {
       // The neighbours are not filtered.
-      look: Object.create(look, { narrowed: { value: false } }),
+      look: Object.create(look, { narrowed: { value: false }, widths: { value: this.#names.widths } }),
       changed: () => {},
     });
     this.navigation = new Navigation(this.view, details);
     this.#details = details;
     this.#shown = shown;
     this.#closed = closed;
+    this.#missing = missing;
     byId('neighbours-back', HTMLElement).addEventListener('click', () => this.leave());
     byId('neighbours-earlier', HTMLElement).addEventListener('click', () => void this.#more(-1));
     byId('neighbours-later', HTMLElement).addEventListener('click', () => void this.#more(1));
@@ -67,15 +71,18 @@ export class Neighbours {
   #details;
   #shown;
   #closed;
+  #missing;
 
   get isOpen() {
     return this.id !== '';
   }
 
   /** Show a line among its neighbours.
-   * @param {string} id @param {Entry} [entry] the line, if the page has it */
-  async open(id, entry) {
+   * @param {string} id @param {Entry} [entry] the line, if the page has it
+   * @param {View} [from] the view in which it is the chosen line, to show it at the same height */
+  async open(id, entry, from) {
     if (id === this.id) return;
+    const reading = from && Reading.of(from, true);
     const isOther = this.isOpen; // and one step back leads to the list all the same
     if (!isOther) this.#address = location.search;
     this.id = id;
@@ -91,7 +98,8 @@ export class Neighbours {
     this.view.clear();
     this.view.relayout();
     this.#update();
-    await this.#ask();
+    const isSeen = reading?.id === id;
+    await this.#ask(new Reading(isSeen ? id : '', { chosen: '', y: isSeen ? reading.y : 0 }));
   }
 
   /** Show the first line from a time on among its neighbours.
@@ -104,6 +112,11 @@ export class Neighbours {
       if (isLate) hint(`No line is remembered from ${fullTime(moment, Date.now()).split('\n')[0]}: this is the nearest one`);
       await this.open(id);
     }
+  }
+
+  /** Show the details of the chosen line, if the context is open. */
+  openDetails() {
+    if (this.isOpen) this.navigation.openDetails();
   }
 
   /** Go back to the list below. */
@@ -138,8 +151,8 @@ export class Neighbours {
     for (let seq = ring.first; seq < ring.end; seq++) yield /** @type {Entry} */ (ring.at(seq));
   }
 
-  /** Ask for the lines. @param {string} [shown] the id of the line to scroll to */
-  async #ask(shown = this.id) {
+  /** Ask for the lines. @param {Reading} [reading] the line to keep in its position */
+  async #ask(reading) {
     const asked = ++this.#asked;
     const { app, machine } = this.#entry ?? { app: '', machine: '' };
     const answer = await askAround(this.id, {
@@ -149,42 +162,48 @@ export class Neighbours {
     });
     if (asked !== this.#asked) return;
     if (typeof answer === 'string') {
-      hint(answer);
+      if (answer === MISSING) this.#missing();
+      else hint(answer);
       if (!this.view.ring.length) this.leave();
       return;
     }
-    this.view.clear();
-    const widest = Math.max(3, ...answer.map(({ app, source }) => (app || source).length));
-    this.#panel.style.setProperty('--app-width', `${Math.min(WIDEST_APP, widest)}ch`);
-    this.view.relayout();
-    this.view.append(answer);
-    const seqOf = (/** @type {string} */ id) => {
-      const index = answer.findIndex((line) => line.id === id);
-      return index < 0 ? -1 : this.view.ring.first + index;
-    };
-    const seq = seqOf(this.id);
-    this.#entry ??= answer[seq - this.view.ring.first];
-    if (seqOf(shown) >= 0) this.view.show(seqOf(shown));
+    const { view } = this;
+    const { id, chosen, y } = reading ?? Reading.of(view, true);
+    view.clear();
+    view.relayout();
+    view.append(answer);
+    if (this.#names.fit(view.elements.rows)) view.relayout();
+    const index = answer.findIndex((line) => line.id === this.id);
+    const seq = index < 0 ? -1 : view.ring.first + index;
+    this.#entry ??= answer[index];
+    const kept = new Reading(id, { chosen, y }).seek(answer, view.ring.first);
+    const top = byId('neighbours-lines', HTMLElement).getBoundingClientRect().top;
+    if (kept.place >= 0) view.putAt(kept.place, Math.max(y, reading ? top : y));
+    else if (seq >= 0) view.show(seq);
     this.#shown(this.view.elements.rows);
-    if (seq >= 0) this.view.select(seq);
+    view.select(kept.chosen >= 0 ? kept.chosen : seq >= 0 ? seq : null);
     if (this.#details.isOpen) this.navigation.openDetails();
     this.#update();
   }
 
   /** Ask for more lines. @param {1 | -1} way */
   async #more(way) {
-    const { ring } = this.view;
-    const edge = ring.at(way < 0 ? ring.first : ring.end - 1);
     if (way < 0) this.#before = Math.min(MOST_LINES, this.#before + MORE_LINES);
     else this.#after = Math.min(MOST_LINES, this.#after + MORE_LINES);
-    await this.#ask(edge?.id);
+    await this.#ask();
+  }
+
+  /** Say how many lines there are, and around which time, by the list's clock. */
+  showTitle() {
+    const zone = this.view.look.clock === 'utc' ? 'utc' : 'local';
+    const time = this.#entry ? clockTime(this.#entry.time, zone, Date.now()) : '';
+    const lines = this.view.ring.length;
+    this.#title.textContent = lines ? `${count(lines, 'line')} around ${time}` : 'Loading the lines around it';
   }
 
   #update() {
     const entry = this.#entry;
-    const time = entry ? clockTime(entry.time, this.view.look.clock === 'utc' ? 'utc' : 'local', Date.now()) : '';
-    const lines = this.view.ring.length;
-    this.#title.textContent = lines ? `${count(lines, 'line')} around ${time}` : 'Loading the lines around it';
+    this.showTitle();
     byId('neighbours-earlier', HTMLButtonElement).disabled = this.#before >= MOST_LINES;
     byId('neighbours-later', HTMLButtonElement).disabled = this.#after >= MOST_LINES;
     /** @type {[Scope, string][]} */

@@ -75,9 +75,15 @@ export class Past {
       const shown = [...lines.all()];
       if (!this.#isNoted) shown.unshift(notice(NOTE, 'notice', first?.time ?? Date.now()));
       this.#isNoted = true;
+      // The line that is being read stays where it is.
+      const { firstVisible, selected, ring } = view;
+      const y = view.yOf(firstVisible);
+      const fromEnd = [firstVisible, selected].map((seq) =>
+        shown.length - shown.indexOf(/** @type {Entry} */ (ring.at(seq ?? -1))));
       lines.begin();
       lines.accept([...earlier, ...shown]);
-      view.show(view.ring.first + earlier.length - 1);
+      view.putAt(ring.end - fromEnd[0], y);
+      if (selected !== null) view.select(ring.end - fromEnd[1]);
     } else {
       hint(answer.complete ? 'Fly has no earlier lines' : 'No earlier lines found yet');
     }

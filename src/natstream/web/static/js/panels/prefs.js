@@ -10,6 +10,7 @@ const KEY = 'natstream';
  * @property {number} span       seconds that the histogram shows
  * @property {boolean} raw       whether JSON messages are shown as they came
  * @property {boolean} fold      whether groups of lines are folded
+ * @property {boolean} chips     whether all chips are shown, and not one row of them
  * @property {boolean} app       whether its column is shown
  * @property {boolean} region
  * @property {boolean} machine
@@ -17,7 +18,8 @@ const KEY = 'natstream';
 
 /** @type {Prefs} */
 const DEFAULTS = {
-  theme: 'system', clock: 'local', wrap: true, span: 300, raw: false, fold: true, app: true, region: true, machine: true,
+  theme: 'system', clock: 'local', wrap: true, span: 300, raw: false, fold: true, chips: false,
+  app: true, region: true, machine: true,
 };
 /** @type {Partial<Record<keyof Prefs, readonly unknown[]>>} */
 const CHOICES = {

@@ -69,6 +69,9 @@ export function summarize(stream, status, released, now) {
     const again = seconds ? `again in ${seconds} s` : 'trying again';
     return { tone: 'bad', text: `Disconnected · ${again}`, detail: stream.detail };
   }
+  if (stream.name === 'queued') {
+    return { tone: 'busy', text: 'Waiting for a stream', detail: stream.detail };
+  }
   if (stream.name === 'denied') return { tone: 'bad', text: 'Token needed', detail: stream.detail };
   if (stream.name === 'ended') {
     const detail = 'All lines until the time in the search field are here. Remove until: to see new ones.';

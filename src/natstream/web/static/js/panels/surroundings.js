@@ -3,12 +3,15 @@
 // decided here.
 
 import { announce, byId } from '../dom.js';
+import { formatQuery } from '../query/language.js';
 import { isEmpty } from '../query/query.js';
 import { toParams } from '../query/params.js';
-import { count, perSecond } from '../text/time.js';
+import { clockTime, count, perSecond } from '../text/time.js';
+import { coverageOf, sentenceOf, startOf } from './coverage.js';
 import { emptyState } from './empty.js';
 import { logOut } from './login.js';
 import { statusPanel, summarize } from './status.js';
+import { Title } from './title.js';
 
 /**
  * @typedef {object} Parts
@@ -21,7 +24,10 @@ import { statusPanel, summarize } from './status.js';
  * @property {import('../query/search.js').Search} search
  * @property {import('./service.js').Service} service
  * @property {import('./past.js').Past} past
+ * @property {import('./neighbours.js').Neighbours} neighbours
  */
+
+/** @typedef {import('../types.js').Entry} Entry */
 
 // Pixels that the button for earlier lines takes at the end of a short list.
 const ROOM = 64;
@@ -29,6 +35,7 @@ const ROOM = 64;
 export class Surroundings {
   #newest = byId('newest', HTMLElement);
   #earlier = byId('earlier', HTMLElement);
+  #before = byId('before', HTMLElement);
   #held = byId('held', HTMLElement);
   #empty = byId('empty', HTMLElement);
   #state = byId('state', HTMLElement);
@@ -40,6 +47,11 @@ export class Surroundings {
   /** @param {Parts} parts */
   constructor(parts) {
     this.parts = parts;
+    const { stream, lines, interruption, search } = parts;
+    this.title = new Title(() => ({
+      stream: stream.state.name, paused: lines.paused, released: interruption.released,
+      query: formatQuery(search.wish.query),
+    }));
     for (const [format, ending] of [['ndjson', 'ndjson'], ['text', 'txt']]) {
       const link = byId(`download-all-${format}`, HTMLAnchorElement);
       link.addEventListener('click', () => { link.download = `${this.fileName()}.${ending}`; });
@@ -56,12 +68,15 @@ export class Surroundings {
     const has = search.hasEarlier(intake.remembered);
     // A list that is shorter than the screen has room for the button below its lines.
     const below = !has && view.heights.total + ROOM < byId('lines', HTMLElement).clientHeight;
-    this.#earlier.hidden = !(has || past.canAsk) || !(view.atStart || below);
-    this.#earlier.classList.toggle('below', below);
     const size = view.ring.length;
+    const isCleared = lines.cleared && size > 0;
+    this.#earlier.hidden = !(has || past.canAsk || this.#hasLetGo || isCleared) || !(view.atStart || below);
+    this.#earlier.textContent = lines.cleared ? 'Show the cleared lines' : 'Load earlier lines';
+    this.#earlier.classList.toggle('below', below);
+    this.#showCoverage(view.atStart || below);
     const rest = view.ring.full ? ' (the newest)' : '';
     this.#held.textContent = `${count(size, 'line')}${rest} · ${perSecond(rate.perSecond)}`;
-    const empty = size === 0 && (stream.state.name === 'live' || stream.state.name === 'connecting');
+    const empty = size === 0 && !lines.waiting && ['queued', 'connecting', 'live'].includes(stream.state.name);
     if (empty && this.#empty.hidden) this.#fillEmpty();
     this.#empty.hidden = !empty;
   }
@@ -71,6 +86,7 @@ export class Surroundings {
     const { lines } = this.parts;
     const { tone, text, detail } = this.#summary();
     const words = lines.paused ? `Paused · ${text.toLowerCase()}` : text;
+    this.title.update();
     this.#state.dataset.tone = tone;
     this.#state.title = detail;
     this.#state.setAttribute('aria-label', `State: ${words}. More.`);
@@ -98,8 +114,50 @@ export class Surroundings {
     this.update();
   }
 
+  /** From when on the page has all lines, and why not from earlier; null if nothing is known to be
+   * missing. */
+  get coverage() {
+    const { view, intake, search, service, lines } = this.parts;
+    return coverageOf({
+      first: firstLine(view.ring)?.time ?? null,
+      isFull: view.ring.full,
+      hasEarlier: !lines.cleared && search.hasEarlier(intake.remembered),
+      since: startOf(search.wish.query.since, intake.openedAt),
+      reach: reachOf(service.status),
+    });
+  }
+
+  /** Whether the page has dropped lines that the service may still have. */
+  get #hasLetGo() {
+    const { view: { ring }, service } = this.parts;
+    return ring.full && (reachOf(service.status) ?? 0) < (firstLine(ring)?.time ?? 0);
+  }
+
+  /** Get the lines that the page lacks, as far as it can. */
+  loadBefore() {
+    const { view, lines, search, intake, past, neighbours } = this.parts;
+    if (lines.cleared) this.showCleared();
+    else if (this.#hasLetGo) void neighbours.open(/** @type {Entry} */ (firstLine(view.ring)).id);
+    else if (search.hasEarlier(intake.remembered)) search.loadEarlier();
+    else if (past.canAsk) void past.load();
+  }
+
+  /** Say what the page lacks. @param {boolean} atStart whether the start of the list is seen */
+  #showCoverage(atStart) {
+    const { coverage } = this;
+    const { clock } = this.parts.view.look;
+    const isShown = coverage !== null && atStart && this.parts.view.ring.length > 0;
+    this.#before.hidden = !isShown && this.#earlier.hidden;
+    const words = byId('before-text', HTMLElement);
+    words.hidden = !isShown;
+    if (!coverage) return;
+    const time = clockTime(coverage.from, clock === 'utc' ? 'utc' : 'local', coverage.from).slice(0, 8);
+    words.textContent = sentenceOf(coverage, time);
+  }
+
   /** Show which query is asked. */
   updateQuery() {
+    this.title.update();
     const { query, marking } = this.parts.search.wish;
     const context = byId('context', HTMLElement);
     context.setAttribute('aria-pressed', String(marking));
@@ -113,6 +171,12 @@ export class Surroundings {
       params.set('format', format);
       byId(`download-all-${format}`, HTMLAnchorElement).href = `api/logs?${params}`;
     }
+  }
+
+  /** Ask for the lines that the reader has cleared away. */
+  showCleared() {
+    this.parts.lines.unclear();
+    this.parts.search.askAgain();
   }
 
   /** Return the name of a downloaded file, without its ending. */
@@ -140,13 +204,25 @@ export class Surroundings {
   }
 
   #fillEmpty() {
-    const { lines, service, search } = this.parts;
+    const { lines, service, search, stream } = this.parts;
     const filtered = !isEmpty(search.wish.query);
+    const queued = stream.state.name === 'queued' ? stream.state.detail : '';
     this.#empty.replaceChildren(
-      ...emptyState(service.status, { filtered, cleared: lines.cleared }, {
+      ...emptyState(service.status, { filtered, cleared: lines.cleared, queued }, {
         showAll: () => search.showAll(),
-        showAgain: () => search.askAgain(),
+        showAgain: () => this.showCleared(),
       }),
     );
   }
 }
+
+/** Return the oldest log line in the list. @param {import('../list/ring.js').Ring<Entry>} ring */
+function firstLine(ring) {
+  let seq = ring.first;
+  while (ring.at(seq)?.note) seq += 1;
+  return ring.at(seq);
+}
+
+/** Return the time of the service's oldest line, if it is known. With a journal the service has more
+ * than its memory. @param {import('./status.js').Status | null} status @returns {number | null} */
+const reachOf = (status) => (!status?.sources.journal && status?.backlog?.first_ms) || null;

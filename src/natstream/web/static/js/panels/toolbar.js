@@ -7,13 +7,12 @@ import { downloadLines } from './download.js';
  * @param {{current: () => {navigation: import('../list/navigation.js').Navigation},
  *   neighbours: import('./neighbours.js').Neighbours,
  *   search: import('../query/search.js').Search, flow: import('../stream/flow.js').Flow,
- *   intake: import('../stream/intake.js').Intake, past: import('./past.js').Past,
  *   surroundings: import('./surroundings.js').Surroundings, lines:
  * import('../list/lines.js').Lines, details: import('./details.js').Details, help: () => void}}
  * parts
  */
 export function startToolbar({
-  current, neighbours, search, intake, past, flow, surroundings, lines, details, help,
+  current, neighbours, search, flow, surroundings, lines, details, help,
 }) {
   const actions = {
     context: () => search.toggleMarking(),
@@ -25,10 +24,7 @@ export function startToolbar({
       details.close();
     },
     newest: () => flow.goToNewest(),
-    earlier: () => {
-      if (search.hasEarlier(intake.remembered)) search.loadEarlier();
-      else void past.load();
-    },
+    earlier: () => surroundings.loadBefore(),
     mute: () => search.toggleMuted(),
     'help-button': help,
   };

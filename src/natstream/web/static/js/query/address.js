@@ -7,17 +7,12 @@
 // Each view is one entry of the browser's history. An address that was loaded or gone back to is only
 // rewritten in its place, since a new entry would hide the entries before it from "back".
 
-import { formatQuery } from './language.js';
 import { fromParams, keyOf, toParams } from './params.js';
-import { parseId } from '../stream/resume.js';
 
 /** @typedef {Omit<import('./exchange.js').Wish, 'depth'>} Asked */
 
 // Changes that follow each other quickly, as when typing, are one step of the history.
 const ONE_STEP_MS = 3_000;
-// A linked line should have some lines above it.
-const BEFORE_MS = 2_000;
-
 // More columns leave no room for the message.
 const MOST_COLUMNS = 8;
 
@@ -47,7 +42,6 @@ export function writeAddress(asked, why = 'asks') {
   const params = paramsOf(asked);
   const search = params.toString();
   const address = `${location.pathname}${search ? `?${search}` : ''}`;
-  document.title = search ? `${formatQuery(asked.query)} · natstream` : 'natstream';
   const wasNew = isNew;
   isNew = false;
   if (why !== 'asks') lastWritten = 0;
@@ -106,10 +100,9 @@ export const withColumns = (columns, more) =>
 /** Return the query string of a view. @param {Asked} asked */
 export const searchOf = (asked) => paramsOf(asked).toString();
 
-/** Return an address that shows the line with this id. @param {Asked} asked @param {string} id */
+/** Return an address that shows the line with this id among its neighbours, over the lines of the
+ * present filter. @param {Asked} asked @param {string} id */
 export function linkTo(asked, id) {
-  const params = paramsOf(asked);
-  const arrived = parseId(id)?.arrived;
-  if (arrived) params.set('since', new Date(arrived - BEFORE_MS).toISOString());
-  return `${location.origin}${location.pathname}?${params}#line=${id}`;
+  const search = paramsOf(asked).toString();
+  return `${location.origin}${location.pathname}${search ? `?${search}` : ''}#context=${id}`;
 }

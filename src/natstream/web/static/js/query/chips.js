@@ -7,6 +7,7 @@ import { GROUPS as LEVEL_GROUPS, groupOf } from '../panels/bins.js';
 import { count, perSecond, short } from '../text/time.js';
 import { formatCondition } from './condition.js';
 import { LEVELS } from './query.js';
+import { Names } from '../text/names.js';
 import { revealed } from '../text/readable.js';
 
 /** @typedef {import('./query.js').Query} Query */
@@ -19,6 +20,10 @@ import { revealed } from '../text/readable.js';
 const GROUPS = matchMedia('(max-width: 700px)').matches
   ? [['app', 2], ['level', 2], ['region', 2], ['group', 2], ['release', 1], ['machine', 1], ['type', 2]]
   : [['app', 4], ['level', 5], ['region', 4], ['group', 3], ['release', 2], ['machine', 2], ['type', 2]];
+
+// A longer name is cut, as in the list: in its middle, or where it differs from another one.
+const LONGEST_NAME = 16;
+const names = new Names();
 
 export class Chips {
   /** @type {Record<string, Record<string, Figures>>} */
@@ -220,9 +225,11 @@ export class Chips {
 /** @param {ChipField} field @param {string} value */
 function labelOf(field, value) {
   const name = revealed(value);
-  if (field !== 'machine') return name;
-  const start = name.replace(/\*$/, '');
-  return start.length > 8 || start !== name ? `${start.slice(0, 8)}…` : name;
+  if (field === 'machine') {
+    const start = name.replace(/\*$/, '');
+    return start.length > 8 || start !== name ? `${start.slice(0, 8)}…` : name;
+  }
+  return names.shown(name, LONGEST_NAME).parts.map(({ text, cut }) => (cut ? '…' : text)).join('');
 }
 
 /** @param {Element | null} element @param {string} text */

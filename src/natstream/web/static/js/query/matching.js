@@ -20,6 +20,8 @@ import { escapeRegex, reachOf } from './expression.js';
 // A search goes through many lines at once, and all of them may be slow for an expression. After
 // this much time in one search, the expression is given up, because the page would hang.
 const MOST_MS = 2_000;
+// Further parts of one long text are searched for this long. A usual expression takes much less.
+const PARTS_MS = 200;
 // After a longer pause a new search has begun, because the page has been drawn since.
 const PAUSE_MS = 30;
 // The most marks in one text, for each expression.
@@ -50,19 +52,22 @@ export function matcherOf(query, marking) {
   };
 }
 
-/** @param {RegExp} regex @param {string} text */
-const holds = (regex, text) => {
+/** @typedef {[number, number][]} Ranges */
+
+/** @param {RegExp} regex @param {string} text @param {number} start of the text in the whole one
+ * @param {boolean} [found] before */
+const holds = (regex, text, start, found = false) => {
   regex.lastIndex = 0;
-  return regex.test(text);
+  return found || regex.test(text);
 };
 
-/** @param {RegExp} regex @param {string} text */
-function marksOf(regex, text) {
-  /** @type {[number, number][]} */
-  const found = [];
+/** @param {RegExp} regex @param {string} text @param {number} start of the text in the whole one
+ * @param {Ranges} [found] before */
+function marksOf(regex, text, start = 0, found = []) {
   regex.lastIndex = 0;
   for (let match; found.length < MOST_MARKS && (match = regex.exec(text)); ) {
-    if (match[0]) found.push([match.index, match.index + match[0].length]);
+    const at = start + match.index;
+    if (match[0]) found.push([at, at + match[0].length]);
     else regex.lastIndex += 1;
   }
   return found;
@@ -71,17 +76,25 @@ function marksOf(regex, text) {
 /** @param {Text} text */
 function compile({ text: pattern, regex: isRegex }) {
   const source = isRegex ? pattern : escapeRegex(pattern);
-  const reach = reachOf(source);
+  // A plain text takes linear time.
+  const reach = isRegex ? reachOf(source) : Infinity;
   const regex = reach ? regexOf(source) : null;
+  // A longer text is searched in parts that overlap by a half. An anchor would match within it.
+  const step = /[$^]/.test(source) ? Infinity : Math.ceil(reach / 2);
   let spent = 0;
   let ended = 0;
-  /** @template T @param {string} text @param {(regex: RegExp, text: string) => T} search
+  /** @template T @param {string} text
+   * @param {(regex: RegExp, text: string, start: number, found?: T) => T} search
    * @returns {T | null} null if the text cannot be searched for */
   return (text, search) => {
     if (!regex || spent > MOST_MS) return null;
     const started = performance.now();
     if (started - ended > PAUSE_MS) spent = 0;
-    const found = search(regex, text.slice(0, reach));
+    let found = search(regex, text.slice(0, reach), 0);
+    for (let start = step; start + reach / 2 < text.length; start += step) {
+      if (performance.now() - started > PARTS_MS) break;
+      found = search(regex, text.slice(start, start + reach), start, found);
+    }
     ended = performance.now();
     spent += ended - started;
     return found;

@@ -12,6 +12,9 @@ const GROUP_LINES = 300;
 // A line that arrived so long after a time is not from that time.
 const NEAR_MS = 60_000;
 
+/** The answer for a line that the service does not have. */
+export const MISSING = 'That line is no longer remembered';
+
 /**
  * @param {string} id of the line
  * @param {{before: number, after: number, app?: string, machine?: string}} options how many lines
@@ -26,7 +29,7 @@ export async function askAround(id, { before, after, app, machine }) {
   });
   try {
     const response = await fetch(`api/logs?${params}`, { cache: 'no-store' });
-    if (response.status === 404) return 'That line is no longer remembered';
+    if (response.status === 404) return MISSING;
     if (!response.ok) return (await refusalOf(response)).detail;
     return entriesOf(await response.text());
   } catch {

@@ -8,9 +8,9 @@ import { span } from '../text/time.js';
 // The reasons for which the page closes the connection itself, as the reader sees them.
 const HIDDEN = 'the page was hidden';
 const HELD = 'the list was held';
-// A tab that was hidden for this long closes its connection, because browsers allow six connections
-// to a host over HTTP/1.1 and the service has a limit as well. The service replays the missed lines.
-const HIDDEN_MS = 5 * 60_000;
+// A tab that was hidden for this long gives its stream up, because a browser opens few of them (see
+// shared_streams.js). The service replays the missed lines when the tab is shown.
+const HIDDEN_MS = 10_000;
 // The rate is a mean over this many seconds.
 const RATE_SECONDS = 5;
 
@@ -29,18 +29,33 @@ export class Flow {
   constructor(parts, { paused, shown }) {
     this.parts = parts;
     this.#paused = paused;
-    let timer = 0;
     document.addEventListener('visibilitychange', () => {
-      clearTimeout(timer);
-      if (document.hidden) timer = Number(setTimeout(() => this.release(HIDDEN), HIDDEN_MS));
-      else {
-        if (this.parts.interruption.released === HIDDEN) this.parts.stream.resume();
+      if (!document.hidden) {
+        if (this.parts.interruption.isHidden) this.parts.stream.resume();
         shown();
       }
+      this.#watch();
     });
+    this.#watch();
   }
 
   #paused;
+  #timer = 0;
+  #isKept = false;
+
+  /** Keep the stream while the tab is hidden, or no longer: somebody waits for its lines, for
+   * example a bell. @param {boolean} isKept */
+  keepWhileHidden(isKept) {
+    this.#isKept = isKept;
+    this.#watch();
+  }
+
+  /** Give the stream up in a while, if the tab is hidden. */
+  #watch() {
+    clearTimeout(this.#timer);
+    if (!document.hidden || this.#isKept) return;
+    this.#timer = Number(setTimeout(() => this.release(HIDDEN), HIDDEN_MS));
+  }
 
   /** Show the lines that wait, and read on. */
   goOn() {
@@ -99,6 +114,11 @@ export class Interruption {
   end() {
     this.released = '';
     this.#cutAt = 0;
+  }
+
+  /** Whether the page has given up its stream because it was hidden. */
+  get isHidden() {
+    return this.released === HIDDEN;
   }
 
   /** Return the beginning of a sentence about the interruption, which its counts complete. */

@@ -25,9 +25,13 @@ export class Intake {
   #doubles = new Doubles();
   /** The note about the last cut. @type {Entry | null} */
   #cut = null;
+  /** Whether that note is shown only if lines were missed. */
+  #isQuiet = false;
   #lastNotice = '';
   /** When the stream was opened, by the service's clock; 0 after the first line that is newer. */
   #opened = 0;
+  /** When the stream started anew, by the service's clock. */
+  openedAt = 0;
   /** The number of lines from before the stream was opened. */
   remembered = 0;
 
@@ -36,7 +40,7 @@ export class Intake {
     this.#cut = null;
     this.#lastNotice = '';
     this.#releases.clear();
-    this.#opened = time;
+    this.#opened = this.openedAt = time;
     this.remembered = 0;
   }
 
@@ -45,12 +49,15 @@ export class Intake {
    * @param {string} words about the cut @param {string} lastId the event id that it resumes from
    * @param {number} time of the service, in Unix ms @param {Iterable<Entry>} newestFirst all
    *   entries shown
-   * @returns {Entry} the note about the cut, which counts the replayed lines
+   * @param {boolean} [isQuiet] whether a cut that cost nothing needs no note
+   * @returns {Entry} the note about the cut, which counts the replayed lines. If it is quiet, then
+   *   `accept` returns it once there is something to count
    */
-  resume(words, lastId, time, newestFirst) {
+  resume(words, lastId, time, newestFirst, isQuiet = false) {
     this.#doubles.expect(lastId, newestFirst, time);
     const note = notice(words, 'resumed', time, { missed: 0 });
     this.#cut = note;
+    this.#isQuiet = isQuiet;
     this.#opened = time;
     return note;
   }
@@ -68,6 +75,7 @@ export class Intake {
     for (const { id, event } of events) {
       if (!id) {
         const entry = this.#notice(event);
+        if (entry?.note?.tone === 'gap') this.#tellOfCut(entries);
         if (entry) entries.push(entry);
         continue;
       }
@@ -79,6 +87,7 @@ export class Intake {
       }
       if (this.#isOld(id)) {
         if (this.#cut) {
+          this.#tellOfCut(entries);
           /** @type {Note} */ (this.#cut.note).replayed += 1;
           noted = this.#cut;
         } else this.remembered += 1;
@@ -88,6 +97,12 @@ export class Intake {
       entries.push(entry);
     }
     return { entries, live, noted };
+  }
+
+  /** Add the note about a quiet cut, because it was not without cost. @param {Entry[]} entries */
+  #tellOfCut(entries) {
+    if (this.#isQuiet && this.#cut) entries.push(this.#cut);
+    this.#isQuiet = false;
   }
 
   /** Whether a line reached the service before the stream was opened. @param {string} id */

@@ -8,8 +8,9 @@
 //
 // The stream reports `state` (see StreamState), `opened` once for each connection, and then
 // `events`. It never throws: each failure becomes a state. In `waiting` the stream tries again by
-// itself. In `denied` (no token) and `refused` (a query that the service does not accept) the
-// reader must act. In `ended` the stream has all lines until the time that the query names.
+// itself. In `queued` other tabs have all streams that a browser may open. In `denied` (no token) and
+// `refused` (a query that the service does not accept) the reader must act. In `ended` the stream has
+// all lines until the time that the query names.
 
 import { refusalOf, requestLogs } from './request.js';
 import { SseParser, decode } from './sse.js';
@@ -17,7 +18,7 @@ import { SseParser, decode } from './sse.js';
 /** @typedef {import('./request.js').LogRequest} LogRequest */
 /** @typedef {import('./request.js').End} End */
 /**
- * @typedef {{name: 'idle' | 'connecting' | 'live' | 'waiting' | 'denied' | 'refused' | 'ended',
+ * @typedef {{name: 'idle' | 'queued' | 'connecting' | 'live' | 'waiting' | 'denied' | 'refused' | 'ended',
  *   detail: string, until: number}} StreamState  `until`: Unix ms of the next try, when waiting
  * @typedef {{id: string, event: Record<string, any>}} StreamEvent
  * @typedef {object} StreamHandlers
@@ -38,6 +39,9 @@ const LONGEST_WAIT_MS = 20_000;
 const SLOW_MS = 8_000;
 const SLOW =
   'No answer yet. Browsers open six connections to a service: other tabs may use them all.';
+const QUEUED =
+  'Tabs of this browser read four other queries, which is the limit. Close one of these tabs, or ask '
+  + 'for the same query as one of them. This tab then goes on by itself.';
 // A large replay arrives faster than the page can show it, so the page draws after this much work.
 const SLICE_MS = 16;
 // The service's clock may be ahead of the browser's.
@@ -154,13 +158,19 @@ export class LogStream {
    * Read one connection to its end.
    * @param {AbortSignal} signal @param {LogRequest} request @returns {Promise<End>}
    */
-  async #connect(signal, { watch, answer }) {
+  async #connect(signal, { watch, answer, isWaiting }) {
     const stop = () => watch.abort();
     signal.addEventListener('abort', stop, { once: true });
     let live = false;
     let heard = performance.now();
-    const started = heard;
+    let started = heard;
     const watchdog = setInterval(() => {
+      if (isWaiting()) {
+        heard = started = performance.now();
+        if (this.state.name !== 'queued') this.#set('queued', QUEUED);
+        return;
+      }
+      if (this.state.name === 'queued') this.#set('connecting');
       if (!live && this.state.detail === '' && performance.now() - started > SLOW_MS) {
         this.#set('connecting', SLOW);
       }

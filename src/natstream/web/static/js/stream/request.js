@@ -1,24 +1,25 @@
 // A request for a stream of lines, and the reasons of a refused one. No DOM.
 
-/** @typedef {{params: string, watch: AbortController, answer: Promise<Response>}} LogRequest
- *   `watch` ends the request, or the stream that answers it */
+import { openWorkerClient } from './worker_client.js';
+
+/** @typedef {{params: string, watch: AbortController, answer: Promise<Response>,
+ *   isWaiting: () => boolean}} LogRequest
+ *   `watch` ends the request, or the stream that answers it; `isWaiting`: other tabs have all
+ *   streams that a browser may open */
 /** @typedef {{final?: 'denied' | 'refused' | 'ended', live: boolean, detail: string, after: number}} End
  *   How a connection ended. `final`: the service wants no other try; `live`: the stream had begun;
  *   `after`: seconds that the service asks to wait */
 
+const client = openWorkerClient();
+
 /**
- * Ask the service for a stream.
+ * Ask the service for a stream, which tabs with equal parameters share.
  * @param {string} params of /api/logs @param {string} [lastId] the event id to resume from
  * @returns {LogRequest}
  */
 export function requestLogs(params, lastId = '') {
   const watch = new AbortController();
-  const answer = fetch(`api/logs?${params}`, {
-    signal: watch.signal,
-    cache: 'no-store',
-    headers: { Accept: 'text/event-stream', ...(lastId && { 'Last-Event-ID': lastId }) },
-  });
-  return { params, watch, answer };
+  return { params, watch, ...client.request(`api/logs?${params}`, lastId, watch.signal) };
 }
 
 /** Return why the service refused. @param {Response} response @returns {Promise<End>} */

@@ -5,7 +5,10 @@
 // "Hidden" text is shown as well. The work is linear in the length of the text, and bounded by
 // `limit` and MAX_ESCAPES.
 
+import { mixed, readableOn } from './contrast.js';
+
 /** @typedef {import('../types.js').Span} Span */
+/** @typedef {import('./contrast.js').Rgb} Rgb */
 
 // CSI; OSC; DCS, SOS, PM, APC; two characters; a lone ESC; their 8-bit forms.
 const ESCAPE =
@@ -70,7 +73,7 @@ function applySgr(look, parameters) {
   if (/[<=>?]/.test(parameters)) return; // a private sequence is not SGR
   // The standard writes sub-parameters with colons: `38:2::r:g:b`, `4:3` (a curly underline).
   const codes = parameters
-    .replace(/([34]8:2):[^:;]*:(\d+:\d+:\d+)/g, '$1:$2')
+    .replace(/([345]8:2):[^:;]*:(\d+:\d+:\d+)/g, '$1:$2')
     .replace(/\b4:(\d)/g, (_, style) => (style === '0' ? '24' : '4'))
     .split(/[;:]/)
     .map(Number);
@@ -94,11 +97,12 @@ function applySgr(look, parameters) {
     else if (code >= 100 && code <= 107) look.bg = `${code - 92}`;
     else if (code === 39) look.fg = '';
     else if (code === 49) look.bg = '';
-    else if (code === 38 || code === 48) {
+    else if (code === 38 || code === 48 || code === 58) {
       const wide = codes[i + 1] === 2;
       const colour = wide ? rgb(codes.slice(i + 2, i + 5)) : palette(codes[i + 2]);
       if (codes[i + 1] !== 2 && codes[i + 1] !== 5) return;
-      if (colour) look[code === 38 ? 'fg' : 'bg'] = colour;
+      // 58 is the colour of the underline, which is that of its text here.
+      if (colour && code !== 58) look[code === 38 ? 'fg' : 'bg'] = colour;
       i += wide ? 4 : 2;
     }
   }
@@ -137,4 +141,56 @@ function styleOf(look) {
   }
   style.className = classes.join(' ');
   return style.className || style.fg || style.bg ? style : null;
+}
+
+/** The 16 colours by their numbers, as most terminals have them. @type {readonly Rgb[]} */
+const BASIC = [
+  [0, 0, 0], [179, 38, 30], [29, 107, 42], [176, 122, 0], [36, 85, 164], [138, 45, 134], [13, 106, 106],
+  [200, 200, 196], [111, 113, 106], [229, 83, 75], [76, 175, 94], [240, 192, 74], [91, 140, 255],
+  [208, 112, 204], [47, 181, 181], [255, 255, 255],
+];
+/** The usual colour of text in both themes, and of all grounds that a line may have the one that is
+ * the nearest to it: that of a chosen line (`--ink` and `--chosen` in app.css).
+ * @type {readonly {ink: Rgb, ground: Rgb}[]} */
+export const THEMES = [
+  { ink: [27, 28, 26], ground: [223, 241, 238] }, { ink: [228, 228, 223], ground: [23, 48, 46] },
+];
+// The share of its ground that dim text gets.
+const DIM = 0.4;
+
+/**
+ * Return the colours to show a part in, for the light and the dark theme; null if the part has
+ * none. Text is moved until it can be read, on the part's own ground or on every ground of a line.
+ * @param {{className: string, fg?: string, bg?: string}} part
+ * @returns {{text: [Rgb, Rgb], ground: [Rgb, Rgb] | null} | null}
+ */
+export function coloursOf({ className, fg = '', bg = '' }) {
+  const names = className.split(' ');
+  const text = colourNamed(fg, names, 'fg');
+  const back = colourNamed(bg, names, 'bg');
+  const isDim = names.includes('dim');
+  const isInverse = names.includes('inverse');
+  if (!text && !back && !isDim && !isInverse) return null;
+  const [light, dark] = THEMES.map(({ ink, ground }) => {
+    const [front, behind] = isInverse
+      ? [back ?? ground, text ?? ink]
+      : [text ?? ink, back ?? ground];
+    return { text: readableOn(isDim ? mixed(front, behind, DIM) : front, behind), ground: behind };
+  });
+  return {
+    text: [light.text, dark.text],
+    ground: back || isInverse ? [light.ground, dark.ground] : null,
+  };
+}
+
+/** @param {string} colour as `rgb()`; empty if it is none or one of the 16
+ * @param {string[]} names of the part's classes @param {'fg' | 'bg'} side
+ * @returns {Rgb | undefined} */
+function colourNamed(colour, names, side) {
+  if (colour) {
+    const [red, green, blue] = colour.slice(4, -1).split(' ').map(Number);
+    return [red, green, blue];
+  }
+  const name = names.find((one) => one.startsWith(side));
+  return name === undefined ? undefined : BASIC[Number(name.slice(2))];
 }

@@ -2,7 +2,7 @@
 
 import { stripAnsi } from './ansi.js';
 import { revealed } from './readable.js';
-import { clockTime, count, figure } from './time.js';
+import { clockTime, count, figure, isoTime } from './time.js';
 
 /** @typedef {import('../types.js').Entry} Entry */
 
@@ -20,12 +20,12 @@ export function toEvent(entry) {
 }
 
 /** Return an entry as a line of a file; empty if the format has no notices.
- * @param {Entry} entry @param {'ndjson' | 'text'} format */
-export function lineOf(entry, format) {
+ * @param {Entry} entry @param {'ndjson' | 'text'} format
+ * @param {import('./time.js').Clock} [clock] the zone of the time in a text */
+export function lineOf(entry, format, clock = 'utc') {
   if (format === 'ndjson') return entry.note ? '' : `${JSON.stringify(toEvent(entry))}\n`;
-  if (entry.note) return `# ${noticeText(entry)}\n`;
-  const date = new Date(entry.time);
-  const time = Number.isNaN(date.getTime()) ? '-' : date.toISOString();
+  if (entry.note) return `# ${noticeText(entry, clock)}\n`;
+  const time = isoTime(entry.time, clock);
   const level = entry.level ? ` [${revealed(entry.level)}]` : '';
   const message = revealed(stripAnsi(entry.message)).trimEnd().replaceAll('\n', '\n    ');
   const origin = revealed(`${entry.app || entry.source}[${entry.machine}] ${entry.region}`).trimEnd();
@@ -36,10 +36,11 @@ export function lineOf(entry, format) {
 export const markText = ({ kind, message, app, release }) =>
   (kind === 'release' ? `release ${release} of ${app}` : message);
 
-/** Return the sentence of a notice or a gap. @param {Entry} entry */
-export function noticeText(entry) {
+/** Return the sentence of a notice or a gap.
+ * @param {Entry} entry @param {import('./time.js').Clock} clock of the times in it */
+export function noticeText(entry, clock) {
   const note = /** @type {import('../types.js').Note} */ (entry.note);
-  if (note.tone === 'gap') return gapText(entry, note);
+  if (note.tone === 'gap') return gapText(entry, note, clock);
   if (note.tone !== 'resumed') return entry.message;
   const repeated = note.doubled ? `, ${count(note.doubled, 'repeated line')} left out` : '';
   const replayed = note.replayed || note.missed === null
@@ -48,9 +49,12 @@ export function noticeText(entry) {
   return `${entry.message} ${replayed}${repeated}`;
 }
 
-/** @param {Entry} entry @param {import('../types.js').Note} note */
-function gapText(entry, note) {
-  const since = note.since ? ` since ${clockTime(note.since, 'local', entry.time)}` : '';
+/** @param {Entry} entry @param {import('../types.js').Note} note
+ * @param {import('./time.js').Clock} clock */
+function gapText(entry, note, clock) {
+  // A gap says when it began, in a sentence that stays: so no time ago.
+  const zone = clock === 'relative' ? 'local' : clock;
+  const since = note.since ? ` since ${clockTime(note.since, zone, entry.time)}` : '';
   if (note.missed === null) return `Lines may be missing here${since}: how many is not known`;
   const lines = note.missed === 1 ? 'line' : 'lines';
   return `${note.atMost ? 'up to ' : ''}${figure(note.missed)} ${lines} missed${since}`;

@@ -17,9 +17,16 @@ function nameOf(character) {
   return `U+${code.toString(16).toUpperCase().padStart(4, '0')}`;
 }
 
+/** Return text without the carriage returns before its line breaks and at its end, which say nothing.
+ * Programs on Windows, and terminals, end each line with them.
+ * @param {string} text */
+const withoutReturns = (text) =>
+  text.includes('\r') ? text.replace(/\r+(?:(\n|$)|)/g, (found, end) => end ?? found) : text;
+
 /** Cut text into visible parts and unseen characters.
- * @param {string} text @returns {{text: string, unseen: boolean}[]} */
-export function splitUnseen(text) {
+ * @param {string} shown @returns {{text: string, unseen: boolean}[]} */
+export function splitUnseen(shown) {
+  const text = withoutReturns(shown);
   const parts = [];
   let position = 0;
   for (const match of text.matchAll(UNSEEN_ALL)) {
@@ -36,7 +43,7 @@ export function splitUnseen(text) {
 /** Return text with a name for every unseen character, where no markup is possible.
  * @param {string} text */
 export const revealed = (text) =>
-  text.replace(UNSEEN_ALL, (character) => `\u2039${nameOf(character)}\u203a`);
+  withoutReturns(text).replace(UNSEEN_ALL, (character) => `\u2039${nameOf(character)}\u203a`);
 
 /** Return how many lines of `columns` characters a text takes, but at most `most`.
  * @param {string} text @param {number} columns @param {number} most */

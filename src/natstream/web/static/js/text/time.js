@@ -23,6 +23,17 @@ export function clockTime(ms, clock, now) {
   return `${sameYear ? day.slice(-5) : day} ${time}`;
 }
 
+/** "2024-02-29T12:34:56.007Z", or with the hours of the browser's zone before UTC; "-" if it is
+ * unreadable. @param {number} ms @param {Clock} clock */
+export function isoTime(ms, clock) {
+  const date = new Date(ms);
+  if (Number.isNaN(date.getTime())) return '-';
+  if (clock === 'utc') return date.toISOString();
+  const ahead = -date.getTimezoneOffset();
+  const zone = `${ahead < 0 ? '-' : '+'}${pad(Math.floor(Math.abs(ahead) / 60))}:${pad(Math.abs(ahead) % 60)}`;
+  return new Date(ms + ahead * 60_000).toISOString().replace('Z', zone);
+}
+
 /** "2024-02-29". @param {number} ms @param {Clock} clock */
 export function dayOf(ms, clock) {
   const date = new Date(ms);

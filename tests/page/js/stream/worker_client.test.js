@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, mock, test } from 'node:test';
+import { WorkerClient } from '../../../../src/natstream/web/static/js/stream/worker_client.js';
+
+const encoder = new TextEncoder();
+
+/** Workers that do what a test says. */
+let workers = [];
+let direct = [];
+
+beforeEach(() => {
+  workers = [];
+  direct = [];
+  globalThis.document = { baseURI: 'http://x/y/' };
+  mock.method(globalThis, 'fetch', async (url) => {
+    direct.push(url);
+    return new Response('directly');
+  });
+});
+afterEach(() => {
+  mock.restoreAll();
+  delete globalThis.document;
+});
+
+function start(failed) {
+  const worker = { heard: [], failed, postMessage(message) { this.heard.push(message); } };
+  workers.push(worker);
+  return worker;
+}
+
+const ask = (client, signal = new AbortController().signal) => client.request('api/logs?q=x', '1-a-1', signal);
+const tell = (worker, data) => worker.onmessage({ data });
+const piece = (text) => encoder.encode(text);
+
+test('an answer is read like that of fetch, and each piece is taken once it is read', async () => {
+  const client = new WorkerClient(start);
+  const request = ask(client);
+  const [worker] = workers;
+  assert.deepEqual(worker.heard, [{ ask: 1, url: 'http://x/y/api/logs?q=x', lastId: '1-a-1' }]);
+  tell(worker, { of: 1, waits: true });
+  assert.equal(request.isWaiting(), true);
+  tell(worker, { of: 1, answer: { status: 200, after: null, text: '' } });
+  assert.equal(request.isWaiting(), false);
+  tell(worker, { of: 1, piece: piece('one') });
+  tell(worker, { of: 1, piece: piece('two') });
+  const reader = (await request.answer).body.getReader();
+  assert.equal(worker.heard.length, 1);
+  assert.deepEqual((await reader.read()).value, piece('one'));
+  assert.deepEqual(worker.heard.slice(1), [{ taken: 1, size: 3 }]);
+  tell(worker, { of: 1, end: 'whole' });
+  assert.deepEqual((await reader.read()).value, piece('two'));
+  assert.equal((await reader.read()).done, true);
+});
+
+test('a refusal keeps its status and its words', async () => {
+  const client = new WorkerClient(start);
+  const { answer } = ask(client);
+  tell(workers[0], { of: 1, answer: { status: 503, after: '7', text: '{"error":"full"}' } });
+  const response = await answer;
+  assert.equal(response.status, 503);
+  assert.equal(response.headers.get('Retry-After'), '7');
+  assert.deepEqual(await response.json(), { error: 'full' });
+});
+
+test('a cut stream fails like a cut connection, after its last piece', async () => {
+  const client = new WorkerClient(start);
+  const { answer } = ask(client);
+  tell(workers[0], { of: 1, answer: { status: 200, after: null, text: '' } });
+  tell(workers[0], { of: 1, piece: piece('one') });
+  tell(workers[0], { of: 1, end: 'cut' });
+  const reader = (await answer).body.getReader();
+  assert.deepEqual((await reader.read()).value, piece('one'));
+  await assert.rejects(reader.read());
+});
+
+test('a request that is given up is dropped', async () => {
+  const client = new WorkerClient(start);
+  const watch = new AbortController();
+  const { answer } = ask(client, watch.signal);
+  watch.abort();
+  await assert.rejects(answer);
+  assert.deepEqual(workers[0].heard.at(-1), { drop: 1 });
+});
+
+test('a worker that does not answer is replaced, and asked again', async () => {
+  const client = new WorkerClient(start);
+  const [old, fresh] = [ask(client), ask(client)];
+  tell(workers[0], { of: 1, answer: { status: 200, after: null, text: '' } });
+  for (let ping = 0; ping < 2; ping++) client.check();
+  assert.equal(workers.length, 1);
+  client.check();
+  assert.equal(workers.length, 2);
+  await assert.rejects((await old.answer).body.getReader().read());
+  assert.deepEqual(workers[1].heard.map(({ ask: number }) => number), [2]);
+  tell(workers[1], { of: 2, answer: { status: 200, after: null, text: '' } });
+  assert.equal((await fresh.answer).status, 200);
+  for (let ping = 0; ping < 9; ping++) {
+    client.check();
+    tell(workers[1], { pong: true });
+  }
+  assert.equal(workers.length, 2);
+});
+
+test('without workers, or with broken ones, a tab connects by itself', async () => {
+  assert.equal(await (await ask(new WorkerClient(null)).answer).text(), 'directly');
+  const unloadable = new WorkerClient(start);
+  const asked = ask(unloadable);
+  workers[0].failed();
+  assert.equal(await (await asked.answer).text(), 'directly');
+  const dead = new WorkerClient(start);
+  const waiting = ask(dead);
+  for (let ping = 0; ping < 6; ping++) dead.check();
+  assert.equal(await (await waiting.answer).text(), 'directly');
+  const forbidden = new WorkerClient(() => { throw new Error('SecurityError'); });
+  assert.equal(await (await ask(forbidden).answer).text(), 'directly');
+});
