@@ -46,6 +46,7 @@ HOMES = {
     "opentelemetry": {"drain.otlp_protobuf"},
     "h11": {"drain.http1", "server"},
     "hypercorn": {"server"},
+    "mcp": {"cli.mcp_server", "cli.mcp_stdio"},
     "quart": {"web"},
     "quart_trio": {"web", "core", "supervisor"},  # these two name the type that they hand on
     "werkzeug": {"web"},

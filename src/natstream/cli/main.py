@@ -133,6 +133,9 @@ main.add_command(
     _Lazy("natstream.cli.patterns", short_help="Show the kinds of lines, and what has changed.")
 )
 main.add_command(
+    _Lazy("natstream.cli.mcp", short_help="Let an assistant read the logs of a natstream service.")
+)
+main.add_command(
     _Lazy("natstream.cli.link", short_help="Make a link that shows a part of the logs.")
 )
 main.add_command(
