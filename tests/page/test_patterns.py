@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,14 +19,14 @@ from tests.support.viewer import Viewer
 NOW = 1_790_541_877_252
 
 
-def item(id: str, release: str) -> dict[str, Any]:
+def item(id: str, release: str, updated: datetime) -> dict[str, Any]:
     """Return a machine as Fly's Machines interface describes it."""
     return {
         "id": id,
         "name": f"name-of-{id}",
         "state": "started",
         "region": "ams",
-        "updated_at": "2022-09-27T20:00:00Z",
+        "updated_at": updated.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "image_ref": {"tag": "deployment-01"},
         "config": {"metadata": {"fly_process_group": "web", "fly_release_version": release}},
     }
@@ -38,14 +39,22 @@ def deployed(
     """A page before an app whose second release has brought an error."""
     with stage.have(FlyStandIn.run()) as fly, open_page_service(nats, **fly.environ) as service:
         viewer = open_viewer(service.url)
-        fly.machines[viewer.app] = [item("m1", "41"), item("m2", "42")]
+        old = item("m1", "41", datetime(2022, 9, 27, tzinfo=UTC))
+        fly.machines[viewer.app] = [old]
         viewer.publish(*(f"order {number} placed" for number in range(40)), machine="m1")
         up = lambda: service.status()["interfaces"]["fly_machines"]["state"] == "up"  # noqa: E731
         eventually(up, "the machines")
         viewer.open()
         viewer.publish(*(f"order {number} placed" for number in range(40)), machine="m1")
         expect(viewer.row("order 39 placed").first).to_be_visible()
-        viewer.publish("boot", machine="m2")
+        fly.machines[viewer.app] = [old, item("m2", "42", datetime.now(UTC))]
+        sign = viewer.page.locator("#rows .sign.release")
+
+        def is_marked() -> bool:  # the service asks about the machine when it sees its first line
+            viewer.publish("boot", machine="m2")
+            return sign.count() > 0
+
+        eventually(is_marked, "the first line of the new release")
         broken = [f"price {number} is not a number" for number in range(30)]
         viewer.publish(*broken, machine="m2", level="error")
         expect(viewer.row("price 29 is not a number")).to_be_visible()
@@ -107,7 +116,6 @@ def test_the_marker_of_a_deploy_opens_what_it_broke(deployed: Viewer) -> None:
     page.locator("#rows .sign.release").click()
     expect(page.locator("#patterns")).to_be_visible()
     first = patterns(page).first
-    print(page.evaluate("fetch('/api/patterns?compare=deploy').then((r) => r.text())"))
     expect(first.locator(".text")).to_have_text("price <n> is not a number")
     expect(first.locator(".verdict")).to_have_text("new · 30×")
     expect(first.locator(".curve rect.now")).to_have_count(15)

@@ -49,3 +49,9 @@ test('the panel says what its counts lack', () => {
   assert.match(all[2], /lines in memory: 20 minutes/);
   assert.match(all[3], /not compared/);
 });
+
+test('of the patterns that have grown, errors stand first', () => {
+  const grown = ['info', 'error', 'warn', 'info'].map((level, place) => pattern({ verdict: 'more', level, count: 9 - place }));
+  assert.deepEqual(partsOf(answer(grown))[0].patterns.map(({ level, count }) => `${level} ${count}`),
+    ['error 8', 'warn 7', 'info 9', 'info 6']);
+});

@@ -1,5 +1,6 @@
 // What the answer of /api/patterns says, in words, and in the order of the panel. Pure.
 
+import { groupOf } from './bins.js';
 import { revealed } from '../text/readable.js';
 import { clockTime, count, figure, span } from '../text/time.js';
 
@@ -43,14 +44,16 @@ const PARTS = [
   ['', 'Not compared'],
 ];
 
-/** Return the patterns by their verdicts, the most telling first.
+/** Return the patterns by their verdicts, the most telling first. Of those that are new or have grown,
+ * errors stand first: a hundred more orders are no incident, but three errors may be one.
  * @param {Answer} answer
  * @returns {{verdict: Verdict, title: string, patterns: Pattern[]}[]} without empty parts */
 export function partsOf({ patterns, compare }) {
   return PARTS.map(([verdict, title]) => ({
     verdict,
     title: compare ? title : 'The most frequent first',
-    patterns: patterns.filter((one) => (one.verdict ?? '') === verdict),
+    patterns: patterns.filter((one) => (one.verdict ?? '') === verdict).sort((a, b) =>
+      (verdict === 'new' || verdict === 'more' ? groupOf(a.level) - groupOf(b.level) : 0)),
   })).filter(({ patterns }) => patterns.length > 0);
 }
 
