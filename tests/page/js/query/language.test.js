@@ -126,3 +126,10 @@ test('a time to go to filters nothing', () => {
   assert.equal(formatQuery(query), 'app:web');
   assert.equal(params('"at:14:05" at=5'), 'q=at:14:05&field=at=5');
 });
+
+test('a pattern is asked for and hidden by its id, in the field and in the address', () => {
+  assert.equal(params('pattern:5F0C3A9E17 -pattern:8a6e,9dc6'), 'pattern=5f0c3a9e17&not_pattern=8a6e,9dc6');
+  const address = new URLSearchParams('pattern=5f0c3a9e17&not_pattern=8a6e');
+  assert.equal(formatQuery(fromParams(address)), 'pattern:5f0c3a9e17 -pattern:8a6e');
+  assert.equal(toParams(fromParams(address)).toString(), address.toString());
+});

@@ -9,22 +9,26 @@ import { startCopying } from './list/copying.js';
 import { startKeyboard } from './list/keyboard.js';
 import { Lines } from './list/lines.js';
 import { Navigation } from './list/navigation.js';
-import { Reading } from './list/reading.js';
 import { View } from './list/view.js';
+import { Arrivals } from './panels/arrivals.js';
+import { Bell } from './panels/bell.js';
 import { Bins } from './panels/bins.js';
 import { startChipRow } from './panels/chip_row.js';
 import { Details } from './panels/details.js';
+import { Fired } from './panels/fired.js';
 import { Histogram } from './panels/histogram.js';
 import { startLogin } from './panels/login.js';
 import { sayLost } from './panels/lost.js';
 import { Neighbours } from './panels/neighbours.js';
 import { Past } from './panels/past.js';
+import { PatternPanel } from './panels/patterns.js';
 import { loadPrefs } from './panels/prefs.js';
 import { Service } from './panels/service.js';
 import { Surroundings } from './panels/surroundings.js';
 import { startToolbar } from './panels/toolbar.js';
 import { startViewMenu } from './panels/view_menu.js';
 import { startViews } from './panels/views.js';
+import { Visit } from './panels/visit.js';
 import { hasReturned } from './query/address.js';
 import { matcherOf } from './query/matching.js';
 import { Search } from './query/search.js';
@@ -85,12 +89,11 @@ const details = new Details(byId('details', HTMLElement), {
   group: (entry) => current().view.folding.groupOf(entry),
   step: (step) => current().navigation.step(step),
   link: (id) => search.linkTo(id),
-    clock: () => look.clock,
-    matcher: () => look.matcher,
-    opened: () => lines.forgetChosen(),
-    closed: (hadFocus) => {
-      if (hadFocus) focusList();
-  },
+  clock: () => look.clock,
+  matcher: () => look.matcher,
+  changes: () => patterns.open({ deploy: true }),
+  opened: () => lines.forgetChosen(),
+  closed: (hadFocus) => { if (hadFocus) focusList(); },
 });
 
 const navigation = new Navigation(view, details);
@@ -120,11 +123,14 @@ const columns = new Columns({
   },
 });
 
+const fired = new Fired(neighbours);
 const histogram = new Histogram({
   slider: byId('strip-slider', HTMLElement), canvas: byId('strip-canvas', HTMLCanvasElement),
   tip: byId('strip-tip', HTMLElement),
 }, {
   bins, prefs, coverage: () => surroundings.coverage, load: () => surroundings.loadBefore(),
+  fired: () => fired.marks,
+  pressed: (mark) => fired.open(mark) || patterns.openAt(mark),
   jump: (seq) => {
     neighbours.close();
     navigation.jump(seq);
@@ -132,44 +138,9 @@ const histogram = new Histogram({
 });
 
 const stream = new LogStream({
-  state: ({ name, detail }) => {
-    if (name === 'waiting') {
-      interruption.cut();
-      lines.awaitWanted('cut');
-    }
-    if (name === 'waiting' || name === 'idle') service.forget();
-    if (name === 'denied') login.ask();
-    if (name === 'refused') search.field.complain(detail);
-    surroundings.updateState();
-  },
-  opened: ({ resumedFrom, time }) => {
-    if (resumedFrom) {
-      const words = interruption.describe();
-      const note = intake.resume(words, resumedFrom, time, lines.newestFirst(), interruption.isHidden);
-      if (!interruption.isHidden) lines.accept([note]);
-    } else {
-      lines.ahead = time - Date.now();
-      search.grant();
-      lines.begin(takeReading());
-      past.begin();
-      intake.begin(time);
-    }
-    lines.awaitWanted('replay');
-    interruption.end();
-    service.ask();
-  },
-  events: (events) => {
-    const { entries, noted, live } = intake.accept(events);
-    rate.add(live);
-    if (live) service.hear(entries.slice(-live));
-    surroundings.title.hear(entries.slice(-live || entries.length));
-    lines.accept(entries);
-    lines.awaitWanted(live ? 'live' : 'replay');
-    if (lines.waiting) surroundings.update(); // otherwise the view does it when it draws
-    histogram.soon();
-    if (noted) view.refresh(noted);
-    if (entries.some((entry) => entry.note)) service.ask({ soon: true });
-  },
+  state: (state) => arrivals.state(state),
+  opened: (how) => arrivals.opened(how),
+  events: (events) => arrivals.events(events),
 });
 
 const search = new Search(stream, {
@@ -177,6 +148,8 @@ const search = new Search(stream, {
     look.matcher = matcherOf(query, marking);
     look.narrowed = !marking && query.texts.length + query.conditions.length > 0;
     surroundings.updateQuery();
+    patterns.update();
+    bell.update();
     if (details.isOpen) details.mark();
     const isOther = columns.show(names) || raw !== look.raw;
     look.raw = raw;
@@ -187,8 +160,7 @@ const search = new Search(stream, {
     }
   },
   sent: () => {
-    if (neighbours.isOpen) reading = Reading.of(neighbours.view, true);
-    neighbours.close();
+    visit.leaveContext();
     void service.askFacets();
   },
   again: () => current().navigation.find(-1),
@@ -204,10 +176,13 @@ const service = new Service(stream, {
     surroundings.updateState();
   },
   facets: (facets) => search.setFacets(facets),
+  watches: (watches) => fired.show(watches),
   filter: () => search.facetParams,
   isBad: /** @returns {boolean} */ () => surroundings.isBad,
 });
 
+const patterns = new PatternPanel({ search, neighbours, clock: () => look.clock, closed: focusList });
+const bell = new Bell({ search, neighbours, look }, (isOn) => flow.keepWhileHidden(isOn));
 const past = new Past({ lines, view, intake, search, service });
 const surroundings = new Surroundings({
   view, lines, stream, intake, interruption, rate, search, service, past, neighbours,
@@ -246,34 +221,15 @@ const flow = new Flow({ view, lines, stream, search, interruption }, {
   },
 });
 
-/** What was being read in the context, if the reader has asked there for other lines.
- * @type {Reading | null} */
-let reading = null;
-
-/** Return what is being read, unless an address links to another line. The details stay open if they
- * are of the chosen line, until the new lines lack it. */
-function takeReading() {
-  const taken = lines.wanted ? null : reading ?? Reading.of(view, lines.paused);
-  reading = null;
-  const isChosen = details.id !== '' && details.id === taken?.chosen;
-  if (!neighbours.isOpen && !isChosen) details.close();
-  return taken;
-}
-
-function followAddress() {
-  if (neighbours.followAddress()) return;
-  const { line, context, isAsked } = search.followAddress(prefs.raw);
-  if (context) void neighbours.open(context).then(() => neighbours.openDetails());
-  else neighbours.close();
-  lines.wanted = line;
-  if (isAsked) return;
-  interruption.end();
-  lines.begin();
-}
+const visit = new Visit({ view, lines, details, neighbours, search, interruption });
+const arrivals = new Arrivals({
+  stream, intake, interruption, rate, lines, view, search, service, past, surroundings, histogram, bell,
+  visit, login,
+});
 
 const help = () => byId('help', HTMLDialogElement).showModal();
 startFocus(() => current().view.elements.scroller);
-startKeyboard({ current, neighbours, details, search, flow, wrap: viewMenu.toggleWrap, help });
+startKeyboard({ current, neighbours, details, search, flow, patterns, wrap: viewMenu.toggleWrap, help });
 startToolbar({ lines, current, neighbours, details, search, surroundings, flow, help });
 startChipRow(prefs);
 guardClicks();
@@ -286,8 +242,8 @@ setInterval(() => {
   surroundings.tick();
 }, 1_000);
 addEventListener('popstate', () => {
-  if (!hasReturned()) followAddress();
+  if (!hasReturned()) visit.followAddress(prefs.raw);
 });
 
 viewMenu.apply();
-followAddress();
+visit.followAddress(prefs.raw);

@@ -9,9 +9,10 @@ import { isClicked } from '../focus.js';
  * @param {{current: () => {view: import('./view.js').View, navigation:
  *   import('./navigation.js').Navigation}, neighbours: import('../panels/neighbours.js').Neighbours,
  *   details: import('../panels/details.js').Details, search: import('../query/search.js').Search,
- *   flow: import('../stream/flow.js').Flow, wrap: () => void, help: () => void}} parts
+ *   flow: import('../stream/flow.js').Flow, patterns: import('../panels/patterns.js').PatternPanel,
+ *   wrap: () => void, help: () => void}} parts
  */
-export function startKeyboard({ current, neighbours, details, search, flow, wrap, help }) {
+export function startKeyboard({ current, neighbours, details, search, flow, patterns, wrap, help }) {
   const step = (/** @type {1 | -1} */ step) => {
     current().navigation.step(step);
     current().navigation.announceChosen();
@@ -26,7 +27,9 @@ export function startKeyboard({ current, neighbours, details, search, flow, wrap
     if (!tip.hidden) tip.hidden = true;
     else if (!selection.isEmpty) selection.clear();
     else if (details.isOpen) details.close();
+    else if (patterns.hasFocus) patterns.close();
     else if (neighbours.isOpen) neighbours.leave();
+    else if (patterns.isOpen) patterns.close();
     else current().view.select(null);
   };
   const keys = table({
@@ -39,6 +42,7 @@ export function startKeyboard({ current, neighbours, details, search, flow, wrap
     j: () => step(1),
     k: () => step(-1),
     w: wrap,
+    p: () => patterns.toggle(),
     '?': help,
     Escape: close,
   });
@@ -102,7 +106,7 @@ function keepsKey(target, key) {
   if (target.closest('input')) return true;
   // The details and the menus scroll with the other keys.
   if (key === ' ') return !isClicked(target) && target.closest('button, a, pre') !== null;
-  if (target.closest('[popover], .details')) return true;
+  if (target.closest('[popover], .details, .patterns')) return true;
   return !isClicked(target) && target.closest('button, a, [role=slider]') !== null;
 }
 

@@ -102,8 +102,12 @@ function coloured(prefix, json) {
 function sign({ kind, release, app }) {
   const { sign: text, name } = KINDS[kind];
   if (kind === 'release') {
-    const title = `The first line of release ${revealed(release)} of ${revealed(app)}`;
-    return h('span', { class: 'sign release', title }, `${text} release ${revealed(release)}`);
+    const title = `The first line of release ${revealed(release)} of ${revealed(app)}: show what has changed`;
+    return h('button', { type: 'button', class: 'sign release', tabindex: '-1', title }, `${text} release ${revealed(release)}`);
+  }
+  if (kind === 'deploy') {
+    const label = `${name}: show what has changed`;
+    return h('button', { type: 'button', class: 'sign deploy', tabindex: '-1', title: label, 'aria-label': label }, text);
   }
   return h('span', { class: `sign ${kind}`, title: name, role: 'img', 'aria-label': name }, text);
 }

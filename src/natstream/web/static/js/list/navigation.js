@@ -121,7 +121,8 @@ export class Navigation {
     else if (more) {
       view.select(seq);
       view.folding.toggleGroup(seq);
-    } else if (target.closest('.fold')) view.folding.toggle(seq);
+    } else if (target.closest('button.sign')) this.details.actions.changes();
+    else if (target.closest('.fold')) view.folding.toggle(seq);
     else if (!this.#press.isClick(event)) this.#afterClick.cancel();
     else if (row.dataset.seq === undefined) {
       // A line of a group that the list does not have.

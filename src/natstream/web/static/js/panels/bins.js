@@ -24,7 +24,8 @@ const MAX_MARKS = 300;
 /** @param {string} level */
 export const groupOf = (level) => LEVEL_GROUPS.get(level) ?? OTHER;
 
-/** @typedef {{time: number, kind: string, seq: number, text: string}} Mark */
+/** @typedef {{time: number, kind: string, seq: number, text: string, id?: string}} Mark
+ *   `id`: the event id of a line that the list may not have */
 /** @typedef {{start: number, seconds: number, counts: number[], total: number, first: number}}
  * Bar */
 

@@ -9,7 +9,7 @@ import { excerpt, paint } from '../list/paint.js';
 import { levelOrigin } from './level_origin.js';
 import { revealed } from '../text/readable.js';
 import { likenessOf } from '../query/likeness.js';
-import { FIELDS } from '../query/query.js';
+import { LINE_FIELDS } from '../query/query.js';
 import { noticeText, toEvent } from '../text/entry.js';
 
 /** @typedef {import('../types.js').Entry} Entry */
@@ -35,6 +35,7 @@ const MOST_SPANS = 5_000;
  * @property {FieldAction} hideField   hide these lines
  * @property {(name: string) => void} addColumn   show a field as a column
  * @property {(entry: Entry) => void} context   show the line among its neighbours
+ * @property {() => void} changes   show what has changed since the last deploy
  * @property {(entry: Entry) => Entry[]} group   return the lines of the line's group
  * @property {(step: 1 | -1) => void} step   choose the next or previous line
  * @property {(id: string) => string} link   return an address that shows the line
@@ -123,12 +124,14 @@ function lineParts(entry, actions) {
   const group = actions.group(entry);
   const origin = h('div', { class: 'origin' });
   const { message, json } = blocksOf(entry.message, actions.matcher());
-  const rows = FIELDS.filter((field) => field !== 'type' || entry.type)
+  const rows = LINE_FIELDS.filter((field) => field !== 'type' || entry.type)
     .map((field) => /** @type {const} */ ([field, entry[field]]))
     .filter(([, value]) => value !== '');
   return [
     h('div', { class: 'actions' },
       entry.id ? action('context', 'In context', () => actions.context(entry)) : null,
+      entry.kind === 'release' || entry.kind === 'deploy'
+        ? action('changes', 'What has changed', () => actions.changes()) : null,
       group.length > 1
         ? action('copy', `Copy all ${group.length} lines`, () => copy(group.map((line) => stripAnsi(line.message)).join('\n'), 'Lines'))
         : null,

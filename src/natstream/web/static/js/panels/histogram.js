@@ -7,6 +7,7 @@ import { KINDS } from '../text/fly.js';
 import { clockTime, count, perSecond } from '../text/time.js';
 
 /** @typedef {import('./bins.js').Bar} Bar */
+/** @typedef {import('./bins.js').Mark} Mark */
 /** @typedef {import('./coverage.js').Coverage} Coverage */
 
 const BAR = 5; // pixels from one bar to the next
@@ -31,7 +32,9 @@ const WHY = {
 const HATCH = 8;
 
 // The kinds of marks, the most serious last.
-const RANKS = ['health', 'restart', 'deploy', 'release', 'proxy'];
+const RANKS = ['health', 'restart', 'deploy', 'release', 'proxy', 'watch'];
+// Pixels from the top in which a click means a mark.
+const MARKS_REACH = 14;
 
 export class Histogram {
   /** @type {Bar[]} */
@@ -42,15 +45,18 @@ export class Histogram {
   /**
    * @param {{slider: HTMLElement, canvas: HTMLCanvasElement, tip: HTMLElement}} elements
    * @param {{bins: import('./bins.js').Bins, prefs: import('./prefs.js').Prefs,
-   *   jump: (seq: number) => void, coverage: () => Coverage | null, load: () => void}} options
+   *   jump: (seq: number) => void, coverage: () => Coverage | null, load: () => void,
+   *   fired: () => Mark[], pressed: (mark: Mark) => boolean}} options
    *   `jump`: go to a line; -1 if there is none; `coverage`: what the page has; `load`: get what it
-   *   lacks
+   *   lacks; `fired`: return marks that are not of lines; `pressed`: a mark was pressed; return
+   *   whether that means something
    */
-  constructor(elements, { bins, prefs, jump, coverage, load }) {
+  constructor(elements, { bins, prefs, jump, coverage, load, fired, pressed }) {
     this.elements = elements;
     this.bins = bins;
     this.prefs = prefs;
     this.#coverage = coverage;
+    this.#fired = fired;
     const go = (/** @type {number} */ index) => {
       const bar = this.#bars[index];
       if (bar && !bar.total && this.#isMissing(bar)) load();
@@ -61,7 +67,8 @@ export class Histogram {
     slider.addEventListener('pointerleave', () => this.#point(-1));
     slider.addEventListener('blur', () => this.#point(-1));
     slider.addEventListener('click', (event) => {
-      go(this.#barAt(event.offsetX));
+      const mark = event.offsetY < MARKS_REACH ? this.#markAt(event.offsetX) : null;
+      if (!mark || !pressed(mark)) go(this.#barAt(event.offsetX));
     });
     slider.addEventListener('keydown', (event) => {
       const step = STEPS.get(event.key);
@@ -69,7 +76,11 @@ export class Histogram {
         const from = this.#cursor < 0 ? this.#bars.length : this.#cursor;
         this.#point(Math.min(Math.max(from + step, 0), this.#bars.length - 1));
       } else if (event.key === 'Enter' && this.#cursor >= 0) {
-        go(this.#cursor);
+        // The keys reach no mark beside its bar, so they mean the mark of a watch before the lines.
+        const bar = this.#bars[this.#cursor];
+        const fired = this.#marksIn(bar.start, bar.start + bar.seconds * 1000)
+          .find(({ kind }) => kind === 'watch');
+        if (!fired || !pressed(fired)) go(this.#cursor);
       } else return;
       event.preventDefault();
       event.stopPropagation();
@@ -79,6 +90,27 @@ export class Histogram {
   }
 
   #coverage;
+  #fired;
+
+  /** The marks from a time on, and before another one. @param {number} start @param {number} end */
+  #marksIn(start, end) {
+    return [...this.bins.marks, ...this.#fired()].filter(({ time }) => time >= start && time < end);
+  }
+
+  /** Return the mark that is drawn nearest to a position, if one is under it. @param {number} x */
+  #markAt(x) {
+    const bar = this.#bars[this.#barAt(x)];
+    if (!bar) return null;
+    const length = bar.seconds * 2_000;
+    const from = this.#bars[0].start;
+    const start = from + Math.floor((bar.start - from) / length) * length;
+    for (const away of [0, -1, 1]) {
+      const marks = this.#marksIn(start + away * length, start + (away + 1) * length);
+      marks.sort((a, b) => RANKS.indexOf(b.kind) - RANKS.indexOf(a.kind));
+      if (marks.length) return marks[0];
+    }
+    return null;
+  }
   /** As it was when the histogram was drawn. @type {Coverage | null} */
   #drawn = null;
 
@@ -152,7 +184,7 @@ export class Histogram {
     // Each position shows only its most serious mark, because marks on top of each other are
     // unreadable.
     const ranks = new Map();
-    for (const { time, kind } of this.bins.marks) {
+    for (const { time, kind } of [...this.bins.marks, ...this.#fired()]) {
       const position = Math.floor((time - bars[0].start) / (bars[0].seconds * 2_000));
       const rank = RANKS.indexOf(kind);
       if (position >= 0 && rank > (ranks.get(position) ?? -1)) ranks.set(position, rank);
@@ -190,7 +222,7 @@ export class Histogram {
     tip.hidden = !bar;
     if (bar) {
       const end = bar.start + bar.seconds * 1000;
-      const marks = this.bins.marks.filter(({ time }) => time >= bar.start && time < end);
+      const marks = this.#marksIn(bar.start, end);
       const levels = bar.counts
         .map((lines, group) => (lines ? `${lines} ${GROUPS[group]}` : ''))
         .filter(Boolean);

@@ -1,4 +1,4 @@
-// What the service says about itself: /api/status and /api/facets. The page asks again and again
+// What the service says about itself: /api/status, /api/facets and /api/watches. The page asks again and again
 // while it is visible and the stream is open. Without a stream it does not ask, because a service
 // that has just come back should not have to answer every page. A failed question makes the status
 // `null`: the page never shows an old answer as the present one.
@@ -17,13 +17,15 @@ export class Service {
   status = null;
   #timer = 0;
   #asking = false;
+  /** The epoch of a service that has no watches. */
+  #unwatched = '';
   #stream;
   #on;
 
   /**
    * @param {import('../stream/log_stream.js').LogStream} stream
    * @param {{status: (status: Status | null) => void, facets: (facets: Record<string, any>) =>
-   *   void,
+   *   void, watches: (watches: import('./fired.js').Watch[]) => void,
    *   filter: () => URLSearchParams, isBad: () => boolean}} handlers
    *   `filter`: the parameters of /api/facets; `isBad`: whether to ask more often
    */
@@ -59,12 +61,23 @@ export class Service {
     if (facets) this.#on.facets(facets);
   }
 
+  /** Ask which watches have fired. A link's holder may not, and a service without watches has none
+   * until it is started again. */
+  async #askWatches() {
+    if (!this.status || this.status.scope !== undefined || this.status.epoch === this.#unwatched) return;
+    const answer = await getJson('api/watches');
+    if (!answer) return;
+    if (!answer.watches.length) this.#unwatched = this.status?.epoch ?? '';
+    this.#on.watches(answer.watches);
+  }
+
   async #ask() {
     if (document.hidden) return; // the page asks when it is shown again
     this.#asking = true;
     this.status = await getJson('api/status');
     this.#on.status(this.status);
     await this.askFacets();
+    await this.#askWatches();
     this.#asking = false;
     clearTimeout(this.#timer);
     const { name } = this.#stream.state;

@@ -12,7 +12,7 @@ import { revealed } from '../text/readable.js';
 
 /** @typedef {import('./query.js').Query} Query */
 /** @typedef {'app' | 'level' | 'region' | 'group' | 'release' | 'machine' | 'type'} ChipField */
-/** @typedef {ChipField | 'warn' | 'condition'} Chip */
+/** @typedef {ChipField | 'warn' | 'condition' | 'pattern'} Chip */
 /** @typedef {{lines: number, rate: number}} Figures */
 
 /** The fields with chips, and the number of values that each shows. A telephone shows fewer.
@@ -30,6 +30,8 @@ const SHORT_ID = 8;
 export class Chips {
   /** @type {Record<string, Record<string, Figures>>} */
   #facets = {};
+  /** Pattern ids → their texts. @type {Map<string, string>} */
+  #patterns = new Map();
   /** @type {Query | null} */
   #query = null;
   /** Groups and chips by their names. They stay the same elements when counts change.
@@ -67,6 +69,12 @@ export class Chips {
     this.#draw();
   }
 
+  /** @param {Map<string, string>} texts of patterns, by id */
+  setPatterns(texts) {
+    this.#patterns = texts;
+    this.#draw();
+  }
+
   /** @param {Query} query */
   setQuery(query) {
     this.#query = query;
@@ -81,6 +89,7 @@ export class Chips {
       this.element,
       [
         ...this.#conditions(query, shown),
+        ...this.#chosenPatterns(query, shown),
         ...GROUPS.flatMap(([field, most]) => this.#group(query, field, most, shown)),
       ],
     );
@@ -105,6 +114,35 @@ export class Chips {
       h('div', { class: 'group', role: 'group', 'aria-label': 'fields' },
         h('span', { class: 'name', 'aria-hidden': 'true' }, 'fields'));
     shown.set('conditions', group);
+    arrange(group, [group.children[0], ...chips]);
+    return [group];
+  }
+
+  /** Build the group of the patterns in the query. A click removes one.
+   * @param {Query} query @param {Map<string, HTMLElement>} shown gets the elements that are used */
+  #chosenPatterns(query, shown) {
+    const wanted = query.fields.pattern.map((id) => ({ id, isHidden: false }));
+    const chosen = [...wanted, ...query.excluded.pattern.map((id) => ({ id, isHidden: true }))];
+    if (!chosen.length) return [];
+    const chips = chosen.map(({ id, isHidden }) => {
+      const text = revealed(this.#patterns.get(id) ?? id);
+      const label = `${isHidden ? 'Lines like this are hidden' : 'Only lines like this'}: ${text}`;
+      const name = `pattern:${id}`;
+      const chip = this.#elements.get(name) ?? h('button', {
+        type: 'button', class: 'chip condition', 'data-chip': name, 'aria-pressed': 'true',
+        onclick: () => this.toggle('pattern', id),
+      }, h('span', { class: 'value' }), icon('close'));
+      chip.classList.toggle('excluded', isHidden);
+      chip.title = `${label}. Remove it`;
+      chip.setAttribute('aria-label', label);
+      setText(chip.firstElementChild, text);
+      shown.set(name, chip);
+      return chip;
+    });
+    const group = this.#elements.get('patterns') ??
+      h('div', { class: 'group', role: 'group', 'aria-label': 'patterns' },
+        h('span', { class: 'name', 'aria-hidden': 'true' }, 'pattern'));
+    shown.set('patterns', group);
     arrange(group, [group.children[0], ...chips]);
     return [group];
   }

@@ -4,7 +4,7 @@
 //   /time(d )?out/       a regular expression (RE2)             -health       must not contain it
 //   timeout|refused      one of these texts: in quotes, a text may have a | itself
 //   app:web  app:web,api     exact values; so are region:  machine:  group:  release:  stream:
-//                        level:  type:  source:
+//                        level:  type:  source:  pattern:
 //   -app:web             none of these values                   machine:668f*  IDs that begin so
 //   level>=warn          that level or worse
 //   since:10m  until:14:05   lines that arrived since then, and until then

@@ -3,9 +3,12 @@
 // `language.js` reads and writes it as the text of the search field, `params.js` as the parameters
 // of /api/logs. The three forms always say the same.
 
-export const FIELDS = /** @type {const} */ ([
+/** The fields that each line has. */
+export const LINE_FIELDS = /** @type {const} */ ([
   'app', 'region', 'machine', 'group', 'release', 'stream', 'level', 'type', 'source',
 ]);
+/** All that a query names by exact values. A pattern is named by the id that the service gives it. */
+export const FIELDS = /** @type {const} */ ([...LINE_FIELDS, 'pattern']);
 export const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'];
 
 /** As the service reads levels (entries/level_names.py). */
@@ -48,6 +51,7 @@ export const emptyQuery = () => ({
 /** @returns {Record<Field, string[]>} */
 const noValues = () => ({
   app: [], region: [], machine: [], group: [], release: [], stream: [], level: [], type: [], source: [],
+  pattern: [],
 });
 
 /** Return whether the query lets every line pass. @param {Query} query */
@@ -72,7 +76,7 @@ export const cannotAsk = (field, value) =>
 export function addValue(query, field, value, { not = false } = {}) {
   let clean = value.trim();
   if (field === 'level') clean = levelOf(clean);
-  else if (field === 'stream' || field === 'type' || field === 'source') clean = clean.toLowerCase();
+  else if (['stream', 'type', 'source', 'pattern'].includes(field)) clean = clean.toLowerCase();
   else if (field === 'machine') clean = clean.replace(/[*…]+$/, '*'); // the chip has `668f…`
   const values = query[not ? 'excluded' : 'fields'][field];
   if (clean && !values.includes(clean)) values.push(clean);

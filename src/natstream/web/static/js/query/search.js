@@ -109,6 +109,19 @@ export class Search {
     return linkTo(this.wish, id);
   }
 
+  /** The parameters of /api/patterns. What is shown of the patterns does not change their counts. */
+  get patternParams() {
+    const params = this.facetParams;
+    params.delete('pattern');
+    params.delete('not_pattern');
+    return params;
+  }
+
+  /** @param {Map<string, string>} texts of patterns, by id */
+  setPatterns(texts) {
+    this.#chips.setPatterns(texts);
+  }
+
   /** @param {Record<string, any>} facets the answer of /api/facets */
   setFacets(facets) {
     this.#chips.setFacets(facets);
@@ -136,7 +149,16 @@ export class Search {
   /** Show only the lines with this value.
    * @param {import('./query.js').Field} field @param {string} value */
   only(field, value) {
-    this.#askFor(field, value, ({ fields }) => { fields[field] = [value]; });
+    this.#askFor(field, value, ({ fields, excluded }) => {
+      fields[field] = [value];
+      excluded[field] = excluded[field].filter((other) => other !== value);
+    });
+  }
+
+  /** Remove a value that the query has, or show only its lines.
+   * @param {import('./query.js').Field} field @param {string} value */
+  toggle(field, value) {
+    this.#askFor(field, value, (query) => toggleValue(query, field, value));
   }
 
   /** Hide the lines with this value.

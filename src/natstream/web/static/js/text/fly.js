@@ -11,6 +11,7 @@ export const KINDS = {
   restart: { sign: '↻', name: 'start or stop' },
   health: { sign: '✚', name: 'health check' },
   proxy: { sign: '◆', name: 'proxy error' },
+  watch: { sign: '⚑', name: 'watch that fired' },
 };
 
 const DEPLOY = /pulling container image|successfully prepared image|configuring firecracker|machine (?:created|updated)|new (?:release|deployment)/i;
