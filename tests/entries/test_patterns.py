@@ -147,6 +147,9 @@ def test_varying_parts_are_masked(one: str, other: str, pattern: str | None) -> 
         ('{"msg":"call","grpc.code":"OK"}', '{"msg":"call","grpc.code":"Internal"}'),
         ("Request failed (404)", "Request failed (500)"),
         ("error: 404", "error: 500"),
+        ("status:200 path:/a", "status:502 path:/a"),
+        ("[200] GET /a", "[500] GET /a"),
+        ("rc=0 cmd=a", "rc=1 cmd=a"),
     ],
 )
 def test_failures_are_told_apart(one: str, other: str) -> None:

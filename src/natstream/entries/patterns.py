@@ -49,7 +49,7 @@ _CODES = (
     *("code", "error_code", "err_code", "errno", "error.code", "grpc.code", "grpc_code"),
     *("error.type", "error_type", "exception.type"),
 )
-_EXITS = ("exit_code", "exitcode", "exit_status", "signal")
+_EXITS = ("exit_code", "exitcode", "exit_status", "signal", "exit", "rc", "returncode")
 _CLASSES = ("code", "kind", "type", "name", "class")
 # Members that nearly each line of a logging library has.
 _USUAL = frozenset(

@@ -49,7 +49,7 @@ _BEFORE_EXIT = frozenset({"code", "status", "signal", "errno", "exit", "exited"}
 _EXIT_PAIR = re.compile(
     r"[(\[{,]?(?:code|status|signal|errno|exit_?(?:code|status))=\d{1,3}[,;)\]}.]*", re.IGNORECASE
 )
-_STATUS_PAIR = re.compile(r"(?i:status|code|status_?code)=\"?([1-5]\d\d)\b")
+_STATUS_PAIR = re.compile(r"(?i:status|code|status_?code)[=:]\"?([1-5]\d\d)\b")
 
 _PAIR = re.compile(r"([(\[{,]{0,3}[A-Za-z_@][\w.@/-]{0,60}+)=(?![=>~])(.*?)([,;)\]}]*)", re.DOTALL)
 _KEPT_PAIRS = frozenset({"level", "lvl", "severity", "method", "at"})
@@ -146,7 +146,7 @@ def mask_words(text: str) -> str:
         _keep_digits(masked, text.split())
     if "xit" in shape or "signal" in shape or "errno" in shape:
         _keep_exits(masked, text.split())
-    if "=000" in shape:
+    if "=000" in shape or ":000" in shape:
         _keep_status_pairs(masked, text.split())
     joined = " ".join(masked)
     return _texts.get(joined) or _mask_text(joined)
@@ -300,6 +300,8 @@ def _is_status(masked: list[str], index: int, word: str) -> bool:
         return True
     if before in _BEFORE_STATUS_IN_PARENTHESES and word.startswith("("):
         return True
+    if word.startswith("[") and not _METHODS.isdisjoint(masked[index + 1 : index + 2]):
+        return True
     return not _METHODS.isdisjoint(masked[:index])
 
 
@@ -320,5 +322,8 @@ def _keep_exits(masked: list[str], words: list[str]) -> None:
 
 def _keep_status_pairs(masked: list[str], words: list[str]) -> None:
     for index, word in enumerate(words):
-        if "=" in word and (status := _STATUS_PAIR.match(word)) is not None:
-            masked[index] = masked[index].replace("=*", f"={status_name(status[1])}", 1)
+        if (status := _STATUS_PAIR.match(word)) is not None:
+            name = status_name(status[1])
+            masked[index] = (
+                masked[index].replace("=*", f"={name}", 1).replace(":<n>", f":{name}", 1)
+            )
