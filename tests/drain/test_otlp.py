@@ -134,13 +134,14 @@ def test_the_body_is_the_message(body: Any, message: str) -> None:
 
 
 def test_a_record_without_a_body_shows_its_event_or_its_attributes() -> None:
-    """A record without a body has the name of its event, or its attributes, as its message."""
+    """A record without a body shows the name of its event, its exception or its attributes."""
     assert entry_of(Sent(body=None, event_name="user.login", attributes={"a": 1})).message == (
         "user.login"
     )
-    assert entry_of(Sent(body=None, attributes={"exception.message": "x"})).message == (
-        '{"exception.message":"x"}'
-    )
+    failed = {"exception.type": "KeyError", "exception.message": "x", "a": 1}
+    assert entry_of(Sent(body=None, attributes=failed)).message == "KeyError: x"
+    assert Fields(entry_of(Sent(body=None, attributes=failed))).get("exception.message") == "x"
+    assert entry_of(Sent(body=None, attributes={"a": 1})).message == '{"a":1}'
     assert entry_of(Sent(body=None)).message == ""
 
 

@@ -101,6 +101,14 @@ def test_the_lines_of_the_demo_are_in_their_kinds() -> None:
         ('{"msg":"sent 3","to":"a"}', '{"to":[1],"msg":"sent 44"}', "sent <n> {to}"),
         ('level=info msg="sent 3" to=a', 'level=warn msg="sent 9" to="b c"', "sent <n> {to}"),
         ('api | {"msg":"sent 3"}', 'api | {"msg":"sent 4"}', "api | sent <n> {}"),
+        ('{"status":200,"status_code":500}', '{"status_code":500,"status":200}', None),
+        ('{"msg":"in","state":"Texas"}', '{"msg":"in","state":"Ohio"}', "in {state}"),
+        (
+            '10.0.0.1 - - [10/Oct/2026:13:55:36 +0000] "GET /a/1 HTTP/1.1" 200 2326',
+            '10.0.0.9 - bob [11/Oct/2026:03:01:06 +0000] "GET /a/7 HTTP/1.1" 204 11',
+            None,
+        ),
+        ("unlock code 4821 sent", "unlock code 17 sent", "unlock code <n> sent"),
     ],
 )
 def test_varying_parts_are_masked(one: str, other: str, pattern: str | None) -> None:
@@ -126,10 +134,26 @@ def test_varying_parts_are_masked(one: str, other: str, pattern: str | None) -> 
         ("order placed", "order cancelled"),
         ('{"msg":"a","x":1}', '{"msg":"a","y":1}'),
         ("at=error code=H12 dyno=web.1", "at=error code=H10 dyno=web.1"),
+        ("process exited with code 0", "process exited with code 1"),
+        ("process exited with code 137", "process exited with code 143"),
+        ("Process 4123 exited (status=0)", "Process 4123 exited (status=1)"),
+        ("Main child exited with signal 9", "Main child exited with signal 15"),
+        ("read failed: errno 104", "read failed: errno 11"),
+        ('{"msg":"exited","exit_code":0}', '{"msg":"exited","exit_code":1}'),
+        ('{"msg":"done","status":"ok"}', '{"msg":"done","status":"failed"}'),
+        ('{"msg":"paid","success":true}', '{"msg":"paid","success":false}'),
+        ("msg=sync outcome=success", "msg=sync outcome=failure"),
+        ("sync repo=a result=ok", "sync repo=a result=failed"),
+        ('{"msg":"call","grpc.code":"OK"}', '{"msg":"call","grpc.code":"Internal"}'),
+        ("Request failed (404)", "Request failed (500)"),
+        ("error: 404", "error: 500"),
+        ("status:200 path:/a", "status:502 path:/a"),
+        ("[200] GET /a", "[500] GET /a"),
+        ("rc=0 cmd=a", "rc=1 cmd=a"),
     ],
 )
 def test_failures_are_told_apart(one: str, other: str) -> None:
-    """A status, a code and an error's text tell kinds apart, as other words do."""
+    """A status, an exit code, an outcome and an error's text tell kinds apart, as words do."""
     assert pattern_of(one) != pattern_of(other)
 
 

@@ -148,6 +148,7 @@ async def test_a_link_for_everything_must_be_wanted_in_so_many_words() -> None:
         ({"query": "field=>5"}, "field"),
         ({"query": "q=%FF"}, "q"),
         ({"query": "q=" + "x" * 20_000}, "q"),
+        (b'{"query":"q=\\ud800"}', "query"),
         ({"query": 5}, "query"),
         ({"query": None}, "query"),
         ({"query": {"app": "web"}}, "query"),

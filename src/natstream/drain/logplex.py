@@ -34,10 +34,12 @@ _HEADER = re.compile(
     rb"(?: |\Z)"
 )
 HIGHEST_PRIORITY = 191
-# A name without a pair is not read as data, since `[INFO]` begins the message of many apps.
+# A name without a pair is read as data only if it has a number of an enterprise, or if it follows
+# other data, since `[INFO]` begins the message of many apps.
 _DATA = re.compile(
-    rb'\[([^\s=\]"]{1,32})((?: [^\s=\]"]{1,32}="(?:[^"\\\]]|\\.)*+")++)\]', re.DOTALL
+    rb'\[([^\s=\]"]{1,32})((?: [^\s=\]"]{1,32}="(?:[^"\\\]]|\\.)*+")*+)\]', re.DOTALL
 )
+_HAS_ENTERPRISE = re.compile(rb"[^@]+@\d[\d.]*")
 _PAIR = re.compile(rb' ([^\s=\]"]{1,32})="((?:[^"\\\]]|\\.)*+)"', re.DOTALL)
 _ESCAPE = re.compile(r'\\(["\\\]])')
 
@@ -151,6 +153,8 @@ def _structured_data(rest: bytes) -> tuple[dict[str, dict[str, str]], bytes]:
     data: dict[str, dict[str, str]] = {}
     at = 0
     while element := _DATA.match(rest, at):
+        if not (data or element[2] or _HAS_ENTERPRISE.fullmatch(element[1])):
+            break
         data[_text(element[1])] = {
             _text(name): _ESCAPE.sub(r"\1", _text(value))
             for name, value in _PAIR.findall(element[2])

@@ -25,7 +25,7 @@ EVERY = 60.0
 _WORDS = {
     "no_machine": "without a machine",
     "not_json": "in an array, but no object",
-    "not_otlp": "that are no log record of OpenTelemetry",
+    "not_otlp": "in another form than OpenTelemetry's log records",
     "too_large": "too large for a record",
     "too_deep": "nested too deeply",
 }

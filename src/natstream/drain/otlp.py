@@ -55,6 +55,8 @@ _RESERVED = ENVELOPE | {
     *("@timestamp", "date", "dt", "application", "service", "hostname", "container_name", "meta"),
     *("trace_id", "span_id", "event_name", "scope", "resource", "attributes"),
 }
+# https://opentelemetry.io/docs/specs/semconv/exceptions/exceptions-logs/
+_EXCEPTION = ("exception.type", "exception.message")
 _TRACE_BYTES, _SPAN_BYTES = 16, 8
 _NS = 10**9
 
@@ -227,12 +229,17 @@ def _object(group: Group, record: Record) -> bytes:
 
 
 def _message(record: Record) -> str:
-    """Return the text that readers see; without a body the event's name, or the attributes."""
+    """Return the text that readers see.
+
+    Without a body, it is the event's name, else the exception, else the attributes.
+    """
+    attributes = record.attributes
     if record.body is not None:
         return field_text(record.body)
-    if record.event_name or not record.attributes:
+    if record.event_name or not attributes:
         return record.event_name
-    return field_text(record.attributes)
+    exception = [field_text(attributes[name]) for name in _EXCEPTION if attributes.get(name)]
+    return ": ".join(exception) or field_text(attributes)
 
 
 def _time(unix_ns: int) -> str:

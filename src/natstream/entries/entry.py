@@ -309,7 +309,7 @@ class Notice:
         if self.gap is not None:
             message = "Lines may be missing here"
         elif self.type == "error":
-            message = "A source of the logs has failed and is being tried again"
+            message = "A source of the logs has trouble, so lines may be late or missing"
         else:
             message = "A source of the logs has changed its state"
         gap = self.gap and self.gap.reduced()

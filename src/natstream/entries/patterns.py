@@ -2,8 +2,8 @@
 
 In: a message. Out: a short text that all lines of its kind have in common. A JSON message and a
 logfmt line are known by their text, the names of their fields, and the few values that tell a
-failure: a status, a code and an error. A message has one pattern at every process, and so one id.
-The time is linear in the message. Of a text only the beginning is looked at.
+failure: a status, an outcome, a code and an error. A message has one pattern at every process, and
+so one id. The time is linear in the message. Of a text only the beginning is looked at.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from typing import Any, NamedTuple
 from natstream.entries.entry import decode_json
 from natstream.entries.escapes import sanitize
 from natstream.entries.json_object import find_object
-from natstream.entries.patterns_words import LONGEST, mask_name, mask_words, status_name
+from natstream.entries.patterns_words import (
+    LONGEST,
+    OUTCOMES,
+    mask_name,
+    mask_words,
+    outcome_of,
+    status_name,
+)
 
 __all__ = ["HEAD_DIGITS", "LOOKED_AT", "head_id", "pattern_id", "pattern_of"]
 
@@ -38,7 +45,11 @@ _TEXTS = ("msg", "message", "event", "body", "text", "short_message", "desc", "d
 _ERRORS = ("error", "err", "exception", "error_message", "exc_info", "cause")
 _IS_STATUS = re.compile(r"(?:status|status[._]?code|^code)$")
 _RESPONSES = ("res", "response", "resp", "http")
-_CODES = ("code", "error_code", "err_code", "errno")
+_CODES = (
+    *("code", "error_code", "err_code", "errno", "error.code", "grpc.code", "grpc_code"),
+    *("error.type", "error_type", "exception.type"),
+)
+_EXITS = ("exit_code", "exitcode", "exit_status", "signal", "exit", "rc", "returncode")
 _CLASSES = ("code", "kind", "type", "name", "class")
 # Members that nearly each line of a logging library has.
 _USUAL = frozenset(
@@ -53,6 +64,7 @@ _PAIRS = re.compile(
 )
 _FIRST_PAIR = re.compile(r"[A-Za-z_@][\w.@/-]{0,60}+=\S")
 _STATUS = re.compile(r"[1-5]\d\d")
+_EXIT = re.compile(r"\d{1,3}|SIG[A-Z]{2,9}")
 _CODE = re.compile(r"[A-Za-z_][\w.:-]{0,60}")
 
 _plans: dict[tuple[str, ...], _Plan] = {}
@@ -138,6 +150,8 @@ class _Plan(NamedTuple):
     """Members that may be objects with a status."""
     codes: tuple[str, ...]
     errors: tuple[str, ...]
+    outcomes: tuple[str, ...]
+    exits: tuple[str, ...]
     names: str
     """The names as a pattern shows them."""
 
@@ -152,6 +166,12 @@ def _mask_fields(fields: Mapping[str, Any]) -> str:
         code = fields[name]
         if type(code) is str and _CODE.fullmatch(code):
             parts.append(f"{name}={code}")
+    for name in plan.outcomes:
+        outcome = outcome_of(fields[name])
+        parts.append(outcome and f"{name}={outcome}")
+    for name in plan.exits:
+        found = str(fields[name])[:30]
+        parts.append(f"{name}={found}" if _EXIT.fullmatch(found) else "")
     for name in plan.errors:
         if error := _error(fields[name]):
             parts.append(f"{name}={mask_words(error[:LOOKED_AT])[:ERROR_LENGTH]}")
@@ -196,17 +216,21 @@ def _error(error: Any) -> str:
 
 
 def _make_plan(names: tuple[str, ...]) -> _Plan:
-    lower = {name[:60].casefold(): name for name in reversed(names[:MAX_LOOKED_AT])}
+    # The order of the names says nothing.
+    lower = {name[:60].casefold(): name for name in sorted(names[:MAX_LOOKED_AT], reverse=True)}
+    ordered = sorted(lower.items())
     own = sorted({mask_name(name) for key, name in lower.items() if key not in _USUAL and key})
     shown = [name for name in own if name not in _TEXTS]
     more = ", …" if len(shown) > MAX_NAMES else ""
     plan = _Plan(
         texts=tuple(lower[name] for name in _TEXTS if name in lower),
-        methods=tuple(name for key, name in lower.items() if key.endswith("method")),
-        statuses=tuple(name for key, name in lower.items() if _IS_STATUS.search(key)),
+        methods=tuple(name for key, name in ordered if key.endswith("method")),
+        statuses=tuple(name for key, name in ordered if _IS_STATUS.search(key)),
         responses=tuple(lower[name] for name in _RESPONSES if name in lower),
         codes=tuple(lower[name] for name in _CODES if name in lower),
         errors=tuple(lower[name] for name in _ERRORS if name in lower),
+        outcomes=tuple(lower[name] for name in OUTCOMES if name in lower),
+        exits=tuple(lower[name] for name in _EXITS if name in lower),
         names=f"{{{', '.join(name[:60] for name in shown[:MAX_NAMES])}{more}}}",
     )
     if len(names) <= 2 * MAX_NAMES:

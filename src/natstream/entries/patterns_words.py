@@ -5,15 +5,16 @@ id, and `*` for a quoted text or the value of a pair. For example, `order 4711 t
 `order <n> took <n>`.
 
 Every digit is first replaced by a zero, so that most words of a line have been seen before, and are
-looked up. Only a new word is analysed. An HTTP status is kept, because otherwise failed requests
-would be of the same kind as others. The time is linear in the text.
+looked up. Only a new word is analysed. An HTTP status, the exit code of a process and an outcome
+such as `result=failed` are kept, because otherwise failures would be of the same kind as successes.
+The time is linear in the text.
 """
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["LONGEST", "mask_name", "mask_words", "status_name"]
+__all__ = ["LONGEST", "OUTCOMES", "mask_name", "mask_words", "outcome_of", "status_name"]
 
 LONGEST = 300
 """Characters of a pattern."""
@@ -39,13 +40,59 @@ _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"
 _BEFORE_STATUS = frozenset(
     {
         *("status", "code", "completed", "returned", "responded", "response", "sent", "answered"),
-        *("with", "->", "→", "|", "got", "statuscode", "status_code", "http"),
+        *("with", "->", "→", "|", "got", "statuscode", "status_code", "http", "error"),
     }
 )
-_STATUS_PAIR = re.compile(r"(?i:status|code|status_?code)=\"?([1-5]\d\d)\b")
+_BEFORE_STATUS_IN_PARENTHESES = frozenset({"failed", "failure"})
+# How a process has ended, and which error the system has told.
+_BEFORE_EXIT = frozenset({"code", "status", "signal", "errno", "exit", "exited"})
+_EXIT_PAIR = re.compile(
+    r"[(\[{,]?(?:code|status|signal|errno|exit_?(?:code|status))=\d{1,3}[,;)\]}.]*", re.IGNORECASE
+)
+_STATUS_PAIR = re.compile(r"(?i:status|code|status_?code)[=:]\"?([1-5]\d\d)\b")
 
 _PAIR = re.compile(r"([(\[{,]{0,3}[A-Za-z_@][\w.@/-]{0,60}+)=(?![=>~])(.*?)([,;)\]}]*)", re.DOTALL)
 _KEPT_PAIRS = frozenset({"level", "lvl", "severity", "method", "at"})
+OUTCOMES = ("status", "state", "outcome", "result", "success", "ok", "healthy", "passed")
+"""Names of fields and pairs whose value may tell how something went."""
+# Only known words are kept, because the value of such a field may also be a name or a place.
+_OUTCOME_WORDS = frozenset(
+    {
+        *(
+            "true",
+            "false",
+            "ok",
+            "success",
+            "successful",
+            "succeeded",
+            "passed",
+            "completed",
+            "done",
+        ),
+        *(
+            "fail",
+            "failed",
+            "failure",
+            "error",
+            "errored",
+            "invalid",
+            "denied",
+            "rejected",
+            "refused",
+        ),
+        *(
+            "timeout",
+            "timed_out",
+            "expired",
+            "cancelled",
+            "canceled",
+            "aborted",
+            "crashed",
+            "killed",
+        ),
+        *("healthy", "unhealthy", "degraded", "up", "down", "skipped", "started", "stopped"),
+    }
+)
 _IDS = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _MAIL = re.compile(r"[\w.+%-]{1,64}@[\w.-]{1,253}")
 _IPV6 = re.compile(r"(?<![\w:])(?=(?:[0-9a-fA-F]{0,4}:){2})[0-9a-fA-F:.]{2,45}(?![\w:])")
@@ -69,6 +116,8 @@ _THREAD = re.compile(
 )
 # A line of syslog names its host behind its time.
 _HOST = re.compile(r"^<n> (?:\S{1,255} )?(?=[\w./()-]{2,60}\[<n>\]:)")
+# The user of an access log.
+_USER = re.compile(r"^<n> - \S{1,64} (?=\[<n>\] )")
 _DATE = re.compile(
     r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]{0,6}+,? )?"
     r"(?:<n>[ /-])?\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}+[ /-]<n>"
@@ -95,7 +144,9 @@ def mask_words(text: str) -> str:
     masked = [known(word) or _mask_word(word) for word in shape.split()]
     if _KEEP in masked:
         _keep_digits(masked, text.split())
-    if "=000" in shape:
+    if "xit" in shape or "signal" in shape or "errno" in shape:
+        _keep_exits(masked, text.split())
+    if "=000" in shape or ":000" in shape:
         _keep_status_pairs(masked, text.split())
     joined = " ".join(masked)
     return _texts.get(joined) or _mask_text(joined)
@@ -109,6 +160,12 @@ def _with_zeros(text: str) -> str:
 def mask_name(name: str) -> str:
     """Return the name of a field without its varying parts."""
     return _words.get(name) or _mask_word(_with_zeros(name)).replace(_KEEP, _N)
+
+
+def outcome_of(value: object) -> str:
+    """Return the word of a value that tells how something went; empty if there is none."""
+    word = str(value).lower() if isinstance(value, str | bool) else ""
+    return word if word in _OUTCOME_WORDS else ""
 
 
 def status_name(status: str) -> str:
@@ -141,6 +198,7 @@ def _mask_text(joined: str) -> str:
         text = _SIGNED.sub(_N, text)
         text = _JOINED.sub(_N, text)
         text = _HOST.sub("<n> * ", text)
+        text = _USER.sub("<n> - - ", text)
     text = text[:LONGEST]
     if len(_texts) >= MAX_TEXTS:
         _texts.clear()
@@ -165,6 +223,8 @@ def _analysed(word: str) -> str:
     if "=" in word and (pair := _PAIR.fullmatch(word)) is not None:
         name, value, end = pair.groups()
         if name.lower() in _KEPT_PAIRS and value.isalpha():
+            return word
+        if value.lower() in _OUTCOME_WORDS and name.lstrip("([{,").lower() in OUTCOMES:
             return word
         return f"{_masked(name)}=*{end}"
     if "?" in word and "=" in word:
@@ -226,22 +286,44 @@ def _keep_digits(masked: list[str], words: list[str]) -> None:
         number = word.strip('[]()",.;:')
         if not number.isdecimal():
             masked[index] = word
-        elif not found and "100" <= number < "600" and _is_status(masked, index):
+        elif not found and "100" <= number < "600" and _is_status(masked, index, word):
             masked[index] = word.replace(number, status_name(number))
             found = True
         else:
             masked[index] = word.replace(number, _N)
 
 
-def _is_status(masked: list[str], index: int) -> bool:
+def _is_status(masked: list[str], index: int, word: str) -> bool:
     """Return whether a number of three digits is the status of a request, by the words before."""
-    before = masked[index - 1].strip("\"'()[]:=,").lower() if index else ""
+    before = _bare(masked[index - 1]) if index else ""
     if before in _BEFORE_STATUS or before.startswith("http/"):
+        return True
+    if before in _BEFORE_STATUS_IN_PARENTHESES and word.startswith("("):
+        return True
+    if word.startswith("[") and not _METHODS.isdisjoint(masked[index + 1 : index + 2]):
         return True
     return not _METHODS.isdisjoint(masked[:index])
 
 
+def _bare(word: str) -> str:
+    return word.strip("\"'()[]:=,").lower()
+
+
+def _keep_exits(masked: list[str], words: list[str]) -> None:
+    """Put exit codes, signals and numbers of errors in their places."""
+    for index, word in enumerate(words):
+        number = word.strip("()[]:=,.;")
+        is_number = number.isdecimal() and len(number) <= 3
+        if (is_number and index and _bare(words[index - 1]) in _BEFORE_EXIT) or (
+            "=" in word and _EXIT_PAIR.fullmatch(word)
+        ):
+            masked[index] = word
+
+
 def _keep_status_pairs(masked: list[str], words: list[str]) -> None:
     for index, word in enumerate(words):
-        if "=" in word and (status := _STATUS_PAIR.match(word)) is not None:
-            masked[index] = masked[index].replace("=*", f"={status_name(status[1])}", 1)
+        if (status := _STATUS_PAIR.match(word)) is not None:
+            name = status_name(status[1])
+            masked[index] = (
+                masked[index].replace("=*", f"={name}", 1).replace(":<n>", f":{name}", 1)
+            )

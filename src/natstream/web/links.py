@@ -128,7 +128,11 @@ def _query(wanted: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     text = wanted.get("query")
     if text is None:
         raise BadQuery("query is missing; an empty text is for all lines", parameter="query")
-    pairs = tuple(read_query(text.encode("utf-8", "replace")))
+    try:
+        pairs = tuple(read_query(text.encode()))
+    except UnicodeEncodeError:
+        # A link with another character in its place would show other lines.
+        raise BadQuery("query holds half of a surrogate pair", parameter="query") from None
     if text and not pairs:
         raise BadQuery("query has no parameter; an empty text is for all lines", parameter="query")
     return pairs
