@@ -62,7 +62,7 @@ def make_body(lines: int) -> bytes:
 def serve_natstream() -> None:
     import trio
 
-    from natstream.config.process import tune_process
+    from natstream.config.process import settle_collector, tune_process
     from natstream.drain.collector import LogCollector
     from natstream.drain.server import LogDrainServer
     from natstream.hub.batch import Selection
@@ -90,6 +90,7 @@ def serve_natstream() -> None:
                 nursery.cancel_scope.cancel()
 
     tune_process(0)
+    settle_collector()
     trio.run(main)
 
 

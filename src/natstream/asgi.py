@@ -25,7 +25,7 @@ import structlog
 import trio
 
 from natstream.config.environment import read_settings
-from natstream.config.process import prepare_process
+from natstream.config.process import prepare_process, settle_collector
 from natstream.config.service_log import configure_logging
 from natstream.config.unused import unused_variables
 from natstream.core import Core, make_core
@@ -68,6 +68,7 @@ class Application:
             for warning in [*unused_variables(os.environ), *prepare_process(settings)]:
                 log.warning(warning)
             self._core = make_core(settings)
+            settle_collector()
         except NatstreamError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+from tests.support.loopback import free_port
 
 from natstream.config import process
 from natstream.config.environment import read_settings
@@ -35,3 +39,56 @@ async def main():
 trio.run(main)
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.fixture(scope="module")
+def started() -> dict[str, Any]:
+    """Return what is in a process when the service has started; it is then ended."""
+    program = """
+import gc, json, os, signal, sys
+import click
+from natstream.cli.main import main
+
+say = click.echo
+
+def echo(message=None, **options):
+    say(message, **options)
+    if "listens" in str(message):
+        names = [name for name, module in sys.modules.items() if module is not None]
+        found = {"frozen": gc.get_freeze_count(), "others": len(gc.get_objects()), "names": names}
+        say(json.dumps(found))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+click.echo = echo
+main(["serve"])
+"""
+    variables = {
+        "NATSTREAM_SOURCES": "nats",
+        "FLY_ORG": "org",
+        "ACCESS_TOKEN": "secret",
+        "FLY_APP": "*",
+        "NATSTREAM_NATS_URL": f"nats://127.0.0.1:{free_port()}",
+        "NATSTREAM_BIND": "127.0.0.1:0",
+    }
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def test_the_collector_passes_over_what_the_start_has_made(started: dict[str, Any]) -> None:
+    """A full collection looks at few objects, because it would delay every reader."""
+    assert started["others"] < started["frozen"] / 20
+
+
+def test_the_service_starts_without_libraries_that_it_does_not_use(started: dict[str, Any]) -> None:
+    """Libraries that others import if they are installed cost neither time nor memory."""
+    assert "nats" in started["names"]
+    assert not {*process.UNUSED_LIBRARIES} & {*started["names"]}

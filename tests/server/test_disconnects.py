@@ -16,6 +16,8 @@ from tests.support.web_server import (
     receive_until,
 )
 
+pytestmark = pytest.mark.usefixtures("sending")
+
 
 async def test_a_reader_that_accepts_nothing_is_cut() -> None:
     """The reader's connection is reset, its response ends, and another client is served."""

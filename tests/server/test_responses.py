@@ -9,6 +9,8 @@ from typing import Any
 import h11
 import pytest
 import trio
+from hypercorn.protocol.http_stream import HTTPStream
+from quart_trio import QuartTrio
 from tests.support.waiting import PATIENCE, until
 from tests.support.web_server import (
     PIECE,
@@ -17,6 +19,10 @@ from tests.support.web_server import (
     receive_all,
     receive_until,
 )
+
+from natstream.web.quart_request import QuartRequest
+
+pytestmark = pytest.mark.usefixtures("sending")
 
 
 async def read_responses(stream: trio.SocketStream, *methods: str) -> list[tuple[Any, bytes]]:
@@ -198,3 +204,27 @@ async def test_a_flooding_response_lets_other_tasks_run() -> None:
                 await receive_until(other, b"other")
             nursery.cancel_scope.cancel()
         await reader.aclose()
+
+
+@pytest.mark.parametrize(
+    ("request_line", "messages"),
+    [(b"GET /sizes HTTP/1.1", 1), (b"HEAD /sizes HTTP/1.1", 8), (b"GET /sizes HTTP/1.0", 8)],
+)
+async def test_pieces_of_a_chunked_body_are_no_messages(
+    request_line: bytes, messages: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the end of a body in chunks is a message; other bodies are messages, as h11 wants."""
+    monkeypatch.setattr(QuartTrio, "asgi_http_class", QuartRequest)
+    sent: list[str] = []
+    send = HTTPStream.app_send
+
+    async def app_send(stream: HTTPStream, message: Any) -> None:
+        sent.append(message["type"] if message else "")
+        await send(stream, message)
+
+    monkeypatch.setattr(HTTPStream, "app_send", app_send)
+    async with open_server() as server, await server.connect() as stream:
+        await stream.send_all(request_line + b"\r\nHost: x\r\nConnection: close\r\n\r\n")
+        await receive_all(stream)
+        await until(lambda: sent[-1:] == [""])
+    assert sent.count("http.response.body") == messages

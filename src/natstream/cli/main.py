@@ -88,7 +88,9 @@ def serve() -> None:
     """
     import trio
 
-    from natstream.config.process import prepare_process
+    from natstream.config.process import leave_out_unused_libraries, prepare_process
+
+    leave_out_unused_libraries()
     from natstream.config.service_log import configure_logging
     from natstream.config.unused import unused_variables
 
@@ -152,6 +154,7 @@ async def _serve(settings: Settings) -> None:
     # Signals are received first, because one may come while the service is being imported, which
     # takes half a second.
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        from natstream.config.process import settle_collector
         from natstream.supervisor import run_service
 
         async def until_signal() -> None:
@@ -159,4 +162,5 @@ async def _serve(settings: Settings) -> None:
 
         async with trio.open_nursery() as nursery:
             service = await nursery.start(partial(run_service, settings, until=until_signal))
+            settle_collector()
             click.echo(f"natstream listens on {service.bind}", err=True)

@@ -16,7 +16,7 @@ connection and no other.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -35,7 +35,7 @@ from natstream.server.http1 import ChunkFramer, MendedH11
 from natstream.server.request_checks import Refused
 from natstream.server.request_messages import RequestTasks
 
-__all__ = ["ClientConnection", "Limits", "Shared", "keep_connection"]
+__all__ = ["ClientConnection", "Limits", "Shared", "keep_connection", "piece_sender"]
 
 # Seconds that an idle connection is kept. Common proxies keep theirs for 60 s, and the proxy should
 # close first, since a request that is sent just as we close is lost.
@@ -43,6 +43,10 @@ KEEP_ALIVE = 75.0
 
 # Where in the state of a request the application finds the function behind `keep_connection`.
 KEEP = "natstream.keep_connection"
+# And where it finds the function behind `piece_sender`.
+PIECES = "natstream.piece_sender"
+
+SendPiece = Callable[[bytes], Awaitable[None]]
 
 
 def keep_connection(scope: Mapping[str, Any]) -> None:
@@ -53,6 +57,17 @@ def keep_connection(scope: Mapping[str, Any]) -> None:
     """
     if keep := scope.get("state", {}).get(KEEP):
         keep()
+
+
+def piece_sender(scope: Mapping[str, Any]) -> SendPiece | None:
+    """Return a function that sends a piece of the body of the response that has begun.
+
+    It does the same as sending a message of ASGI, with fewer calls between, and is valid until the
+    response's last message. Return `None` if the body must be sent by messages: if it is not in
+    chunks (HTTP/1.0, HEAD), or the server is another one than ours.
+    """
+    find = scope.get("state", {}).get(PIECES)
+    return None if find is None else find()
 
 
 @attrs.frozen(kw_only=True)
@@ -121,7 +136,7 @@ class ClientConnection:
             shared.config,
             shared.context,
             self._tasks,
-            ConnectionState({**shared.state, KEEP: self._keep}),
+            ConnectionState({**shared.state, KEEP: self._keep, PIECES: self._piece_sender}),
             False,  # without TLS, which is the proxy's task
             parse_socket_addr(sock.family, sock.getpeername()),
             parse_socket_addr(sock.family, sock.getsockname()),
@@ -171,6 +186,9 @@ class ClientConnection:
     def _keep(self) -> None:
         """Note that the client has shown a token."""
         self._shared.strangers.pop(self, None)
+
+    def _piece_sender(self) -> SendPiece | None:
+        return self._protocol.send_piece if self._protocol.takes_pieces else None
 
     async def _handle_incoming(self, event: Event) -> None:
         """Give the client's bytes, or its disconnect, to hypercorn's protocol."""

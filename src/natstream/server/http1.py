@@ -19,6 +19,7 @@ from hypercorn.protocol.events import Body, Event, Response
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.worker_context import EventWrapper
 from hypercorn.typing import HTTPResponseStartEvent
+from hypercorn.utils import suppress_body
 
 from natstream.server.client_socket import ClientSocket
 from natstream.server.request_checks import Refused, check_head, cors_headers
@@ -174,9 +175,9 @@ class MendedH11(H11Protocol):
         """Send a part of a response. Each line of a reader comes this way, so it is short."""
         if isinstance(event, Body):
             if self._is_chunked:
-                await self._socket.send(self._chunks.frame(event.data))
-            else:
-                await super().stream_send(event)
+                await self.send_piece(event.data)
+                return
+            await super().stream_send(event)
             if self._socket.spend_budget(len(event.data)):
                 await trio.lowlevel.checkpoint()
         elif isinstance(event, Response):
@@ -196,6 +197,17 @@ class MendedH11(H11Protocol):
         else:
             await super().stream_send(event)
 
+    @property
+    def takes_pieces(self) -> bool:
+        """Whether `send_piece` may send the body of the response that has begun."""
+        return self._is_chunked
+
+    async def send_piece(self, piece: bytes) -> None:
+        """Send a piece of a body in chunks, between the start and the end of its response."""
+        await self._socket.send(self._chunks.frame(piece))
+        if self._socket.spend_budget(len(piece)):
+            await trio.lowlevel.checkpoint()
+
     async def _answer_for_the_application(self, event: Response) -> None:
         """Send an answer because the application sent none. hypercorn 0.18.0's has no headers."""
         scope: Any = {} if self.stream is None else self.stream.scope
@@ -208,10 +220,13 @@ class MendedH11(H11Protocol):
     def _chunks_follow(self, response: Response) -> bool:
         """Return whether h11 will send the response's body in chunks, by h11's own rule.
 
-        A body of unknown length is chunked, except for a client of HTTP/1.0.
+        A body of unknown length is chunked, except for a client of HTTP/1.0. A response to HEAD has
+        no body.
         """
+        scope: Any = {} if self.stream is None else self.stream.scope
         return (
-            self._h11.our_state is h11.SEND_BODY
+            not suppress_body(scope.get("method", ""), response.status_code)
+            and self._h11.our_state is h11.SEND_BODY
             and (self._h11.their_http_version or b"") >= b"1.1"
             and all(name.lower() != b"content-length" for name, _ in response.headers)
         )

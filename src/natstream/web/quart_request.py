@@ -7,8 +7,11 @@ from typing import Any
 
 import trio
 from quart.typing import ResponseTypes
+from quart.utils import encode_headers
 from quart_trio.asgi import TrioASGIHTTPConnection
+from werkzeug.wrappers import Response as WerkzeugResponse
 
+from natstream.server.connection import piece_sender
 from natstream.server.request_messages import on_disconnect
 
 __all__ = ["QuartRequest"]
@@ -26,6 +29,9 @@ class QuartRequest(TrioASGIHTTPConnection):
     response. Here a request whose body has arrived is answered in the task that the server has
     started, and our server cancels that at the disconnect. The request is dropped before its
     response is sent. Together this saves 10 KB for each reader.
+
+    A body in pieces is sent to the connection directly once the response has begun, because the
+    messages of ASGI and hypercorn's events would take as long as the rest of a small send.
     """
 
     async def __call__(self, receive: Receive, send: Send) -> None:
@@ -54,3 +60,21 @@ class QuartRequest(TrioASGIHTTPConnection):
         request.body.append(body)
         request.body.set_complete()
         return await self.app.handle_request(request)
+
+    async def _send_response(self, send: Send, response: ResponseTypes) -> None:
+        if isinstance(response, WerkzeugResponse):
+            await super()._send_response(send, response)
+            return
+        headers = encode_headers(response.headers)
+        await send(
+            {"type": "http.response.start", "status": response.status_code, "headers": headers}
+        )
+        send_piece = piece_sender(self.scope)
+        async with response.response as body:
+            async for data in body:
+                piece = data.encode() if isinstance(data, str) else data
+                if send_piece is None:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                elif piece:
+                    await send_piece(piece)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
