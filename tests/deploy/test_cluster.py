@@ -193,7 +193,7 @@ async def test_the_first_one_waits_for_another(tmp_path: Path) -> None:
     """A server alone runs but does not pass its check, so `--detach` is needed."""
     async with machines(tmp_path) as start:
         first = await start()
-        assert await check(first) == 503
+        assert await check(first) in (500, 503)  # without JetStream yet, and without a leader
         second = await start()
         await passes(first)
         await passes(second)

@@ -95,16 +95,19 @@ def test_a_selection_is_made_in_short_turns(query: list[tuple[str, str]], length
     filter = Filter.from_query(query)
     if length < 1_000:
         entries = entries[:100]
-    selecting = filter.selecting(entries, range(len(entries)), FieldCache(entries))
-    longest, is_done = 0.0, False
-    while not is_done:
-        before = selecting.seconds
-        is_done = selecting.advance(0.002)
-        longest = max(longest, selecting.seconds - before)
-    assert longest < LONGEST
-    assert list(selecting.indices) == [
-        index for index, entry in enumerate(entries) if filter.matches(entry)
-    ]
+    turns: list[float] = []
+    for _ in range(3):  # The machine may stop in one of the runs.
+        selecting = filter.selecting(entries, range(len(entries)), FieldCache(entries))
+        longest, is_done = 0.0, False
+        while not is_done:
+            before = selecting.seconds
+            is_done = selecting.advance(0.002)
+            longest = max(longest, selecting.seconds - before)
+        turns.append(longest)
+        assert list(selecting.indices) == [
+            index for index, entry in enumerate(entries) if filter.matches(entry)
+        ]
+    assert min(turns) < LONGEST
 
 
 async def read_all(reader: Subscription) -> int:

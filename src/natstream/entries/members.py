@@ -19,13 +19,17 @@ __all__ = ["LARGE", "known_members", "raw_members", "raw_members_of"]
 
 LARGE = 64 * 1024
 """Bytes of an object that is not decoded whole. Decoding takes up to 30 times as much memory."""
-# Bytes of a known member of a large object. A member that is longer, and no text, counts as empty.
+# Bytes of a known member of a large object. Of a longer object, the known members are taken again,
+# and a longer value that is neither an object nor a text counts as empty.
 MAX_MEMBER = 16 * 1024
+# Objects in each other that are taken apart so. The longest path is `fly.app.name`.
+MAX_DEPTH = 3
 
 # The members that make an entry, and those that make the object a batch.
 _NAMES = (
     *("fly", "event", "log", "host", "meta", "level", "severity", "stream", "source"),
     *("instance", "machine_id", "hostname", "container_name"),
+    *("machine", "id", "name", "provider"),  # in `fly`, `event` and `meta`
     *("app_name", "app", "application", "service", "region"),
     *("timestamp", "time", "ts", "@timestamp", "date", "dt"),
     *("message", "msg", "body", "text", "short_message", "exception"),
@@ -94,10 +98,12 @@ def known_members(text: bytes) -> Mapping[str, Any]:
 _known = raw_members_of(_NAMES)
 
 
-def _value(raw: bytes) -> Any:
-    """Return a member's value, or an empty one of its type if decoding it would take much."""
+def _value(raw: bytes, depth: int = 1) -> Any:
+    """Return a member's value, or the part of it that is decoded in little memory."""
     if len(raw) <= MAX_MEMBER or raw.startswith(b'"'):
         return decode_json(raw)
+    if raw.startswith(b"{") and depth < MAX_DEPTH:
+        return {name: _value(member, depth + 1) for name, member in _known(raw).items()}
     return {} if raw.startswith(b"{") else [] if raw.startswith(b"[") else None
 
 
