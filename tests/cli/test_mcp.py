@@ -198,9 +198,10 @@ async def test_a_million_lines_stay_under_the_cap() -> None:
             assert assistant.peak_mb() - before < 60
         assert all(len(answer.encode()) <= 20_000 for answer in answers.values())
         head, cut, *_ = answers["search"].splitlines()
-        assert re.match(
-            r"At least 10,001 lines matched\. By patterns, about 1,000,\d{3} since", head
-        )
+        # Patterns count a sample of so many lines.
+        about = re.match(r"At least 10,001 lines matched\. By patterns, about ([\d,]+) since", head)
+        assert about
+        assert abs(int(about[1].replace(",", "")) - 1_000_000) < 10_000
         assert re.match(r"Cut: older lines, because lines is 1000; 9\d\d lines that came", cut)
         newest = block(answers["search"])[-1]
         assert " order 9999 shipped" in newest

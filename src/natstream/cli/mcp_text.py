@@ -78,27 +78,27 @@ class Excerpt:
     """
 
     def __init__(self, most_kb: int, centre: str = "") -> None:
-        self.most_kb = most_kb
-        self._most = most_kb * 1_000 - FRAME
-        self._centre = centre
+        self.most_kb: int = most_kb
+        self._most: int = most_kb * 1_000 - FRAME
+        self._centre: str = centre
         self._before: deque[_Item] = deque()
         self._after: deque[_Item] = deque()
-        self._sizes = [0, 0]
-        self.lines = 0
+        self._sizes: list[int] = [0, 0]
+        self.lines: int = 0
         """The lines that were added."""
-        self.left_out = 0
+        self.left_out: int = 0
         """Lines that did not fit."""
-        self.shortened = 0
-        self.gaps = 0
+        self.shortened: int = 0
+        self.gaps: int = 0
         """Places where lines are missing."""
-        self.missed = 0
+        self.missed: int = 0
         """Lines that are missing there, as far as they can be counted."""
-        self.uncounted = 0
+        self.uncounted: int = 0
         """Places where they cannot be counted."""
-        self.is_at_most = False
-        self.notices = 0
+        self.is_at_most: bool = False
+        self.notices: int = 0
         """Notices that are no gaps, for example that a source is lost."""
-        self.has_centre = False
+        self.has_centre: bool = False
 
     @property
     def is_full(self) -> bool:

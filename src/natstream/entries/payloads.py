@@ -6,6 +6,8 @@ raises what msgspec raises, and `natstream.entries.fly` reads it member by membe
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 from msgspec import UNSET, UnsetType
 
@@ -85,7 +87,7 @@ class SentLine(FlyLine, frozen=True, gc=False):
     """Where Fly's own tools put the provider; it is read member by member."""
 
 
-decode_line = msgspec.json.Decoder(FlyLine).decode
+decode_line: Callable[[bytes], FlyLine] = msgspec.json.Decoder(FlyLine).decode
 _decode_sent_line = msgspec.json.Decoder(SentLine).decode
 
 
