@@ -21,7 +21,8 @@ types: .venv/ready-dev
 # after the other. The order is that of conftest.py, which starts the long tests first.
 WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 unit: .venv/ready-dev
-	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder \
+	  --max-worker-restart=2
 
 # Runs the property tests for hours, on every core. K=test_fly runs only a part of them.
 fuzz: .venv/ready-dev

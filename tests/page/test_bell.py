@@ -12,12 +12,12 @@ from tests.support.viewer import HIDING, Viewer
 # A browser without a window shows no notifications, so the tests see those that the page makes. The
 # pause of 30 s ends when a test says so.
 STAND_IN = """
-  window.shown = []; window.asked = 0; window.pauses = [];
+  window.shown = []; window.permissionRequests = 0; window.pauses = [];
   window.Notification = class {
     static permission = 'default';
     static answer = 'granted';
     static async requestPermission() {
-      window.asked += 1;
+      window.permissionRequests += 1;
       return (this.permission = this.answer);
     }
     constructor(title, options) { window.shown.push({ title, ...options, it: this }); }
@@ -49,10 +49,10 @@ def test_the_bell_rings_at_most_every_30_seconds(viewer: Viewer) -> None:
     start(viewer)
     expect(viewer.row("panic before")).to_be_visible()
     bell = viewer.page.locator("#bell")
-    assert viewer.page.evaluate("asked") == 0
+    assert viewer.page.evaluate("permissionRequests") == 0
     bell.click()
     expect(bell).to_have_attribute("aria-pressed", "true")
-    assert viewer.page.evaluate("asked") == 1
+    assert viewer.page.evaluate("permissionRequests") == 1
     viewer.publish("calm", "panic one")
     rings(viewer, 1)
     assert shown(viewer)[0]["body"] == f"{viewer.app}: panic one"

@@ -37,6 +37,8 @@ BROWSERS = "*/webkit2gtk-4.*/MiniBrowser"
 MISSING = "no {}, so the page is not tested in WebKit: apt-get install webkit2gtk-driver xvfb"
 # Large enough for a window of 1280 by 800 with three points a pixel.
 SCREEN = "4096x3072x24"
+# A command of WebDriver that takes longer has failed, for example a click that is never answered.
+COMMAND_SECONDS = 40
 
 CALL = """
   const done = arguments[arguments.length - 1];
@@ -91,7 +93,7 @@ class WebKit:
         options = Options()
         options.binary_location = str(self.minibrowser)
         options.add_argument("--automation")
-        config = ClientConfig(remote_server_addr=address)
+        config = ClientConfig(remote_server_addr=address, timeout=COMMAND_SECONDS)
         return Remote(RemoteConnection(client_config=config), options=options)
 
 
@@ -142,7 +144,8 @@ class WebKitTab(ActionTab):
         self.here.execute("actions", {"actions": [source]})
 
     def open_beside(self) -> WebKitTab:
-        self.here.switch_to.new_window("tab")
+        # A click in a tab behind another one is never answered, so it gets a window of its own.
+        self.here.switch_to.new_window("window")
         return WebKitTab(self.driver, self.driver.current_window_handle, self.look)
 
     def close(self) -> None:
