@@ -72,7 +72,8 @@ def test_lines_that_the_page_has_let_go_can_be_read(
     ) as service:
         viewer = open_viewer(service.url).open()
         for part in range(11):
-            viewer.publish(*(f"{part} {number}." for number in range(10_000)))
+            lines = (f"{part} {number}." for number in range(10_000))
+            viewer.publish(*lines, at=time.time() - 60)  # from before the service's start
         expect(viewer.row("10 9999.")).to_be_visible(timeout=60_000)
         viewer.press("g")
         expect(before(viewer)).to_contain_text("This page has let go of the lines before")

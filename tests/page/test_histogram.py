@@ -48,3 +48,16 @@ def test_the_histogram_jumps_in_time(viewer: Viewer) -> None:
         " return new Set(new Uint32Array(pixels.buffer)).size; }"
     )
     assert painted > 2
+
+
+def test_a_click_beside_a_bar_goes_to_its_lines(viewer: Viewer) -> None:
+    """A click on an empty bar that nothing can fill goes to the nearest bar with lines."""
+    viewer.publish("an older line", at=time.time() - 120)
+    viewer.publish(*(f"now {number}" for number in range(100)))
+    viewer.open()
+    expect(viewer.row("now 99")).to_be_visible()
+    slider = viewer.page.locator("#strip-slider")
+    slider.hover(position={"x": 3, "y": 30})
+    expect(viewer.page.locator("#strip-tip")).to_contain_text("not held by the service")
+    slider.click(position={"x": 3, "y": 30})
+    expect(viewer.page.locator(".chosen")).to_contain_text("an older line")

@@ -189,7 +189,7 @@ def test_what_fly_did_is_marked_linked_and_muted(viewer: Viewer) -> None:
     viewer.open()
     signs = viewer.page.locator("#rows .sign")
     expect(signs).to_have_text(["▲", "↻", "✚", "◆"])
-    expect(signs.first).to_have_attribute("aria-label", "deploy")
+    expect(signs.first).to_have_attribute("aria-label", "deploy: show what has changed")
     link = viewer.page.locator("#rows a")
     expect(link).to_have_count(1)
     expect(link).to_have_text("PC01")

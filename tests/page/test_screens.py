@@ -62,6 +62,7 @@ def test_a_list_is_higher_than_a_browser_can_scroll(
         else:
             route.abort()
 
+    viewer.page.add_init_script("delete window.SharedWorker")  # whose requests have no routes
     viewer.page.route("**/api/logs*", answer)
     viewer.page.goto(f"{service.url}/")
     expect(viewer.page.locator("#held")).to_contain_text("100,000 lines", timeout=60_000)

@@ -45,10 +45,10 @@ export class Histogram {
   /**
    * @param {{slider: HTMLElement, canvas: HTMLCanvasElement, tip: HTMLElement}} elements
    * @param {{bins: import('./bins.js').Bins, prefs: import('./prefs.js').Prefs,
-   *   jump: (seq: number) => void, coverage: () => Coverage | null, load: () => void,
+   *   jump: (seq: number) => void, coverage: () => Coverage | null, load: () => boolean,
    *   fired: () => Mark[], pressed: (mark: Mark) => boolean}} options
    *   `jump`: go to a line; -1 if there is none; `coverage`: what the page has; `load`: get what it
-   *   lacks; `fired`: return marks that are not of lines; `pressed`: a mark was pressed; return
+   *   lacks, and return whether that can be got; `fired`: return marks that are not of lines; `pressed`: a mark was pressed; return
    *   whether that means something
    */
   constructor(elements, { bins, prefs, jump, coverage, load, fired, pressed }) {
@@ -59,8 +59,8 @@ export class Histogram {
     this.#fired = fired;
     const go = (/** @type {number} */ index) => {
       const bar = this.#bars[index];
-      if (bar && !bar.total && this.#isMissing(bar)) load();
-      else jump(this.#nearest(index));
+      const isLoaded = bar && !bar.total && this.#isMissing(bar) && load();
+      if (!isLoaded) jump(this.#nearest(index));
     };
     const { slider } = elements;
     slider.addEventListener('pointermove', (event) => this.#point(this.#barAt(event.offsetX)));

@@ -6,6 +6,7 @@ import { announce, byId } from '../dom.js';
 import { formatQuery } from '../query/language.js';
 import { isEmpty } from '../query/query.js';
 import { toParams } from '../query/params.js';
+import { parseId } from '../stream/resume.js';
 import { clockTime, count, perSecond } from '../text/time.js';
 import { coverageOf, sentenceOf, startOf } from './coverage.js';
 import { emptyState } from './empty.js';
@@ -130,16 +131,21 @@ export class Surroundings {
   /** Whether the page has dropped lines that the service may still have. */
   get #hasLetGo() {
     const { view: { ring }, service } = this.parts;
-    return ring.full && (reachOf(service.status) ?? 0) < (firstLine(ring)?.time ?? 0);
+    // By arrivals on both sides, because a line may be much older than its arrival.
+    const arrived = parseId(firstLine(ring)?.id ?? '')?.arrived ?? 0;
+    return ring.full && (reachOf(service.status) ?? 0) < arrived;
   }
 
-  /** Get the lines that the page lacks, as far as it can. */
+  /** Get the lines that the page lacks, and return whether any can be got.
+   * @returns {boolean} */
   loadBefore() {
     const { view, lines, search, intake, past, neighbours } = this.parts;
     if (lines.cleared) this.showCleared();
     else if (this.#hasLetGo) void neighbours.open(/** @type {Entry} */ (firstLine(view.ring)).id);
     else if (search.hasEarlier(intake.remembered)) search.loadEarlier();
     else if (past.canAsk) void past.load();
+    else return false;
+    return true;
   }
 
   /** Say what the page lacks. @param {boolean} atStart whether the start of the list is seen */
