@@ -59,7 +59,9 @@ def merged(lines: Sequence[tuple[str, Pattern]]) -> list[set[str]]:
     return [together for together in kinds.values() if len(together) > 1]
 
 
-@pytest.mark.parametrize("name", ["patterns.jsonl", "patterns_more.jsonl"])
+@pytest.mark.parametrize(
+    "name", ["patterns.jsonl", "patterns_more.jsonl", "patterns_formats.jsonl"]
+)
 def test_lines_of_real_formats_are_in_their_kinds(name: str) -> None:
     """At least 95 % of the lines of products are in the right kind, and no kinds are merged."""
     lines = labelled(name)
@@ -150,6 +152,33 @@ def test_varying_parts_are_masked(one: str, other: str, pattern: str | None) -> 
         ("status:200 path:/a", "status:502 path:/a"),
         ("[200] GET /a", "[500] GET /a"),
         ("rc=0 cmd=a", "rc=1 cmd=a"),
+        ("command terminated (exit=137)", "command terminated (exit=0)"),
+        ("health of 'db' is now 'unhealthy'", "health of 'db' is now 'healthy'"),
+        ("P 'x' exited with 'signal 9 (SIGKILL)'", "P 'x' exited with 'signal 11 (SIGSEGV)'"),
+        ('upload id=3 error="disk full" n=1', 'upload id=3 error="timeout" n=1'),
+        ("upload failed: error=timeout", "upload failed: error=refused"),
+        ("request done code=OK", "request done code=Unavailable"),
+        ("200 GET /a", "500 GET /a"),
+        ("HTTPError 404", "HTTPError 500"),
+        ('{"@mt":"Order {Id} placed","Id":1}', '{"@mt":"Order {Id} cancelled","Id":1}'),
+        ('{"MessageTemplate":"placed"}', '{"MessageTemplate":"cancelled"}'),
+        ('{"fields":{"message":"placed"}}', '{"fields":{"message":"cancelled"}}'),
+        ('{"log":"placed\\n"}', '{"log":"cancelled\\n"}'),
+        ('{"message":{"event":"placed"}}', '{"message":{"event":"cancelled"}}'),
+        ('{"message":"{\\"msg\\":\\"a\\"}"}', '{"message":"{\\"msg\\":\\"b\\"}"}'),
+        ('{"type":"order.placed","id":1}', '{"type":"order.cancelled","id":1}'),
+        ('{"msg":"a","fields":{"err":"slow"}}', '{"msg":"a","fields":{"err":"refused"}}'),
+        ('{"msg":"a","attr":{"error":"slow"}}', '{"msg":"a","attr":{"error":"refused"}}'),
+        ('{"msg":"a","data":{"status":200}}', '{"msg":"a","data":{"status":500}}'),
+        ('{"msg":"a","result":{"ok":true}}', '{"msg":"a","result":{"ok":false}}'),
+        ('{"msg":"a","error.message":"slow"}', '{"msg":"a","error.message":"refused"}'),
+        ('{"msg":"a","errors":[{"message":"slow"}]}', '{"msg":"a","errors":[{"message":"x"}]}'),
+        ('{"msg":"a","@x":"TimeoutException: b"}', '{"msg":"a","@x":"NullException: b"}'),
+        ('{"msg":"a","stack":"TypeError: b"}', '{"msg":"a","stack":"RangeError: b"}'),
+        ('{"msg":"a","err":{"codeName":"Lost"}}', '{"msg":"a","err":{"codeName":"Full"}}'),
+        ('{"msg":"a","reason":"slow"}', '{"msg":"a","reason":"refused"}'),
+        ('{"msg":"a","code":1}', '{"msg":"a","code":2}'),
+        ('{"msg":"a","from":"up","to":"down"}', '{"msg":"a","from":"down","to":"up"}'),
     ],
 )
 def test_failures_are_told_apart(one: str, other: str) -> None:

@@ -120,6 +120,7 @@ def test_selected_text_can_be_read(viewer: Viewer, scheme: Any) -> None:
     viewer.page.emulate_media(color_scheme=scheme)
     viewer.publish(*MESSAGES)
     viewer.open("&q=needle&show=all")
+    expect(viewer.row("needle on yellow")).to_be_visible()
     pairs = viewer.page.evaluate(
         "() => [...document.querySelectorAll('#rows .m, #rows .m *')].map((element) => {"
         " const { color, backgroundColor } = getComputedStyle(element, '::selection');"

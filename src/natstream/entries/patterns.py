@@ -18,7 +18,7 @@ from natstream.entries.escapes import sanitize
 from natstream.entries.json_object import find_object
 from natstream.entries.patterns_words import (
     LONGEST,
-    OUTCOMES,
+    is_outcome,
     mask_name,
     mask_words,
     outcome_of,
@@ -41,16 +41,36 @@ HEAD_DIGITS = 12
 """Hexadecimal digits of an id that tell the head; the others tell the frames of a trace."""
 _NO_FRAMES = "000000"
 
-_TEXTS = ("msg", "message", "event", "body", "text", "short_message", "desc", "description")
-_ERRORS = ("error", "err", "exception", "error_message", "exc_info", "cause")
+_TEXTS = (
+    *("msg", "message", "@mt", "messagetemplate", "event", "body", "text", "short_message"),
+    *("desc", "description", "textpayload", "log"),
+)
+# What happened, where an object has no text.
+_EVENTS = ("event_type", "event_name", "eventtype", "eventname", "type", "action", "operation")
+_ERRORS = (
+    *("error", "err", "exception", "error_message", "error.message", "exception.message"),
+    *("errmsg", "error_msg", "exc_info", "exc_text", "thrown", "@x", "cause", "errors"),
+    *("stack_trace", "error.stack_trace", "exception.stacktrace", "stack", "reason", "detail"),
+)
 _IS_STATUS = re.compile(r"(?:status|status[._]?code|^code)$")
-_RESPONSES = ("res", "response", "resp", "http")
+# Members that may be objects and tell what the whole line would tell. The text of the first ones is
+# the text of the line; that of the others is data.
+_HOLDERS = frozenset({*_TEXTS, "fields", "jsonpayload"})
+_OBJECTS = frozenset(
+    {
+        *("res", "response", "resp", "http", "result", "attr", "attrs", "attributes", "data"),
+        *("context", "extra", "properties", "payload", "details", "meta", "metadata"),
+    }
+)
+# Objects in objects that are looked at: `http.response.status_code` is in the second.
+DEPTH = 2
 _CODES = (
     *("code", "error_code", "err_code", "errno", "error.code", "grpc.code", "grpc_code"),
     *("error.type", "error_type", "exception.type"),
 )
 _EXITS = ("exit_code", "exitcode", "exit_status", "signal", "exit", "rc", "returncode")
-_CLASSES = ("code", "kind", "type", "name", "class")
+_CLASSES = ("code", "codename", "kind", "type", "name", "class", "exc_type")
+_REASONS = (*_TEXTS, "reason", "errmsg", "exc_value", "detail")
 # Members that nearly each line of a logging library has.
 _USUAL = frozenset(
     {
@@ -144,10 +164,13 @@ class _Plan(NamedTuple):
     """What tells the kind of objects that have the same names, in the same order."""
 
     texts: tuple[str, ...]
+    holders: tuple[str, ...]
+    """Members that may be objects which hold the text of the line."""
+    objects: tuple[str, ...]
+    """Members that may be objects with a status, a code, an outcome or an error."""
+    events: tuple[str, ...]
     methods: tuple[str, ...]
     statuses: tuple[str, ...]
-    responses: tuple[str, ...]
-    """Members that may be objects with a status."""
     codes: tuple[str, ...]
     errors: tuple[str, ...]
     outcomes: tuple[str, ...]
@@ -156,62 +179,94 @@ class _Plan(NamedTuple):
     """The names as a pattern shows them."""
 
 
-def _mask_fields(fields: Mapping[str, Any]) -> str:
+def _plan_of(fields: Mapping[str, Any]) -> _Plan:
     names = tuple(fields)
-    plan = _plans.get(names) or _make_plan(names)
-    parts = [_text(fields, plan)]
-    if status := _status(fields, plan):
-        parts.append(f"status={status}")
-    for name in plan.codes:
-        code = fields[name]
-        if type(code) is str and _CODE.fullmatch(code):
-            parts.append(f"{name}={code}")
-    for name in plan.outcomes:
-        outcome = outcome_of(fields[name])
-        parts.append(outcome and f"{name}={outcome}")
-    for name in plan.exits:
-        found = str(fields[name])[:30]
-        parts.append(f"{name}={found}" if _EXIT.fullmatch(found) else "")
-    for name in plan.errors:
-        if error := _error(fields[name]):
-            parts.append(f"{name}={mask_words(error[:LOOKED_AT])[:ERROR_LENGTH]}")
-            break
-    parts.append(plan.names)
+    return _plans.get(names) or _make_plan(names)
+
+
+def _mask_fields(fields: Mapping[str, Any]) -> str:
+    plan = _plan_of(fields)
+    text, told = _tell(fields, plan, DEPTH)
+    parts = [text or _happened(fields, plan), *told.values(), plan.names]
     return " ".join(filter(None, parts))[:LONGEST]
 
 
+def _tell(fields: Mapping[str, Any], plan: _Plan, depth: int) -> tuple[str, dict[str, str]]:
+    """Return the pattern of the text, and what tells how something went, by its name."""
+    text = _text(fields, plan)
+    told: dict[str, str] = {}
+    for name in plan.statuses:
+        if _STATUS.fullmatch(found := str(fields[name])[:4]):
+            told["status"] = f"status={status_name(found)}"
+            break
+    for name in plan.codes:
+        if code := _code(fields[name]):
+            told[name] = f"{name}={code}"
+    for name in plan.outcomes:
+        if outcome := outcome_of(fields[name]):
+            told[name] = f"{name}={outcome}"
+    for name in plan.exits:
+        found = str(fields[name])[:30]
+        if _EXIT.fullmatch(found):
+            told[name] = f"{name}={found}"
+    for name in plan.errors:
+        if error := _error(fields[name]):
+            told["error"] = f"{name}={mask_words(error[:LOOKED_AT])[:ERROR_LENGTH]}"
+            break
+    if depth:
+        for name in plan.holders:
+            inner = fields[name]
+            if type(inner) is dict:
+                found, more = _tell(inner, _plan_of(inner), depth - 1)
+                text, told = text or found, {**more, **told}
+        for name in plan.objects:
+            inner = fields[name]
+            if type(inner) is dict:
+                told = {**_tell(inner, _plan_of(inner), depth - 1)[1], **told}
+    return text, told
+
+
 def _text(fields: Mapping[str, Any], plan: _Plan) -> str:
-    """Return the pattern of the text; of a request without one, the method."""
+    """Return the pattern of the text, which may be JSON itself."""
     for name in plan.texts:
         text = fields[name]
         if type(text) is str and text:
-            return mask_words(text[:LOOKED_AT])
+            masked = _mask_json(text) if text[0] == "{" and text[-1] == "}" else None
+            return mask_words(text[:LOOKED_AT]) if masked is None else masked
+    return ""
+
+
+def _happened(fields: Mapping[str, Any], plan: _Plan) -> str:
+    """Return the type of an event, and the method of a request, of an object without a text."""
+    found = []
+    for name in plan.events:
+        event = fields[name]
+        if type(event) is str and _CODE.fullmatch(event):
+            found.append(mask_words(event))
+            break
     for name in plan.methods:
         method = fields[name]
         if type(method) is str and method.isalpha() and len(method) < 10:
-            return method
-    return ""
+            found.append(method)
+            break
+    return " ".join(found)
 
 
-def _status(fields: Mapping[str, Any], plan: _Plan) -> str:
-    for name in plan.statuses:
-        if _STATUS.fullmatch(found := str(fields[name])[:4]):
-            return status_name(found)
-    for name in plan.responses:
-        inner = fields[name]
-        if type(inner) is dict:
-            names = tuple(inner)
-            if found := _status(inner, _plans.get(names) or _make_plan(names)):
-                return found
-    return ""
+def _code(code: Any) -> str:
+    if type(code) is int:
+        return str(code) if -100 < code < 100 else ""  # a longer number may be an order's
+    return code if type(code) is str and _CODE.fullmatch(code) else ""
 
 
 def _error(error: Any) -> str:
-    """Return the class and the text of an error, as far as it has them."""
+    """Return the class and the text of an error, or of the first of several, as far as known."""
+    if type(error) is list:
+        error = error[0] if error else ""
     if type(error) is dict:
-        known = [error[each] for each in _CLASSES if type(error.get(each)) is str]
-        known += [error[each] for each in _TEXTS if type(error.get(each)) is str]
-        return ": ".join(known[:2])
+        names = list(error)[:MAX_LOOKED_AT]
+        known = {name[:60].casefold(): error[name] for name in names if type(error[name]) is str}
+        classes = [known[each] for each in _CLASSES if known.get(each)]
+        return ": ".join((classes + [known[each] for each in _REASONS if known.get(each)])[:2])
     return error if type(error) is str else ""
 
 
@@ -224,12 +279,14 @@ def _make_plan(names: tuple[str, ...]) -> _Plan:
     more = ", …" if len(shown) > MAX_NAMES else ""
     plan = _Plan(
         texts=tuple(lower[name] for name in _TEXTS if name in lower),
+        holders=tuple(name for key, name in ordered if key in _HOLDERS),
+        objects=tuple(name for key, name in ordered if key in _OBJECTS),
+        events=tuple(lower[name] for name in _EVENTS if name in lower),
         methods=tuple(name for key, name in ordered if key.endswith("method")),
         statuses=tuple(name for key, name in ordered if _IS_STATUS.search(key)),
-        responses=tuple(lower[name] for name in _RESPONSES if name in lower),
         codes=tuple(lower[name] for name in _CODES if name in lower),
         errors=tuple(lower[name] for name in _ERRORS if name in lower),
-        outcomes=tuple(lower[name] for name in OUTCOMES if name in lower),
+        outcomes=tuple(name for key, name in ordered if is_outcome(key)),
         exits=tuple(lower[name] for name in _EXITS if name in lower),
         names=f"{{{', '.join(name[:60] for name in shown[:MAX_NAMES])}{more}}}",
     )

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["LONGEST", "OUTCOMES", "mask_name", "mask_words", "outcome_of", "status_name"]
+__all__ = ["LONGEST", "is_outcome", "mask_name", "mask_words", "outcome_of", "status_name"]
 
 LONGEST = 300
 """Characters of a pattern."""
@@ -36,6 +36,8 @@ _QUOTED = re.compile(
     r"|`[^`']*+[`']",
     re.DOTALL,
 )
+# The text of an error tells one failure from another, so it is read without its quotes.
+_ERROR_PAIR = re.compile(r'\b(err|error|exception|reason|cause)="((?:[^"\\]|\\.)*+)"?')
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT"})
 _BEFORE_STATUS = frozenset(
     {
@@ -45,52 +47,37 @@ _BEFORE_STATUS = frozenset(
 )
 _BEFORE_STATUS_IN_PARENTHESES = frozenset({"failed", "failure"})
 # How a process has ended, and which error the system has told.
-_BEFORE_EXIT = frozenset({"code", "status", "signal", "errno", "exit", "exited"})
+_BEFORE_EXIT = frozenset({"code", "status", "signal", "errno", "exit", "exited", "exitcode"})
+_ENDED = re.compile(r"(?:signal|exitcode|exit code) -?\d{1,3}(?: \(SIG[A-Z]{2,9}\))?")
 _EXIT_PAIR = re.compile(
-    r"[(\[{,]?(?:code|status|signal|errno|exit_?(?:code|status))=\d{1,3}[,;)\]}.]*", re.IGNORECASE
+    r"[(\[{,]?(?:code|status|signal|errno|rc|exit(?:_?(?:code|status))?)=\d{1,3}[,;)\]}.]*",
+    re.IGNORECASE,
 )
 _STATUS_PAIR = re.compile(r"(?i:status|code|status_?code)[=:]\"?([1-5]\d\d)\b")
 
 _PAIR = re.compile(r"([(\[{,]{0,3}[A-Za-z_@][\w.@/-]{0,60}+)=(?![=>~])(.*?)([,;)\]}]*)", re.DOTALL)
 _KEPT_PAIRS = frozenset({"level", "lvl", "severity", "method", "at"})
-OUTCOMES = ("status", "state", "outcome", "result", "success", "ok", "healthy", "passed")
-"""Names of fields and pairs whose value may tell how something went."""
+_ERROR_NAMES = frozenset({"err", "error", "exception", "reason", "cause"})
+_CODE_NAMES = frozenset({"code", "error_code", "err_code", "grpc.code", "grpc_code"})
+_OUTCOME_NAME = re.compile(
+    r"(?:status|state|outcome|result|health|phase|conclusion)$|"
+    r"^(?:success|ok|healthy|passed|failed|succeeded|ready|error|from|to|old|new|previous|current)$"
+)
 # Only known words are kept, because the value of such a field may also be a name or a place.
 _OUTCOME_WORDS = frozenset(
     {
-        *(
-            "true",
-            "false",
-            "ok",
-            "success",
-            "successful",
-            "succeeded",
-            "passed",
-            "completed",
-            "done",
-        ),
-        *(
-            "fail",
-            "failed",
-            "failure",
-            "error",
-            "errored",
-            "invalid",
-            "denied",
-            "rejected",
-            "refused",
-        ),
-        *(
-            "timeout",
-            "timed_out",
-            "expired",
-            "cancelled",
-            "canceled",
-            "aborted",
-            "crashed",
-            "killed",
-        ),
-        *("healthy", "unhealthy", "degraded", "up", "down", "skipped", "started", "stopped"),
+        *("true", "false", "ok", "success", "successful", "succeeded"),
+        *("passed", "passing", "completed", "complete", "done"),
+        *("fail", "failed", "failure", "error", "errored"),
+        *("invalid", "denied", "rejected", "refused"),
+        *("timeout", "timed_out", "expired", "cancelled", "canceled", "aborted"),
+        *("crashed", "killed", "evicted", "lost", "dead", "alive"),
+        *("healthy", "unhealthy", "degraded", "critical", "warning"),
+        *("unavailable", "serving", "not_serving", "unknown"),
+        *("up", "down", "online", "offline", "connected", "disconnected"),
+        *("open", "closed", "half_open", "ready", "not_ready"),
+        *("pending", "running", "skipped", "started", "stopped"),
+        *("blocked", "green", "yellow", "red"),
     }
 )
 _IDS = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
@@ -138,6 +125,8 @@ def mask_words(text: str) -> str:
     if '"' in text or "'" in text or "`" in text:
         if '"' in text:
             text = _REQUEST.sub(_bare_request, text)
+            if '="' in text:
+                text = _ERROR_PAIR.sub(r"\1= \2 ", text)
         text = _QUOTED.sub(_unquoted, text)
     shape = _with_zeros(text)
     known = _words.get
@@ -162,6 +151,15 @@ def mask_name(name: str) -> str:
     return _words.get(name) or _mask_word(_with_zeros(name)).replace(_KEEP, _N)
 
 
+def is_outcome(name: str) -> bool:
+    """Return whether the value of a field or a pair may tell how something went.
+
+    Args:
+        name: in small letters.
+    """
+    return _OUTCOME_NAME.search(name) is not None
+
+
 def outcome_of(value: object) -> str:
     """Return the word of a value that tells how something went; empty if there is none."""
     word = str(value).lower() if isinstance(value, str | bool) else ""
@@ -182,8 +180,14 @@ def _bare_request(match: re.Match[str]) -> str:
 
 
 def _unquoted(match: re.Match[str]) -> str:
-    quote = match[0][0]
-    return f"{quote}*{quote}"
+    """Return quotes around a mask, and a known outcome or the end of a process as it is."""
+    quoted = match[0]
+    text = quoted[1:-1]
+    if text.lower() in _OUTCOME_WORDS:
+        return quoted
+    if _ENDED.fullmatch(text):
+        return text
+    return f"{quoted[0]}*{quoted[0]}"
 
 
 def _mask_text(joined: str) -> str:
@@ -224,8 +228,13 @@ def _analysed(word: str) -> str:
         name, value, end = pair.groups()
         if name.lower() in _KEPT_PAIRS and value.isalpha():
             return word
-        if value.lower() in _OUTCOME_WORDS and name.lstrip("([{,").lower() in OUTCOMES:
+        own = name.lstrip("([{,").lower()
+        if value.lower() in _OUTCOME_WORDS and is_outcome(own):
             return word
+        if own in _CODE_NAMES and value.replace("_", "").isalpha():
+            return word
+        if own in _ERROR_NAMES and value:
+            return f"{name}={_masked(value)}{end}"
         return f"{_masked(name)}=*{end}"
     if "?" in word and "=" in word:
         word = word[: word.index("?")] + "?*"
@@ -296,11 +305,11 @@ def _keep_digits(masked: list[str], words: list[str]) -> None:
 def _is_status(masked: list[str], index: int, word: str) -> bool:
     """Return whether a number of three digits is the status of a request, by the words before."""
     before = _bare(masked[index - 1]) if index else ""
-    if before in _BEFORE_STATUS or before.startswith("http/"):
+    if before in _BEFORE_STATUS or before.startswith("http/") or before.endswith("error"):
         return True
     if before in _BEFORE_STATUS_IN_PARENTHESES and word.startswith("("):
         return True
-    if word.startswith("[") and not _METHODS.isdisjoint(masked[index + 1 : index + 2]):
+    if not _METHODS.isdisjoint(masked[index + 1 : index + 2]):
         return True
     return not _METHODS.isdisjoint(masked[:index])
 
