@@ -76,3 +76,19 @@ def test_long_names_are_told_apart(viewer: Viewer) -> None:
     expect(first.locator(".cut")).to_have_css("width", re.compile(r"^[78]"))
     assert LONG.startswith(first.locator(".shared").first.inner_text())
     assert cells.evaluate_all("cells => cells.every((one) => one.scrollWidth <= one.clientWidth)")
+
+
+def test_a_name_that_fits_is_not_cut(viewer: Viewer) -> None:
+    """A name has room for all of its letters, although its parts are drawn beside each other."""
+    publish(viewer, "teashop-search", "found")
+    publish(viewer, "teashop-worker", "worked")
+    open_all(viewer)
+    expect(viewer.row("worked").locator(".shared")).to_have_text("teashop-")
+    beyond = viewer.page.locator("#rows .a").evaluate_all(
+        """(cells) => cells.map((cell) => {
+          const range = document.createRange();
+          range.selectNodeContents(cell);
+          return range.getBoundingClientRect().right - cell.getBoundingClientRect().right;
+        })"""
+    )
+    assert max(beyond) <= 0

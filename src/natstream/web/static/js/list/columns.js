@@ -36,7 +36,8 @@ export class NameWidths {
   /** @param {'a' | 'r' | 'c'} key @param {number} width */
   #set(key, width) {
     this.widths[key] = width;
-    this.element.style.setProperty(NAMES[key].variable, `${width}ch`);
+    // The parts of a name are rounded up one by one, so together they can be wider than their letters.
+    this.element.style.setProperty(NAMES[key].variable, `calc(${width}ch + 1px)`);
   }
 
   /** Widen columns for the names of rows.
