@@ -35,7 +35,7 @@ def test_24_lines_are_seen_on_a_small_screen(viewer: Viewer, size: tuple[int, in
     viewer.open()
     expect(viewer.page.locator("#chips-more")).to_be_visible()
     expect(viewer.page.locator("#strip-canvas")).to_be_visible()
-    assert viewer.page.evaluate(SEEN) >= 24
+    eventually(lambda: viewer.page.evaluate(SEEN) >= 24, "24 lines")
     first = viewer.page.locator("#chips .chip").first.bounding_box()
     room = viewer.page.locator("#chips").bounding_box()
     assert first is not None
