@@ -52,9 +52,10 @@ async def test_the_patterns_are_printed() -> None:
         out, _, _ = await run(service.url, "--app", "api")
         assert "shipped" not in out
         out, _, _ = await run(service.url, "--grep", "order", "--compare", "10s")
-        assert out.splitlines()[1].split()[:4] == ["same", "0", "→", "5"]
+        assert out.splitlines()[1] == "# The time before is not known, so nothing is called new"
+        assert out.splitlines()[2].split()[:4] == ["same", "0", "→", "5"]
         out, _, _ = await run(service.url, "--rows", "1")
-        assert out.splitlines()[-1] == "# 1 more patterns"
+        assert out.splitlines()[-1] == "# 1 more pattern"
 
 
 async def test_the_answer_as_json() -> None:
@@ -132,9 +133,10 @@ ROW: dict[str, Any] = {
             ["# Since 00:00:00 UTC, against as much time before", "new            0 → 30 "],
         ),
         (
-            {"patterns": [], "compare": {"kind": "deploy", "since_ms": 0, "apps": {"web": {
+            {"patterns": [], "compare": {"kind": "deploy", "since_ms": 1_000, "apps": {"web": {
                 "since_ms": 1_000, "release": "42"}}}},
-            ["# Since the newest release, against as much time before: web (release 42, 00:00:01"],
+            ["# Since the newest release, against as much time before: web (release 42, 00:00:01",
+             "# Nothing is new, and nothing has grown"],
         ),
         (
             {"patterns": [ROW] * 3, "compare": None, "other": {"count": 1234}, "sampled": True},

@@ -16,6 +16,7 @@ __all__ = ["pattern_lines"]
 _BARS = "▁▂▃▄▅▆▇█"
 _COLOURS = {"new": "31", "more": "33", "gone": "36", "less": "36"}
 _RESET = "\x1b[0m"
+_UNKNOWN = "# The time before is not known, so nothing is called new"
 
 
 def pattern_lines(
@@ -32,12 +33,16 @@ def pattern_lines(
     compared = answer.get("compare")
     yield _heading(answer, compared)
     patterns = answer.get("patterns", [])
+    if compared is not None and not any(row.get("verdict") in ("new", "more") for row in patterns):
+        is_known = answer.get("since_ms", 0) < compared["since_ms"]
+        yield "# Nothing is new, and nothing has grown" if is_known else _UNKNOWN
     for row in patterns[:most]:
         line = _row(row, is_compared=bool(compared))
         line = line if width is None or len(line) <= width else line[: max(1, width - 1)] + "…"
         colour = _COLOURS.get(str(row.get("verdict"))) if paint else None
         yield f"\x1b[{colour}m{line}{_RESET}" if colour else line
-    left = [f"{len(patterns) - most} more patterns"] if len(patterns) > most else []
+    unshown = len(patterns) - most
+    left = [f"{unshown:,} more pattern{'' if unshown == 1 else 's'}"] if unshown > 0 else []
     if other := answer.get("other", {}).get("count", 0):
         left.append(f"{other:,} lines of other patterns")
     if answer.get("sampled"):

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { caveats, partsOf, spanText, summaryOf, verdictText, verdictTitle } from '../../../../src/natstream/web/static/js/panels/pattern_words.js';
+import { caveats, partsOf, quietText, spanText, summaryOf, verdictText, verdictTitle } from '../../../../src/natstream/web/static/js/panels/pattern_words.js';
 
 const NOW = 1_790_541_877_252;
 const pattern = (more) => ({
@@ -54,4 +54,11 @@ test('of the patterns that have grown, errors stand first', () => {
   const grown = ['info', 'error', 'warn', 'info'].map((level, place) => pattern({ verdict: 'more', level, count: 9 - place }));
   assert.deepEqual(partsOf(answer(grown))[0].patterns.map(({ level, count }) => `${level} ${count}`),
     ['error 8', 'warn 7', 'info 9', 'info 6']);
+});
+
+test('a quiet comparison has a sentence', () => {
+  assert.equal(quietText(answer([pattern({ verdict: 'same' }), pattern({})])), 'Nothing is new, and nothing has grown.');
+  assert.equal(quietText(answer([pattern({ verdict: 'same' }), pattern({ verdict: 'more' })])), '');
+  assert.equal(quietText(answer([pattern({})], { compare: null })), '');
+  assert.match(quietText(answer([pattern({ verdict: 'same' })], { since_ms: NOW - 500_000 })), /^The time before is not known/);
 });

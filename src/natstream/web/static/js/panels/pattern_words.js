@@ -104,6 +104,15 @@ export function spanText({ compare, since_ms, until_ms }, asked, clock) {
   return `${missing}The last ${length(compare.since_ms)} against the ${length(compare.since_ms)} before.`;
 }
 
+/** Return a sentence if no pattern is new and none has grown, since the list then begins with others.
+ * @param {Answer} answer */
+export function quietText({ patterns, compare, since_ms }) {
+  if (!compare || patterns.some(({ verdict }) => verdict === 'new' || verdict === 'more')) return '';
+  return since_ms < compare.since_ms
+    ? 'Nothing is new, and nothing has grown.'
+    : 'The time before is not known, so nothing is called new.';
+}
+
 /** Return what a reader must know to trust the counts.
  * @param {Answer} answer @returns {string[]} sentences */
 export function caveats({ other, sampled, from, patterns, compare, since_ms, until_ms }) {

@@ -9,7 +9,7 @@ import { announce, arrange, byId, h } from '../dom.js';
 import { refusalOf } from '../stream/request.js';
 import { count } from '../text/time.js';
 import { buildItem, updateItem } from './pattern_item.js';
-import { caveats, nameOf, partsOf, spanText, summaryOf } from './pattern_words.js';
+import { caveats, nameOf, partsOf, quietText, spanText, summaryOf } from './pattern_words.js';
 
 /** @typedef {import('./pattern_words.js').Answer} Answer */
 /** @typedef {import('./pattern_words.js').Pattern} Pattern */
@@ -228,10 +228,8 @@ export class PatternPanel {
   /** @param {Answer} answer */
   #sayWhat(answer) {
     byId('patterns-span', HTMLElement).textContent =
-      spanText(answer, this.#choice.value, this.parts.clock());
-    const changed = answer.compare && !answer.patterns.some(({ verdict }) => verdict === 'new' || verdict === 'more')
-      ? ['Nothing is new, and nothing has grown.'] : [];
-    byId('patterns-caveats', HTMLElement).textContent = [...changed, ...caveats(answer)].join(' ');
+      [spanText(answer, this.#choice.value, this.parts.clock()), quietText(answer)].filter(Boolean).join(' ');
+    byId('patterns-caveats', HTMLElement).textContent = caveats(answer).join(' ');
   }
 
   /** Do something with the list of lines, which a telephone shows below the panel.
