@@ -76,6 +76,7 @@ WATCH = '[watches.w]\nquery = "app=web"\nslack = "env:HOOK"\n'
 # The text behind WATCH, or a whole file, and the words of the sentence.
 WRONG = [
     ("cuont = 3", ["watch w", "'cuont'", "count"]),
+    ('"https://hooks.example/T0/s3cret" = 3', ["watch w", "an address is not a key"]),
     ('count = "3"', ["watch w", "count", "a text"]),
     ("count = 0", ["watch w", "count", "from 1 to 10,000", "0"]),
     ("count = -1", ["watch w", "count", "-1"]),

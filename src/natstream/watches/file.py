@@ -309,6 +309,8 @@ def _is_address(url: str) -> bool:
 
 
 def _shown(text: str) -> str:
+    if "://" in text:
+        return "an address"  # which may hold a secret
     return repr(text if len(text) <= 60 else f"{text[:60]}…")
 
 

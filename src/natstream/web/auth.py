@@ -8,9 +8,8 @@ tokens, every client may read everything.
 
 The `TokenGuard` looks at every secret, whichever way it came.
 
-The holder of a scoped link reaches only the endpoints in `READABLE`. Each of these endpoints
-limits its answer to `current_grant()`. A new endpoint is closed to such readers until `READABLE`
-names it.
+The holder of a link reaches only the endpoints in `READABLE`. Each of these endpoints limits its
+answer to `current_grant()`. A new endpoint is closed to such readers until `READABLE` names it.
 """
 
 from __future__ import annotations
@@ -65,11 +64,11 @@ def authenticate(app: Quart, settings: Settings, guard: TokenGuard) -> Keyring:
             _delete_cookies(response)  # Otherwise the browser would go on to show a wrong secret.
             return response
         keep_connection(request.scope)
-        if grant.scope is not None and request.endpoint not in READABLE:
+        if keyring and not grant.has_token and request.endpoint not in READABLE:
             return refusal(
                 403,
-                "Your link shows only a part of the logs, so this request was refused. "
-                "Ask the operator for a token.",
+                "You have a link, which shows logs and nothing else, so this request was refused. "
+                "Send a token, or log in with one; the operator has it.",
             )
         g.grant = grant
         return None
@@ -123,7 +122,7 @@ def authenticate(app: Quart, settings: Settings, guard: TokenGuard) -> Keyring:
                 "Ask the operator for a valid one."
             )
         if token := keyring.find(secret):
-            grant = Grant(time.time() + SESSION_SECONDS, may_make_links=True)
+            grant = Grant(time.time() + SESSION_SECONDS, has_token=True)
             cookie = keyring.sign(grant, token)
         else:
             cookie = secret

@@ -54,7 +54,7 @@ class Grant:
     """Unix seconds."""
     query: tuple[tuple[str, str], ...] = ()
     """Parameters of `/api/logs` that always apply, in addition to those of a request."""
-    may_make_links: bool = attrs.field(default=False, kw_only=True)
+    has_token: bool = attrs.field(default=False, kw_only=True)
     """Whether the holder has shown a token, at the latest when it logged in."""
     scope: Filter | None = attrs.field(init=False, eq=False, repr=False)
     """The filter made from `query`, or `None` if the holder may read everything."""
@@ -105,7 +105,7 @@ class Keyring:
         The text consists of letters, digits and `-_.`.
         """
         signed = {"e": int(grant.expires), "q": grant.query}
-        if grant.may_make_links:
+        if grant.has_token:
             signed["l"] = True
         return str(self._signers[token].dumps(signed))
 
@@ -126,7 +126,7 @@ class Keyring:
         Returns `None` if `secret` is neither, or if the signed grant has expired.
         """
         if self.find(secret) is not None:
-            return Grant(may_make_links=True)
+            return Grant(has_token=True)
         grant = self.read(secret)
         return grant if grant is not None and grant.expires > time.time() else None
 
@@ -140,7 +140,7 @@ class Keyring:
                 return Grant(
                     int(signed["e"]),
                     tuple((str(k), str(v)) for k, v in signed["q"]),
-                    may_make_links=signed.get("l") is True,
+                    has_token=signed.get("l") is True,
                 )
             except BadData:
                 continue
