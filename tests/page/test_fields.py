@@ -7,7 +7,7 @@ from functools import partial
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 from tests.support.browser import eventually
 from tests.support.viewer import Viewer
 
@@ -141,6 +141,22 @@ def test_columns_leave_room_for_the_message(viewer: Viewer) -> None:
     assert [cells.nth(n).evaluate(width) < 70 for n in range(4)] == [True] * 4
     viewer.page.set_viewport_size({"width": 2400, "height": 700})
     assert [cells.nth(n).evaluate(width) > 150 for n in range(4)] == [True] * 4
+
+
+def test_names_that_come_late_are_offered(viewer: Viewer) -> None:
+    """The names are offered once they are here, although the reader has typed before."""
+    publish_requests(viewer)
+    viewer.open()
+    expect(viewer.rows).to_have_count(4)
+    field, offers = viewer.page.locator("#query"), viewer.page.locator("#suggestions li")
+    late: list[Route] = []
+    viewer.page.route("**/api/fields?*", lambda route: late.append(route))
+    field.focus()
+    viewer.page.keyboard.press("End")
+    field.press_sequentially(" stat")
+    expect(offers).to_have_count(0)
+    late.pop(0).continue_()
+    expect(offers.first).to_contain_text("status")
 
 
 def test_typing_completes_names_and_values(viewer: Viewer) -> None:

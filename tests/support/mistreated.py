@@ -6,6 +6,7 @@ that publishes, so that mistreating the first does not touch the second.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -53,6 +54,8 @@ class MistreatedServer(NatsServer):
     def pause(self) -> None:
         """Stop the process: the kernel still accepts connections, but nothing is answered."""
         self._signal(signal.SIGSTOP)
+        if self.process is not None:  # The signal takes a moment to stop all threads.
+            os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Let a paused process go on."""

@@ -79,6 +79,8 @@ export class Completion {
   #known = new Map();
   #asked = '';
   #askedAt = 0;
+  /** Ends when the last question is answered. */
+  #answered = Promise.resolve();
 
   /** @param {() => string} filter return the parameters of /api/fields */
   constructor(filter) {
@@ -100,15 +102,25 @@ export class Completion {
     this.#show([]);
   }
 
-  async #ask() {
+  /** Ask for the names of the present filter, unless they are known or on their way.
+   * @returns {Promise<void>} ends when they are here */
+  #ask() {
     const params = this.filter();
-    if (params === this.#asked && Date.now() - this.#askedAt < FRESH_MS) return;
-    this.#asked = params;
-    this.#askedAt = Date.now();
+    if (params !== this.#asked || Date.now() - this.#askedAt >= FRESH_MS) {
+      this.#asked = params;
+      this.#askedAt = Date.now();
+      this.#answered = this.#learn(params);
+    }
+    return this.#answered;
+  }
+
+  /** @param {string} params */
+  async #learn(params) {
     try {
       const response = await fetch(`api/fields?${params}`);
       if (!response.ok) return;
       const { fields } = await response.json();
+      if (params !== this.#asked) return; // Another filter is asked for meanwhile.
       this.#known = new Map(Object.entries(fields).map(([name, { lines, values }]) =>
         [name, { lines, values: values.map(String) }]));
     } catch {
