@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import attrs
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Error, Locator, Page, expect
 
 __all__ = ["HIDING", "Viewer", "line", "select"]
 
@@ -48,18 +49,23 @@ class Viewer:
     _publish: Callable[[str, Sequence[bytes]], None]
     requests: list[str] = attrs.field(factory=list)
     """The queries of /api/logs that the page has asked."""
+    published: int = 0
+    """Lines that this viewer has published."""
 
     def open(self, query: str = "", *, live: bool = True) -> Viewer:
-        """Go to the page, and wait until it is connected."""
+        """Go to the page, and wait until it is connected and has painted lines that were there."""
         self.page.goto(f"{self.url}/?app={self.app}{query}")
         if live:
             expect(self.state).to_have_text("Live")
+            with suppress(Error):  # The query may match no line.
+                self.page.wait_for_selector("#rows .row", timeout=1_000 if self.published else 1)
         return self
 
     def publish(self, *messages: str, **more: Any) -> None:
         """Publish lines of this viewer's app."""
         region, machine = more.pop("region", "iad"), more.pop("machine", "0e286551c30586")
         payloads = [line(message, app=self.app, **more) for message in messages]
+        self.published += len(payloads)
         self._publish(f"logs.{self.app}.{region}.{machine}", payloads)
 
     @property

@@ -267,6 +267,8 @@ def log(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     configure_logging()
+    # A logger that is cached would go on to write here in later tests of this process.
+    structlog.configure(cache_logger_on_first_use=False)
     yield stderr
     root.handlers[:] = handlers
     root.setLevel(level)

@@ -109,7 +109,7 @@ class Settings:
         "where `/metrics` and `/readyz` listen, without a token: a port for the private network. "
         "The page's port then no longer has them",
         who="Operators with a Prometheus that cannot show a token, such as Fly's",
-        default_text="off: they are at the page's port, for holders of a token",
+        default_text="off: they are at the page's port, for readers of everything",
     )
     hosts: tuple[str, ...] = setting(
         "NATSTREAM_HOSTS",

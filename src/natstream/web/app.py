@@ -102,7 +102,7 @@ def create_app(
     add_links(app, settings, keyring)
     add_healthz(app)
     if settings.metrics_bind is None:
-        add_health_endpoints(app, health, metrics)
+        add_health_endpoints(app, health, metrics, shows_watches=lambda: current_grant().has_token)
 
     def budget() -> ReaderBudget:
         """Return the budget of the request that is being answered."""
@@ -205,6 +205,12 @@ def create_app(
 
     @app.get("/api/watches")
     async def watched() -> Response:
+        if not current_grant().has_token:
+            return refusal(
+                403,
+                "Watches are shown to holders of a token, and you have a link. Send a token, or "
+                "log in with one again.",
+            )
         return jsonify({"watches": [watch.shown() for watch in metrics.watches]})
 
     @app.get("/api/status")

@@ -8,8 +8,9 @@ tokens, every client may read everything.
 
 The `TokenGuard` looks at every secret, whichever way it came.
 
-The holder of a link reaches only the endpoints in `READABLE`. Each of these endpoints limits its
-answer to `current_grant()`. A new endpoint is closed to such readers until `READABLE` names it.
+The holder of a scoped link reaches only the endpoints in `READABLE`. Each of these endpoints
+limits its answer to `current_grant()`. A new endpoint is closed to such readers until `READABLE`
+names it. Links and watches are for holders of a token, because every link expires.
 """
 
 from __future__ import annotations
@@ -64,18 +65,18 @@ def authenticate(app: Quart, settings: Settings, guard: TokenGuard) -> Keyring:
             _delete_cookies(response)  # Otherwise the browser would go on to show a wrong secret.
             return response
         keep_connection(request.scope)
-        if keyring and not grant.has_token and request.endpoint not in READABLE:
+        if grant.scope is not None and request.endpoint not in READABLE:
             return refusal(
                 403,
-                "You have a link, which shows logs and nothing else, so this request was refused. "
-                "Send a token, or log in with one; the operator has it.",
+                "Your link shows only a part of the logs, so this request was refused. "
+                "Ask the operator for a token.",
             )
         g.grant = grant
         return None
 
     async def _find_grant() -> Grant | None:
         if not keyring:
-            return Grant()
+            return Grant(has_token=True)
         scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return await _grant_for(secret.strip())

@@ -55,7 +55,7 @@ class Grant:
     query: tuple[tuple[str, str], ...] = ()
     """Parameters of `/api/logs` that always apply, in addition to those of a request."""
     has_token: bool = attrs.field(default=False, kw_only=True)
-    """Whether the holder has shown a token, at the latest when it logged in."""
+    """Whether the holder has shown a token, at the latest when it logged in, or needs none."""
     scope: Filter | None = attrs.field(init=False, eq=False, repr=False)
     """The filter made from `query`, or `None` if the holder may read everything."""
 

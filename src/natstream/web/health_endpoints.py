@@ -10,7 +10,7 @@ looks local.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -53,8 +53,21 @@ def add_healthz(app: Quart) -> None:
         return jsonify({"status": "ok"})
 
 
-def add_health_endpoints(app: Quart, health: Health, metrics: Metrics) -> None:
-    """Add `/readyz` and `/metrics`; on the page's application, a check asks for a token first."""
+def add_health_endpoints(
+    app: Quart,
+    health: Health,
+    metrics: Metrics,
+    *,
+    shows_watches: Callable[[], bool] = lambda: True,
+) -> None:
+    """Add `/readyz` and `/metrics`; on the page's application, a check asks for a token first.
+
+    Args:
+        app: gets the endpoints.
+        health: the state of the sources and tasks.
+        metrics: what `/metrics` shows.
+        shows_watches: whether the client of the present request may see the names of watches.
+    """
 
     @app.get("/readyz")
     async def readyz() -> Response:
@@ -64,7 +77,9 @@ def add_health_endpoints(app: Quart, health: Health, metrics: Metrics) -> None:
                 "sources": source_statuses(health),
                 "tasks": statuses(health.tasks),
                 "interfaces": statuses(health.interfaces),
-                "watches": {watch.name: watch.summary() for watch in metrics.watches},
+                "watches": {
+                    watch.name: watch.summary() for watch in metrics.watches if shows_watches()
+                },
             }
         )
         response.status_code = 200 if health.ready else 503
@@ -72,7 +87,9 @@ def add_health_endpoints(app: Quart, health: Health, metrics: Metrics) -> None:
 
     @app.get("/metrics")
     async def exposition() -> Response:
-        body, content_type = metrics.exposition(request.headers.get("Accept", ""))
+        body, content_type = metrics.exposition(
+            request.headers.get("Accept", ""), with_watches=shows_watches()
+        )
         return Response(body, content_type=content_type)
 
 

@@ -17,7 +17,7 @@ from quart import Quart, Response, jsonify, request
 from natstream.config.settings import Settings
 from natstream.entries.entry import decode_json
 from natstream.errors import BadQuery
-from natstream.web.auth import is_encrypted
+from natstream.web.auth import current_grant, is_encrypted
 from natstream.web.errors import refusal
 from natstream.web.grants import Grant, Keyring
 from natstream.web.query import parse_duration, read_query
@@ -72,6 +72,12 @@ def add_links(app: Quart, settings: Settings, keyring: Keyring) -> None:
                 409,
                 "This service has no token, so it cannot sign a link, and its logs can be read "
                 "without one. NATSTREAM_TOKEN sets a token.",
+            )
+        if not current_grant().has_token:
+            return refusal(
+                403,
+                "Only the holder of a token makes links, and you have a link yourself. Send a "
+                "token, or log in with one again.",
             )
         wanted = _wanted(await request.get_data())
         grant = expiring_grant(_query(wanted), wanted.get("expires", DEFAULT_EXPIRES))

@@ -67,14 +67,23 @@ class Metrics(Collector):
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
+        self._without_watches = CollectorRegistry()
+        self._without_watches.register(_WithoutWatches(self))
+        ProcessCollector(registry=self._without_watches)
 
-    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+    def exposition(self, accept: str = "", *, with_watches: bool = True) -> tuple[bytes, str]:
         """Return all metrics in the form that an `Accept` header asks for, and its content type."""
         encode, content_type = choose_encoder(accept)
-        return encode(self._registry), content_type
+        registry = self._registry if with_watches else self._without_watches
+        return encode(registry), content_type
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics; `CollectorRegistry` calls it for each scrape."""
+        yield from self.collect_without_watches()
+        yield from _watches(self.watches)
+
+    def collect_without_watches(self) -> Iterator[Metric]:
+        """Yield the metrics that name no watch."""
         yield _gauge(
             "natstream_build_info",
             "The release of natstream, as a label; always 1",
@@ -89,7 +98,6 @@ class Metrics(Collector):
             yield from _journal(self.journal())
         if self.patterns is not None:
             yield from _patterns(self.patterns)
-        yield from _watches(self.watches)
         yield _gauge(
             "natstream_tasks",
             "Living tasks: a few for each connection, which end with it",
@@ -209,6 +217,16 @@ class Metrics(Collector):
             ("wrong_tokens", "Invalid tokens that clients showed", self.guard.wrong),
         ):
             yield _counter(f"natstream_{name}", help, [((), count)])
+
+
+class _WithoutWatches(Collector):
+    """The metrics for clients who may not see the names of watches."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        return self._metrics.collect_without_watches()
 
 
 def _drain(drain: DrainStatistics) -> Iterator[Metric]:

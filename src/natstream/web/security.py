@@ -22,7 +22,7 @@ from natstream.web.errors import nothing, refusal
 
 __all__ = ["READABLE", "add_security", "is_cross_site", "refuse_other_site"]
 
-# The endpoints that pages of other origins and holders of links may read: the log lines,
+# The endpoints that pages of other origins and holders of scoped links may read: the log lines,
 # their counts, patterns, fields and machines, earlier lines, and the state of the service.
 READABLE = frozenset({"logs", "counts", "earlier", "fields", "kinds", "machine", "status"})
 

@@ -81,6 +81,8 @@ export class Completion {
   #askedAt = 0;
   /** Ends when the last question is answered. */
   #answered = Promise.resolve();
+  /** Changes when the reader types, or closes the list. */
+  #turn = 0;
 
   /** @param {() => string} filter return the parameters of /api/fields */
   constructor(filter) {
@@ -90,8 +92,8 @@ export class Completion {
     field.setAttribute('aria-autocomplete', 'list');
     field.setAttribute('aria-controls', this.#list.id);
     field.addEventListener('focus', () => void this.#ask());
-    field.addEventListener('input', () => void this.#ask().then(() => this.#suggest()));
-    field.addEventListener('blur', () => this.#show([]));
+    field.addEventListener('input', () => void this.#suggestTwice());
+    field.addEventListener('blur', () => this.#close());
     field.addEventListener('keydown', (event) => this.#key(event));
     // Not a click, because the field would lose the focus before.
     this.#list.addEventListener('pointerdown', (event) => {
@@ -135,6 +137,15 @@ export class Completion {
     return { word, start: before.length - word.length, end: before.length };
   }
 
+  /** Suggest what is known, and again once the names are here, unless the reader went on meanwhile. */
+  async #suggestTwice() {
+    const known = this.#known;
+    const turn = ++this.#turn;
+    this.#suggest();
+    await this.#ask();
+    if (this.#known !== known && turn === this.#turn && this.#chosen < 0) this.#suggest();
+  }
+
   /** @param {{isAsked?: boolean}} [options] `isAsked`: the reader wants suggestions for an empty field */
   #suggest({ isAsked = false } = {}) {
     if (document.activeElement !== this.#field) return;
@@ -142,6 +153,11 @@ export class Completion {
     const text = this.#field.value;
     const recent = end === text.length && (isAsked || text.trim()) ? suggestedQueries(text, recentQueries()) : [];
     this.#show([...(word ? suggestions(word, this.#known) : []), ...recent]);
+  }
+
+  #close() {
+    this.#turn++;
+    this.#show([]);
   }
 
   /** @param {Suggestion[]} shown */
@@ -172,9 +188,9 @@ export class Completion {
     const chosen = this.#shown[this.#chosen];
     if (event.key === 'ArrowDown') this.#choose((this.#chosen + 1) % count);
     else if (event.key === 'ArrowUp') this.#choose((Math.max(this.#chosen, 0) + count - 1) % count);
-    else if (event.key === 'Escape') this.#show([]);
+    else if (event.key === 'Escape') this.#close();
     else if (event.key === 'Enter' && !chosen) {
-      this.#show([]);
+      this.#close();
       return; // the search itself
     } else if ((event.key === 'Enter' || event.key === 'Tab') && chosen) this.#accept(chosen);
     else return;
