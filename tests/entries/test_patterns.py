@@ -110,6 +110,8 @@ def test_the_lines_of_the_demo_are_in_their_kinds() -> None:
             '10.0.0.9 - bob [11/Oct/2026:03:01:06 +0000] "GET /a/7 HTTP/1.1" 204 11',
             None,
         ),
+        ("order A123 packed", "order B456 packed", "order <n> packed"),
+        ("/var/cache 200 files", "/var/cache 300 files", "/var/cache <n> files"),
         ("unlock code 4821 sent", "unlock code 17 sent", "unlock code <n> sent"),
     ],
 )
@@ -124,6 +126,10 @@ def test_varying_parts_are_masked(one: str, other: str, pattern: str | None) -> 
     ("one", "other"),
     [
         ("GET /a HTTP/1.1 200 5", "GET /a HTTP/1.1 500 5"),
+        ("/cart 200 3ms", "/cart 500 3ms"),
+        ("SQLSTATE[23505]: no", "SQLSTATE[40001]: no"),
+        ("build failed: error TS2304", "build failed: error TS2307"),
+        ("MongoServerError: E11000 on write", "MongoServerError: E11001 on write"),
         ('"GET /a HTTP/1.1" 404 5', '"GET /a HTTP/1.1" 403 5'),
         ("Completed 200 OK in 3ms", "Completed 503 in 3ms"),
         ("method=GET path=/ status=200", "method=GET path=/ status=502"),

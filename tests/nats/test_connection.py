@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 import pytest
 import trio
@@ -128,6 +129,27 @@ async def test_a_wait_for_a_network_that_accepts_nothing_can_be_cancelled() -> N
             assert connection.end is None
             hang_up.set()
             await until(lambda: connection.end)
+
+
+async def test_the_socket_of_a_server_that_reads_nothing_is_closed() -> None:
+    """No socket stays open, although nats-py waits in vain for the server to read the rest."""
+    left, ended = trio.Event(), trio.Event()
+
+    async def talk(session: FakeNatsSession) -> None:
+        await session.greet()
+        await left.wait()
+        with suppress(trio.BrokenResourceError):
+            async for _ in session.stream:
+                pass
+        ended.set()
+
+    async with open_fake_nats(talk) as url:
+        connection = NatsConnection(Login([url]), lambda: None, ping_interval=60)
+        async with connection.connected({"logs.>": lambda *message: None}):
+            connection.send(b"PUB there.x 30000000\r\n%b\r\n" % (b"x" * 30_000_000))
+        left.set()
+        with trio.fail_after(PATIENCE):
+            await ended.wait()
 
 
 async def test_commands_arrive_whole_and_in_order(nats_server: MistreatedServer) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from textwrap import wrap
 from typing import Any
 
 from natstream.entries.escapes import one_line, sanitize
@@ -31,7 +32,8 @@ def pattern_lines(
         paint: whether to use colours.
     """
     compared = answer.get("compare")
-    yield _heading(answer, compared)
+    heading = _heading(answer, compared)
+    yield from [heading] if width is None else wrap(heading, width, subsequent_indent="#   ")
     patterns = answer.get("patterns", [])
     if compared is not None and not any(row.get("verdict") in ("new", "more") for row in patterns):
         is_known = answer.get("since_ms", 0) < compared["since_ms"]

@@ -83,7 +83,13 @@ _OUTCOME_WORDS = frozenset(
 _IDS = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _MAIL = re.compile(r"[\w.+%-]{1,64}@[\w.-]{1,253}")
 _IPV6 = re.compile(r"(?<![\w:])(?=(?:[0-9a-fA-F]{0,4}:){2})[0-9a-fA-F:.]{2,45}(?![\w:])")
-_CODE = re.compile(r"\[[A-Z]{1,6}0{2,6}\]:?|\([A-Z]{1,6}0{2,6}\):?|[A-Z]{1,6}0{2,6}:")
+_CODE = re.compile(
+    r"\[[A-Z]{1,6}0{2,6}\]:?|\([A-Z]{1,6}0{2,6}\):?|[A-Z]{1,6}-?0{2,6}:?|"
+    r"SQLSTATE\[[0-9A-Z]{5}\]:?"
+)
+# Without signs around it, a code is told from an id by the word before.
+_BARE_CODE = re.compile(r"[A-Z]{1,6}-?\d{2,6}")
+_BEFORE_CODE = frozenset({"err", "code", "errorcode", "error_code"})
 # The name of a pod in Kubernetes ends with the hash of its template and five random letters.
 _POD = re.compile(r"-(?=[a-z]*0)[0-9a-z]{8,10}-[0-9a-z]{5}(?![0-9A-Za-z-])")
 _TOKEN = re.compile(r"[0-9A-Za-zµ]*0[0-9A-Za-zµ]*")
@@ -293,7 +299,9 @@ def _keep_digits(masked: list[str], words: list[str]) -> None:
         index = masked.index(_KEEP, index)
         word = words[index]
         number = word.strip('[]()",.;:')
-        if not number.isdecimal():
+        if _BARE_CODE.fullmatch(word) and not (index and _is_error(words[index - 1])):
+            masked[index] = _masked(_with_zeros(word))
+        elif not number.isdecimal():
             masked[index] = word
         elif not found and "100" <= number < "600" and _is_status(masked, index, word):
             masked[index] = word.replace(number, status_name(number))
@@ -309,9 +317,17 @@ def _is_status(masked: list[str], index: int, word: str) -> bool:
         return True
     if before in _BEFORE_STATUS_IN_PARENTHESES and word.startswith("("):
         return True
-    if not _METHODS.isdisjoint(masked[index + 1 : index + 2]):
+    after = masked[index + 1 : index + 2]
+    if before.startswith("/") and after == [_N]:  # as in `/cart 200 3ms`
+        return True
+    if not _METHODS.isdisjoint(after):
         return True
     return not _METHODS.isdisjoint(masked[:index])
+
+
+def _is_error(before: str) -> bool:
+    before = _bare(before)
+    return before in _BEFORE_CODE or before.endswith("error")
 
 
 def _bare(word: str) -> str:

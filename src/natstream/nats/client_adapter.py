@@ -116,11 +116,16 @@ class ClientAdapter:
             raise
 
     async def close(self) -> None:
-        """Close the connection; it may be closed already, or never have been open."""
-        if self.client._flush_queue is None:
-            self._transport.close()  # type: ignore[no-untyped-call] # nats-py has no types there
-        else:
-            await self.client.close()
+        """Close the connection; it may be closed already, or never have been open.
+
+        nats-py leaves the socket open if it is cancelled while it waits for a server that reads
+        nothing, or if its reading task has begun to close and is cancelled with the event loop.
+        """
+        try:
+            if self.client._flush_queue is not None:
+                await self.client.close()
+        finally:
+            self._transport.abort()
 
     async def ping(self, loop: asyncio.AbstractEventLoop) -> None:
         """Send a PING behind everything that was written, and wait for its PONG.
@@ -236,6 +241,11 @@ class _Transport(TcpTransport):
         reader, writer = await asyncio.open_connection(address.host, address.port)
         self._bare_io_reader = self._io_reader = reader
         self._bare_io_writer = self._io_writer = writer
+
+    def abort(self) -> None:
+        """Close the socket, whatever still waits to be sent."""
+        if self._bare_io_writer is not None:
+            self._bare_io_writer.transport.abort()
 
     async def connect(self, uri: ParseResult, buffer_size: int, connect_timeout: int) -> None:
         """Do nothing, because the connection is open. Otherwise nats-py would look the name up."""
