@@ -51,7 +51,7 @@ async def test_the_patterns_are_printed() -> None:
         assert "\x07" not in out
         out, _, _ = await run(service.url, "--app", "api")
         assert "shipped" not in out
-        out, _, _ = await run(service.url, "--grep", "order", "--compare", "10s")
+        out, _, _ = await run(service.url, "--grep", "order", "--compare", "10m")
         assert out.splitlines()[1] == "# The time before is not known, so nothing is called new"
         assert out.splitlines()[2].split()[:4] == ["same", "0", "→", "5"]
         out, _, _ = await run(service.url, "--rows", "1")
