@@ -276,11 +276,15 @@ async def test_a_process_that_is_told_to_end_has_stored_the_lines_that_it_accept
                 if answer.status_code == 200:
                     accepted += answer.json()["accepted"]
 
+        async def has_read() -> bool:
+            return await service.metric('source_lines_total{source="nats"}') >= 20_000
+
         await nats_server.publish("logs.web.iad.m1", (b"%d" % n for n in range(20_000)))
         async with trio.open_nursery() as nursery:
             for number in range(10):
                 nursery.start_soon(post, number)
             await until(lambda: accepted)
+            await until(has_read)
             status, seconds = await service.stop(signal.SIGTERM)
         assert (status, seconds < 5) == (0, True)
         assert service.complaints == []

@@ -181,7 +181,7 @@ export class View {
   toStart() {
     this.leaveEnd(true);
     this.select(null);
-    this.#area.place(0, this.heights.total);
+    this.#place(0);
     this.#pace.now();
   }
 
@@ -203,7 +203,7 @@ export class View {
     for (let i = 0; i < 2; i++) {
       const top = this.#offsetOf(wanted) - this.#area.height / 3;
       const last = this.heights.total - this.#area.height;
-      this.#area.place(Math.max(0, Math.min(top, last)), this.heights.total);
+      this.#place(Math.max(0, Math.min(top, last)));
       this.#pace.now();
     }
     if (this.#area.below <= AT_END) this.#unseenFrom = this.ring.end;
@@ -216,7 +216,7 @@ export class View {
     this.leaveEnd(true);
     this.#unfoldFor(seq);
     for (let i = 0; i < 2; i++) { // as in `show`
-      this.#area.place(this.#offsetOf(seq) - y + this.#y, this.heights.total);
+      this.#place(this.#offsetOf(seq) - y + this.#y);
       this.#pace.now();
     }
     this.#changed();
@@ -273,6 +273,12 @@ export class View {
   #unfoldFor(seq) {
     const head = this.groups.headOf(seq);
     if (head !== seq) this.rows.toggleGroup(head, true);
+  }
+
+  /** Scroll to a position that was found for the screen as it is now. @param {number} top */
+  #place(top) {
+    this.#lastY = this.#y; // otherwise `#resized` would move the lines once more
+    this.#area.place(top, this.heights.total);
   }
 
   /** Where the screen of the list begins, in pixels from the top of the window. */
