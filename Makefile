@@ -17,9 +17,9 @@ lint: .venv/ready-dev
 types: .venv/ready-dev
 	$(BIN)/mypy
 
-# Runs two tests for each core at the same time, because tests mostly wait. WORKERS=0 runs them one
-# after the other. The order is that of conftest.py, which starts the long tests first.
-WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
+# Runs one test more than there are cores at the same time, because a test also waits. With more of
+# them the browsers are so slow that tests run out of time. WORKERS=0 runs one after the other. The order is that of conftest.py, which starts the long tests first.
+WORKERS ?= $(shell expr 1 + $$(getconf _NPROCESSORS_ONLN))
 unit: .venv/ready-dev
 	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder \
 	  --max-worker-restart=2

@@ -31,7 +31,8 @@ def test_a_flood_is_shown_without_loss(
                 viewer.page.get_by_role("radio", name="UTC").check()
                 viewer.page.keyboard.press("Escape")
             time.sleep(max(0.0, start + (second + 1) * 0.1 - time.monotonic()))
-        expect(viewer.row("99999 GET")).to_be_visible()
+        # A busy machine shows them later.
+        expect(viewer.row("99999 GET")).to_be_visible(timeout=120_000)
         expect(viewer.page.locator("#held")).to_contain_text("100,000 lines")
         assert viewer.is_at_end()
         viewer.press("g")
@@ -55,9 +56,9 @@ def test_a_read_line_stays_under_a_flood(
     expect(viewer.row("old 0").first).to_be_visible()
     for part in range(11):
         viewer.publish(*(f"new {part} {number}" for number in range(10_000)))
-    # A busy machine needs a minute for 100,000 lines, and the test is not about that time.
+    # A busy machine needs minutes for 100,000 lines, and the test is not about that time.
     many = re.compile("1[0-9]{2},[0-9]{3} new lines")
-    expect(viewer.page.locator("#newest")).to_have_text(many, timeout=90_000)
+    expect(viewer.page.locator("#newest")).to_have_text(many, timeout=240_000)
     expect(viewer.row("old 0").first).to_be_visible()
     viewer.page.click("#newest")
     expect(viewer.row("new 10 9999")).to_be_visible()

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { cpuMs } from '../cpu.js';
 import { parseQuery } from '../../../../src/natstream/web/static/js/query/language.js';
 import { matcherOf } from '../../../../src/natstream/web/static/js/query/matching.js';
 
@@ -22,11 +23,11 @@ test('expressions that could hang the browser are not run in it', () => {
     '(a+)+$', '(a|a)+$', '(a|aa)*b', '((a*)*)*b', '(a{1,9}){1,99}$', '(\\w+\\s?)*$', '(a+)\\1',
     '((\\w+))+!!', 'GET|((\\w+))+!!', '(((a|a)))*b', '(?:(?:a?b?))+!!', '.*.*.*.*.*.*!!', '(x[)]|(a+))+$',
   ]) {
-    const started = performance.now();
+    const started = cpuMs();
     const matcher = matcherOf(parseQuery(`/${pattern}/`));
     matcher.test(text);
     assert.deepEqual(matcher.ranges(text), [], pattern);
-    assert.ok(performance.now() - started < 200, pattern);
+    assert.ok(cpuMs() - started < 400, pattern);
   }
 });
 
@@ -36,18 +37,18 @@ test('expressions of many choices search as much as they can in a moment', () =>
     '.*.*!!', 'a+a+b', '.*!!', `${'a?'.repeat(40)}!!`, `${'(a|a)'.repeat(40)}!!`, '.{0,999}.{0,999}!!',
     `(${'a|'.repeat(200)}a).*!!`,
   ]) {
-    const started = performance.now();
+    const started = cpuMs();
     matcherOf(parseQuery(`/${pattern}/`)).ranges(text);
-    assert.ok(performance.now() - started < 3_000, pattern);
+    assert.ok(cpuMs() - started < 3_000, pattern);
   }
 });
 
 test('an expression that holds up the page again and again is given up', () => {
   const text = `${'a'.repeat(700)}!`;
   const matcher = matcherOf(parseQuery('/.*.*!!/'));
-  const started = performance.now();
+  const started = cpuMs();
   for (let line = 0; line < 10_000; line++) matcher.test(text);
-  assert.ok(performance.now() - started < 10_000);
+  assert.ok(cpuMs() - started < 10_000);
 });
 
 test('the matches of usual expressions are marked', () => {

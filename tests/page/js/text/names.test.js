@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { cpuMs } from '../cpu.js';
 import { Names } from '../../../../src/natstream/web/static/js/text/names.js';
 
 /** How the names read in a column of this width, once all are known. */
@@ -66,9 +67,9 @@ test('the beginning that other names share is known, up to a separator', () => {
 
 test('any number of names takes bounded memory and time', () => {
   const names = new Names();
-  const started = performance.now();
+  const started = cpuMs();
   for (let n = 0; n < 3_000; n++) names.shown(`acme-corporation-production-service-${n}`, 20);
-  assert.ok(performance.now() - started < 5_000);
+  assert.ok(cpuMs() - started < 5_000);
   assert.ok(names.version <= 900);
   const { parts } = names.shown('x'.repeat(1_000_000), 20);
   assert.equal(parts.map(({ text }) => text).join('').length, 200);

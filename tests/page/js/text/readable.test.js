@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { cpuMs } from '../cpu.js';
 import {
   countBreaks, firstLines, revealed, splitUnseen, trimEnd, visualLines,
 } from '../../../../src/natstream/web/static/js/text/readable.js';
@@ -35,7 +36,7 @@ test('a carriage return is named only where it is not part of a line break', () 
   assert.equal(revealed('a\r\nb\r\r\nc\r'), 'a\nb\nc');
   assert.equal(revealed('10%\r20%\n'), '10%‹␍›20%\n');
   assert.deepEqual(splitUnseen('a\r\nb'), [{ text: 'a\nb', unseen: false }]);
-  const started = performance.now();
+  const started = cpuMs();
   revealed('\r'.repeat(1_000_000) + 'x');
-  assert.ok(performance.now() - started < 2_000);
+  assert.ok(cpuMs() - started < 2_000);
 });

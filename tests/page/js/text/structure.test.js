@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { cpuMs } from '../cpu.js';
 import { stripAnsi } from '../../../../src/natstream/web/static/js/text/ansi.js';
 import { fieldOf, fieldsOf } from '../../../../src/natstream/web/static/js/text/fields.js';
 import { structureOf } from '../../../../src/natstream/web/static/js/text/structure.js';
@@ -90,12 +91,12 @@ test('any text is read without an exception, and in bounded time', () => {
     }
   }
   const nested = `${'{"a":'.repeat(8_000)}1${'}'.repeat(8_000)}`;
-  const started = performance.now();
+  const started = cpuMs();
   for (const message of [nested, '{'.repeat(50_000), `${'a="'.repeat(20_000)}`, `${'a=b '.repeat(20_000)}`, `{${'"k":1,'.repeat(10_000)}"k":1}`]) {
     summaryOf(message);
     fieldsOf(message);
   }
-  assert.ok(performance.now() - started < 2_000);
+  assert.ok(cpuMs() - started < 2_000);
 });
 
 test('a folded trace is shown with the line that names the error, unless its head does', () => {
