@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import attrs
-import pytest
 from tests.support.browser_log import ROW, LogPage
 
 NEAR = 2.0
@@ -32,10 +31,7 @@ def test_new_queries_keep_the_line(log: LogPage) -> None:
     for button, held in (("#context", "200 lines"), (".chip.level-warn", "40 lines")):
         log.tab.click(button)
         log.tab.wait_for_element("#held", held)
-        moved = abs(y_of(log, "n120") - before)
-        if log.tab.browser == "firefox" and moved > NEAR:
-            pytest.xfail(f"{button} moves the line by {moved} pixels in Firefox; why is not known")
-        assert moved <= NEAR
+        assert abs(y_of(log, "n120") - before) <= NEAR
     log.search(f"app:{log.app}")
     log.tab.wait_for_element("#held", "600 lines")
     assert abs(y_of(log, "n120") - before) <= NEAR

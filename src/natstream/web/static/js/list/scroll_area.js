@@ -50,6 +50,11 @@ export class ScrollArea {
     return this.total + this.#under - this.height - this.top;
   }
 
+  /** Whether there is room above the first row, so that a line can stay where it was. */
+  get hasRoom() {
+    return this.#above > 0;
+  }
+
   /** Whether the whole content is on the screen. */
   get isWhole() {
     return this.scroller.scrollHeight <= this.height;

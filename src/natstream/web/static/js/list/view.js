@@ -152,6 +152,7 @@ export class View {
     const isSeen = chosen >= this.firstVisible && chosen <= this.lastVisible;
     const anchor = isSeen ? chosen : this.firstVisible;
     const below = this.heights.offset(anchor) - this.#area.top;
+    const { hasRoom } = this.#area;
     rows.classList.toggle('wrap', this.look.wrap);
     this.elements.probe.classList.toggle('wrap', this.look.wrap);
     this.#probe = measureProbe(this.elements.probe);
@@ -163,7 +164,7 @@ export class View {
     // Twice, because rows may be taller than estimated; see `show`.
     for (let i = 0; i < 2 && !this.following; i++) {
       const top = this.heights.offset(anchor) - Math.max(below, -this.heights.get(anchor));
-      this.#area.place(top, this.heights.total, false);
+      this.#area.place(top, this.heights.total, hasRoom);
       this.#pace.now();
     }
     if (this.following) this.#pace.now();
@@ -222,9 +223,11 @@ export class View {
     this.#changed();
   }
 
-  /** Return where a line's row begins, in pixels from the top of the window. @param {number} seq */
+  /** Return where the reader sees a line's row begin, in pixels from the top of the window. If the
+   * list has moved since it was drawn, the reader has not seen that yet. @param {number} seq */
   yOf(seq) {
-    return this.#offsetOf(seq) - this.#area.top + this.#y;
+    const top = this.#y === this.#lastY ? this.#area.top : this.#area.topBefore;
+    return this.#offsetOf(seq) - top + this.#lastY;
   }
 
   /** @param {number | null} seq */
@@ -292,7 +295,7 @@ export class View {
     const moved = y - this.#lastY;
     this.#lastY = y;
     if (moved && !this.following) {
-      this.#area.place(this.#area.topBefore + moved, this.heights.total, false);
+      this.#area.place(this.#area.topBefore + moved, this.heights.total, this.#area.hasRoom);
     }
     this.schedule();
   }
