@@ -114,10 +114,12 @@ export class ScrollArea {
     if (this.#isScaled || this.base !== this.#above) this.moveTo(this.top);
   }
 
-  /** Take away the room that is not on the screen. */
-  trim() {
-    this.#above = Math.min(this.#above, Math.max(0, -this.top));
-    this.#under = Math.min(this.#under, Math.max(0, this.top + this.height - this.total));
+  /** Make the room as high as what of it is on the screen. It is higher than before if rows are lower
+   * than estimated. @param {number} [total] the height of all rows */
+  trim(total = this.total) {
+    this.total = total;
+    if (this.#above > 0) this.#above = Math.max(0, -this.top);
+    if (this.#under > 0) this.#under = Math.max(0, this.top + this.height - this.total);
   }
 
   /** @param {number} total the height of all rows */

@@ -385,7 +385,7 @@ export class View {
       this.#build(from, to);
     }
     area.base -= this.heights.offset(anchor) + within - top;
-    area.trim();
+    area.trim(this.heights.total);
     area.resize(this.heights.total);
     this.#moveRows();
     if (top + area.height >= this.heights.total - AT_END) this.#unseenFrom = this.ring.end;
