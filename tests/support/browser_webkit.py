@@ -105,6 +105,12 @@ class WebKitTab(ActionTab):
     window: str
     look: Look
     browser: str = "webkit"
+    _turned: int = 0
+    """Pixels that the wheel was turned by. The driver turns it by the difference to the last turn."""
+
+    def wheel_at(self, x: float, y: float, pixels: int) -> None:
+        self._turned += pixels
+        super().wheel_at(x, y, self._turned)
 
     @property
     def here(self) -> Remote:
