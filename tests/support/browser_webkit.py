@@ -106,7 +106,7 @@ class WebKitTab(ActionTab):
     look: Look
     browser: str = "webkit"
     _turned: int = 0
-    """Pixels that the wheel was turned by. The driver turns it by the difference to the last turn."""
+    """Pixels of all turns of the wheel. The driver turns it by the difference to the last state."""
 
     def wheel_at(self, x: float, y: float, pixels: int) -> None:
         self._turned += pixels

@@ -23,12 +23,12 @@ from natstream.errors import BadQuery
 __all__ = ["MAX_INSTRUCTIONS", "Expression", "is_expression"]
 
 # RE2's time is linear in the line, but each byte may cost as much as the whole expression: at worst
-# 20 ns for each instruction (measured with [ab]*a[ab]{900}x), and 30 on a slow machine. \pL has 1,200
-# instructions. A counted repetition can have ten thousand, and then one long line takes seconds. This
-# is the limit for all expressions of a filter together.
+# 20 ns for each instruction (measured with [ab]*a[ab]{900}x), and 30 ns on a slow machine. \pL has
+# 1,200 instructions. A counted repetition can have ten thousand, and then one long line takes
+# seconds. This is the limit for all expressions of a filter together.
 MAX_INSTRUCTIONS = 1_500
-# Therefore one call searches so many bytes at most, which takes 10 to 15 ms at worst: 25 KB with the
-# 20 instructions of /timeout|refused/, and 330 bytes with the most expensive expression.
+# Therefore one call searches so many bytes at most, which takes 10 to 15 ms at worst: 25 KB with
+# the 20 instructions of /timeout|refused/, and 330 bytes with the most expensive expression.
 INSTRUCTIONS_TIMES_BYTES = 500_000
 # The automaton of so small an expression stays in memory, so that a byte costs at most 15 ns. The
 # longest message, of 256 KiB, then takes 4 ms, and it is searched as a whole.
