@@ -117,3 +117,24 @@ async def test_the_service_stays_up(kind: str) -> None:
     assert statuses == [200] * 16
     assert peak - before < 200
     assert longest < 1.5
+
+
+@pytest.mark.parametrize(
+    "name", ["app", "machine_id", "host", "level", "region", "stream", "timestamp"]
+)
+@pytest.mark.parametrize("size", [3_000, 4_000_000])
+def test_a_long_name_takes_no_more_memory_than_it_counts(name: str, size: int) -> None:
+    """The names of an entry are short, because the backlog counts its message and its payload."""
+    body = b'{"message":"m","%b":"%b"}\n' % (name.encode(), "é😀".encode() * (size // 6))
+    tracemalloc.start()
+    try:
+        entries = [
+            entry
+            for _ in range(5)
+            for entry in parse_body(body, needs_machine=False, max_lines=MAX_LINES).entries
+        ]
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(entries) == 5
+    assert taken < 2 * sum(entry.cost for entry in entries) + 100_000

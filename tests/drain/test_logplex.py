@@ -195,6 +195,19 @@ def test_what_is_not_framed_is_refused(body: bytes) -> None:
         read(body)
 
 
+@pytest.mark.parametrize(
+    "odd", [b"<14>1 - host  web.1 - x", b"<246>1 - host app web.1 - x", b"no syslog at all\n"]
+)
+def test_an_odd_message_among_others_is_a_line(odd: bytes) -> None:
+    """If the number of messages is right, one that is not RFC 5424 costs the others nothing."""
+    body = framed(STATE, odd, START)
+    one, other, last = read(body, announced="3", origin=Origin(app="shop")).entries
+    assert (other.message, other.app_name) == (odd.decode().rstrip("\n"), "shop")
+    assert (one.machine_id, last.machine_id) == ("web.3", "web.3")
+    with pytest.raises(BadBody, match="Message 2 is not syslog"):
+        read(body)
+
+
 def test_the_number_of_messages_is_limited() -> None:
     """More messages than allowed refuse the body, and a wrong announcement does too."""
     body = framed(*[STATE] * 10)

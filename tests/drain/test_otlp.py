@@ -595,3 +595,37 @@ def test_a_value_of_several_kinds_is_one_of_them() -> None:
     value = {**json_value("text"), **json_value(5)}
     (entry,) = read_json(in_list(json.dumps({"body": value}).encode())).entries
     assert entry.message == "text"
+
+
+@pytest.mark.parametrize("name", ["unknown_service", "unknown_service:node"])
+def test_the_address_names_an_app_that_nobody_has_named(name: str) -> None:
+    """The name that an SDK makes up counts only if the address has none either."""
+    export = Export(records=[Sent()], resource={"service.name": name})
+    for read, body in ((read_json, in_json(export)), (read_protobuf, in_protobuf(export))):
+        (entry,) = read(body, origin=Origin(app="shop")).entries
+        assert entry.app_name == "shop"
+        (entry,) = read(body).entries
+        assert entry.app_name == name
+
+
+@pytest.mark.parametrize("records", [0, 1])
+def test_a_resource_is_encoded_once_and_only_for_records(
+    records: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large resource and thousands of scopes cost no more than their bytes."""
+    encoded: list[Any] = []
+
+    def encode(value: Any) -> bytes:
+        encoded.append(value)
+        return json.dumps(value).encode()
+
+    monkeypatch.setattr(otlp, "_encode", encode)
+    attributes = {f"attribute{number}": number for number in range(1_000)}
+    resource = json.loads(in_json(Export(records=[Sent()], resource=attributes)))
+    (logs,) = resource["resourceLogs"]
+    (scope,) = logs["scopeLogs"]
+    logs["scopeLogs"] = [scope | {"logRecords": scope["logRecords"][:records]}] * 50
+    parsed = read_json(json.dumps(resource).encode())
+    assert len(parsed.entries) == 50 * records
+    assert encoded.count(attributes) == records
+    assert len(encoded) == 51 * records

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import signal
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import trio
 from tests.support.eventsource import open_readers
 from tests.support.journal_server import JournalServer
 from tests.support.loopback import free_port
-from tests.support.otlp import Export, Sent, in_json, in_protobuf
+from tests.support.otlp import TIME, Export, Sent, in_json, in_protobuf
 from tests.support.service import open_service
 from tests.support.service_process import ServiceProcess
 from tests.support.waiting import until
@@ -128,6 +129,25 @@ async def test_records_that_an_exporter_sends_again(
         for port in ports:
             await send(port, Sent(body="without a time", time=0))
         assert await journal.stored() == 7, "these may have happened twice"
+        for port in ports:  # as JavaScript's SDK stamps records
+            await send(port, Sent(body="in one millisecond", time=TIME // 10**6 * 10**6))
+        assert await journal.stored() == 9, "these may have happened twice"
+
+
+async def test_a_batch_that_is_compressed_anew_is_stored_once(journal: JournalServer) -> None:
+    """The time in the head of gzip does not make another batch of a repeated one."""
+    port = free_port()
+    body = in_protobuf(Export(records=[Sent(body="a"), Sent(body="b")]))
+    async with open_service(**drain(port, journal)) as service, httpx.AsyncClient() as client:
+        await service.state("journal", "up")
+        for mtime in (1, 2):
+            answer = await client.post(
+                f"http://127.0.0.1:{port}/v1/logs",
+                content=gzip.compress(body, mtime=mtime),
+                headers={"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"},
+            )
+            assert answer.status_code == 200
+        assert await journal.stored() == 2
 
 
 async def test_two_senders_that_name_their_batches_alike(journal: JournalServer) -> None:

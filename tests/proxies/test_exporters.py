@@ -33,7 +33,7 @@ COMMANDS = {
 
 
 class RefusingDrain(LogDrainServer):
-    """A drain that is too busy for every third request, before or after it has read the body."""
+    """A drain that is too busy for every third request."""
 
     refused = 0
     asked = 0

@@ -7,6 +7,7 @@ not an address raises `ConfigurationError`.
 from __future__ import annotations
 
 import ipaddress
+import re
 
 import httpx
 
@@ -31,6 +32,7 @@ def parse_url(text: str) -> httpx.URL:
         ConfigurationError: `text` is not an address, or is a link without its token.
     """
     text = text.strip()
+    shown = _without_secrets(text)
     try:
         url = httpx.URL(text if "://" in text else f"http://{text}")
         if "://" not in text and url.port is None:
@@ -39,10 +41,11 @@ def parse_url(text: str) -> httpx.URL:
             elif not url.host.endswith(".flycast"):
                 url = url.copy_with(port=DEFAULT_PORT)
     except httpx.InvalidURL as error:
-        raise ConfigurationError(f"{text!r} is not an address: {error}") from error
+        reason = f": {error}" if shown == text else "."
+        raise ConfigurationError(f"{shown!r} is not an address{reason}") from None
     if url.scheme not in ("http", "https") or not url.host or (url.port or 0) > 65535:
         raise ConfigurationError(
-            f"{text!r} is not an address. Write it as http://host:port or https://host."
+            f"{shown!r} is not an address. Write it as http://host:port or https://host."
         )
     path = url.path.rstrip("/")
     if path.endswith(LINK):
@@ -53,6 +56,11 @@ def parse_url(text: str) -> httpx.URL:
             )
         path = path.removesuffix(LINK)
     return url.copy_with(path=path if path.endswith(PATH) else path + PATH, fragment=None)
+
+
+def _without_secrets(text: str) -> str:
+    """Return an address for people: without a link's token, and without a user and a password."""
+    return re.sub(r"^(.*?://)?.*@|#.*", r"\1", text, flags=re.DOTALL)
 
 
 def link_token(text: str) -> str:

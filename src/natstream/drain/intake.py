@@ -140,10 +140,10 @@ class Intake:
                     needs_machine=self._hub is None and self._journal is None,
                     announced=header(b"logplex-msg-count", b"").decode("latin-1").strip(),
                 )
-                receipt = None
+                key = _idempotency_key(request)
                 if self._journal is not None:
-                    receipt = self._journal.open_receipt(_idempotency_key(request, body))
-                parsed = await self._take(http, body, receipt)
+                    self._journal.open_receipt(key)  # Nothing is parsed while the journal is away.
+                parsed, receipt = await self._take(http, body, key)
                 if receipt is not None:
                     await receipt.confirmed()
         except _OutOfTime:
@@ -171,16 +171,22 @@ class Intake:
         self.losses.add_body(answer.status)
         return answer
 
-    async def _take(self, http: HttpConnection, body: _Body, receipt: Receipt | None) -> ParsedBody:
-        """Parse a body and hand its entries on."""
+    async def _take(
+        self, http: HttpConnection, body: _Body, key: str
+    ) -> tuple[ParsedBody, Receipt | None]:
+        """Parse a body and hand its entries on. A journal's receipt says when they are stored.
+
+        Args:
+            http: where the body came from.
+            body: the body.
+            key: the sender's name for it, or "".
+        """
         parsed = self._parse_quickly(body)
         if parsed is not None:
-            await self._hand_on(http, parsed, len(body.sent), receipt)
-        else:
-            async with self._one_large_body:
-                parsed = await self._parse_in_thread(body)
-                await self._hand_on(http, parsed, len(body.sent), receipt)
-        return parsed
+            return parsed, await self._hand_on(http, parsed, body, key)
+        async with self._one_large_body:
+            parsed = await self._parse_in_thread(body)
+            return parsed, await self._hand_on(http, parsed, body, key)
 
     def _parse_quickly(self, body: _Body) -> ParsedBody | None:
         """Parse a body, or return None if that would take long."""
@@ -206,9 +212,9 @@ class Intake:
         raise _OutOfTime
 
     async def _hand_on(
-        self, http: HttpConnection, parsed: ParsedBody, size: int, receipt: Receipt | None
-    ) -> None:
-        """Hand on all entries of a body of `size` bytes.
+        self, http: HttpConnection, parsed: ParsedBody, body: _Body, key: str
+    ) -> Receipt | None:
+        """Hand on all entries of a body.
 
         Once this has begun, only a drain that closes cancels it, some time after its grace period.
 
@@ -217,6 +223,9 @@ class Intake:
         """
         self._check_time()
         entries = parsed.entries
+        receipt = None
+        if self._journal is not None:
+            receipt = self._journal.open_receipt(key or body.name(entries))
         if entries:
             self.delivering.add(http)
         for start in range(0, len(entries), RUN_LINES):
@@ -226,10 +235,11 @@ class Intake:
                 await self._journal.publish(run, receipt)
             elif self._hub is None:
                 await trio.lowlevel.checkpoint()
-            elif len(run) == 1 and size <= SMALL_BODY:
+            elif len(run) == 1 and len(body.sent) <= SMALL_BODY:
                 self._hub.publish_nowait(run)
             else:
                 await self._hub.publish(run)
+        return receipt
 
     def _check_time(self) -> None:
         if self._is_over:
@@ -297,6 +307,25 @@ class _Body:
         text = in_utf8(body, self.content_type)
         return parse_body(text, **common, plain=is_plain(self.content_type))
 
+    def name(self, entries: Sequence[LogEntry]) -> str:
+        """Return a name for a batch of OpenTelemetry, by which a journal knows a repeated batch.
+
+        Its exporters give no names, and repeat the same bytes. Two batches are not equal, because
+        each record has a time in nanoseconds. In JavaScript these are only milliseconds, so that
+        two records of one body each may be equal. They get no name: a line that comes twice after
+        an outage is better than one that is lost.
+        """
+        if not self.form.is_otlp:
+            return ""
+        if len(entries) == 1 and entries[0].timestamp.endswith("000000Z"):
+            return ""
+        # Some exporters compress each time anew, and the head of gzip has the time.
+        is_gzip = self.sent.startswith(_GZIP)
+        digest = blake2b(self.sent[:4] if is_gzip else self.sent, digest_size=16)
+        if is_gzip:
+            digest.update(memoryview(self.sent)[8:])
+        return digest.hexdigest()
+
 
 class _Common(TypedDict):
     """The arguments that the parsers of all forms take."""
@@ -306,18 +335,17 @@ class _Common(TypedDict):
     max_lines: int
 
 
+_GZIP = b"\x1f\x8b"
+
+
 class _OutOfTime(Exception):
     """The drain closes, and its grace period has passed."""
 
 
-def _idempotency_key(request: Request, body: _Body) -> str:
-    """Return a name for a batch, by which a journal knows a repeated batch; "" if there is none."""
+def _idempotency_key(request: Request) -> str:
+    """Return the sender's name for a batch, by which a journal knows a repeated batch, or ""."""
     header = request.headers.get
     key = header(b"idempotency-key", b"") or header(b"logplex-frame-id", b"")
-    if not key and body.form.is_otlp:
-        # OpenTelemetry's exporters repeat the same bytes, and give no name to a batch. Two batches
-        # are never equal, because each record has a time in nanoseconds.
-        return blake2b(body.sent, digest_size=16).hexdigest()
     return key.decode("latin-1")[:200]
 
 

@@ -18,7 +18,7 @@ import msgspec
 from natstream.drain.content_encoding import BodyTooLarge
 from natstream.drain.parsed import NothingTaken, ParsedBody
 from natstream.entries.entry import LogEntry
-from natstream.entries.fly import Origin, parse_object
+from natstream.entries.fly import Origin, parse_object, parse_text
 from natstream.entries.level_names import SYSLOG
 from natstream.errors import BadBody
 
@@ -76,7 +76,7 @@ def parse_logplex(
         BadBody: a count is wrong, or the body ends within a message.
     """
     entries: list[LogEntry] = []
-    frames = at = dropped = 0
+    frames = at = dropped = odd = 0
     while at < len(body):
         frames += 1
         if frames > max_lines:
@@ -95,11 +95,21 @@ def parse_logplex(
                 f"The body ends within message {frames:,}, which should have {int(count[1]):,} "
                 "bytes; send the whole body again."
             )
-        entry = _entry(body[count.end() : at], frames, origin, needs_machine)
+        frame = body[count.end() : at]
+        try:
+            entry = _entry(frame, origin, needs_machine)
+        except _NotSyslog:
+            odd = odd or frames
+            entry = None if needs_machine and not origin.machine else _line(frame, origin)
         if entry is None:
             dropped += 1
         else:
             entries.append(entry)
+    if odd and announced != str(frames):
+        raise BadBody(
+            f"Message {odd:,} is not syslog as RFC 5424 has it, or its length is wrong; send "
+            "the whole body again."
+        )
     if announced and announced != str(frames):
         raise BadBody(
             f"The body has {frames:,} messages, but Logplex-Msg-Count says another number; send "
@@ -110,13 +120,20 @@ def parse_logplex(
     return ParsedBody(entries, {"no_machine": dropped} if dropped else {})
 
 
-def _entry(frame: bytes, number: int, origin: Origin, needs_machine: bool) -> LogEntry | None:
+class _NotSyslog(Exception):
+    """A message is not syslog, or the length before it is wrong."""
+
+
+def _line(frame: bytes, origin: Origin) -> LogEntry:
+    """Return the entry of a message that is not syslog, as a line of text."""
+    text = frame.removesuffix(b"\n").removesuffix(b"\r")
+    return parse_text(text, origin.machine, app_name=origin.app, region=origin.region)
+
+
+def _entry(frame: bytes, origin: Origin, needs_machine: bool) -> LogEntry | None:
     header = _HEADER.match(frame)
     if header is None or int(header[1]) > HIGHEST_PRIORITY:
-        raise BadBody(
-            f"Message {number:,} is not syslog as RFC 5424 has it, or its length is wrong; send "
-            "the whole body again."
-        )
+        raise _NotSyslog
     time, host, app, process, kind = (
         text.decode("utf-8", "replace") for text in header.groups()[1:]
     )

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -28,7 +28,17 @@ from natstream.entries.fly import Origin, parse_object
 from natstream.entries.level_names import otel_level
 from natstream.errors import BadBody
 
-__all__ = ["MAX_DEPTH", "MAX_RECORD", "Group", "Record", "Records", "TooDeep", "finite", "id_hex"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_RECORD",
+    "Group",
+    "Record",
+    "Records",
+    "Resource",
+    "TooDeep",
+    "finite",
+    "id_hex",
+]
 
 # Bytes of a record, a resource or a scope. Decoding takes up to 30 times as much memory, and the
 # message of an entry has at most a quarter of it.
@@ -43,6 +53,8 @@ MAX_OBJECTS = 64 << 20
 # https://opentelemetry.io/docs/specs/semconv/resource/. Those of Fly come first, since the machine
 # that runs an app knows better than a configuration that is copied between apps.
 _APP = ("fly.app.name", "fly.app_name", "fly.app", "service.name")
+# SDKs send such a name, perhaps with the program behind it, if nobody gave them one.
+_UNKNOWN_APP = "unknown_service"
 _MACHINE = (
     *("fly.machine.id", "fly.machine_id", "fly.app.instance", "fly.instance"),
     *("host.name", "host.id", "k8s.pod.name", "container.id"),
@@ -85,33 +97,59 @@ class Record(NamedTuple):
     event_name: str
 
 
+class Resource:
+    """Where the records of some scopes come from.
+
+    It is encoded once, and only if there is a record, because a small body may hold a large
+    resource and many scopes.
+
+    Args:
+        attributes: of the resource.
+        default: the names that the sender's address gives.
+    """
+
+    def __init__(self, attributes: Mapping[str, Any], default: Origin) -> None:
+        self._attributes, self._default = attributes, default
+
+    @cached_property
+    def origin(self) -> Mapping[str, str]:
+        """The members of an object that name where the records come from."""
+        app = _first(self._attributes, _APP)
+        if self._default.app and app.startswith(_UNKNOWN_APP):
+            app = ""
+        named = {
+            "app": app,
+            "region": _first(self._attributes, _REGION),
+            "machine_id": _first(self._attributes, _MACHINE),
+            "host": _first(self._attributes, _HOST),
+        }
+        return {key: value for key, value in named.items() if value}
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """The resource as a member of an object; empty if it has no attributes."""
+        return b'"resource":%b' % _encode(self._attributes) if self._attributes else b""
+
+
 class Group:
     """What all records of one resource and one scope have in common."""
 
     def __init__(
         self,
-        resource: Mapping[str, Any],
+        resource: Resource,
         name: str = "",
         version: str = "",
         attributes: Mapping[str, Any] | None = None,
     ) -> None:
-        named = {
-            "app": _first(resource, _APP),
-            "region": _first(resource, _REGION),
-            "machine_id": _first(resource, _MACHINE),
-            "host": _first(resource, _HOST),
-        }
-        self.origin: dict[str, str] = {key: value for key, value in named.items() if value}
-        """The members of an object that name where the records come from."""
-        scope = {**(attributes or {}), "name": name, "version": version}
-        scope = {key: value for key, value in scope.items() if value != ""}
-        shared: dict[str, Any] = {}
-        if scope:
-            shared["scope"] = scope
-        if resource:
-            shared["resource"] = resource
-        self.shared: bytes = _encode(shared)[1:]
-        """The end of each record's object, behind its comma."""
+        self.resource = resource
+        self._scope = {**(attributes or {}), "name": name, "version": version}
+
+    @cached_property
+    def shared(self) -> bytes:
+        """The members that end the object of each record; empty if there are none."""
+        scope = {key: value for key, value in self._scope.items() if value != ""}
+        encoded = b'"scope":%b' % _encode(scope) if scope else b""
+        return b",".join(filter(None, (encoded, self.resource.encoded)))
 
 
 class Records:
@@ -211,7 +249,7 @@ def _object(group: Group, record: Record) -> bytes:
     stream = attributes.get("log.iostream")
     if type(stream) is str and stream:
         members["stream"] = stream
-    members |= group.origin
+    members |= group.resource.origin
     if record.trace_id:
         members["trace_id"] = record.trace_id
     if record.span_id:
@@ -225,7 +263,7 @@ def _object(group: Group, record: Record) -> bytes:
     else:
         members |= attributes
     payload = _encode(members)
-    return payload if group.shared == b"}" else b"%b,%b" % (payload[:-1], group.shared)
+    return b"%b,%b}" % (payload[:-1], group.shared) if group.shared else payload
 
 
 def _message(record: Record) -> str:

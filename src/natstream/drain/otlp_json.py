@@ -22,6 +22,7 @@ from natstream.drain.otlp import (
     Group,
     Record,
     Records,
+    Resource,
     TooDeep,
     finite,
     id_hex,
@@ -141,7 +142,7 @@ def parse_otlp_json(
     if body and not body.isspace():
         body = _readable(body)
         try:
-            _read(body, records)
+            _read(body, records, origin)
         except _WRONG as error:
             raise BadBody(
                 f"The body is no OTLP logs in JSON: {_what(error)}. Lines of JSON are taken as "
@@ -150,19 +151,19 @@ def parse_otlp_json(
     return records.parsed()
 
 
-def _read(body: bytes, records: Records) -> None:
+def _read(body: bytes, records: Records, origin: Origin) -> None:
     export = _decode_export(body)
     if export.resource_logs is _NONE and not _EMPTY.fullmatch(body):
         raise msgspec.ValidationError("Object has no `resourceLogs`")
     for one in _items(export.resource_logs, records):
         resource_logs = _decode_resource_logs(one)
         resource = _attributed(resource_logs.resource)
-        attributes = _plain(resource.attributes, 0)
+        shared = Resource(_plain(resource.attributes, 0), origin)
         for other in _items(resource_logs.scope_logs, records):
             scope_logs = _decode_scope_logs(other)
             scope = _attributed(scope_logs.scope)
             group = Group(
-                attributes,
+                shared,
                 scope.name or "",
                 scope.version or "",
                 _plain(scope.attributes, 0),

@@ -22,6 +22,7 @@ from natstream.drain.otlp import (
     Group,
     Record,
     Records,
+    Resource,
     TooDeep,
     finite,
     id_hex,
@@ -63,7 +64,7 @@ def parse_otlp_protobuf(
     from google.protobuf.message import DecodeError
     from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
     from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
-    from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+    from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
 
     records = Records(origin, needs_machine, max_lines)
     try:
@@ -72,7 +73,8 @@ def parse_otlp_protobuf(
                 continue
             records.count(1)
             shared, all_scope_logs = _parts(resource_logs, records)
-            resource = _plain(Resource.FromString(shared).attributes, 0)
+            sent = ResourceMessage.FromString(shared)
+            resource = Resource(_plain(sent.attributes, 0), origin)
             for scope_logs in all_scope_logs:
                 shared, items = _parts(scope_logs, records)
                 scope = InstrumentationScope.FromString(shared)

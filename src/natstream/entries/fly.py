@@ -60,6 +60,9 @@ __all__ = [
 
 # A longer payload of a sender is not kept. It is as long as the payloads that NATS accepts.
 MAX_KEPT = 1 << 20
+# Characters of a name, such as the app's; the rest is dropped, because an entry counts as large as
+# its payload and its message. Names in a payload of at most `MAX_NAMES` bytes are short enough.
+LONGEST_NAME, MAX_NAMES = 256, 1_000
 
 # Providers and sources that belong to the platform rather than to the application.
 INFRASTRUCTURE = frozenset({"fly", "proxy", "machine", "runner", "health"})
@@ -324,17 +327,23 @@ def _entry(
     app, region, machine = origin
     message, provider = line.message, line.event.provider
     stream = _stream(line.stream, provider, line.source)
+    level, timestamp, host = _level(line, stream, raw, source), line.timestamp, line.host
+    if type(raw) is not bytes or len(raw) > MAX_NAMES:
+        app, region, machine, stream, level, timestamp, provider, host = [
+            text if type(text) is not str or len(text) <= LONGEST_NAME else text[:LONGEST_NAME]
+            for text in (app, region, machine, stream, level, timestamp, provider, host)
+        ]
     return make_entry(
         machine_id=machine,
         message=message,
         stream=stream,
-        timestamp=line.timestamp,
+        timestamp=timestamp,
         app_name=app,
         raw=raw if len(raw) <= MAX_KEPT or source != "drain" else _kept(raw, message),
         region=region,
-        level=_level(line, stream, raw, source),
+        level=level,
         provider=provider,
-        host=line.host,
+        host=host,
         unix_ns=unix_ns,
         source=source,
     )

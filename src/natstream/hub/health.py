@@ -69,6 +69,8 @@ class SourceStatus:
     """One word for the trouble, if the source distinguishes several kinds of it."""
     last_line: float = 0.0
     """Unix seconds when its last line arrived; 0 if none has arrived."""
+    last_lines: dict[str, float] = attrs.field(factory=dict, repr=False)
+    """Of a journal: when the last line arrived that each source has brought to any process."""
     checked: float = 0.0
     """Unix seconds when it was last found that the source brings nothing because there is nothing;
     0 if that was never found."""

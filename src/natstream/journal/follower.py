@@ -183,6 +183,8 @@ class Follower:
         numbers = [stored.number for stored in part]
         self._status.lines += len(part)
         self._status.last_line = max(self._status.last_line, arrivals[-1] / 1_000)
+        for source in {entry.source for entry in entries}:
+            self._status.last_lines[source] = self._status.last_line
         self._status.bytes += sum(len(stored.payload) for stored in part)
         try:
             async with self._fallback.segment_lock:

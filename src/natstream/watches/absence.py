@@ -47,6 +47,10 @@ class Absence:
         self._since = self._looked = now
         self._blind = 0.0
 
+    def begin_before(self, since: float) -> None:
+        """Note that no line has matched since then, as another process has told."""
+        self._since = min(self._since, since)
+
     def silent(self, now: float) -> float:
         """Return the seconds since the last line that matched, or since the start."""
         return now - self._since

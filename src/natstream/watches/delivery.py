@@ -200,7 +200,8 @@ class Delivery:
             if not outcome.problem:
                 self._status.tell("")
                 self._status.sent += 1
-                self.unsaid.said(report)
+                if firing is not None:
+                    self.unsaid.said(report)
                 return True
             left = deadline - trio.current_time()
             if not outcome.may_pass or left <= 0 or self._closing.is_set():
@@ -252,7 +253,7 @@ class Delivery:
         while True:
             try:
                 slot = await claims.read(self._watch.name)
-                record = self._record_of(slot)
+                record = decode_record(slot.content) if slot.content else None
                 if record is not None and self._is_under_way(record, firing):
                     if slot.number != seen:
                         seen, seen_at = slot.number, trio.current_time()
@@ -265,6 +266,8 @@ class Delivery:
                         await self._take_over(claims, send, slot, record)
                     started = trio.current_time()
                     continue
+                if record is not None and record.key != self._key:
+                    record = None  # It is of a watch that had this name before.
                 if firing is None:
                     if record is not None:
                         self._on_record(record)
@@ -286,10 +289,6 @@ class Delivery:
                 continue
             await self._send_claimed(send, claim, firing)
             return
-
-    def _record_of(self, slot: Slot) -> ClaimRecord | None:
-        record = decode_record(slot.content) if slot.content else None
-        return record if record is not None and record.key == self._key else None
 
     def _is_under_way(self, record: ClaimRecord, firing: Firing | None) -> bool:
         """Return whether the record's message still has to be sent, and is not the firing's own."""
@@ -315,7 +314,7 @@ class Delivery:
 
     async def _take_over(self, claims: Claims, send: Send, slot: Slot, record: ClaimRecord) -> None:
         """Send the message of a process that has died."""
-        claim = Claim(claims, self._watch.name, self._key, self._owner, record.report)
+        claim = Claim(claims, self._watch.name, record.key, self._owner, record.report)
         if await claim.begin(slot.number):
             await self._send_claimed(send, claim, None)
 
@@ -326,11 +325,12 @@ class Delivery:
                 claim.report = self.unsaid.added_to(firing.report())
             is_delivered = await self._deliver(send, claim.report, firing, claim.keep)
         except Taken:
+            self._status.tell("")  # It is the other process that tries again.
             return
+        self._finished = claim.report.kind, claim.report.at_ms
         if not is_delivered and self._closing.is_set():
             return  # Another process takes the message over.
         self._was_alone = False
-        self._finished = claim.report.kind, claim.report.at_ms
         deadline = trio.current_time() + LEASE
         while trio.current_time() < deadline:
             try:

@@ -9,14 +9,16 @@ import time
 
 import attrs
 
-from natstream.hub.health import Health, SourceState
+from natstream.hub.health import Health, SourceState, SourceStatus
 
 __all__ = ["Sight"]
 
 # Seconds in which a source finds out why it is silent, and a few more.
 CHECK = 25.0
-# Seconds within which a line of the journal shows that another process still brings lines.
-RECENT = 60.0
+# Seconds within which a line of the journal shows that another process still brings the lines of a
+# source that is lost here. The lines that this process had read were stored earlier than `STORED`
+# seconds after the loss.
+RECENT, STORED = 60.0, 5.0
 
 
 @attrs.frozen
@@ -33,14 +35,18 @@ class Sight:
 
     def trouble(self) -> str:
         """Return which source is down, as a clause; an empty text if all are up."""
-        sources = self.health.sources
-        down = [status for status in sources.values() if status.state is not SourceState.UP]
-        if not down:
-            return ""
-        journal = sources.get("journal")
-        if journal is not None and journal not in down and time.time() < journal.last_line + RECENT:
-            return ""  # The other processes store the lines that this one does not get.
-        return f"{_NAMES.get(down[0].name, down[0].name)} is {down[0].state}"
+        for status in self.health.sources.values():
+            if status.state is not SourceState.UP and not self._is_replaced(status):
+                return f"{_NAMES.get(status.name, status.name)} is {status.state}"
+        return ""
+
+    def _is_replaced(self, lost: SourceStatus) -> bool:
+        """Return whether other processes store the lines that this one does not get."""
+        journal = self.health.sources.get("journal")
+        if journal is None or journal.state is not SourceState.UP:
+            return False
+        stored = journal.last_lines.get(lost.name, 0.0)
+        return stored > lost.since + STORED and time.time() < stored + RECENT
 
     def is_checking(self) -> bool:
         """Return whether it is being found out if NATS is mute."""

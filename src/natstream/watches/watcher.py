@@ -155,8 +155,12 @@ class Watcher:
             if silent is not None:
                 self.status.state = "watching"
                 self._fire("back", silent, line)
-        elif (burst := self._tally.add(line)) is not None:
+            return
+        suppressed = self._tally.suppressed
+        if (burst := self._tally.add(line)) is not None:
             self._fire_burst(burst)
+        elif self._tally.suppressed > suppressed:
+            self.status.suppressed += 1
 
     # --- firing --------------------------------------------------------------------------
 
@@ -235,6 +239,9 @@ class Watcher:
         elif report.kind in ("absent", "unknown"):
             self._absence.state = "absent" if report.kind == "absent" else "unknown"
             self.status.state = self._absence.state
+            if report.kind == "absent":
+                ago = time.time() - report.at_ms / 1000
+                self._absence.begin_before(trio.current_time() - ago - report.seconds)
 
     # --- lines that do not come ----------------------------------------------------------
 

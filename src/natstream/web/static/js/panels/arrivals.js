@@ -67,8 +67,10 @@ export class Arrivals {
     const { entries, noted, live } = intake.accept(events);
     rate.add(live);
     if (live) {
-      service.hear(entries.slice(-live));
-      bell.hear(entries.slice(-live));
+      // Notices may stand between the lines.
+      const newest = entries.filter((entry) => !entry.note).slice(-live);
+      service.hear(newest);
+      bell.hear(newest);
     }
     surroundings.title.hear(entries.slice(-live || entries.length));
     lines.accept(entries);

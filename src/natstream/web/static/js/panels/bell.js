@@ -115,8 +115,7 @@ export class Bell {
   #set(isOn) {
     this.#isOn = isOn;
     this.#button.setAttribute('aria-pressed', String(isOn));
-    clearTimeout(this.#timer);
-    this.#timer = 0;
+    // The timer stays, so that a bell that is turned off and on does not ring more often.
     this.#first = null;
     this.#lines = 0;
     this.#turned(isOn);
