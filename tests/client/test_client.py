@@ -328,6 +328,23 @@ def test_wrong_addresses(text: str) -> None:
         parse_url(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ftp://h/link#1.s3cr3t",
+        "htps://u:s3cr3t@h/x",
+        "http://u:s3cr3t@h:99999/",
+        "https://u:a/s3cr3t@h:port/",
+        "u:s3cr3t@h:99999",
+    ],
+)
+def test_an_error_shows_no_secret_of_an_address(text: str) -> None:
+    """Neither the token of a link nor a password is repeated."""
+    with pytest.raises(ConfigurationError, match="is not an address") as caught:
+        parse_url(text)
+    assert "s3cr3t" not in f"{caught.value!r} {caught.value.__cause__!r}"
+
+
 async def test_a_token_with_a_line_break() -> None:
     """A token with a line break raises an error before anything is sent."""
     with pytest.raises(ConfigurationError, match="token"):

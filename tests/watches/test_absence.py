@@ -72,3 +72,12 @@ def test_a_line_of_the_past_is_a_sign_of_life_and_no_news() -> None:
     absence.note(120)
     assert absence.state == "absent"
     assert absence.match(130) == 10
+
+
+def test_an_absence_that_another_process_has_told_goes_on() -> None:
+    """After a restart, the time without lines is that of the first process as well."""
+    absence = Absence(60, now=1_000)
+    absence.state = "absent"
+    absence.begin_before(400)
+    absence.begin_before(900)
+    assert absence.match(1_003) == 603

@@ -170,9 +170,12 @@ def test_a_link_without_a_line_shows_the_query() -> None:
 
 def test_a_long_query_is_left_out_of_the_link() -> None:
     """A query that would leave no room for lines is left out, and the line is still there."""
-    long = link(report("x", query=f"q={'x' * 1_900}"), PAGE)
+    long = link(report("x", query=f"q={'x' * 1_950}"), PAGE)
     assert len(long) < 200
     assert long.endswith("#line=1700000000000-abc-0")
+    query = f"q={'x' * 1_000}"
+    assert query.encode() in body("slack", report("x", query=query), PAGE).content
+    assert query.encode() not in body("discord", report("x", query=query), PAGE).content
 
 
 # --- words -----------------------------------------------------------------------------------

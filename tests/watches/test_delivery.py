@@ -7,13 +7,14 @@ from itertools import pairwise
 from typing import Any
 
 import attrs
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock
 
 from natstream.errors import JournalUnavailable
 from natstream.watches.bodies import Body
-from natstream.watches.claims import ClaimRecord, Slot
+from natstream.watches.claims import ClaimRecord, Slot, decode_record, encode_record
 from natstream.watches.delivery import LEASE, MAX_WAITING, PATIENCE, TRY_FOR, Delivery, Firing
 from natstream.watches.file import Receiver, Watch, parse_watches
 from natstream.watches.report import Report
@@ -251,6 +252,21 @@ async def test_a_message_that_waits_at_the_end_is_tried_once(autojump_clock: Moc
     assert one.script.times == [1, 1]
 
 
+async def test_with_a_journal_too_each_message_is_tried_once_at_the_end(
+    autojump_clock: MockClock,
+) -> None:
+    """A process that closes does not take its own message over, and tries the next one."""
+    one = process(REFUSED, claims=Records(), takes=0.005)
+    one.fire(collect=5)
+    one.fire(700_000_000, collect=5)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(one.run)
+        await trio.sleep(1)
+        one.delivery.close()
+    assert len(one.script.times) == 2
+    assert b'"undelivered":1' in one.script.bodies[1]
+
+
 async def test_an_interrupted_message_is_logged(
     autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -304,6 +320,49 @@ async def test_a_dead_process_is_replaced(autojump_clock: MockClock) -> None:
     [moment] = two.script.times
     assert LEASE <= moment - 30 < LEASE + 3
     assert b'"count":7' in two.script.bodies[0]
+
+
+async def test_the_losses_of_a_dead_process_are_not_its_successors(
+    autojump_clock: MockClock,
+) -> None:
+    """A message that is taken over tells the losses of its process, and no others."""
+    records = Records()
+    one, two = process(REFUSED, claims=records, owner="one"), process(claims=records, owner="two")
+    one.delivery.unsaid.missed, one.delivery.unsaid.undelivered = 7, 1
+    one.fire()
+    await run_for(30, one)
+    two.delivery.unsaid.missed = 2
+    await run_for(60, two)
+    two.fire(700_000_000)
+    await run_for(60, two)
+    taken_over, own = two.script.bodies
+    assert b'"missed":7,"undelivered":1' in taken_over
+    assert b'"missed":2,"undelivered":0' in own
+
+
+async def test_a_message_that_another_process_took_is_no_problem(
+    autojump_clock: MockClock,
+) -> None:
+    """After a process was taken for dead, it does not say that it tries again."""
+    records = Records()
+    one, two = process(REFUSED, claims=records, owner="one"), process(claims=records, owner="two")
+    one.fire()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_for, 120, one)
+        await trio.sleep(3)
+        assert "is tried again" in one.status.problem
+        slot = records.slots["panics"]
+        record = decode_record(slot.content)
+        assert record is not None
+        taken = attrs.evolve(
+            slot,
+            number=slot.number + 1,
+            content=encode_record(msgspec.structs.replace(record, owner="two"), 16_384),
+        )
+        records.slots["panics"] = taken
+        nursery.start_soon(run_for, 120, two)
+    assert one.status.problem == ""
+    assert len(two.script.times) == 1
 
 
 async def test_a_new_process_sends_what_its_predecessor_claimed(autojump_clock: MockClock) -> None:
@@ -391,6 +450,22 @@ async def test_the_record_of_another_condition_does_not_count(autojump_clock: Mo
     await run_for(60, two)
     assert two.found == []
     assert len(two.script.times) == 1
+
+
+async def test_a_message_of_the_watch_before_a_change_is_sent(autojump_clock: MockClock) -> None:
+    """A deployment that changes a watch loses no message that its predecessor could not deliver."""
+    records = Records()
+    one, two = process(REFUSED, claims=records), process(claims=records)
+    one.fire(count=7)
+    await run_for(30, one)
+    changed = attrs.evolve(WATCH, count=5)
+    two.delivery = Delivery(
+        changed, two.status, public_url="", claims=records, owner="2", on_record=two.found.append
+    )
+    two.fire(count=5)
+    await run_for(60, two)
+    assert [b'"count":7' in body for body in two.script.bodies] == [True, False]
+    assert two.found == []
 
 
 def absences(*kinds: str) -> Sequence[Report]:

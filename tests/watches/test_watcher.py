@@ -251,10 +251,16 @@ def test_a_source_that_is_not_up_is_trouble(state: SourceState) -> None:
 
 
 def test_lines_of_other_processes_count() -> None:
-    """With a journal that brings lines, a process that has lost NATS itself still sees."""
+    """A process that has lost NATS sees while others store its lines, and not its own drain's."""
     states = health(nats=SourceState.LOST, journal=SourceState.UP)
+    lost_at = states.sources["nats"].since = time.time() - 30
+    stored = states.sources["journal"].last_lines
     assert Sight(states, 60.0).trouble() == "NATS is lost"
-    states.sources["journal"].last_line = time.time()
+    stored["drain"] = time.time()
+    assert Sight(states, 60.0).trouble() == "NATS is lost"
+    stored["nats"] = lost_at + 1  # It was read before the loss.
+    assert Sight(states, 60.0).trouble() == "NATS is lost"
+    stored["nats"] = time.time()
     assert Sight(states, 60.0).trouble() == ""
     states.sources["journal"].state = SourceState.LOST
     assert Sight(states, 60.0).trouble() != ""
@@ -313,6 +319,20 @@ def alone(hub: Hub, keys: str) -> Alone:
 def entries(*messages: str) -> list[LogEntry]:
     """Return lines of the app `web`."""
     return [LogEntry("m1", text, "stdout", app_name="web", source="nats") for text in messages]
+
+
+async def test_the_lines_of_a_cooldown_are_counted() -> None:
+    """Each line that comes after the burst and before the end of the cooldown is counted."""
+    async with open_hub() as hub, trio.open_nursery() as nursery:
+        one = alone(hub, 'query = "q=panic"\ncooldown = "1h"')
+        nursery.start_soon(one.watcher.run, one.send)
+        await until(lambda: len(hub._fan_out.subscriptions))
+        for _ in range(3):
+            hub.publish_nowait(entries("panic", "panic"))
+            await trio.sleep(1.2)
+        await until(lambda: one.watcher.status.suppressed == 4)
+        assert one.watcher.status.fired == 1
+        hub.close()
 
 
 async def test_lines_that_were_lost_are_told() -> None:

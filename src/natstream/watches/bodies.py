@@ -29,8 +29,8 @@ VERSION = 1
 # Slack shows a message of up to 4,000 characters whole. Discord refuses one of more than 2,000.
 # ntfy makes a file of one of more than 4,096 bytes.
 SLACK_LENGTH, DISCORD_LENGTH, NTFY_BYTES = 3_500, 1_990, 4_000
-# A longer link would leave no room for lines in Discord, so it then leaves out the query.
-MAX_LINK = 700
+# A longer link would leave no room for lines, so it then leaves out the query.
+MAX_LINK, DISCORD_LINK = 2_000, 700
 MAX_QUERY = 300
 # The page begins this many ms before the line, so that the line has others above it.
 BEFORE_MS = 2_000
@@ -47,11 +47,15 @@ class Body(NamedTuple):
 
 def body(kind: str, report: Report, public_url: str) -> Body:
     """Return the request for a receiver of this kind (see `file.RECEIVERS`)."""
-    return _BODIES[kind](report, link(report, public_url))
+    most = DISCORD_LINK if kind == "discord" else MAX_LINK
+    return _BODIES[kind](report, link(report, public_url, most))
 
 
-def link(report: Report, public_url: str) -> str:
-    """Return the page's address at the first line; empty if the page has no known address."""
+def link(report: Report, public_url: str, most: int = MAX_LINK) -> str:
+    """Return the page's address at the first line; empty if the page has no known address.
+
+    It leaves out the query if it had more than `most` characters.
+    """
     if not public_url:
         return ""
     since = line = ""
@@ -62,7 +66,7 @@ def link(report: Report, public_url: str) -> str:
     pairs = parse_qsl(report.query, keep_blank_values=True)
     extra = [("since", since)] if since else []
     whole = f"{public_url}/?{urlencode(pairs + extra)}{line}"
-    return whole if len(whole) <= MAX_LINK else f"{public_url}/?{urlencode(extra)}{line}"
+    return whole if len(whole) <= most else f"{public_url}/?{urlencode(extra)}{line}"
 
 
 # --- words -----------------------------------------------------------------------------------

@@ -54,9 +54,9 @@ test('lines that were shown without the journal are recognised, however late it 
 test('lines from before the connection are counted apart from live ones', () => {
   const intake = new Intake();
   intake.begin(1_000);
-  assert.equal(intake.accept([line('999-a-1', 'old'), line('1000-a-2', 'old'), line('1001-a-3', 'new')]).live, 1);
+  assert.equal(intake.accept([line('999-a-1', 'old'), line('1000-a-2', 'old'), line('1001-a-3', 'new')]).live.length, 1);
   assert.equal(intake.remembered, 2);
-  assert.equal(intake.accept([line('1-a-4', 'a clock that was set back')]).live, 1);
+  assert.equal(intake.accept([line('1-a-4', 'a clock that was set back')]).live.length, 1);
 });
 
 test('a gap stands between its lines; a repeated notice is shown once', () => {
@@ -100,4 +100,13 @@ test('the first line of a newer release of an app marks it', () => {
   assert.deepEqual(kinds(of('web', 'odd'), of('api', '4')), ['', 'release']);
   intake.begin(2_000);
   assert.deepEqual(kinds(of('web', '10')), [''], 'the first release that a page sees is not new');
+});
+
+test('a notice between live lines takes no place of a line', () => {
+  const intake = new Intake();
+  intake.begin(1_000);
+  const notice = { id: '', event: { type: 'system', message: 'NATS is up', timestamp: 1_002 } };
+  const { live, entries } = intake.accept([line('1001-a-1', 'panic'), notice]);
+  assert.deepEqual(live.map(({ message }) => message), ['panic']);
+  assert.equal(entries.length, 2);
 });

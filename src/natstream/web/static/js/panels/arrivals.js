@@ -65,16 +65,14 @@ export class Arrivals {
   events(events) {
     const { intake, rate, service, surroundings, lines, histogram, view, bell } = this.parts;
     const { entries, noted, live } = intake.accept(events);
-    rate.add(live);
-    if (live) {
-      // Notices may stand between the lines.
-      const newest = entries.filter((entry) => !entry.note).slice(-live);
-      service.hear(newest);
-      bell.hear(newest);
+    rate.add(live.length);
+    if (live.length) {
+      service.hear(live);
+      bell.hear(live);
     }
-    surroundings.title.hear(entries.slice(-live || entries.length));
+    surroundings.title.hear(live.length ? live : entries);
     lines.accept(entries);
-    lines.awaitWanted(live ? 'live' : 'replay');
+    lines.awaitWanted(live.length ? 'live' : 'replay');
     if (lines.waiting) surroundings.update(); // otherwise the view does it when it draws
     histogram.soon();
     if (noted) view.refresh(noted);

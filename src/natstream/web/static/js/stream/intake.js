@@ -64,14 +64,15 @@ export class Intake {
 
   /**
    * @param {import('./log_stream.js').StreamEvent[]} events
-   * @returns {{entries: Entry[], live: number, noted: Entry | null}} `live`: how many lines
+   * @returns {{entries: Entry[], live: Entry[], noted: Entry | null}} `live`: the lines that
    *   are newer than the stream; `noted`: the note whose counts have changed */
   accept(events) {
     /** @type {Entry[]} */
     const entries = [];
     /** @type {Entry | null} */
     let noted = null;
-    let live = 0;
+    /** @type {Entry[]} */
+    const live = [];
     for (const { id, event } of events) {
       if (!id) {
         const entry = this.#notice(event);
@@ -92,7 +93,7 @@ export class Intake {
           noted = this.#cut;
         } else this.remembered += 1;
       } else {
-        live += 1;
+        live.push(entry);
       }
       entries.push(entry);
     }
