@@ -72,6 +72,7 @@ def test_the_next_error_is_the_next_trace(viewer: Viewer) -> None:
     expect(viewer.page.locator("#hint")).to_contain_text("No later error")
     viewer.search(f"app:{viewer.app} in __mul__")
     viewer.page.click("#context")
+    expect(viewer.row("warn: nothing")).to_be_visible()
     viewer.press("g")
     viewer.press("n")
     expect(chosen).to_contain_text("in __mul__")

@@ -262,7 +262,10 @@ class Tab:
             "() => { const field = document.createElement('textarea'); field.id = 'pasted';"
             " document.body.append(field); field.focus(); }"
         )
-        self.press("Control+v")
-        text: str = self.value("#pasted")
+        deadline = time.monotonic() + PATIENCE
+        text = ""
+        while not text and time.monotonic() < deadline:  # The page may still be copying.
+            self.press("Control+v")
+            text = self.value("#pasted")
         self.call("() => document.getElementById('pasted').remove()")
         return text
