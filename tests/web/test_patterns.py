@@ -413,6 +413,22 @@ async def test_a_scope_sees_its_part_only() -> None:
                 assert "m-zebra" not in response.text
 
 
+@pytest.mark.parametrize("query", [{}, {"not": "zzz"}])
+@pytest.mark.parametrize("elsewhere", [{"app_name": "zebra"}, {"region": "ams"}])
+async def test_a_trace_never_has_lines_of_another_app_or_region(
+    elsewhere: dict[str, str], query: dict[str, str]
+) -> None:
+    """Lines without a machine share its empty name, and are told apart by app and region."""
+    service = Service()
+    boom = line("boom", level="error", machine_id="", unix_ns=1)
+    frames = [attrs.evolve(boom, message=text, level="info") for text in ("\tat b.C(d:1)", "")]
+    secret = attrs.evolve(frames[0], message="\tat zebra.Secret(e:1)", **elsewhere)
+    await service.publish(boom, secret, *frames)
+    counted = by_pattern(await service.read(**query))
+    assert counted.pop("boom < at b.C(d:<n>)") == 1
+    assert not any("boom" in pattern for pattern in counted)
+
+
 async def test_the_endpoint_answers_and_refuses() -> None:
     """The endpoint answers readers, and names a wrong parameter."""
     async with open_service() as service:

@@ -17,6 +17,7 @@ from itertools import groupby
 
 import attrs
 
+from natstream.entries.continuation import Origin, origin_of
 from natstream.entries.entry import LogEntry
 from natstream.entries.patterns import pattern_id, pattern_of
 from natstream.entries.patterns_traces import TraceLines
@@ -88,7 +89,7 @@ class PatternCounts:
         """App → release → Unix ms of its first line."""
         self._samples = samples
         self._tallies: dict[TallyKey, PatternTally] = {}
-        self._heads: dict[tuple[str, str], _Head] = {}
+        self._heads: dict[Origin, _Head] = {}
         self._shared: dict[tuple[str, str, str, str], LogEntry] = {}
         self._names: dict[str, str] = {}
         self._kept = 0
@@ -142,7 +143,7 @@ class PatternCounts:
         for index in run:
             entry = entries[index]
             if entry.continues:
-                head = heads.get((entry.machine_id, entry.stream)) if heads else None
+                head = heads.get(origin_of(entry)) if heads else None
                 if (
                     head is not None
                     and head.level == entry.level
@@ -154,7 +155,7 @@ class PatternCounts:
                 line = _line(entry, arrivals[index], weight, numbers[index], published.epoch)
                 tally = self._add(entry, line)
                 if entry.level in _SEVERE:
-                    key = (entry.machine_id, entry.stream)
+                    key = origin_of(entry)
                     heads.pop(key, None)
                     heads[key] = _Head(tally, entry.level, line)
                     if len(heads) > MAX_HEADS:
