@@ -9,7 +9,7 @@ so one id. The time is linear in the message. Of a text only the beginning is lo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -52,6 +52,8 @@ _ERRORS = (
     *("errmsg", "error_msg", "exc_info", "exc_text", "thrown", "@x", "cause", "errors"),
     *("stack_trace", "error.stack_trace", "exception.stacktrace", "stack", "reason", "detail"),
 )
+# Their values may have blanks without quotes.
+_PROSE = frozenset({*_TEXTS, *_ERRORS})
 _IS_STATUS = re.compile(r"(?:status|status[._]?code|^code)$")
 # Members that may be objects and tell what the whole line would tell. The text of the first ones is
 # the text of the line; that of the others is data.
@@ -82,6 +84,8 @@ _PAIRS = re.compile(
     r"""(?:^|(?<=[\s,;]))([A-Za-z_@][\w.@/-]{0,60}+)="""
     r"""(?:"((?:[^"\\]|\\.)*+)"?|'((?:[^'\\]|\\.)*+)'|([^\s"']*+))"""
 )
+# What stands between two pairs and is no text.
+_BETWEEN = " \t\r\n,;|"
 _FIRST_PAIR = re.compile(r"[A-Za-z_@][\w.@/-]{0,60}+=\S")
 _STATUS = re.compile(r"[1-5]\d\d")
 _EXIT = re.compile(r"\d{1,3}|SIG[A-Z]{2,9}")
@@ -152,11 +156,23 @@ def _mask_json(message: str) -> str | None:
 
 
 def _mask_pairs(text: str, start: int) -> str:
-    """Return the pattern of a line of pairs, of which the first begins at or behind `start`."""
+    """Return the pattern of a line of pairs, of which the first begins at or behind `start`.
+
+    The text is the value of a pair such as `msg=…`, which may lack its quotes. If no pair has one,
+    the text is what stands between the pairs.
+    """
     fields: dict[str, str] = {}
-    for name, double, single, plain in _PAIRS.findall(text, start):
-        fields.setdefault(name, double or single or plain)
-    masked = _mask_fields(fields)
+    parts = iter(_PAIRS.split(text[start:]))
+    free = [next(parts)]
+    for name, double, single, plain, behind in zip(*[parts] * 5, strict=True):
+        value = double or single or plain or ""
+        if behind != " " and behind:
+            if plain and name.casefold() in _PROSE:
+                value += behind
+            else:
+                free.append(behind)
+        fields.setdefault(name, value)
+    masked = _mask_fields(fields, free)
     return f"{mask_words(text[:start])} {masked}"[:LONGEST] if start else masked
 
 
@@ -184,10 +200,18 @@ def _plan_of(fields: Mapping[str, Any]) -> _Plan:
     return _plans.get(names) or _make_plan(names)
 
 
-def _mask_fields(fields: Mapping[str, Any]) -> str:
+def _mask_fields(fields: Mapping[str, Any], free: Sequence[str] = ()) -> str:
+    """Return the pattern of an object.
+
+    Args:
+        fields: its members.
+        free: texts that stand between them. They count if no member has the text of the line.
+    """
     plan = _plan_of(fields)
     text, told = _tell(fields, plan, DEPTH)
     parts = [text or _happened(fields, plan), *told.values(), plan.names]
+    if not text and (own := [part for part in (each.strip(_BETWEEN) for each in free) if part]):
+        parts.insert(0, mask_words(" ".join(own)))
     return " ".join(filter(None, parts))[:LONGEST]
 
 
