@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from natstream.entries.entry import decode_json
 from natstream.entries.escapes import sanitize
-from natstream.entries.json_object import find_object
+from natstream.entries.json_object import find_object, object_start
 from natstream.entries.patterns_words import (
     LONGEST,
     is_outcome,
@@ -31,6 +31,8 @@ LOOKED_AT = 512
 """Characters of a text that are looked at."""
 # Decoding so much takes half a millisecond. A longer message is looked at as a text.
 MAX_JSON = 64 * 1024
+# Characters that are looked at of JSON without an end.
+MAX_OPEN = 4_096
 # Names of fields that a pattern shows. An object with more is data, whose names are values.
 MAX_NAMES, MAX_LOOKED_AT = 20, 200
 # Objects with the same names are of few kinds. The plan for one kind takes about 1 KB.
@@ -84,6 +86,10 @@ _PAIRS = re.compile(
     r"""(?:^|(?<=[\s,;]))([A-Za-z_@][\w.@/-]{0,60}+)="""
     r"""(?:"((?:[^"\\]|\\.)*+)"?|'((?:[^'\\]|\\.)*+)'|([^\s"']*+))"""
 )
+# A member of an object whose value is no object, or another string.
+_MEMBER = re.compile(
+    r""""((?:[^"\\]|\\.)*+)"(?:\s*+:\s*+(?:"((?:[^"\\]|\\.)*+)"?|([^\s"{}\[\],]*+)))?""", re.DOTALL
+)
 # What stands between two pairs and is no text.
 _BETWEEN = " \t\r\n,;|"
 _FIRST_PAIR = re.compile(r"[A-Za-z_@][\w.@/-]{0,60}+=\S")
@@ -97,6 +103,9 @@ _plans: dict[tuple[str, ...], _Plan] = {}
 def pattern_of(message: str) -> str:
     """Return the pattern of a message; of the first line of a trace, the pattern of that line."""
     last = message[-1:]
+    if last <= " ":
+        message = message.rstrip()
+        last = message[-1:]
     if last == "}" and len(message) <= MAX_JSON and "{" in message:
         masked = _mask_json(message)
         if masked is not None:
@@ -104,6 +113,8 @@ def pattern_of(message: str) -> str:
     text = message if len(message) <= LOOKED_AT else message[:LOOKED_AT]
     if "\x1b" in text:
         text = sanitize(text, keep_colours=False)
+    if "{" in text and (masked := _mask_open(message)) is not None:
+        return masked
     if "=" in text:
         if _FIRST_PAIR.match(text):
             return _mask_pairs(text, 0)
@@ -155,6 +166,43 @@ def _mask_json(message: str) -> str | None:
     return f"{mask_words(prefix)} {masked}"[:LONGEST] if prefix.strip() else masked
 
 
+def _mask_open(message: str) -> str | None:
+    """Return the pattern of a message whose JSON is cut short or very long.
+
+    Its names are not shown, because those before the cut depend on the lengths of the values. None
+    is returned if the JSON has an end, or if nothing in it tells what happened.
+    """
+    text = message[:MAX_OPEN]
+    if "\x1b" in text:
+        text = sanitize(text, keep_colours=False)
+    start = object_start(text)
+    prefix = text[:start]
+    if not 0 <= start < LOOKED_AT or "=" in prefix:
+        return None
+    bare = _MEMBER.sub("", text[start:])
+    if bare.count("{") <= bare.count("}"):
+        return None
+    fields: dict[str, str] = {}
+    for name, string, plain in _MEMBER.findall(text, start):
+        if plain != "null":
+            fields.setdefault(name, _unescaped(string) or plain)
+    plan = _make_plan(tuple(fields))
+    happened, told = _tell(fields, plan, 0)
+    parts = [happened or _happened(fields, plan), *told.values()]
+    if not any(parts):
+        return None
+    return " ".join(filter(None, [mask_words(prefix), *parts, "{…}"]))[:LONGEST]
+
+
+def _unescaped(string: str) -> str:
+    if "\\" in string:
+        try:
+            return str(decode_json(f'"{string}"'))
+        except ValueError:
+            pass  # It ends within an escape.
+    return string
+
+
 def _mask_pairs(text: str, start: int) -> str:
     """Return the pattern of a line of pairs, of which the first begins at or behind `start`.
 
@@ -197,7 +245,14 @@ class _Plan(NamedTuple):
 
 def _plan_of(fields: Mapping[str, Any]) -> _Plan:
     names = tuple(fields)
-    return _plans.get(names) or _make_plan(names)
+    plan = _plans.get(names)
+    if plan is None:
+        plan = _make_plan(names)
+        if len(names) <= 2 * MAX_NAMES:
+            if len(_plans) >= MAX_PLANS:
+                _plans.clear()
+            _plans[names] = plan
+    return plan
 
 
 def _mask_fields(fields: Mapping[str, Any], free: Sequence[str] = ()) -> str:
@@ -255,9 +310,12 @@ def _text(fields: Mapping[str, Any], plan: _Plan) -> str:
     for name in plan.texts:
         text = fields[name]
         if type(text) is str and text:
-            masked = _mask_json(text) if text[0] == "{" and text[-1] == "}" else None
-            return mask_words(text[:LOOKED_AT]) if masked is None else masked
+            return (text[0] == "{" and _mask_inner(text.rstrip())) or mask_words(text[:LOOKED_AT])
     return ""
+
+
+def _mask_inner(text: str) -> str | None:
+    return (_mask_json(text) if text[-1] == "}" else None) or _mask_open(text)
 
 
 def _happened(fields: Mapping[str, Any], plan: _Plan) -> str:
@@ -301,7 +359,7 @@ def _make_plan(names: tuple[str, ...]) -> _Plan:
     own = sorted({mask_name(name) for key, name in lower.items() if key not in _USUAL and key})
     shown = [name for name in own if name not in _TEXTS]
     more = ", …" if len(shown) > MAX_NAMES else ""
-    plan = _Plan(
+    return _Plan(
         texts=tuple(lower[name] for name in _TEXTS if name in lower),
         holders=tuple(name for key, name in ordered if key in _HOLDERS),
         objects=tuple(name for key, name in ordered if key in _OBJECTS),
@@ -314,8 +372,3 @@ def _make_plan(names: tuple[str, ...]) -> _Plan:
         exits=tuple(lower[name] for name in _EXITS if name in lower),
         names=f"{{{', '.join(name[:60] for name in shown[:MAX_NAMES])}{more}}}",
     )
-    if len(names) <= 2 * MAX_NAMES:
-        if len(_plans) >= MAX_PLANS:
-            _plans.clear()
-        _plans[names] = plan
-    return plan
