@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -297,6 +298,7 @@ HOSTILE = {
     "months": "Mon Jan 1 " * 409,
     "nested json": '{"a":' * 800 + "1" + "}" * 800,
     "wide json": json.dumps({f"k{n}": n for n in range(400)}),
+    "json with a long name": json.dumps({"0:" * 2_000: 1}),
     "json of quotes": json.dumps({"msg": "'\"" * 900}),
     "escapes": "\x1b[31m" * 800,
     "blanks": " " * 4096,
@@ -355,3 +357,31 @@ def test_what_is_remembered_is_bounded() -> None:
     assert len(patterns_words._words) <= patterns_words.MAX_WORDS
     assert len(patterns_words._texts) <= patterns_words.MAX_TEXTS
     assert len(patterns._plans) <= patterns.MAX_PLANS
+
+
+@pytest.mark.parametrize("names", [1, 40])
+def test_what_is_remembered_of_long_names_is_bounded(names: int) -> None:
+    """Objects with names that are megabytes long, all told, leave less than 3 MB behind."""
+    patterns._plans.clear()
+    patterns_words._words.clear()
+    tracemalloc.start()
+    try:
+        for n in range(patterns.MAX_PLANS):
+            pattern_of(json.dumps({f"{n}{k}{'x' * (30_000 // names)}": 1 for k in range(names)}))
+            pattern_of(json.dumps({f"{n}{k}{'x' * (1_700 // names)}": 1 for k in range(names)}))
+        assert tracemalloc.get_traced_memory()[0] < 3 * 2**20
+    finally:
+        tracemalloc.stop()
+        patterns._plans.clear()
+
+
+def test_a_long_name_takes_no_time() -> None:
+    """A name of 60,000 characters takes less than four milliseconds, because 60 are looked at."""
+    message = json.dumps({"0:" * 30_000: 1})
+    best = float("inf")
+    for _ in range(5):
+        patterns._plans.clear()
+        started = time.thread_time()
+        pattern_of(message)
+        best = min(best, time.thread_time() - started)
+    assert best < 0.004
