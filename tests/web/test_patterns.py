@@ -470,6 +470,27 @@ def test_a_flood_is_sampled() -> None:
     assert counts.weight(NOW - 200, NOW) >= 16
 
 
+def test_a_sample_gives_each_trace_its_own_frames() -> None:
+    """If a head is not in the sample, its frames do not go to the head before."""
+    entries: list[LogEntry] = []
+    for n in range(8_000):
+        name = ("Alpha", "Beta", "Gamma")[n % 3]
+        error = line("Traceback (most recent call last):", level="error", unix_ns=n)
+        frames = (f'  File "/app/{name}.py", line 1, in f', f"{name}Error: x")
+        entries += [error, *(attrs.evolve(error, message=text, level="info") for text in frames)]
+    counts = PatternCounts(lambda: NOW, start_ms=1)
+    joined = list(Continuations().join(entries))
+    for start in range(0, len(joined), 1_000):
+        publish(counts, joined[start : start + 1_000], start, NOW - 1)
+    assert counts.weight(NOW - 2, NOW) > 1
+    found = {tally.pattern: tally.lines for tally in counts.tallies}
+    for name in ("Alpha", "Beta", "Gamma"):
+        frames = f"{name}Error: x < /app/{name}.py, line <n>, in f"
+        pattern = f"Traceback (most recent call last): < {frames}"
+        assert found.pop(pattern) == pytest.approx(8_000 / 3, rel=0.1)
+    assert found == {}
+
+
 async def test_a_sampled_answer_says_so() -> None:
     """`sampled` is true as long as a sampled second is within the spans."""
     service = Service()

@@ -160,6 +160,8 @@ class PatternCounts:
                     heads[key] = _Head(tally, entry.level, line)
                     if len(heads) > MAX_HEADS:
                         del heads[next(iter(heads))]
+            elif heads and entry.level in _SEVERE:
+                heads.pop(origin_of(entry), None)  # The next lines are of this head's trace.
         for head in grown.values():
             self._move(head)
 
