@@ -323,6 +323,37 @@ async def test_what_each_machine_says_once_is_news_only_if_it_is_an_error() -> N
     assert rows["up"]["verdict"] == "same"
 
 
+async def test_what_each_of_many_machines_says_once_is_no_news() -> None:
+    """With more machines than a tally names, their start lines are not new, and chatter is."""
+    for query in ({}, {"not_": "zzz"}):
+        service = Service()
+        await service.publish(*release(3, "41", "order {n} shipped"), ago=200)
+        for n in range(70):
+            machine = {"machine_id": f"m{n}", "release": "42"}
+            await service.publish(line("up", **machine), line("tick", **machine), ago=100 - n)
+        for n in range(70):
+            await service.publish(line("tick", machine_id=f"m{n}", release="42"), ago=30)
+        rows = {row["pattern"]: row for row in (await service.read("deploy", **query))["patterns"]}
+        assert (rows["up"]["count"], rows["up"]["verdict"]) == (70, "same")
+        assert (rows["tick"]["count"], rows["tick"]["verdict"]) == (140, "new")
+
+
+@pytest.mark.parametrize("query", [{}, {"not_": "zzz"}])
+async def test_the_newest_machines_and_releases_are_named(query: dict[str, str]) -> None:
+    """After many deployments a pattern has the newest machines and releases, and their firsts."""
+    service = Service()
+    for number in range(1, 26):
+        for n in range(3):
+            each = line(release=str(number), machine_id=f"m-{number:02}-{n}")
+            await service.publish(each, each, ago=2_550 - 100 * number - n)
+    [row] = (await service.read("deploy", **query))["patterns"]
+    assert row["releases"] == [str(number) for number in range(6, 26)]
+    assert row["machines"][0] == "m-09-1", "the first of the newest 50"
+    [tally] = service.counts.tallies
+    assert tally.releases["25"] == (NOW - 50) * 1000
+    assert service.counts.deploys["web"] == tally.releases
+
+
 async def test_a_deploy_begins_when_the_machines_have_changed() -> None:
     """Lines between the change of a machine and the moment when it is known count as later."""
     service = await deployed()
