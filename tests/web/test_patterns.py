@@ -338,6 +338,17 @@ async def test_what_each_of_many_machines_says_once_is_no_news() -> None:
         assert (rows["tick"]["count"], rows["tick"]["verdict"]) == (140, "new")
 
 
+async def test_names_that_are_too_long_are_cut() -> None:
+    """A machine and a release with a very long name are one machine and one release."""
+    service = Service()
+    for ago in (9, 8):
+        await service.publish(line(machine_id="m" * 300, release="4" * 300), ago=ago)
+    [tally] = service.counts.tallies
+    assert tally.machines == ["m" * 128]
+    assert tally.releases == {"4" * 128: (NOW - 9) * 1000}
+    assert service.counts.deploys == {"web": tally.releases}
+
+
 @pytest.mark.parametrize("query", [{}, {"not_": "zzz"}])
 async def test_the_newest_machines_and_releases_are_named(query: dict[str, str]) -> None:
     """After many deployments a pattern has the newest machines and releases, and their firsts."""

@@ -332,7 +332,8 @@ def _line(entry: LogEntry, arrival: int, weight: int, number: int, epoch: str) -
     message = entry.message
     if len(message) > MAX_EXAMPLE:
         message = message[:MAX_EXAMPLE] + "…"
-    return CountedLine(arrival, weight, number, epoch, message, entry.machine_id, entry.release)
+    machine, release = entry.machine_id[:MAX_NAME], entry.release[:MAX_NAME]
+    return CountedLine(arrival, weight, number, epoch, message, machine, release)
 
 
 def _by_second(arrivals: Sequence[int]) -> Iterator[tuple[int, range]]:
