@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import attrs
 import pytest
@@ -456,7 +457,7 @@ def test_machines_and_streams_have_nothing_to_do_with_each_other() -> None:
 
 @pytest.mark.parametrize("other", [{"app_name": "api"}, {"region": "ams"}])
 def test_lines_without_a_machine_continue_lines_of_their_app_and_region(
-    other: dict[str, str],
+    other: dict[str, Any],
 ) -> None:
     """A frame is no part of the trace of another app or region, if no line names its machine."""
     frame = line("    at f (a.js:1:2)", machine="")

@@ -458,7 +458,7 @@ async def test_a_scope_sees_its_part_only() -> None:
 @pytest.mark.parametrize("query", [{}, {"not": "zzz"}])
 @pytest.mark.parametrize("elsewhere", [{"app_name": "zebra"}, {"region": "ams"}])
 async def test_a_trace_never_has_lines_of_another_app_or_region(
-    elsewhere: dict[str, str], query: dict[str, str]
+    elsewhere: dict[str, Any], query: dict[str, str]
 ) -> None:
     """Lines without a machine share its empty name, and are told apart by app and region."""
     service = Service()
@@ -527,9 +527,9 @@ def test_a_sample_gives_each_trace_its_own_frames() -> None:
     assert counts.weight(NOW - 2, NOW) > 1
     found = {tally.pattern: tally.lines for tally in counts.tallies}
     for name in ("Alpha", "Beta", "Gamma"):
-        frames = f"{name}Error: x < /app/{name}.py, line <n>, in f"
-        pattern = f"Traceback (most recent call last): < {frames}"
-        assert found.pop(pattern) == pytest.approx(8_000 / 3, rel=0.1)
+        trace = f"{name}Error: x < /app/{name}.py, line <n>, in f"
+        head = "Traceback (most recent call last):"
+        assert found.pop(f"{head} < {trace}") == pytest.approx(8_000 / 3, rel=0.1)
     assert found == {}
 
 
