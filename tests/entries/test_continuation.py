@@ -6,7 +6,9 @@ import json
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -451,6 +453,17 @@ def test_machines_and_streams_have_nothing_to_do_with_each_other() -> None:
         ]
     )
     assert [entry.continues for entry in read] == [False, False, False, False, True]
+
+
+@pytest.mark.parametrize("other", [{"app_name": "api"}, {"region": "ams"}])
+def test_lines_without_a_machine_continue_lines_of_their_app_and_region(
+    other: dict[str, Any],
+) -> None:
+    """A frame is no part of the trace of another app or region, if no line names its machine."""
+    frame = line("    at f (a.js:1:2)", machine="")
+    assert frame.machine_id == ""
+    read = Continuations().join([line("Error: boom", machine=""), attrs.evolve(frame, **other)])
+    assert [(entry.continues, entry.level) for entry in read] == [(False, "error"), (False, "info")]
 
 
 def test_a_continuation_keeps_all_its_other_fields() -> None:

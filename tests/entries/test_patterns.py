@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -102,6 +103,13 @@ def test_the_lines_of_the_demo_are_in_their_kinds() -> None:
         ("user=alice n=3 plain", "user=bob n=x plain", None),
         ('{"msg":"sent 3","to":"a"}', '{"to":[1],"msg":"sent 44"}', "sent <n> {to}"),
         ('level=info msg="sent 3" to=a', 'level=warn msg="sent 9" to="b c"', "sent <n> {to}"),
+        ("level=info order 3 sent", "level=warn order 17 sent", "order <n> sent {}"),
+        ("id=a1 sent to=x, at 3", "id=b2 sent to=y, at 9", "sent at <n> {id, to}"),
+        ("INFO msg=order 3 sent to=a", "INFO msg=order 4 sent to=b", "INFO order <n> sent {to}"),
+        ('a="1", b="x"; c=3 | d=4', 'a="2", b="y"; c=5 | d=6', "{a, b, c, d}"),
+        ('{"msg":"sent 3"}\n', '{"msg":"sent 44"} \r\n', "sent <n> {}"),
+        ('{"msg":"sent 3","to":"a', '{"to":"a","msg":"sent 4","cc":["b', "sent <n> {…}"),
+        ('api | {"msg":"sent 3","to":{"', 'api | {"msg":"sent 4","n":1', "api | sent <n> {…}"),
         ('api | {"msg":"sent 3"}', 'api | {"msg":"sent 4"}', "api | sent <n> {}"),
         ('{"status":200,"status_code":500}', '{"status_code":500,"status":200}', None),
         ('{"msg":"in","state":"Texas"}', '{"msg":"in","state":"Ohio"}', "in {state}"),
@@ -184,12 +192,40 @@ def test_varying_parts_are_masked(one: str, other: str, pattern: str | None) -> 
         ('{"msg":"a","err":{"codeName":"Lost"}}', '{"msg":"a","err":{"codeName":"Full"}}'),
         ('{"msg":"a","reason":"slow"}', '{"msg":"a","reason":"refused"}'),
         ('{"msg":"a","code":1}', '{"msg":"a","code":2}'),
+        ('{"msg":"order placed"}\n', '{"msg":"payment failed"}\n'),
+        ('{"log":"{\\"msg\\":\\"a\\"}\\n"}', '{"log":"{\\"msg\\":\\"b\\"}\\n"}'),
+        ('{"log":"{\\"msg\\":\\"a\\",\\"x"}', '{"log":"{\\"msg\\":\\"b\\",\\"x"}'),
+        ('{"msg":"order placed","a":"xxx', '{"msg":"payment failed","a":"xxx'),
+        ('{"msg":"tea \\"a\\" sold","a":1', '{"msg":"tea \\"a\\" lost","a":1'),
+        ('{"msg":"x","error":"slow","a":[1', '{"msg":"x","error":"refused","a":[1'),
+        ('{"type":"order.placed","id":1,', '{"type":"order.cancelled","id":1,'),
+        ("level=error order 5 not found", "level=error database connection refused"),
+        ("request_id=a1 Payment failed: card declined", "request_id=d4 Order placed"),
+        ("ts=2026-01-01T00:00:00Z worker crashed", "ts=2026-01-01T00:00:00Z worker started"),
+        ("a=1: failed to save", "a=1: saved"),
+        ("action=sync id=3 begun", "action=sync id=3 failed"),
+        ('msg="" id=3 begun', 'msg="" id=3 failed'),
+        ("ERROR app msg=payment failed id=1", "ERROR app msg=payment refunded id=1"),
+        ("level=info msg=can't connect", "level=info msg=can't parse"),
+        ('msg="job" err=dial refused id=1', 'msg="job" err=dial timeout id=1'),
         ('{"msg":"a","from":"up","to":"down"}', '{"msg":"a","from":"down","to":"up"}'),
     ],
 )
 def test_failures_are_told_apart(one: str, other: str) -> None:
     """A status, an exit code, an outcome and an error's text tell kinds apart, as words do."""
     assert pattern_of(one) != pattern_of(other)
+
+
+def test_json_that_is_very_long_or_cut_short_is_known_by_its_text() -> None:
+    """Such JSON of one kind has one pattern, wherever it is cut, and another kind has another."""
+    for pad in (70_000, 90_000):
+        whole = json.dumps({"level": "error", "msg": f"order {pad} placed", "to": "a" * pad})
+        for cut in (len(whole), pad, 5_000, 600, 60):
+            assert pattern_of(whole[:cut]) == "order <n> placed {…}"
+            failed = whole[:cut].replace("placed", "failed")
+            assert pattern_of(failed) == "order <n> failed {…}"
+    assert pattern_of('got {"a":"b"} and {"msg":"x"} at 3') == 'got {"*":"*"} and {"*":"*"} at <n>'
+    assert pattern_of('\x1b[32mapi\x1b[0m | {"msg":"ready","error":null,') == "api | ready {…}"
 
 
 def test_an_id_is_the_same_everywhere() -> None:
@@ -262,12 +298,17 @@ HOSTILE = {
     "months": "Mon Jan 1 " * 409,
     "nested json": '{"a":' * 800 + "1" + "}" * 800,
     "wide json": json.dumps({f"k{n}": n for n in range(400)}),
+    "json with a long name": json.dumps({"0:" * 2_000: 1}),
     "json of quotes": json.dumps({"msg": "'\"" * 900}),
     "escapes": "\x1b[31m" * 800,
     "blanks": " " * 4096,
     "letters": "aB" * 2048,
     "addresses": "1.1.1.1:" * 512,
     "logfmt quotes": 'a="' * 1365,
+    "cut json": '{"msg":"' + '\\"a' * 1365,
+    "cut json in json": '{"msg":"{\\"msg\\":\\"{' + '\\\\\\"a' * 900,
+    "open objects": '{"a":' * 819,
+    "open names": '{"' + '":"' * 1364,
     "frames": "at a.b(" * 585,
     "unicode digits": "٣" * 2048,
     "statuses": "GET 500 " * 512,
@@ -292,7 +333,11 @@ def test_a_hostile_line_takes_no_time(name: str) -> None:
     assert len(masked) <= LONGEST
 
 
-@given(st.text(max_size=700) | st.from_regex(r"[\[\]{}=\"' :/@0-9a-f<>n\\-]{0,200}"))
+@given(
+    st.text(max_size=700)
+    | st.from_regex(r"\{\"[\\\\\[\]{},:\"msg]{0,90}")
+    | st.from_regex(r"[\[\]{}=\"' :/@0-9a-f<>n\\-]{0,200}")
+)
 def test_any_text_has_a_bounded_pattern(text: str) -> None:
     """No text makes masking fail, a pattern is bounded, and it is the same a second time."""
     first = pattern_of(text)
@@ -312,3 +357,31 @@ def test_what_is_remembered_is_bounded() -> None:
     assert len(patterns_words._words) <= patterns_words.MAX_WORDS
     assert len(patterns_words._texts) <= patterns_words.MAX_TEXTS
     assert len(patterns._plans) <= patterns.MAX_PLANS
+
+
+@pytest.mark.parametrize("names", [1, 40])
+def test_what_is_remembered_of_long_names_is_bounded(names: int) -> None:
+    """Objects with names that are megabytes long, all told, leave less than 3 MB behind."""
+    patterns._plans.clear()
+    patterns_words._words.clear()
+    tracemalloc.start()
+    try:
+        for n in range(patterns.MAX_PLANS):
+            pattern_of(json.dumps({f"{n}{k}{'x' * (30_000 // names)}": 1 for k in range(names)}))
+            pattern_of(json.dumps({f"{n}{k}{'x' * (1_700 // names)}": 1 for k in range(names)}))
+        assert tracemalloc.get_traced_memory()[0] < 3 * 2**20
+    finally:
+        tracemalloc.stop()
+        patterns._plans.clear()
+
+
+def test_a_long_name_takes_no_time() -> None:
+    """A name of 60,000 characters takes less than four milliseconds, because 60 are looked at."""
+    message = json.dumps({"0:" * 30_000: 1})
+    best = float("inf")
+    for _ in range(5):
+        patterns._plans.clear()
+        started = time.thread_time()
+        pattern_of(message)
+        best = min(best, time.thread_time() - started)
+    assert best < 0.004

@@ -323,6 +323,48 @@ async def test_what_each_machine_says_once_is_news_only_if_it_is_an_error() -> N
     assert rows["up"]["verdict"] == "same"
 
 
+async def test_what_each_of_many_machines_says_once_is_no_news() -> None:
+    """With more machines than a tally names, their start lines are not new, and chatter is."""
+    for query in ({}, {"not_": "zzz"}):
+        service = Service()
+        await service.publish(*release(3, "41", "order {n} shipped"), ago=200)
+        for n in range(70):
+            machine = {"machine_id": f"m{n}", "release": "42"}
+            await service.publish(line("up", **machine), line("tick", **machine), ago=100 - n)
+        for n in range(70):
+            await service.publish(line("tick", machine_id=f"m{n}", release="42"), ago=30)
+        rows = {row["pattern"]: row for row in (await service.read("deploy", **query))["patterns"]}
+        assert (rows["up"]["count"], rows["up"]["verdict"]) == (70, "same")
+        assert (rows["tick"]["count"], rows["tick"]["verdict"]) == (140, "new")
+
+
+async def test_names_that_are_too_long_are_cut() -> None:
+    """A machine and a release with a very long name are one machine and one release."""
+    service = Service()
+    for ago in (9, 8):
+        await service.publish(line(machine_id="m" * 300, release="4" * 300), ago=ago)
+    [tally] = service.counts.tallies
+    assert tally.machines == ["m" * 128]
+    assert tally.releases == {"4" * 128: (NOW - 9) * 1000}
+    assert service.counts.deploys == {"web": tally.releases}
+
+
+@pytest.mark.parametrize("query", [{}, {"not_": "zzz"}])
+async def test_the_newest_machines_and_releases_are_named(query: dict[str, str]) -> None:
+    """After many deployments a pattern has the newest machines and releases, and their firsts."""
+    service = Service()
+    for number in range(1, 26):
+        for n in range(3):
+            each = line(release=str(number), machine_id=f"m-{number:02}-{n}")
+            await service.publish(each, each, ago=2_550 - 100 * number - n)
+    [row] = (await service.read("deploy", **query))["patterns"]
+    assert row["releases"] == [str(number) for number in range(6, 26)]
+    assert row["machines"][0] == "m-09-1", "the first of the newest 50"
+    [tally] = service.counts.tallies
+    assert tally.releases["25"] == (NOW - 50) * 1000
+    assert service.counts.deploys["web"] == tally.releases
+
+
 async def test_a_deploy_begins_when_the_machines_have_changed() -> None:
     """Lines between the change of a machine and the moment when it is known count as later."""
     service = await deployed()
@@ -413,6 +455,22 @@ async def test_a_scope_sees_its_part_only() -> None:
                 assert "m-zebra" not in response.text
 
 
+@pytest.mark.parametrize("query", [{}, {"not": "zzz"}])
+@pytest.mark.parametrize("elsewhere", [{"app_name": "zebra"}, {"region": "ams"}])
+async def test_a_trace_never_has_lines_of_another_app_or_region(
+    elsewhere: dict[str, Any], query: dict[str, str]
+) -> None:
+    """Lines without a machine share its empty name, and are told apart by app and region."""
+    service = Service()
+    boom = line("boom", level="error", machine_id="", unix_ns=1)
+    frames = [attrs.evolve(boom, message=text, level="info") for text in ("\tat b.C(d:1)", "")]
+    secret = attrs.evolve(frames[0], message="\tat zebra.Secret(e:1)", **elsewhere)
+    await service.publish(boom, secret, *frames)
+    counted = by_pattern(await service.read(**query))
+    assert counted.pop("boom < at b.C(d:<n>)") == 1
+    assert not any("boom" in pattern for pattern in counted)
+
+
 async def test_the_endpoint_answers_and_refuses() -> None:
     """The endpoint answers readers, and names a wrong parameter."""
     async with open_service() as service:
@@ -452,6 +510,27 @@ def test_a_flood_is_sampled() -> None:
             publish(counts, entries, batch * 2_000, NOW - 50 + second)
     assert total(counts) == pytest.approx(30_000 + 150_000, rel=0.02)
     assert counts.weight(NOW - 200, NOW) >= 16
+
+
+def test_a_sample_gives_each_trace_its_own_frames() -> None:
+    """If a head is not in the sample, its frames do not go to the head before."""
+    entries: list[LogEntry] = []
+    for n in range(8_000):
+        name = ("Alpha", "Beta", "Gamma")[n % 3]
+        error = line("Traceback (most recent call last):", level="error", unix_ns=n)
+        frames = (f'  File "/app/{name}.py", line 1, in f', f"{name}Error: x")
+        entries += [error, *(attrs.evolve(error, message=text, level="info") for text in frames)]
+    counts = PatternCounts(lambda: NOW, start_ms=1)
+    joined = list(Continuations().join(entries))
+    for start in range(0, len(joined), 1_000):
+        publish(counts, joined[start : start + 1_000], start, NOW - 1)
+    assert counts.weight(NOW - 2, NOW) > 1
+    found = {tally.pattern: tally.lines for tally in counts.tallies}
+    for name in ("Alpha", "Beta", "Gamma"):
+        trace = f"{name}Error: x < /app/{name}.py, line <n>, in f"
+        head = "Traceback (most recent call last):"
+        assert found.pop(f"{head} < {trace}") == pytest.approx(8_000 / 3, rel=0.1)
+    assert found == {}
 
 
 async def test_a_sampled_answer_says_so() -> None:

@@ -2,8 +2,9 @@
 
 Fly makes one message of each physical line, so a stack trace is thirty entries. In: the entries of
 one order, run by run. Out: the same entries; a continuation has `continues` set, and the level of
-the head of its group. Only the lines before of the same machine and stream matter, and no line is
-held back for a later one. What is kept of a machine is bounded, and so is the number of machines.
+the head of its group. Only the lines before of the same origin matter: the machine and stream, and
+the app and region, because lines without a machine come from many of them. No line is held back
+for a later one. What is kept of an origin is bounded, and so is the number of origins.
 
 The line of a trace is recognised by its shape (see `trace_shapes`), because lines of other threads
 may stand between. An indented line is one directly after a line of the group.
@@ -12,13 +13,17 @@ may stand between. An indented line is one directly after a line of the group.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import attrs
 
 from natstream.entries.entry import LogEntry, continuing
 from natstream.entries.trace_shapes import LOOKED_AT, Head, Shape, head_of, shape_of
 
-__all__ = ["LOOK_BACK", "Continuations"]
+__all__ = ["LOOK_BACK", "Continuations", "Origin", "origin_of"]
+
+Origin: TypeAlias = tuple[str, str, str, str]
+"""Machine, stream, app and region. A trace never has lines of two origins."""
 
 # A reader of stored entries that starts inside a trace looks back so many entries for its head.
 LOOK_BACK = 100
@@ -26,7 +31,7 @@ LOOK_BACK = 100
 NEAR = 1_000_000_000
 # A line of a trace may stand behind so many other lines of its machine.
 LINES_BETWEEN = 20
-# Machines and their streams that are remembered at the least. One takes about 300 bytes.
+# Origins that are remembered at the least. One takes about 300 bytes.
 MAX_MACHINES = 2_000
 
 # A head of these levels may have a trace.
@@ -74,7 +79,7 @@ class _Trace:
 
 @attrs.define
 class _Order:
-    """The lines of one machine and stream, in their order."""
+    """The lines of one origin, in their order."""
 
     level: str = ""
     unix_ns: int = _NEVER
@@ -90,15 +95,15 @@ class Continuations:
     def __init__(self) -> None:
         # Once the newer of the two is full, it takes the place of the older. So the machines that
         # spoke last are kept, and a line costs one look into a dict.
-        self._orders: dict[tuple[str, str], _Order] = {}
-        self._older: dict[tuple[str, str], _Order] = {}
+        self._orders: dict[Origin, _Order] = {}
+        self._older: dict[Origin, _Order] = {}
 
     def join(self, entries: Sequence[LogEntry]) -> Sequence[LogEntry]:
         """Return the next entries of the order, each continuation with its head's level."""
         orders = self._orders
         joined: list[LogEntry] | None = None
         for index, entry in enumerate(entries):
-            key = (entry.machine_id, entry.stream)
+            key = origin_of(entry)
             order = orders.get(key)
             if order is None:
                 order = self._order(key)
@@ -123,7 +128,7 @@ class Continuations:
         copy._older = {key: _copy(order) for key, order in self._older.items()}
         return copy
 
-    def _order(self, key: tuple[str, str]) -> _Order:
+    def _order(self, key: Origin) -> _Order:
         order = self._older.get(key) or _Order()
         if len(self._orders) >= MAX_MACHINES:
             self._older, self._orders = self._orders, {}
@@ -134,6 +139,11 @@ class Continuations:
 # A group of exceptions begins so, although it is indented.
 _GROUP = "  + Exception Group Traceback ("
 _BLANKS = frozenset({"", " ", "\t", "\n", "\r"})
+
+
+def origin_of(entry: LogEntry) -> Origin:
+    """Return where a line comes from. Only lines of one origin can be of one trace."""
+    return (entry.machine_id, entry.stream, entry.app_name, entry.region)
 
 
 def _copy(order: _Order) -> _Order:

@@ -9,13 +9,13 @@ so one id. The time is linear in the message. Of a text only the beginning is lo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from natstream.entries.entry import decode_json
 from natstream.entries.escapes import sanitize
-from natstream.entries.json_object import find_object
+from natstream.entries.json_object import find_object, object_start
 from natstream.entries.patterns_words import (
     LONGEST,
     is_outcome,
@@ -31,10 +31,16 @@ LOOKED_AT = 512
 """Characters of a text that are looked at."""
 # Decoding so much takes half a millisecond. A longer message is looked at as a text.
 MAX_JSON = 64 * 1024
+# Characters that are looked at of JSON without an end.
+MAX_OPEN = 4_096
 # Names of fields that a pattern shows. An object with more is data, whose names are values.
 MAX_NAMES, MAX_LOOKED_AT = 20, 200
-# Objects with the same names are of few kinds. The plan for one kind takes about 1 KB.
-MAX_PLANS = 500
+# Characters of a name that are looked at.
+LONGEST_NAME = 60
+# Objects with the same names are of few kinds. The plan for one kind takes about 1 KB, and at most
+# four bytes more for each character of its names. If it is not kept, each object takes 7 µs longer
+# for each name, so there is room for all names that people give.
+MAX_PLANS, MAX_PLANNED = 500, 2_000
 ERROR_LENGTH = 120
 
 HEAD_DIGITS = 12
@@ -52,6 +58,8 @@ _ERRORS = (
     *("errmsg", "error_msg", "exc_info", "exc_text", "thrown", "@x", "cause", "errors"),
     *("stack_trace", "error.stack_trace", "exception.stacktrace", "stack", "reason", "detail"),
 )
+# Their values may have blanks without quotes.
+_PROSE = frozenset({*_TEXTS, *_ERRORS})
 _IS_STATUS = re.compile(r"(?:status|status[._]?code|^code)$")
 # Members that may be objects and tell what the whole line would tell. The text of the first ones is
 # the text of the line; that of the others is data.
@@ -82,6 +90,12 @@ _PAIRS = re.compile(
     r"""(?:^|(?<=[\s,;]))([A-Za-z_@][\w.@/-]{0,60}+)="""
     r"""(?:"((?:[^"\\]|\\.)*+)"?|'((?:[^'\\]|\\.)*+)'|([^\s"']*+))"""
 )
+# A member of an object whose value is no object, or another string.
+_MEMBER = re.compile(
+    r""""((?:[^"\\]|\\.)*+)"(?:\s*+:\s*+(?:"((?:[^"\\]|\\.)*+)"?|([^\s"{}\[\],]*+)))?""", re.DOTALL
+)
+# What stands between two pairs and is no text.
+_BETWEEN = " \t\r\n,;|"
 _FIRST_PAIR = re.compile(r"[A-Za-z_@][\w.@/-]{0,60}+=\S")
 _STATUS = re.compile(r"[1-5]\d\d")
 _EXIT = re.compile(r"\d{1,3}|SIG[A-Z]{2,9}")
@@ -93,6 +107,9 @@ _plans: dict[tuple[str, ...], _Plan] = {}
 def pattern_of(message: str) -> str:
     """Return the pattern of a message; of the first line of a trace, the pattern of that line."""
     last = message[-1:]
+    if last <= " ":
+        message = message.rstrip()
+        last = message[-1:]
     if last == "}" and len(message) <= MAX_JSON and "{" in message:
         masked = _mask_json(message)
         if masked is not None:
@@ -100,6 +117,8 @@ def pattern_of(message: str) -> str:
     text = message if len(message) <= LOOKED_AT else message[:LOOKED_AT]
     if "\x1b" in text:
         text = sanitize(text, keep_colours=False)
+    if "{" in text and (masked := _mask_open(message)) is not None:
+        return masked
     if "=" in text:
         if _FIRST_PAIR.match(text):
             return _mask_pairs(text, 0)
@@ -151,12 +170,61 @@ def _mask_json(message: str) -> str | None:
     return f"{mask_words(prefix)} {masked}"[:LONGEST] if prefix.strip() else masked
 
 
-def _mask_pairs(text: str, start: int) -> str:
-    """Return the pattern of a line of pairs, of which the first begins at or behind `start`."""
+def _mask_open(message: str) -> str | None:
+    """Return the pattern of a message whose JSON is cut short or very long.
+
+    Its names are not shown, because those before the cut depend on the lengths of the values. None
+    is returned if the JSON has an end, or if nothing in it tells what happened.
+    """
+    text = message[:MAX_OPEN]
+    if "\x1b" in text:
+        text = sanitize(text, keep_colours=False)
+    start = object_start(text)
+    prefix = text[:start]
+    if not 0 <= start < LOOKED_AT or "=" in prefix:
+        return None
+    bare = _MEMBER.sub("", text[start:])
+    if bare.count("{") <= bare.count("}"):
+        return None
     fields: dict[str, str] = {}
-    for name, double, single, plain in _PAIRS.findall(text, start):
-        fields.setdefault(name, double or single or plain)
-    masked = _mask_fields(fields)
+    for name, string, plain in _MEMBER.findall(text, start):
+        if plain != "null":
+            fields.setdefault(name, _unescaped(string) or plain)
+    plan = _make_plan(tuple(fields))
+    happened, told = _tell(fields, plan, 0)
+    parts = [happened or _happened(fields, plan), *told.values()]
+    if not any(parts):
+        return None
+    return " ".join(filter(None, [mask_words(prefix), *parts, "{…}"]))[:LONGEST]
+
+
+def _unescaped(string: str) -> str:
+    if "\\" in string:
+        try:
+            return str(decode_json(f'"{string}"'))
+        except ValueError:
+            pass  # It ends within an escape.
+    return string
+
+
+def _mask_pairs(text: str, start: int) -> str:
+    """Return the pattern of a line of pairs, of which the first begins at or behind `start`.
+
+    The text is the value of a pair such as `msg=…`, which may lack its quotes. If no pair has one,
+    the text is what stands between the pairs.
+    """
+    fields: dict[str, str] = {}
+    parts = iter(_PAIRS.split(text[start:]))
+    free = [next(parts)]
+    for name, double, single, plain, behind in zip(*[parts] * 5, strict=True):
+        value = double or single or plain or ""
+        if behind != " " and behind:
+            if plain and name.casefold() in _PROSE:
+                value += behind
+            else:
+                free.append(behind)
+        fields.setdefault(name, value)
+    masked = _mask_fields(fields, free)
     return f"{mask_words(text[:start])} {masked}"[:LONGEST] if start else masked
 
 
@@ -181,13 +249,28 @@ class _Plan(NamedTuple):
 
 def _plan_of(fields: Mapping[str, Any]) -> _Plan:
     names = tuple(fields)
-    return _plans.get(names) or _make_plan(names)
+    plan = _plans.get(names)
+    if plan is None:
+        plan = _make_plan(names)
+        if len(names) <= 2 * MAX_NAMES and sum(map(len, names)) <= MAX_PLANNED:
+            if len(_plans) >= MAX_PLANS:
+                _plans.clear()
+            _plans[names] = plan
+    return plan
 
 
-def _mask_fields(fields: Mapping[str, Any]) -> str:
+def _mask_fields(fields: Mapping[str, Any], free: Sequence[str] = ()) -> str:
+    """Return the pattern of an object.
+
+    Args:
+        fields: its members.
+        free: texts that stand between them. They count if no member has the text of the line.
+    """
     plan = _plan_of(fields)
     text, told = _tell(fields, plan, DEPTH)
     parts = [text or _happened(fields, plan), *told.values(), plan.names]
+    if not text and (own := [part for part in (each.strip(_BETWEEN) for each in free) if part]):
+        parts.insert(0, mask_words(" ".join(own)))
     return " ".join(filter(None, parts))[:LONGEST]
 
 
@@ -231,9 +314,12 @@ def _text(fields: Mapping[str, Any], plan: _Plan) -> str:
     for name in plan.texts:
         text = fields[name]
         if type(text) is str and text:
-            masked = _mask_json(text) if text[0] == "{" and text[-1] == "}" else None
-            return mask_words(text[:LOOKED_AT]) if masked is None else masked
+            return (text[0] == "{" and _mask_inner(text.rstrip())) or mask_words(text[:LOOKED_AT])
     return ""
+
+
+def _mask_inner(text: str) -> str | None:
+    return (_mask_json(text) if text[-1] == "}" else None) or _mask_open(text)
 
 
 def _happened(fields: Mapping[str, Any], plan: _Plan) -> str:
@@ -264,20 +350,26 @@ def _error(error: Any) -> str:
         error = error[0] if error else ""
     if type(error) is dict:
         names = list(error)[:MAX_LOOKED_AT]
-        known = {name[:60].casefold(): error[name] for name in names if type(error[name]) is str}
+        known = {_key(name): error[name] for name in names if type(error[name]) is str}
         classes = [known[each] for each in _CLASSES if known.get(each)]
         return ": ".join((classes + [known[each] for each in _REASONS if known.get(each)])[:2])
     return error if type(error) is str else ""
 
 
+def _key(name: str) -> str:
+    return name[:LONGEST_NAME].casefold()
+
+
 def _make_plan(names: tuple[str, ...]) -> _Plan:
     # The order of the names says nothing.
-    lower = {name[:60].casefold(): name for name in sorted(names[:MAX_LOOKED_AT], reverse=True)}
+    lower = {_key(name): name for name in sorted(names[:MAX_LOOKED_AT], reverse=True)}
     ordered = sorted(lower.items())
-    own = sorted({mask_name(name) for key, name in lower.items() if key not in _USUAL and key})
+    own = sorted(
+        {mask_name(name[:LONGEST_NAME]) for key, name in lower.items() if key not in _USUAL and key}
+    )
     shown = [name for name in own if name not in _TEXTS]
     more = ", …" if len(shown) > MAX_NAMES else ""
-    plan = _Plan(
+    return _Plan(
         texts=tuple(lower[name] for name in _TEXTS if name in lower),
         holders=tuple(name for key, name in ordered if key in _HOLDERS),
         objects=tuple(name for key, name in ordered if key in _OBJECTS),
@@ -288,10 +380,5 @@ def _make_plan(names: tuple[str, ...]) -> _Plan:
         errors=tuple(lower[name] for name in _ERRORS if name in lower),
         outcomes=tuple(name for key, name in ordered if is_outcome(key)),
         exits=tuple(lower[name] for name in _EXITS if name in lower),
-        names=f"{{{', '.join(name[:60] for name in shown[:MAX_NAMES])}{more}}}",
+        names=f"{{{', '.join(name[:LONGEST_NAME] for name in shown[:MAX_NAMES])}{more}}}"[:LONGEST],
     )
-    if len(names) <= 2 * MAX_NAMES:
-        if len(_plans) >= MAX_PLANS:
-            _plans.clear()
-        _plans[names] = plan
-    return plan

@@ -17,11 +17,12 @@ from itertools import groupby
 
 import attrs
 
+from natstream.entries.continuation import Origin, origin_of
 from natstream.entries.entry import LogEntry
 from natstream.entries.patterns import pattern_id, pattern_of
 from natstream.entries.patterns_traces import TraceLines
 from natstream.hub.published import Published
-from natstream.web.pattern_tally import CountedLine, PatternTally, TallyKey
+from natstream.web.pattern_tally import MAX_MACHINES, CountedLine, PatternTally, TallyKey
 
 __all__ = ["KEPT", "NEAR", "PatternCounts"]
 
@@ -38,7 +39,7 @@ FINE = 600
 SAMPLED_FROM, SAMPLE = 10_000, 2_500
 
 MAX_EXAMPLE = 300
-MAX_MACHINES, MAX_RELEASES = 50, 20
+MAX_RELEASES = 20
 MAX_NAMES = 5_000
 # No name of Fly's is longer.
 MAX_NAME = 128
@@ -88,9 +89,11 @@ class PatternCounts:
         """App → release → Unix ms of its first line."""
         self._samples = samples
         self._tallies: dict[TallyKey, PatternTally] = {}
-        self._heads: dict[tuple[str, str], _Head] = {}
+        self._heads: dict[Origin, _Head] = {}
         self._shared: dict[tuple[str, str, str, str], LogEntry] = {}
         self._names: dict[str, str] = {}
+        self._machines: dict[tuple[str, str, str, str], set[str]] = {}
+        self._known_machines = 0
         self._kept = 0
         self._second = self._in_second = 0
         self._weight = 1
@@ -115,6 +118,13 @@ class PatternCounts:
     def weight_now(self) -> int:
         """How many lines each line stands for that was counted last."""
         return self._weight
+
+    def machines(self, tally: PatternTally) -> int:
+        """Return how many machines have said anything of this app, level, stream and region.
+
+        A reader who sees the tally may know this, because its scope shows all these lines.
+        """
+        return len(self._machines.get(tally.key[:4], ()))
 
     # --- counting ------------------------------------------------------------------------
 
@@ -142,7 +152,7 @@ class PatternCounts:
         for index in run:
             entry = entries[index]
             if entry.continues:
-                head = heads.get((entry.machine_id, entry.stream)) if heads else None
+                head = heads.get(origin_of(entry)) if heads else None
                 if (
                     head is not None
                     and head.level == entry.level
@@ -154,11 +164,13 @@ class PatternCounts:
                 line = _line(entry, arrivals[index], weight, numbers[index], published.epoch)
                 tally = self._add(entry, line)
                 if entry.level in _SEVERE:
-                    key = (entry.machine_id, entry.stream)
+                    key = origin_of(entry)
                     heads.pop(key, None)
                     heads[key] = _Head(tally, entry.level, line)
                     if len(heads) > MAX_HEADS:
                         del heads[next(iter(heads))]
+            elif heads and entry.level in _SEVERE:
+                heads.pop(origin_of(entry), None)  # The next lines are of this head's trace.
         for head in grown.values():
             self._move(head)
 
@@ -186,14 +198,20 @@ class PatternCounts:
         arrival, machine, release = line.arrival, line.machine, line.release
         self._kept += tally.add(arrival // 1000, line.weight)
         newest = tally.newest
-        if newest is None or (arrival, line.number) > (newest.arrival, newest.number):
+        if is_newest := newest is None or (
+            (arrival, line.number) > (newest.arrival, newest.number)
+        ):
             tally.last_ms, tally.newest = arrival, line
         if arrival < tally.first_ms or not tally.first_ms:
             tally.first_ms = arrival
-        if len(tally.machines) < MAX_MACHINES and machine and machine not in tally.machines:
-            tally.machines.append(self._name(machine))
-        if release and len(tally.releases) < MAX_RELEASES and release not in tally.releases:
-            tally.releases[self._name(release)] = arrival
+        if machine and machine not in tally.machines:
+            self._note_machine(tally.key[:4], machine)
+            if len(tally.machines) >= MAX_MACHINES and is_newest:
+                del tally.machines[0]
+            if len(tally.machines) < MAX_MACHINES:
+                tally.machines.append(self._name(machine))
+        if release:
+            self._note_first(tally.releases, release, arrival)
 
     def _move(self, head: _Head) -> None:
         """Move a head to the pattern that it has with the lines of its trace."""
@@ -232,13 +250,30 @@ class PatternCounts:
             if len(self.deploys) >= MAX_APPS:
                 return
             known = self.deploys[self._name(app)] = {}
-        if release not in known:
-            if len(known) >= MAX_RELEASES:
-                del known[min(known, key=lambda each: known[each])]
-            since = self.released_at(app, release) if known else None
-            known[self._name(release)] = min(arrival, since or arrival)
-        elif arrival < known[release]:
-            known[release] = arrival
+        if release not in known and known:
+            arrival = min(arrival, self.released_at(app, release) or arrival)
+        self._note_first(known, release, arrival)
+
+    def _note_machine(self, origin: tuple[str, str, str, str], machine: str) -> None:
+        if machine not in self._machines.get(origin, ()):
+            if self._known_machines >= MAX_NAMES:
+                self._machines.clear()
+                self._known_machines = 0
+            self._machines.setdefault(origin, set()).add(self._name(machine))
+            self._known_machines += 1
+
+    def _note_first(self, firsts: dict[str, int], release: str, arrival: int) -> None:
+        """Note the first line of a release, among those of the newest releases."""
+        first = firsts.get(release)
+        if first is None and len(firsts) >= MAX_RELEASES:
+            oldest = min(firsts, key=firsts.__getitem__)
+            if arrival <= firsts[oldest]:
+                return
+            del firsts[oldest]
+        if first is None:
+            firsts[self._name(release)] = arrival
+        elif arrival < first:
+            firsts[release] = arrival
 
     # --- memory --------------------------------------------------------------------------
 
@@ -297,7 +332,8 @@ def _line(entry: LogEntry, arrival: int, weight: int, number: int, epoch: str) -
     message = entry.message
     if len(message) > MAX_EXAMPLE:
         message = message[:MAX_EXAMPLE] + "…"
-    return CountedLine(arrival, weight, number, epoch, message, entry.machine_id, entry.release)
+    machine, release = entry.machine_id[:MAX_NAME], entry.release[:MAX_NAME]
+    return CountedLine(arrival, weight, number, epoch, message, machine, release)
 
 
 def _by_second(arrivals: Sequence[int]) -> Iterator[tuple[int, range]]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import attrs
 
+from natstream.entries.continuation import Origin, origin_of
 from natstream.entries.entry import LogEntry
 from natstream.entries.filters import EVERYTHING, Filter
 from natstream.hub.batch import Batch, Position, Selection
@@ -58,7 +59,7 @@ async def search_patterns(
         ExpressionTooSlow: it has used up its CPU time for too long, on a busy machine.
     """
     counts, start_ms = PatternCounts(counted.wall, samples=False), counted.start_ms
-    tails: OrderedDict[tuple[str, str], _Tail] = OrderedDict()
+    tails: OrderedDict[Origin, _Tail] = OrderedDict()
     turn = time.monotonic()
     end = turn + MAX_SECONDS
     reached = start_ms
@@ -113,7 +114,7 @@ def _slices(
 
 def _count(
     counts: PatternCounts,
-    tails: OrderedDict[tuple[str, str], _Tail],
+    tails: OrderedDict[Origin, _Tail],
     batch: Batch,
     visible: Selection,
     selection: Selection,
@@ -122,7 +123,7 @@ def _count(
     matching = frozenset(selection.indices)
     for index in reversed(visible.indices):
         entry, arrival = batch.entries[index], batch.arrivals[index]
-        key = (entry.machine_id, entry.stream)
+        key = origin_of(entry)
         tail = tails.get(key)
         if entry.continues:
             _keep(tails, key, entry, arrival).matches |= index in matching
@@ -138,8 +139,8 @@ def _count(
 
 
 def _keep(
-    tails: OrderedDict[tuple[str, str], _Tail],
-    key: tuple[str, str],
+    tails: OrderedDict[Origin, _Tail],
+    key: Origin,
     entry: LogEntry,
     arrival: int,
 ) -> _Tail:

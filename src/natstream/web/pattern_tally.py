@@ -11,8 +11,10 @@ import attrs
 
 from natstream.entries.entry import LogEntry
 
-__all__ = ["CountedLine", "PatternTally", "TallyKey"]
+__all__ = ["MAX_MACHINES", "CountedLine", "PatternTally", "TallyKey"]
 
+MAX_MACHINES = 50
+"""Machines that a tally names. With more of them, a tally would take more than its texts do."""
 # Seconds that are counted together if there are too many.
 COARSE = 10
 
@@ -48,6 +50,7 @@ class PatternTally:
     last_ms: int = 0
     newest: CountedLine | None = None
     machines: list[str] = attrs.field(factory=list)
+    """Machines that said it: the newest of them, if there are more than MAX_MACHINES."""
     releases: dict[str, int] = attrs.field(factory=dict)
     """Release → Unix ms of its first line."""
     is_gone: bool = False

@@ -34,7 +34,7 @@ from natstream.web.pattern_spans import (
     releases_of,
     spans_of,
 )
-from natstream.web.pattern_tally import PatternTally
+from natstream.web.pattern_tally import MAX_MACHINES, PatternTally
 from natstream.web.pattern_verdicts import ORDER, Verdict, judge
 
 __all__ = ["Patterns"]
@@ -212,11 +212,11 @@ def _judge(row: _Row, counts: PatternCounts, known_from: float, *, is_deploy: bo
     if spans.start == spans.since:
         return row.count > 0
     before = sum(tally.between(spans.start, spans.since) for tally in tallies)
-    machines = {machine for tally in tallies for machine in tally.machines}
+    machines = len({machine for tally in tallies for machine in tally.machines})
+    if machines >= MAX_MACHINES:
+        machines = max(machines, sum(map(counts.machines, tallies)))
     # Each machine says once that it has started, and the platform tells of its own work.
-    is_told_by_starts = row.count <= len(machines) or all(
-        tally.sample.is_system for tally in tallies
-    )
+    is_told_by_starts = row.count <= machines or all(tally.sample.is_system for tally in tallies)
     row.verdict = judge(
         before,
         row.count,
