@@ -162,6 +162,15 @@ async def test_a_trace_counts_to_its_head(size: int, query: dict[str, str]) -> N
         ({"field": "n"}, "backlog", 1),
         ({"release": "42"}, "backlog", 1),
         ({"source": "nats"}, "backlog", 0),
+        ({"not_app": "api"}, "counters", 6),
+        ({"not_level": "error"}, "counters", 7),
+        ({"not_region": "ams"}, "counters", 6),
+        ({"not_stream": "stderr"}, "counters", 8),
+        ({"not_type": "system"}, "counters", 9),
+        ({"not_machine": "m2"}, "backlog", 6),
+        ({"not_release": "42"}, "backlog", 8),
+        ({"not_group": "worker"}, "backlog", 8),
+        ({"not_source": "fly"}, "backlog", 8),
     ],
 )
 async def test_filters(query: dict[str, str], source: str, count: int) -> None:
@@ -171,7 +180,14 @@ async def test_filters(query: dict[str, str], source: str, count: int) -> None:
         *lines(2),
         *lines(2, level="error", machine_id="m2"),
         *lines(3, region="ams", app_name="api"),
-        line("order 3 shipped", stream="stderr", release="42", machine_id="m2"),
+        line(
+            "order 3 shipped",
+            stream="stderr",
+            machine_id="m2",
+            release="42",
+            group="worker",
+            source="fly",
+        ),
         line("n=1 x=2"),
     )
     answer = await service.read(**query)

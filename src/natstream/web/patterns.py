@@ -132,7 +132,7 @@ def is_countable(filter: Filter | None) -> bool:
     """Return whether the counters can answer a filter and its scope."""
     return filter is None or (
         not filter.is_costly
-        and all(field in _COUNTED for field, _ in filter.exact)
+        and all(field in _COUNTED for field, _ in filter.exact | filter.excluded)
         and is_countable(filter.within)
     )
 
