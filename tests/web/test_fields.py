@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import time
+from typing import cast
 
 import pytest
 import trio
@@ -12,7 +13,9 @@ from tests.support.closed import bearer, closed_service, grant_text
 
 from natstream.entries.entry import LogEntry
 from natstream.entries.filters import EVERYTHING, Filter
+from natstream.hub.backlog import Backlog
 from natstream.hub.hub import Hub
+from natstream.hub.timeline import Archive, Outage
 from natstream.web.fields import LINES, MAX_NAMES, MAX_VALUES, TURN, read_fields
 
 
@@ -43,6 +46,23 @@ async def test_only_the_newest_lines_through_the_filter() -> None:
     fields = (await read_fields(hub, filter))["fields"]
     assert {name: field["lines"] for name, field in fields.items()} == {"app": LINES, "new": LINES}
     assert "old" in (await read_fields(hub, Filter.from_query([("app", "web")])))["fields"]
+
+
+async def test_lines_of_an_outage_are_counted_once() -> None:
+    """Lines that were shown while the journal was away count once, although it stores them, too."""
+    hub, outage, archive = Hub(), Outage(0), cast(Archive, object())
+    journal, fallback = (
+        Backlog(epoch, max_lines=1_000, max_bytes=2**20, persistent=epoch == "j")
+        for epoch in ("j", "f")
+    )
+    hub.rejoin(journal, archive)
+    hub.fall_back(fallback, outage)
+    hub.publish_nowait([line(status=200)] * 5)
+    journal.append([line(status=200)] * 5, [1] * 5, [0] * 5)
+    outage.numbers |= set(range(1, 6))
+    hub.rejoin(journal, archive)
+    fields = (await read_fields(hub, EVERYTHING))["fields"]
+    assert fields["status"]["lines"] == 5
 
 
 async def test_the_answer_is_bounded() -> None:

@@ -9,7 +9,7 @@ import time
 import tracemalloc
 from array import array
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
@@ -21,8 +21,10 @@ from natstream.entries.continuation import Continuations
 from natstream.entries.entry import LogEntry
 from natstream.entries.filters import EVERYTHING, Filter
 from natstream.errors import BadQuery
+from natstream.hub.backlog import Backlog
 from natstream.hub.hub import Hub
 from natstream.hub.published import Published
+from natstream.hub.timeline import Archive, Outage
 from natstream.web import pattern_counts
 from natstream.web.pattern_counts import MAX_SECONDS, MAX_TALLIES, PatternCounts
 from natstream.web.pattern_spans import Comparison, parse_comparison
@@ -206,6 +208,28 @@ async def test_both_sources_give_the_same_answer() -> None:
     counted = await service.read("5m")
     searched = await service.read("5m", not_="nothing has this")
     assert (counted.pop("from"), searched.pop("from")) == ("counters", "backlog")
+    assert counted == searched
+
+
+async def test_lines_of_an_outage_are_counted_once() -> None:
+    """Lines that were shown while the journal was away count once, although it stores them, too."""
+    service = Service()
+    journal, fallback = (
+        Backlog(epoch, max_lines=1_000, max_bytes=2**20, persistent=epoch == "j")
+        for epoch in ("j", "f")
+    )
+    archive, outage = cast(Archive, object()), Outage((NOW - 50) * 1000)
+    service.hub.rejoin(journal, archive)
+    await service.publish(*lines(2), ago=60)
+    service.hub.fall_back(fallback, outage)
+    await service.publish(*lines(5), ago=40)
+    journal.append(lines(5), [1] * 5, [(NOW - 30) * 1000] * 5)
+    outage.numbers |= set(range(3, 8))
+    service.hub.rejoin(journal, archive)
+    await service.publish(line(), ago=5)
+    counted, searched = await service.read(), await service.read(machine="m1")
+    assert (counted.pop("from"), searched.pop("from")) == ("counters", "backlog")
+    assert by_pattern(counted) == {"order <n> shipped": 8}
     assert counted == searched
 
 

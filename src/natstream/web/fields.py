@@ -14,9 +14,9 @@ from typing import Any
 from natstream.entries.entry import LogEntry
 from natstream.entries.fields import Fields, field_text
 from natstream.entries.filters import Filter
-from natstream.hub.batch import Position
 from natstream.hub.budget import ReaderBudget
 from natstream.hub.hub import Hub
+from natstream.hub.newest import newest_slices
 
 __all__ = ["read_fields"]
 
@@ -83,19 +83,12 @@ async def read_fields(
 
 def _matching(hub: Hub, filter: Filter, budget: ReaderBudget) -> Iterator[LogEntry | None]:
     """Yield the remembered entries that match, the newest first, and None after each slice."""
-    for segment in hub.segment.backwards():
-        backlog = segment.backlog
-        end = backlog.end.entry
-        # The lowest number changes between slices, because the backlog evicts entries.
-        while (start := max(backlog.first, end - SLICE_LINES)) < end:
-            position = Position(entry=start, notice=0)
-            batch = backlog.read(position, end, SLICE_LINES, backlog.max_bytes)
-            batch.release()  # No reader shares it.
-            while (selection := batch.advance(filter, budget)) is None:
-                yield None
-            yield from reversed(selection.entries)
+    for batch, shown in newest_slices(hub.segment, SLICE_LINES):
+        batch.release()  # No reader shares it.
+        while (selection := batch.advance(filter, budget)) is None:
             yield None
-            end = start
+        yield from reversed(selection.without(shown).entries)
+        yield None
 
 
 def _count(counted: Counter[str], value: Any) -> None:

@@ -17,9 +17,10 @@ import attrs
 from natstream.entries.continuation import Origin, origin_of
 from natstream.entries.entry import LogEntry
 from natstream.entries.filters import EVERYTHING, Filter
-from natstream.hub.batch import Batch, Position, Selection
+from natstream.hub.batch import Batch, Selection
 from natstream.hub.budget import ReaderBudget
 from natstream.hub.hub import Hub
+from natstream.hub.newest import newest_slices
 from natstream.web.pattern_counts import NEAR, PatternCounts
 
 __all__ = ["search_patterns"]
@@ -58,16 +59,14 @@ async def search_patterns(
     Raises:
         ExpressionTooSlow: it has used up its CPU time for too long, on a busy machine.
     """
-    counts, start_ms = PatternCounts(counted.wall, samples=False), counted.start_ms
+    counts = PatternCounts(counted.wall, samples=False)
     tails: OrderedDict[Origin, _Tail] = OrderedDict()
     turn = time.monotonic()
     end = turn + MAX_SECONDS
-    reached = start_ms
-    for found in _slices(hub, filter, budget):
+    for found in _slices(hub, filter, budget, since_ms):
         now = time.monotonic()
         if now > end:
-            reached = counts.start_ms
-            break
+            return counts
         if now - turn > TURN:
             await budget.wait()
             turn = time.monotonic()
@@ -77,39 +76,28 @@ async def search_patterns(
         batch = visible.batch
         with budget.measured():
             _count(counts, tails, batch, visible, selection)
-        if batch.arrivals:
-            counts.start_ms = batch.arrivals[0]
-            if batch.arrivals[0] < since_ms:
-                reached = since_ms
-                break
-    else:
-        reached = counts.start_ms if hub.backlog.has_evicted else start_ms
-    counts.start_ms = reached
+        counts.start_ms = batch.arrivals[-1]  # All lines that came later have been read.
+    backlogs = [segment.backlog for segment in hub.segment.backwards()]
+    evicted = [backlog.oldest_ms or 0 for backlog in backlogs if backlog.has_evicted]
+    counts.start_ms = max(evicted, default=counted.start_ms)
     return counts
 
 
 def _slices(
-    hub: Hub, filter: Filter, budget: ReaderBudget
+    hub: Hub, filter: Filter, budget: ReaderBudget, since_ms: int
 ) -> Iterator[tuple[Selection, Selection] | None]:
     """Yield what the reader may see of a slice, and what of it matches; the newest slice first.
 
     `None` comes where a turn may end.
     """
     scope = filter.scope or EVERYTHING
-    for segment in hub.segment.backwards():
-        backlog = segment.backlog
-        end = backlog.end.entry
-        # The lowest number changes between slices, because the backlog evicts entries.
-        while (start := max(backlog.first, end - SLICE_LINES)) < end:
-            position = Position(entry=start, notice=0)
-            batch = backlog.read(position, end, SLICE_LINES, backlog.max_bytes)
-            while (visible := batch.advance(scope, budget)) is None:
-                yield None
-            while (selection := batch.advance(filter, budget)) is None:
-                yield None
-            batch.release()  # No reader shares it.
-            yield visible, selection
-            end = start
+    for batch, shown in newest_slices(hub.segment, SLICE_LINES, since_ms):
+        while (visible := batch.advance(scope, budget)) is None:
+            yield None
+        while (selection := batch.advance(filter, budget)) is None:
+            yield None
+        batch.release()  # No reader shares it.
+        yield visible.without(shown), selection
 
 
 def _count(
