@@ -355,6 +355,27 @@ async def test_the_overview_begins_with_trouble_and_news() -> None:
     assert "quiet" not in text
 
 
+@pytest.mark.parametrize(
+    ("older", "sentence"),
+    [
+        ({}, "no newer release is known"),
+        (DEPLOYS["apps"], "no release is newer than half an hour"),
+    ],
+)
+async def test_the_patterns_say_why_nothing_was_compared(
+    older: dict[str, Any], sentence: str
+) -> None:
+    """Without a deploy to compare with, the answer says whether there was an older one."""
+    kinds = {"patterns": [KIND], "since_ms": 0, "compare": None, "older_deploys": older}
+    async with (
+        open_fake_service(answer(kinds), answer(STATUS)) as service,
+        open_session(service.url) as session,
+    ):
+        text = await ask(session, "patterns", compare="deploy")
+    assert f"Not compared, because {sentence}." in text
+    assert ("deploy of web: release 42" in text) is bool(older)
+
+
 HTML = {"Content-Type": "text/html"}
 BROKEN: list[tuple[str, dict[str, Any], list[Answer], str]] = [
     ("search", {}, [Answer([b"<p>"], "end", headers=HTML)], "is not a natstream: text/html"),

@@ -142,6 +142,16 @@ ROW: dict[str, Any] = {
             {"patterns": [ROW] * 3, "compare": None, "other": {"count": 1234}, "sampled": True},
             ["# Since 00:00:00 UTC", "       30      0.50/s ", "       30", "# 1 more"],
         ),
+        (
+            {"patterns": [], "compare": None, "older_deploys": {}},
+            ["# Since 00:00:00 UTC, not compared, because no newer release is known"],
+        ),
+        (
+            {"patterns": [], "compare": None, "older_deploys": {"web": {
+                "since_ms": 1_000, "release": "42"}}},
+            ["# Since 00:00:00 UTC, not compared, because no release is newer than 30 min: web "
+             "(release 42, 00:00:01 UTC)"],
+        ),
     ],
 )  # fmt: skip
 def test_the_table(answer: dict[str, Any], expected: list[str]) -> None:

@@ -26,6 +26,7 @@ from natstream.hub.hub import Hub
 from natstream.hub.published import Published
 from natstream.hub.timeline import Archive, Outage
 from natstream.web import pattern_counts
+from natstream.web.grants import Grant
 from natstream.web.pattern_counts import MAX_SECONDS, MAX_TALLIES, PatternCounts
 from natstream.web.pattern_spans import Comparison, parse_comparison
 from natstream.web.pattern_verdicts import judge
@@ -54,11 +55,14 @@ class Service:
         arrivals = [int((start + n * every) * 1000) for n in range(len(entries))]
         await self.hub.publish(list(entries), arrivals=arrivals)
 
-    async def read(self, compare: str = "", **query: str) -> dict[str, Any]:
+    async def read(
+        self, compare: str = "", scope: dict[str, str] | None = None, /, **query: str
+    ) -> dict[str, Any]:
         pairs = [(name.rstrip("_"), value) for name, value in query.items()]
         filter, comparison = parse_comparison(pairs + [("compare", compare)] * bool(compare))
         self.patterns._answers.clear()
-        return await self.patterns.read(filter, comparison)
+        grant = Grant(query=tuple((scope or {}).items()))
+        return await self.patterns.read(grant.narrow(filter), comparison)
 
 
 def line(message: str = "order 1 shipped", **values: Any) -> LogEntry:
@@ -428,6 +432,73 @@ async def test_without_a_newer_release_nothing_is_compared() -> None:
     await service.publish(*release(9, "41", "x"), ago=3_500)
     await service.publish(*release(9, "42", "x"), ago=3_000)
     assert (await service.read("deploy"))["compare"] is None
+
+
+SCOPES = [
+    {"app": "web"},
+    {"q": "p"},
+    {"app": "web", "not": "other"},
+    {"app": "web", "machine": "m*"},
+    {"region": "iad"},
+]
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize(
+    "query", [{}, {"min_level": "error"}, {"q": "price"}, {"q": "order"}, {"release": "42"}]
+)
+async def test_a_link_compares_with_the_same_deploy(
+    scope: dict[str, str], query: dict[str, str]
+) -> None:
+    """The start of a release is its first line in the scope, whichever lines the reader asks for.
+
+    No line of the filter may be of an older release.
+    """
+    service = await deployed()
+    answer, whole = await service.read("deploy", scope, **query), await service.read("deploy")
+    assert answer["compare"] == whole["compare"]
+    if "release" in query:
+        return  # Without the lines of the older release, its patterns are new.
+    verdicts = {row["pattern"]: row["verdict"] for row in answer["patterns"] if "verdict" in row}
+    known = {row["pattern"]: row["verdict"] for row in whole["patterns"] if "verdict" in row}
+    assert verdicts
+    assert verdicts.items() <= known.items()
+
+
+@pytest.mark.parametrize(
+    ("scope", "ago"),
+    [({"app": "web"}, 130), ({"app": "web", "machine": "m1"}, 120), ({"region": "iad"}, 120)],
+)
+async def test_a_link_to_apps_knows_when_their_machines_have_changed(
+    scope: dict[str, str], ago: int
+) -> None:
+    """For a link to an app, too, lines before the release is known are later ones.
+
+    A link to some of its machines does not learn when other machines have changed.
+    """
+    service = await deployed()
+    service.counts.released_at = lambda app, number: (NOW - 130) * 1000
+    answer = await service.read("deploy", scope)
+    assert answer["compare"]["since_ms"] == (NOW - ago) * 1000
+
+
+async def test_a_deploy_too_long_ago_is_named() -> None:
+    """An answer says which deployments it cannot compare, as far as the reader may know of them."""
+    service = Service()
+    await service.publish(*release(9, "41", "x {n}"), line("y", app_name="api"), ago=3_300)
+    await service.publish(*release(9, "42", "x {n}"), ago=3_000)
+    await service.publish(*release(9, "42", "x {n}"), line("y", app_name="api"), ago=9)
+    known = {"web": {"since_ms": (NOW - 3_000) * 1000, "release": "42"}}
+    cases: list[tuple[dict[str, str], dict[str, str], Any]] = [
+        ({}, {}, known),
+        ({"level": "info"}, {"app": "web"}, known),
+        ({"q": "x"}, {"q": "x"}, known),
+        ({}, {"app": "api"}, {}),
+    ]
+    for query, scope, older in cases:
+        answer = await service.read("deploy", scope, **query)
+        assert (answer["compare"], answer["older_deploys"]) == (None, older)
+    assert "older_deploys" not in await service.read("10m")
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,7 @@ class Kinds(msgspec.Struct):
     compare: _Compared | None = None
     other: _Other = msgspec.field(default_factory=_Other)
     sampled: bool = False
+    older_deploys: dict[str, _Deploy] | None = None
 
     @property
     def lines(self) -> int:
@@ -199,6 +200,10 @@ def since_sentence(kinds: Kinds) -> str:
     """Return which time the counts are about."""
     if kinds.compare is None:
         text = f"Counted since {moment(kinds.since_ms)}."
+        if kinds.older_deploys:
+            text += " Not compared, because no release is newer than half an hour."
+        elif kinds.older_deploys is not None:
+            text += " Not compared, because no newer release is known."
     elif kinds.compare.apps:
         text = "Compared: the time since the newest release of each app, with as much before it."
     else:
@@ -210,8 +215,9 @@ def since_sentence(kinds: Kinds) -> str:
 
 
 def deploy_lines(kinds: Kinds) -> Sequence[str]:
-    """Return a line for each app with a newer release."""
-    apps = kinds.compare.apps if kinds.compare is not None and kinds.compare.apps else {}
+    """Return a line for each app with a newer release, also if it is too old to be compared."""
+    compared = kinds.compare.apps if kinds.compare is not None and kinds.compare.apps else {}
+    apps = compared | (kinds.older_deploys or {})
     return [
         f"deploy of {_name(app)}: release {_name(deploy.release)}, {moment(deploy.since_ms)}"
         for app, deploy in [*apps.items()][:MOST_NAMES]

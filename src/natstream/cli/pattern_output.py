@@ -55,16 +55,25 @@ def pattern_lines(
 
 def _heading(answer: Mapping[str, Any], compared: Mapping[str, Any] | None) -> str:
     if compared is None:
-        return f"# Since {_time(answer.get('since_ms', 0))}"
+        heading = f"# Since {_time(answer.get('since_ms', 0))}"
+        older = answer.get("older_deploys")
+        if older is None:
+            return heading
+        if not older:
+            return f"{heading}, not compared, because no newer release is known"
+        return f"{heading}, not compared, because no release is newer than 30 min: {_named(older)}"
     apps = compared.get("apps")
     if not apps:
         return f"# Since {_time(compared['since_ms'])}, against as much time before"
-    deploys = (
+    return f"# Since the newest release, against as much time before: {_named(apps)}"
+
+
+def _named(deploys: Mapping[str, Any]) -> str:
+    return ", ".join(
         f"{_clean(app)} (release {_clean(str(each.get('release')))}, "
         f"{_time(each.get('since_ms', 0))})"
-        for app, each in apps.items()
+        for app, each in deploys.items()
     )
-    return f"# Since the newest release, against as much time before: {', '.join(deploys)}"
 
 
 def _row(row: Mapping[str, Any], *, is_compared: bool) -> str:

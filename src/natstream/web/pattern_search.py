@@ -3,7 +3,8 @@
 In: a filter on messages or machines, and the time since when lines count. Out: a `PatternCounts`
 of the lines that match. The lines are read from the newest back, in turns and within the reader's
 budget of CPU time. So an answer that has to end early tells of the newest lines. A trace counts if
-its head or any of its lines matches. Of a trace, too, a reader gets only what its scope shows.
+its head or any of its lines matches. Of a trace, too, a reader gets only what its scope shows. Of
+lines of the scope that do not match, only the releases are noted.
 """
 
 from __future__ import annotations
@@ -111,6 +112,9 @@ def _count(
     matching = frozenset(selection.indices)
     for index in reversed(visible.indices):
         entry, arrival = batch.entries[index], batch.arrivals[index]
+        if entry.release:
+            known = counts.deploys.setdefault(entry.app_name, {})
+            known[entry.release] = min(arrival, known.get(entry.release, arrival))
         key = origin_of(entry)
         tail = tails.get(key)
         if entry.continues:

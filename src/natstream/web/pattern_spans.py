@@ -6,7 +6,7 @@ two spans of equal length.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import attrs
 
@@ -90,21 +90,32 @@ class Spans:
 def spans_of(
     compare: Comparison, end: int, deploys: Mapping[str, tuple[str, int]]
 ) -> dict[str, Spans]:
-    """Return the spans of each app with a deployment, and those of all others at ""."""
+    """Return the spans of each app with a deployment, and those of all others at "".
+
+    A deployment longer ago than can be compared is left out.
+
+    Args:
+        compare: what to compare.
+        end: Unix second at which the later spans end.
+        deploys: app → its newest release and the Unix second of its first line.
+    """
     if compare.seconds:
         since = end - compare.seconds
         return {"": Spans(since - compare.seconds, since, end)}
     spans = {"": Spans(end - LONGEST, end - LONGEST, end)}
     if compare.is_deploy:
         for app, (release, since) in deploys.items():
+            if not 0 < end - since <= LONGEST:
+                continue
             spans[app] = Spans(since - (end - since), since, end, release)
     return spans
 
 
-def deploys_of(known: Mapping[str, Mapping[str, int]], end: int) -> dict[str, tuple[str, int]]:
+def deploys_of(known: Mapping[str, Mapping[str, int]]) -> dict[str, tuple[str, int]]:
     """Return the newest release of each app that is newer than another one, and its first second.
 
-    A deployment longer ago than can be compared is left out.
+    Args:
+        known: app → release → Unix ms of its first line.
     """
     found = {}
     for app, releases in known.items():
@@ -112,9 +123,8 @@ def deploys_of(known: Mapping[str, Mapping[str, int]], end: int) -> dict[str, tu
         if len(numbers) < 2:
             continue
         newest = max(numbers)
-        since = numbers[newest] // 1000
-        if end - since <= LONGEST and min(numbers.values()) < numbers[newest]:
-            found[app] = (str(newest), since)
+        if min(numbers.values()) < numbers[newest]:
+            found[app] = (str(newest), numbers[newest] // 1000)
     return found
 
 
@@ -122,12 +132,11 @@ def is_number(release: str) -> bool:
     return release.isascii() and release.isdecimal() and len(release) < 10
 
 
-def releases_of(rows: Mapping[str, Sequence[PatternTally]]) -> dict[str, dict[str, int]]:
+def releases_of(tallies: Iterable[PatternTally]) -> dict[str, dict[str, int]]:
     """Return the releases of each app as the lines of these tallies tell them."""
     found: dict[str, dict[str, int]] = {}
-    for tallies in rows.values():
-        for tally in tallies:
-            known = found.setdefault(tally.app, {})
-            for release, ms in tally.releases.items():
-                known[release] = min(ms, known.get(release, ms))
+    for tally in tallies:
+        known = found.setdefault(tally.app, {})
+        for release, ms in tally.releases.items():
+            known[release] = min(ms, known.get(release, ms))
     return found

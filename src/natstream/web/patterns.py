@@ -149,7 +149,9 @@ def _make(
             if counts is not all_counts or filter.matches(tally.sample):
                 rows.setdefault(tally.id, []).append(tally)
         yield None
-    deploys = deploys_of(all_counts.deploys if scope is None else releases_of(rows), end)
+    deploys: dict[str, tuple[str, int]] = {}
+    if compare.is_deploy:
+        deploys = _deploys(all_counts, counts, scope, end)
     spans = spans_of(compare, end, deploys)
     known_from = counts.start_ms / 1000
     judged: list[_Row] = []
@@ -171,11 +173,8 @@ def _make(
     if scope is None or counts is not all_counts:
         other += counts.other.between(whole.since, end)
     compared = None
-    named = {
-        app: each
-        for app, each in spans.items()
-        if app and any(tallies[0].app == app for tallies in rows.values())
-    }
+    apps = {tallies[0].app for tallies in rows.values()}
+    named = {app: each for app, each in spans.items() if app in apps}
     if compare.seconds:
         compared = {"kind": "span", "since_ms": whole.since * 1000}
     elif named:
@@ -187,7 +186,7 @@ def _make(
                 for app, each in sorted(named.items())
             },
         }
-    yield {
+    answer = {
         "patterns": shown,
         "other": {"count": other},
         "compare": compared,
@@ -195,6 +194,35 @@ def _make(
         "since_ms": int(max(start * 1000, counts.start_ms)),
         "until_ms": int(all_counts.wall() * 1000),
     }
+    if compare.is_deploy:
+        answer["older_deploys"] = {
+            app: {"since_ms": since * 1000, "release": release}
+            for app, (release, since) in sorted(deploys.items())
+            if app in apps and end - since > LONGEST
+        }
+    yield answer
+
+
+def _deploys(
+    all_counts: PatternCounts, counts: PatternCounts, scope: Filter | None, end: int
+) -> dict[str, tuple[str, int]]:
+    """Return the newest release of each app, as far as the scope shows it, and since when it runs.
+
+    The reader's own filter does not matter, because it may select lines of one release only.
+    """
+    if scope is None:
+        return deploys_of(all_counts.deploys)
+    if not is_countable(scope):
+        return deploys_of(counts.deploys)  # The search has noted all lines of the scope.
+    found = deploys_of(releases_of(t for t in all_counts.tallies if scope.matches(t.sample)))
+    if any(field != "app_name" for field, _ in scope.exact | scope.excluded):
+        return found
+    for app, (release, since) in found.items():
+        # The first lines of a release name none, because its machines are not known yet.
+        released = (all_counts.released_at(app, release) or end * 1000) // 1000
+        if end - released <= LONGEST:
+            found[app] = release, min(since, released)
+    return found
 
 
 def _runs(items: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -38,6 +38,9 @@ test('the panel says what is compared with what', () => {
   assert.match(spanText(deploy, 'deploy', 'utc'), /^Since release 42 of web at \d\d:\d\d:\d\d, against as long before\.$/);
   assert.equal(spanText(answer([]), '10m', 'utc'), 'The last 10 min against the 10 min before.');
   assert.match(spanText(answer([]), 'deploy', 'utc'), /^No newer release is known/);
+  const older = answer([], { older_deploys: { web: { since_ms: NOW - 3_600_000, release: '41' } } });
+  assert.match(spanText(older, 'deploy', 'utc'),
+    /^No release is newer than half an hour: release 41 of web at \d\d:\d\d:\d\d\. The last 10 min/);
   assert.equal(spanText(answer([], { compare: null }), '', 'utc'), 'The lines of the last 20 min.');
 });
 

@@ -35,6 +35,7 @@ import { clockTime, count, figure, span } from '../text/time.js';
  * @property {number} since_ms
  * @property {number} until_ms
  * @property {'counters' | 'backlog'} from
+ * @property {Record<string, Deploy>} [older_deploys]   newest releases too long ago to be compared
  */
 
 /** The verdicts with the heads of their parts, the most telling first.
@@ -87,19 +88,22 @@ export const nameOf = ({ pattern }) => revealed(pattern) || '(no text)';
 /** Return what is compared with what.
  * @param {Answer} answer @param {string} asked for: `deploy`, a duration, or empty
  * @param {import('../text/time.js').Clock} clock @returns {string} one sentence */
-export function spanText({ compare, since_ms, until_ms }, asked, clock) {
+export function spanText({ compare, since_ms, until_ms, older_deploys = {} }, asked, clock) {
   const zone = clock === 'utc' ? 'utc' : 'local';
   const at = (/** @type {number} */ ms) => clockTime(ms, zone, until_ms).replace(/\.\d+$/, '');
   const length = (/** @type {number} */ from) => span(Math.max(0, until_ms - from) / 1000);
   if (!compare) return `The lines of the last ${length(since_ms)}.`;
-  const missing = asked === 'deploy' && compare.kind !== 'deploy'
-    ? 'No newer release is known, so this is without one. ' : '';
-  const apps = Object.entries(compare.apps ?? {});
-  if (compare.kind === 'deploy' && apps.length) {
-    const each = apps.sort(([, a], [, b]) => b.since_ms - a.since_ms).slice(0, 3)
+  const named = (/** @type {Record<string, Deploy>} */ deploys) => {
+    const apps = Object.entries(deploys).sort(([, a], [, b]) => b.since_ms - a.since_ms);
+    const each = apps.slice(0, 3)
       .map(([app, one]) => `release ${revealed(one.release)} of ${revealed(app)} at ${at(one.since_ms)}`);
-    const more = apps.length > 3 ? ` and ${apps.length - 3} more` : '';
-    return `Since ${each.join(', ')}${more}, against as long before.`;
+    return each.join(', ') + (apps.length > 3 ? ` and ${apps.length - 3} more` : '');
+  };
+  if (compare.kind === 'deploy') return `Since ${named(compare.apps ?? {})}, against as long before.`;
+  let missing = '';
+  if (asked === 'deploy') {
+    const older = named(older_deploys);
+    missing = older ? `No release is newer than half an hour: ${older}. ` : 'No newer release is known, so this is without one. ';
   }
   return `${missing}The last ${length(compare.since_ms)} against the ${length(compare.since_ms)} before.`;
 }
@@ -122,7 +126,7 @@ export function caveats({ other, sampled, from, patterns, compare, since_ms, unt
     other.count ? `${count(other.count, 'line')} of other patterns ${other.count === 1 ? 'is' : 'are'} not listed.` : '',
     sampled ? 'So many lines came that natstream counted a sample of them, and multiplied.' : '',
     from === 'backlog' ? `This filter is answered from the lines in memory: ${span < 1 ? 'less than a minute' : count(span, 'minute')} of them.` : '',
-    compare && apart ? 'Apps without a newer release are not compared.' : '',
+    compare && apart ? 'Apps without a new release of the last half hour are not compared.' : '',
   ].filter(Boolean);
 }
 

@@ -134,7 +134,9 @@ export class PatternPanel {
     this.#panel.setAttribute('aria-busy', 'true');
     let answer = await askPatterns(params, compare);
     if (typeof answer !== 'string' && compare === 'deploy' && !answer.compare) {
+      const { older_deploys } = answer;
       answer = await askPatterns(params, WITHOUT_DEPLOY);
+      if (typeof answer !== 'string') answer = { ...answer, older_deploys };
     }
     if (asked !== this.#asked) return;
     this.#panel.removeAttribute('aria-busy');
