@@ -501,6 +501,19 @@ async def test_a_deploy_too_long_ago_is_named() -> None:
     assert "older_deploys" not in await service.read("10m")
 
 
+async def test_a_journal_whose_clock_is_ahead_hides_no_lines() -> None:
+    """Lines that the journal's clock puts two seconds ahead count at once, also after a deploy."""
+    service = Service()
+    await service.publish(*release(9, "41", "x"), ago=60)
+    await service.publish(*release(9, "42", "new"), ago=-2)
+    rows = {row["pattern"]: row for row in (await service.read("deploy"))["patterns"]}
+    assert (rows["new"]["verdict"], rows["new"]["now"]) == ("new", 9)
+    service = Service()
+    await service.publish(*release(9, "41", "x"), ago=60)
+    await service.publish(*release(9, "42", "new"), ago=-3_600)
+    assert by_pattern(await service.read("deploy")) == {"x": 9}, "the clock was set back"
+
+
 @pytest.mark.parametrize(
     "value", ["", "x", "4s", "31m", "1h", "-5m", "10", "5500ms", "deploys", "10m,5m"]
 )

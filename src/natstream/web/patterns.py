@@ -45,6 +45,9 @@ MAX_NAMES = 20
 BINS = 30
 # Tallies that are looked at in one turn: about a millisecond of work.
 TURN = 200
+# Seconds by which the journal's clock, which gives the arrivals, may be ahead of this process's.
+# Without them, lines of the last seconds would lie behind the end of the spans.
+MAX_AHEAD = 10.0
 # Seconds for which an answer is kept. An answer takes about 200 KB.
 KEPT_SECONDS = 1.0
 MAX_ANSWERS = 10
@@ -113,7 +116,9 @@ class Patterns:
     async def _answer(
         self, filter: Filter, compare: Comparison, budget: ReaderBudget
     ) -> dict[str, Any]:
-        end = math.floor(self.counts.wall()) + 1
+        wall = self.counts.wall()
+        newest = self._hub.backlog.newest_ms / 1000
+        end = math.floor(newest if wall < newest < wall + MAX_AHEAD else wall) + 1
         if is_countable(filter):
             counts = self.counts
         else:
@@ -186,7 +191,7 @@ def _make(
                 for app, each in sorted(named.items())
             },
         }
-    answer = {
+    answer: dict[str, Any] = {
         "patterns": shown,
         "other": {"count": other},
         "compare": compared,
