@@ -787,6 +787,14 @@ def test_a_verdict_says_how_sure_it_is() -> None:
     assert judge(0, 3, 0.0).name == "same"
 
 
+@pytest.mark.parametrize("weight", [2, 32])
+def test_one_line_of_a_sample_is_no_news(weight: int) -> None:
+    """Three lines must have been counted, however many lines each of them stands for."""
+    for lines, new, gone in ((1, "same", "same"), (2, "same", "same"), (3, "new", "gone")):
+        assert judge(0, lines * weight, weight=weight).name == new
+        assert judge(lines * weight, 0, weight=weight).name == gone
+
+
 def test_continuations_of_harmless_lines_count_nowhere() -> None:
     """Indented lines behind an information have no count, because the head has one."""
     entries = [line("SELECT", unix_ns=1), line("  FROM orders", unix_ns=1), line("next", unix_ns=2)]

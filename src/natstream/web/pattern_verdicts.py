@@ -63,7 +63,7 @@ def judge(
     least = LEAST_SURE if before and now else 0.0
     if known < LEAST_KNOWN:
         least = NEARLY_CERTAIN
-    if max(before, now) >= LEAST_LINES and sure >= least:
+    if max(before, now) / weight >= LEAST_LINES and sure >= least:
         if not before:
             name = "same" if is_start else "new"
         elif not now:
