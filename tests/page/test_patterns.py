@@ -242,6 +242,28 @@ def test_no_row_moves_below_the_focus(viewer: Viewer) -> None:
     expect(viewer.page.locator("#patterns [data-action=only]").first).to_be_focused()
 
 
+def test_a_row_that_has_grown_is_offered_while_the_list_is_held(viewer: Viewer) -> None:
+    """A known pattern that belongs into another part waits there while the list has the focus."""
+    turn = {"now": 0}
+    found = [
+        answer(pattern("calm", "same"), pattern("old", "same")),
+        answer(pattern("fresh", "new"), pattern("old", "more"), pattern("calm", "same")),
+    ]
+    script(viewer.page, lambda _url: found[turn["now"]])
+    viewer.open()
+    viewer.press("p")
+    texts = viewer.page.locator("#patterns .pattern .text")
+    expect(texts).to_have_text(["calm", "old"])
+    viewer.page.locator("#patterns [data-action=hide]").first.focus()
+    turn["now"] = 1
+    fresh = viewer.page.locator("#patterns-fresh")
+    expect(fresh).to_have_text("1 more pattern, 1 changed: show")
+    found[1]["patterns"].pop(0)
+    expect(fresh).to_have_text("1 changed: show")
+    fresh.press("Enter")
+    expect(texts).to_have_text(["old", "calm"])
+
+
 def test_the_keyboard_opens_and_closes_the_panel(viewer: Viewer) -> None:
     """`p` opens the panel with the focus in it, Tab reaches its buttons, and Escape closes it."""
     script(viewer.page, lambda _url: answer(pattern("boom <n>", "new")))

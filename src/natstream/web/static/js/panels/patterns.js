@@ -170,10 +170,17 @@ export class PatternPanel {
       this.#arrange();
       return;
     }
-    const unseen = this.#answer.patterns.filter(({ id }) => !this.#items.has(id)).length;
-    for (const pattern of this.#answer.patterns) this.#update(pattern);
-    this.#fresh.hidden = !unseen;
-    this.#fresh.textContent = `${count(unseen, 'more pattern')}: show`;
+    let unseen = 0;
+    let changed = 0;
+    for (const pattern of this.#answer.patterns) {
+      const part = this.#items.get(pattern.id)?.closest('section')?.dataset.part;
+      if (part === undefined) unseen += 1;
+      else if (part !== (pattern.verdict ?? '')) changed += 1;
+      this.#update(pattern);
+    }
+    this.#fresh.hidden = !unseen && !changed;
+    const news = [unseen && count(unseen, 'more pattern'), changed && `${changed} changed`];
+    this.#fresh.textContent = `${news.filter(Boolean).join(', ')}: show`;
     this.#sayWhat(this.#answer);
   }
 
