@@ -264,6 +264,27 @@ def test_a_row_that_has_grown_is_offered_while_the_list_is_held(viewer: Viewer) 
     expect(texts).to_have_text(["old", "calm"])
 
 
+def test_hide_says_what_else_it_hides(viewer: Viewer) -> None:
+    """Traces with the same first line are shown and hidden together, and the buttons say so."""
+    alike = [
+        pattern(f"Traceback < {name}", "new", id=f"0123456789ab{n:06}")
+        for n, name in enumerate(("AlphaError", "BetaError"), 1)
+    ]
+    script(viewer.page, lambda _url: answer(*alike, pattern("apart", "new")))
+    viewer.open()
+    viewer.press("p")
+    words = "1 other pattern with the same first line, whatever its trace is"
+    for action, what in (("only", "shows"), ("hide", "hides")):
+        buttons = viewer.page.locator(f"#patterns [data-action={action}]")
+        expect(buttons).to_have_count(3)
+        titles = [buttons.nth(n).get_attribute("title") for n in range(3)]
+        assert titles == [f"Also {what} {words}"] * 2 + [""]
+    viewer.page.locator("#patterns [data-action=hide]").first.click()
+    expect(viewer.page.locator("#patterns .is-hidden .text")).to_have_text(
+        ["Traceback < AlphaError", "Traceback < BetaError"]
+    )
+
+
 def test_the_keyboard_opens_and_closes_the_panel(viewer: Viewer) -> None:
     """`p` opens the panel with the focus in it, Tab reaches its buttons, and Escape closes it."""
     script(viewer.page, lambda _url: answer(pattern("boom <n>", "new")))

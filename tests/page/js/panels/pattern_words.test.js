@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { caveats, partsOf, quietText, spanText, summaryOf, verdictText, verdictTitle } from '../../../../src/natstream/web/static/js/panels/pattern_words.js';
+import { alikeTitle, beginAlike, caveats, partsOf, quietText, spanText, summaryOf, verdictText, verdictTitle } from '../../../../src/natstream/web/static/js/panels/pattern_words.js';
 
 const NOW = 1_790_541_877_252;
 const pattern = (more) => ({
@@ -64,4 +64,11 @@ test('a quiet comparison has a sentence', () => {
   assert.equal(quietText(answer([pattern({ verdict: 'same' }), pattern({ verdict: 'more' })])), '');
   assert.equal(quietText(answer([pattern({})], { compare: null })), '');
   assert.match(quietText(answer([pattern({ verdict: 'same' })], { since_ms: NOW - 500_000 })), /^The time before is not known/);
+});
+
+test('a button says which other patterns it shows or hides', () => {
+  assert.ok(beginAlike('0123456789ab000001', '0123456789ab000002'));
+  assert.ok(!beginAlike('0123456789ab000001', '0123456789ac000001'));
+  assert.equal(alikeTitle('hides', 0), '');
+  assert.equal(alikeTitle('hides', 2), 'Also hides 2 other patterns with the same first line, whatever its trace is');
 });

@@ -5,7 +5,7 @@ import { h } from '../dom.js';
 import { revealed } from '../text/readable.js';
 import { clockTime, fullTime, perSecond } from '../text/time.js';
 import { GROUPS, groupOf } from './bins.js';
-import { nameOf, verdictText, verdictTitle } from './pattern_words.js';
+import { alikeTitle, nameOf, verdictText, verdictTitle } from './pattern_words.js';
 
 /** @typedef {import('./pattern_words.js').Pattern} Pattern */
 /**
@@ -44,9 +44,10 @@ export function buildItem(pattern, actions) {
 
 /** Show the present figures of a pattern.
  * @param {HTMLElement} item @param {Pattern} pattern
- * @param {{clock: import('../text/time.js').Clock, isOnly: boolean, isHidden: boolean, split: boolean}}
- *   how `split`: whether the first half of the curve is the span before */
-export function updateItem(item, pattern, { clock, isOnly, isHidden, split }) {
+ * @param {{clock: import('../text/time.js').Clock, isOnly: boolean, isHidden: boolean, isStruck: boolean, alike: number, split: boolean}}
+ *   how `isStruck`: whether its lines are hidden, perhaps with those of another pattern; `alike`: listed
+ *   patterns with the same first line; `split`: whether the first half of the curve is the span before */
+export function updateItem(item, pattern, { clock, isOnly, isHidden, isStruck, alike, split }) {
   const { verdict = '' } = pattern;
   item.dataset.verdict = verdict;
   const badge = part(item, '.verdict');
@@ -58,9 +59,13 @@ export function updateItem(item, pattern, { clock, isOnly, isHidden, split }) {
   setText(since, `since ${time}`);
   since.title = `First seen: ${fullTime(pattern.first_ms, Date.now())}\nGo to its first line`;
   since.setAttribute('aria-label', `First seen at ${time}: go to the first line of ${nameOf(pattern)}`);
-  part(item, '[data-action=only]').setAttribute('aria-pressed', String(isOnly));
-  part(item, '[data-action=hide]').setAttribute('aria-pressed', String(isHidden));
-  item.classList.toggle('is-hidden', isHidden);
+  const only = part(item, '[data-action=only]');
+  only.setAttribute('aria-pressed', String(isOnly));
+  only.title = alikeTitle('shows', alike);
+  const hide = part(item, '[data-action=hide]');
+  hide.setAttribute('aria-pressed', String(isHidden));
+  hide.title = alikeTitle('hides', alike);
+  item.classList.toggle('is-hidden', isStruck);
   drawCurve(item, pattern, split);
 }
 

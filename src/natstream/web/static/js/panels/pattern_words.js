@@ -38,6 +38,9 @@ import { clockTime, count, figure, span } from '../text/time.js';
  * @property {Record<string, Deploy>} [older_deploys]   newest releases too long ago to be compared
  */
 
+// The first digits of an id tell app, level and first line, and the others a trace.
+const HEAD_DIGITS = 12;
+
 /** The verdicts with the heads of their parts, the most telling first.
  * @type {[Verdict, string][]} */
 const PARTS = [
@@ -84,6 +87,17 @@ export function verdictTitle({ verdict, before = 0, now = 0, sure = 0, count: li
 
 /** Return a pattern as text that shows each of its characters. @param {Pattern} pattern */
 export const nameOf = ({ pattern }) => revealed(pattern) || '(no text)';
+
+/** Return whether two patterns have the same first line, so that the service shows and hides their
+ * lines together: when the first line of a trace comes, its frames are not known yet.
+ * @param {string} id @param {string} other */
+export const beginAlike = (id, other) => id.slice(0, HEAD_DIGITS) === other.slice(0, HEAD_DIGITS);
+
+/** Return what `only` or `hide` does, for a tooltip.
+ * @param {'shows' | 'hides'} does @param {number} alike   listed patterns with the same first line */
+export function alikeTitle(does, alike) {
+  return alike ? `Also ${does} ${count(alike, 'other pattern')} with the same first line, whatever its trace is` : '';
+}
 
 /** Return what is compared with what.
  * @param {Answer} answer @param {string} asked for: `deploy`, a duration, or empty

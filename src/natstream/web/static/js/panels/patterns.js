@@ -9,7 +9,7 @@ import { announce, arrange, byId, h } from '../dom.js';
 import { refusalOf } from '../stream/request.js';
 import { count } from '../text/time.js';
 import { buildItem, updateItem } from './pattern_item.js';
-import { caveats, nameOf, partsOf, quietText, spanText, summaryOf } from './pattern_words.js';
+import { beginAlike, caveats, nameOf, partsOf, quietText, spanText, summaryOf } from './pattern_words.js';
 
 /** @typedef {import('./pattern_words.js').Answer} Answer */
 /** @typedef {import('./pattern_words.js').Pattern} Pattern */
@@ -229,6 +229,8 @@ export class PatternPanel {
         clock: this.parts.clock(),
         isOnly: fields.pattern.includes(pattern.id),
         isHidden: excluded.pattern.includes(pattern.id),
+        isStruck: excluded.pattern.some((id) => beginAlike(id, pattern.id)),
+        alike: this.#answer?.patterns.filter(({ id }) => id !== pattern.id && beginAlike(id, pattern.id)).length ?? 0,
         split: this.#answer?.compare !== null,
       });
     }
