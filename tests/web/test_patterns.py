@@ -771,6 +771,29 @@ async def test_other_tasks_run_while_an_answer_is_made() -> None:
     assert longest < 0.05
 
 
+@pytest.mark.parametrize(
+    ("query", "scope", "has_other"),
+    [
+        ({}, {}, True),
+        ({"app": "api"}, {}, False),
+        ({"min_level": "warn"}, {}, False),
+        ({}, {"app": "api"}, False),
+        ({"app": "api", "machine": "m1"}, {}, False),
+        ({"app": "web", "machine": "m1"}, {}, True),
+    ],
+)
+async def test_other_is_of_the_lines_that_were_asked_for(
+    query: dict[str, str], scope: dict[str, str], has_other: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines without room are of any app, so they are not in the answer about one app."""
+    monkeypatch.setattr(pattern_counts, "MAX_TALLIES", 8)
+    service = Service()
+    words = [line(f"text {letter}{letter}") for letter in LETTERS]
+    await service.publish(*words, line(app_name="api"))
+    answer = await service.read("", scope, **query)
+    assert (answer["other"]["count"] > 0) is has_other
+
+
 async def test_readers_share_an_answer() -> None:
     """Readers who ask the same within a second get one answer, and other questions their own."""
     service = Service()

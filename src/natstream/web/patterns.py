@@ -174,8 +174,8 @@ def _make(
     whole = spans[""]
     start = min(each.start for each in spans.values())
     other = sum(row.count for row in judged[MAX_PATTERNS:])
-    # Lines that were not counted apart may lie outside of a scope.
-    if scope is None or counts is not all_counts:
+    # Lines that were not counted apart may be of any app, and outside of a scope.
+    if filter.is_everything or counts is not all_counts:
         other += counts.other.between(whole.since, end)
     compared = None
     apps = {tallies[0].app for tallies in rows.values()}
