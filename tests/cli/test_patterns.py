@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import trio
 from tests.support.closed import TOKEN, closed_service, grant_text
+from tests.support.fake_service import Answer, open_fake_service
 from tests.support.service import RunningService, open_service
 from tests.support.tail_process import ENVIRONMENT
 
@@ -85,6 +86,36 @@ async def test_the_patterns_are_printed_again_and_again() -> None:
             assert process.stdout is not None
             await process.stdout.aclose()
             assert await process.wait() == 0
+
+
+async def test_a_restart_of_the_service_does_not_end_the_tables() -> None:
+    """With `--every`, a service that was away is asked again, and one sentence says so."""
+    table = Answer(
+        [b'{"patterns":[],"since_ms":0}'], "end", headers={"Content-Type": "application/json"}
+    )
+    script = [table, Answer(end="cut", status=503), Answer(status=503, end="end"), table]
+    async with open_fake_service(*script) as service:
+        process = await trio.lowlevel.open_process(
+            [sys.executable, "-m", "natstream", "patterns", service.url, "--every", "1"],
+            env=ENVIRONMENT,
+            stdout=-1,
+            stderr=-1,
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        out = b""
+        with trio.fail_after(20):
+            while out.count(b"# Since") < 2:
+                received = await process.stdout.receive_some()
+                assert received
+                out += received
+            err = await process.stderr.receive_some()
+            await process.stdout.aclose()
+            process.kill()
+            await process.wait()
+    assert len(service.requests) >= 4
+    assert err.decode().endswith("It is asked every 1 s\n")
+    assert err.count(b"\n") == 1
 
 
 async def test_a_link_shows_its_part() -> None:

@@ -21,7 +21,13 @@ from natstream.cli.filter_options import filter_options, option_sentence
 from natstream.cli.pattern_output import pattern_lines
 from natstream.client.address import DEFAULT_URL
 from natstream.client.answers import read_answer
-from natstream.errors import BadQuery, ConfigurationError, NatstreamError, SourceDenied
+from natstream.errors import (
+    BadQuery,
+    ConfigurationError,
+    NatstreamError,
+    SourceDenied,
+    SourceUnavailable,
+)
 
 __all__ = ["patterns"]
 
@@ -36,7 +42,7 @@ _CLEAR = "\x1b[H\x1b[2J"
     epilog="""\b
 Exit status:
   0    the patterns were shown, or the output was closed (| head)
-  1    the service cannot be reached
+  1    the service cannot be reached (with --every, for the first table)
   2    an option, a value or the address is wrong
   3    the service needs a token, or refuses this one
   130  Ctrl-C
@@ -54,7 +60,7 @@ Exit status:
     "--every",
     type=click.FloatRange(min=1, max=3_600),
     metavar="SECONDS",
-    help="Show them again and again, until Ctrl-C.",
+    help="Show them again and again, until Ctrl-C, also if the service restarts.",
 )
 @click.option(
     "--rows",
@@ -120,9 +126,20 @@ async def _show(
     rows: int,
     as_json: bool,
 ) -> None:
-    """Print an answer, and the next ones if they are wanted."""
+    """Print an answer, and the next ones if they are wanted, also after the service was away."""
+    is_shown = is_away = False
     while True:
-        answer = await read_answer(url, "patterns", token=token, **parameters)
+        try:
+            answer = await read_answer(url, "patterns", token=token, **parameters)
+        except SourceUnavailable as error:
+            if every is None or not is_shown:
+                raise
+            if not is_away:
+                click.echo(f"natstream: {error}. It is asked every {every:g} s", err=True)
+            is_away = True
+            await trio.sleep(every)
+            continue
+        is_shown, is_away = True, False
         if as_json:
             click.echo(json.dumps(answer, ensure_ascii=False))
         else:
