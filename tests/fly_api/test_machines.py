@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from itertools import pairwise
+from typing import Any, cast
 
 import attrs
 import pytest
 import trio
 from tests.support.fly_api import Answer, FlyStandIn
 from tests.support.waiting import until
+from trio.testing import MockClock
 
 from natstream.entries.entry import LogEntry
 from natstream.fly_api import client, machines
-from natstream.fly_api.client import FlyApiError, open_fly_client
+from natstream.fly_api.client import FlyApiError, FlyClient, open_fly_client
 from natstream.fly_api.machines import FlyMachine, Machines, parse_machines
 from natstream.hub.batch import Position
 from natstream.hub.health import SourceState, SourceStatus
@@ -252,6 +254,57 @@ async def test_the_release_is_unknown_while_an_image_is_replaced(
         between = known.label([said("148ed")], [2**60])[0]
         assert (between.group, between.release) == ("worker", "")
         await until(lambda: known.label([said("148ed")], [2**60])[0].release == "43")
+
+
+@attrs.define
+class Interface:
+    """A client of the Machines interface for the virtual clock, on which no socket can wait."""
+
+    items: list[Any]
+    asked: list[float] = attrs.field(factory=list)
+
+    async def get(self, url: str) -> Any:
+        self.asked.append(trio.current_time())
+        return self.items
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+@pytest.mark.parametrize("machine", ["148ed", "new"])
+async def test_machines_are_looked_up_soon_while_they_get_another_image(
+    machine: str, is_late: bool, autojump_clock: MockClock
+) -> None:
+    """A release is known 2.5 s after its image is pulled, although its app was just asked about.
+
+    If the interface is late, and machines start then, it is known 2.5 s after they have started.
+    """
+    interface = Interface([ITEM])
+    known = Machines("", SourceStatus("fly_machines", lambda message, type: None))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(known.run, cast(FlyClient, interface))
+        known.observe([said("148ed")])
+        await trio.sleep(0.1)
+        started = said("148ed", "Machine started in 1.2s", "runner")
+        for _ in range(20):  # Machines that only start are asked about at the usual pace.
+            known.observe([started])
+            await trio.sleep(1.25)
+        assert len(interface.asked) == 3
+        metadata = {"fly_release_version": "43"}
+        items = [ITEM, {**ITEM, "id": machine, "config": {"metadata": metadata}}]
+        pull = "Pulling container image registry.fly.io/web:deployment-02"
+        if not is_late:
+            interface.items = items
+        known.observe([said(machine, pull, "runner")])
+        await trio.sleep(2.5)
+        assert len(interface.asked) == 4
+        if is_late:
+            interface.items = items
+            known.observe([started])
+            await trio.sleep(2.5)
+        found = known.get(machine)
+        assert found is not None
+        assert found.release == "43"
+        assert min(b - a for a, b in pairwise(interface.asked)) >= 2
+        nursery.cancel_scope.cancel()
 
 
 async def test_many_apps_leave_room_for_other_questions(fly: FlyStandIn) -> None:

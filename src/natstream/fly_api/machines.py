@@ -10,6 +10,7 @@ The interface: `GET {base}/v1/apps/{app}/machines`.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections import OrderedDict
@@ -31,6 +32,12 @@ __all__ = ["FlyMachine", "Machines", "parse_machines"]
 MAX_MACHINES = 10_000
 # Seconds between two questions about one app, because a deployment starts many machines at once.
 APP_PAUSE = 10.0
+# The same after a machine of the app gets another image, and after those of its machines start that
+# do so within a minute. Readers wait to see what the new release has broken, and the first answer
+# may still describe the old one.
+CHANGE_PAUSE, CHANGE_SECONDS = 2.0, 60.0
+# Seconds after which a question that waits looks whether it may be asked.
+LOOK_INTERVAL = 0.5
 # Seconds after which a machine that the interface does not know is asked about again.
 UNKNOWN_PAUSE = 300.0
 # Apps that wait to be asked about, so that odd names on lines cannot make the queue grow.
@@ -124,6 +131,8 @@ class Machines:
     """Those of these apps for which no task waits yet."""
     _asked: OrderedDict[str, float] = attrs.field(factory=OrderedDict, init=False)
     """When each app may be asked about again."""
+    _changing: OrderedDict[str, float] = attrs.field(factory=OrderedDict, init=False)
+    """Apps of which a machine has got another image, and until when that matters."""
     _work: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def get(self, machine_id: str) -> FlyMachine | None:
@@ -159,22 +168,32 @@ class Machines:
         known = self._known
         for entry in entries:
             machine = known.get(entry.machine_id)
-            if machine is None:
-                if entry.machine_id:
-                    self._want(entry.app_name, entry.machine_id)
-            elif entry.provider in _PLATFORM:
+            if machine is None and entry.machine_id:
+                self._want(entry.app_name, entry.machine_id)
+            if entry.provider in _PLATFORM:
                 self._heed(machine, entry)
 
-    def _heed(self, machine: FlyMachine, entry: LogEntry) -> None:
-        """Look a machine up again if a line of the platform says that it may have changed."""
+    def _heed(self, machine: FlyMachine | None, entry: LogEntry) -> None:
+        """Look a machine up soon if a line of the platform says that it may have changed."""
         image = _IMAGE.search(entry.message)
-        if image is not None and image[1] != machine.image:
+        if image is not None and (machine is None or image[1] != machine.image):
             # Its next lines are of another release. Until that is known they name none, because the
             # old one would be wrong for just the first lines of a deployment.
-            self._known[machine.id] = attrs.evolve(machine, release="", image="")
+            if machine is not None:
+                self._known[machine.id] = attrs.evolve(machine, release="", image="")
+                self._want(entry.app_name, "")
+            _remember(self._changing, entry.app_name, trio.current_time() + CHANGE_SECONDS)
+            self._hurry(entry.app_name)
+        elif machine is not None and "start" in entry.message.casefold():
             self._want(entry.app_name, "")
-        elif "start" in entry.message.casefold():
-            self._want(entry.app_name, "")
+            self._hurry(entry.app_name)
+
+    def _hurry(self, app: str) -> None:
+        """Put the next question about an app forward if its machines are changing."""
+        now = trio.current_time()
+        again = self._asked.get(app)
+        if again is not None and self._changing.get(app, 0) > now:
+            self._asked[app] = min(again, now + CHANGE_PAUSE)
 
     def _want(self, app: str, machine_id: str) -> None:
         if self._unknown.get(machine_id, 0) > trio.current_time():
@@ -203,7 +222,9 @@ class Machines:
                     nursery.start_soon(self._look_up, client, app, room)
 
     async def _look_up(self, client: FlyClient, app: str, room: trio.CapacityLimiter) -> None:
-        await trio.sleep_until(self._asked.get(app, -float("inf")))
+        # The time may be put forward meanwhile.
+        while self._asked.get(app, -math.inf) > trio.current_time():  # noqa: ASYNC110 - a time
+            await trio.sleep(LOOK_INTERVAL)
         _remember(self._asked, app, trio.current_time() + APP_PAUSE)
         wanted = self._waiting.pop(app, set())
         found: list[FlyMachine] = []
