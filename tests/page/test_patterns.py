@@ -33,10 +33,10 @@ def item(id: str, release: str, updated: datetime) -> dict[str, Any]:
 
 
 @pytest.fixture
-def deployed(
+def deploy(
     stage: Stage, nats: MistreatedServer, open_viewer: Callable[[str], Viewer]
-) -> Iterator[Viewer]:
-    """A page before an app whose second release has brought an error."""
+) -> Iterator[tuple[Viewer, Callable[[], None]]]:
+    """A page before an app, and what deploys its second release and waits for the sign of it."""
     with stage.have(FlyStandIn.run()) as fly, open_page_service(nats, **fly.environ) as service:
         viewer = open_viewer(service.url)
         old = item("m1", "41", datetime(2022, 9, 27, tzinfo=UTC))
@@ -50,7 +50,6 @@ def deployed(
         # The service asks about an app once in ten seconds. It is asked soon after the deployment
         # then, so that it knows the time before as long as the time since, and "boot" stays rare.
         viewer.page.wait_for_timeout(10_500)
-        fly.machines[viewer.app] = [old, item("m2", "42", datetime.now(UTC))]
         sign = viewer.page.locator("#rows .sign.release")
 
         def is_marked() -> bool:  # the machine is looked up when it has said its first line
@@ -58,11 +57,24 @@ def deployed(
             viewer.page.wait_for_timeout(500)
             return sign.count() > 0
 
-        eventually(is_marked, "the first line of the new release")
-        broken = [f"price {number} is not a number" for number in range(30)]
-        viewer.publish(*broken, machine="m2", level="error")
-        expect(viewer.row("price 29 is not a number")).to_be_visible()
-        yield viewer
+        def start() -> None:
+            fly.machines[viewer.app] = [old, item("m2", "42", datetime.now(UTC))]
+            eventually(is_marked, "the first line of the new release")
+
+        yield viewer, start
+
+
+BROKEN = [f"price {number} is not a number" for number in range(30)]
+
+
+@pytest.fixture
+def deployed(deploy: tuple[Viewer, Callable[[], None]]) -> Viewer:
+    """A page before an app whose second release has brought an error."""
+    viewer, start = deploy
+    start()
+    viewer.publish(*BROKEN, machine="m2", level="error")
+    expect(viewer.row("price 29 is not a number")).to_be_visible()
+    return viewer
 
 
 def patterns(page: Page) -> Locator:
@@ -125,6 +137,22 @@ def test_the_marker_of_a_deploy_opens_what_it_broke(deployed: Viewer) -> None:
     expect(first.locator(".curve rect.now")).to_have_count(15)
     expect(page.locator("#patterns-span")).to_contain_text(f"release 42 of {deployed.app}")
     expect(page.locator("#patterns h3").first).to_have_text("New · 1")
+
+
+def test_an_open_panel_shows_soon_what_a_deploy_breaks(
+    deploy: tuple[Viewer, Callable[[], None]],
+) -> None:
+    """When a new release appears, an open panel asks at once, and every two seconds then."""
+    viewer, start = deploy
+    viewer.press("p")
+    expect(viewer.page.locator("#patterns-span")).to_contain_text("No newer release is known")
+    start()
+    asked: list[str] = []
+    viewer.page.on("request", lambda request: asked.append(request.url))
+    viewer.publish(*BROKEN, machine="m2", level="error")
+    viewer.page.wait_for_timeout(4_800)
+    assert len([url for url in asked if "compare=deploy" in url]) >= 2
+    expect(patterns(viewer.page).first.locator(".text")).to_have_text("price <n> is not a number")
 
 
 def test_the_marker_in_the_histogram_opens_the_panel(deployed: Viewer) -> None:

@@ -224,7 +224,7 @@ const flow = new Flow({ view, lines, stream, search, interruption }, {
 const visit = new Visit({ view, lines, details, neighbours, search, interruption });
 const arrivals = new Arrivals({
   stream, intake, interruption, rate, lines, view, search, service, past, surroundings, histogram, bell,
-  visit, login,
+  patterns, visit, login,
 });
 
 const help = () => byId('help', HTMLDialogElement).showModal();

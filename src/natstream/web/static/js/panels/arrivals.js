@@ -15,6 +15,7 @@
  * @property {import('./surroundings.js').Surroundings} surroundings
  * @property {import('./histogram.js').Histogram} histogram
  * @property {import('./bell.js').Bell} bell
+ * @property {import('./patterns.js').PatternPanel} patterns
  * @property {import('./visit.js').Visit} visit
  * @property {{ask: () => void}} login
  */
@@ -63,12 +64,13 @@ export class Arrivals {
 
   /** @param {Parameters<import('../stream/intake.js').Intake['accept']>[0]} events */
   events(events) {
-    const { intake, rate, service, surroundings, lines, histogram, view, bell } = this.parts;
+    const { intake, rate, service, surroundings, lines, histogram, view, bell, patterns } = this.parts;
     const { entries, noted, live } = intake.accept(events);
     rate.add(live.length);
     if (live.length) {
       service.hear(live);
       bell.hear(live);
+      patterns.hear(live);
     }
     surroundings.title.hear(live.length ? live : entries);
     lines.accept(entries);

@@ -22,6 +22,9 @@ import { beginAlike, caveats, nameOf, partsOf, quietText, spanText, summaryOf } 
  */
 
 const AGAIN_MS = 5_000;
+// After the first line of a new release, readers wait to see what it has broken.
+const RELEASE_MS = 30_000;
+const AGAIN_AFTER_RELEASE_MS = 2_000;
 const PATIENCE_MS = 15_000;
 // A finger that has just moved the list may press something in it next.
 const TOUCH_MS = 3_000;
@@ -47,6 +50,7 @@ export class PatternPanel {
   #texts = new Map();
   #isPointed = false;
   #touchedAt = -Infinity;
+  #releasedAt = -Infinity;
   /** What the last question was about, to see whether the list is about something else now. */
   #about = '';
 
@@ -117,6 +121,13 @@ export class PatternPanel {
     if (hadFocus) this.parts.closed();
   }
 
+  /** Ask at once if a new release has come. @param {import('../types.js').Entry[]} entries live ones */
+  hear(entries) {
+    if (!entries.some(({ kind }) => kind === 'release')) return;
+    this.#releasedAt = performance.now();
+    if (this.isOpen && !document.hidden) void this.#ask();
+  }
+
   /** Another query is asked. */
   update() {
     void this.#nameChosen();
@@ -151,9 +162,10 @@ export class PatternPanel {
       if (isOther) this.#arrange();
       else this.#draw();
     }
+    const isNew = performance.now() - this.#releasedAt < RELEASE_MS;
     this.#timer = Number(setTimeout(() => {
       if (!document.hidden) void this.#ask();
-    }, AGAIN_MS));
+    }, isNew ? AGAIN_AFTER_RELEASE_MS : AGAIN_MS));
   }
 
   /** Whether the reader is about to press something in the list. */
