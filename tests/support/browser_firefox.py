@@ -195,8 +195,11 @@ def open_firefox() -> Iterator[Firefox]:
             firefox = Firefox(connection)
             try:
                 firefox.send("session.new", capabilities={})
+                assert connection._ws is not None
+                socket = connection._ws.sock
                 yield firefox
                 firefox.send("browser.close")
+                socket.shutdown()  # Selenium leaves it open if Firefox closes first.
             finally:
                 connection.close()  # type: ignore[no-untyped-call]
 
