@@ -140,10 +140,7 @@ class Intake:
                     needs_machine=self._hub is None and self._journal is None,
                     announced=header(b"logplex-msg-count", b"").decode("latin-1").strip(),
                 )
-                key = _idempotency_key(request)
-                if self._journal is not None:
-                    self._journal.open_receipt(key)  # Nothing is parsed while the journal is away.
-                parsed, receipt = await self._take(http, body, key)
+                parsed, receipt = await self._take(http, body, _idempotency_key(request))
                 if receipt is not None:
                     await receipt.confirmed()
         except _OutOfTime:
