@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 from playwright.sync_api import expect
 from tests.support.browser import eventually
@@ -21,12 +22,13 @@ FAILED = "ERROR checkout failed"
 
 def publish_trace(viewer: Viewer) -> None:
     """Publish an error with its trace, and lines of another machine between its lines."""
-    viewer.publish("before", FAILED)
+    at = time.time()  # A busy machine may take more than a second between two of them.
+    viewer.publish("before", FAILED, at=at)
     for number, line in enumerate(TRACE):
-        viewer.publish(line)
+        viewer.publish(line, at=at)
         if number % 2:
-            viewer.publish(f"job {number}", machine="other")
-    viewer.publish("after")
+            viewer.publish(f"job {number}", machine="other", at=at)
+    viewer.publish("after", at=at)
 
 
 def test_a_trace_is_folded_to_its_head(viewer: Viewer) -> None:
