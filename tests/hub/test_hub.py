@@ -505,25 +505,57 @@ async def test_a_replay_without_following_is_not_cut_short_by_the_lag(
 
 @attrs.define
 class Client:
-    """A client that reads, is cut off and comes back, with a record of the items that it got."""
+    """A client that reads, is cut off and comes back, with a record of the items that it got.
+
+    With a nursery, a task reads all the time, and the hub delivers to it what comes meanwhile.
+    """
 
     filter: Filter
     start: int
+    nursery: trio.Nursery | None
     reader: Subscription | None = None
     stack: ExitStack = attrs.field(factory=ExitStack)
     resume_id: str | None = None
     got: list[int | Gap] = attrs.field(factory=list)
     noticed: list[int] = attrs.field(factory=list)
     cuts: int = 0
+    following: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    followed: trio.Event = attrs.field(factory=trio.Event)
+    calls: int = 0
 
     def connect(self, hub: Hub, **wishes: Any) -> None:
         """Subscribe again."""
         self.stack = ExitStack()
         self.reader = self.stack.enter_context(hub.subscribe(self.filter, **wishes))
+        if self.nursery is not None:
+            self.following, self.followed = trio.CancelScope(), trio.Event()
+            self.nursery.start_soon(self.follow, self.reader)
 
-    def cut(self) -> None:
+    async def follow(self, reader: Subscription) -> None:
+        """Record everything until the cut."""
+        with self.following:
+            while True:
+                if (item := await reader.step(self.deliver)) is not None:
+                    self.record(item)
+        self.followed.set()
+
+    def deliver(self, selection: Selection) -> bool:
+        """Refuse some selections, and let the reader wake after others."""
+        self.calls += 1
+        if self.calls % 3 == 2:
+            return False
+        self.record(selection)
+        if self.calls % 4 == 3:
+            assert self.reader is not None
+            self.reader.wake()
+        return True
+
+    async def cut(self) -> None:
         """Lose the connection, and remember the id to resume from."""
         if self.reader is not None:
+            if self.nursery is not None:
+                self.following.cancel()
+                await self.followed.wait()
             self.resume_id = self.reader.resume_id
             self.stack.close()
             self.reader = None
@@ -539,6 +571,9 @@ class Client:
 
     async def read(self, items: int) -> None:
         """Record so many items, or fewer if no more come."""
+        if self.nursery is not None:
+            await trio.sleep(0.6)
+            return
         for _ in range(items):
             assert self.reader is not None
             with trio.move_on_after(0.6) as patience:
@@ -596,7 +631,10 @@ def test_any_interleaving_gives_each_reader_an_orderly_stream(
     async def main() -> None:
         published = announced = 0
         clients: list[Client] = []
-        async with open_hub(backlog_lines=backlog_lines, max_lag=max_lag) as hub:
+        async with (
+            open_hub(backlog_lines=backlog_lines, max_lag=max_lag) as hub,
+            trio.open_nursery() as nursery,
+        ):
             for operation, amount in operations:
                 client = clients[amount % len(clients)] if clients else None
                 match operation:
@@ -614,13 +652,17 @@ def test_any_interleaving_gives_each_reader_an_orderly_stream(
                     case "settle":
                         await wait_all_tasks_blocked()
                     case "join":
-                        client = Client(WEB if amount % 2 else EVERYTHING, published + 1)
+                        client = Client(
+                            WEB if amount % 2 else EVERYTHING,
+                            published + 1,
+                            nursery if amount > 1 else None,
+                        )
                         client.connect(hub)
                         clients.append(client)
                     case "read" if client and client.reader:
                         await client.read(amount)
                     case "cut" if client:
-                        client.cut()
+                        await client.cut()
                     case "resume" if client and client.resume_id and not client.reader:
                         client.connect(hub, last_event_id=client.resume_id)
             for client in clients:
@@ -631,7 +673,7 @@ def test_any_interleaving_gives_each_reader_an_orderly_stream(
                 once = sorted(set(client.noticed))
                 assert client.cuts or client.noticed == once, "a duplicate notice, or out of order"
                 assert once == list(range(announced - len(once) + 1, announced + 1))
-                client.cut()
+                await client.cut()
             assert hub.statistics().readers == 0
             assert hub.backlog.lines <= backlog_lines
 

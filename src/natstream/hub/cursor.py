@@ -107,6 +107,16 @@ class Cursor:
         """Whether the reader has everything up to the end that it asked for."""
         return self._is_past_end or (self._window is not None and self._window.is_over)
 
+    @property
+    def takes_live_batches(self) -> bool:
+        """Whether the next batch needs only the filter, which is cheap."""
+        return (
+            self._window is None
+            and self._until is None
+            and not self._shown
+            and not self.filter.is_costly
+        )
+
     def begin(self, start: Start) -> None:
         """Go to the start that was found."""
         self.segment, self.position = start.segment, start.position
@@ -137,6 +147,13 @@ class Cursor:
             self.notice = self._window.notice
         elif self._until is not None and batch.arrivals and batch.arrivals[-1] >= self._until:
             selection, self._is_past_end = selection.before(self._until), True
+        self.move_past(batch, now)
+        if self._shown and batch.persistent:
+            selection = self._shown.remove_from(selection)
+        return selection
+
+    def move_past(self, batch: Batch, now: float) -> None:
+        """Move to the end of a batch."""
         self.position = batch.end
         if batch.entries:
             self._resume_ms = batch.arrivals[-1]
@@ -148,9 +165,6 @@ class Cursor:
             and self.position.reaches(self._joined)
         ):
             self.lag.replayed(now)
-        if self._shown and batch.persistent:
-            selection = self._shown.remove_from(selection)
-        return selection
 
     def catch_up(self, until: int, now: float) -> Selection | Gap:
         """Return a chunk of the backlog up to the entry `until`, or a gap if it was evicted.

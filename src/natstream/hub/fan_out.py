@@ -25,12 +25,12 @@ BATCH_LINES = 1_000
 BATCH_BYTES = 1 << 20
 
 # A round of sends that costs c seconds is followed by a pause of PACE_LIGHT × c, so that sending
-# takes an eighth of a core. Rounds that cost more than a few ms are at least PACE_STEADY apart.
-# PACE_LIMIT bounds the latency that the pause adds.
-PACE_LIGHT = 8.0
-PACE_HEAVY = 5.0
+# takes a twentieth of a core. The pause need not be longer than PACE_STEADY unless sending would
+# take more than an eighth then. PACE_LIMIT bounds the latency that the pause adds.
+PACE_LIGHT = 20.0
+PACE_HEAVY = 8.0
 PACE_STEADY = 0.050
-PACE_LIMIT = 0.250
+PACE_LIMIT = 0.200
 
 # Seconds between two looks at the readers that may be due for a keep-alive. It is a fraction of the
 # keep-alive where that is short, as in tests.

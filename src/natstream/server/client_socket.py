@@ -35,6 +35,8 @@ class ClientSocket:
         self._socket = sock
         self._is_finished = False
         self._sending = trio.Lock()
+        self._rest = b""
+        """Bytes that the kernel has not accepted yet."""
         self._budget = SEND_BUDGET
         self._written = 0
         self._stall_clock = StallClock()
@@ -69,22 +71,22 @@ class ClientSocket:
 
         The kernel mostly accepts all bytes at once. Then this is short, and not a checkpoint.
         """
-        if not self._sending.locked():
-            rest = self._write(data)
-            if not rest:
-                return
-            self._sending.acquire_nowait()
-        else:
-            rest = data
-            with trio.CancelScope(shield=True):
-                await self._sending.acquire()
-        try:
-            with trio.CancelScope(shield=True):
-                while rest := self._write(rest):
+        if self.send_nowait(data):
+            return
+        with trio.CancelScope(shield=True):
+            async with self._sending:
+                while self._rest:
                     with suppress(trio.ClosedResourceError, OSError):
                         await trio.lowlevel.wait_writable(self._socket)
-        finally:
-            self._sending.release()
+                    self._rest = self._write(self._rest)
+
+    def send_nowait(self, data: bytes) -> bool:
+        """Send what the kernel accepts now, and return whether that is all.
+
+        If it is not, `send` must be called soon: it waits until the rest is sent, too.
+        """
+        self._rest = self._rest + data if self._rest else self._write(data)
+        return not self._rest
 
     def spend_budget(self, size: int) -> bool:
         """Count a piece of `size` bytes, and return whether its task must let other tasks run.
@@ -123,8 +125,8 @@ class ClientSocket:
         try:
             queue = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4))  # SIOCOUTQ
             owed = int(struct.unpack("i", queue)[0])
-        except OSError:  # not Linux: then a send that waits for the kernel is owed
-            owed = int(self._sending.locked())
+        except OSError:  # not Linux: then what the kernel has not accepted is owed
+            owed = len(self._rest)
         if self._stall_clock.seconds(accepted=self._written - owed, owed=owed) >= stall:
             self.reset()
 

@@ -16,9 +16,9 @@ connection and no other.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 import trio
@@ -35,7 +35,14 @@ from natstream.server.http1 import ChunkFramer, MendedH11
 from natstream.server.request_checks import Refused
 from natstream.server.request_messages import RequestTasks
 
-__all__ = ["ClientConnection", "Limits", "Shared", "keep_connection", "piece_sender"]
+__all__ = [
+    "ClientConnection",
+    "Limits",
+    "PieceSender",
+    "Shared",
+    "keep_connection",
+    "piece_sender",
+]
 
 # Seconds that an idle connection is kept. Common proxies keep theirs for 60 s, and the proxy should
 # close first, since a request that is sent just as we close is lost.
@@ -46,7 +53,18 @@ KEEP = "natstream.keep_connection"
 # And where it finds the function behind `piece_sender`.
 PIECES = "natstream.piece_sender"
 
-SendPiece = Callable[[bytes], Awaitable[None]]
+
+class PieceSender(Protocol):
+    """Sends the body of a response piece by piece, with fewer calls than messages of ASGI need."""
+
+    async def send_piece(self, piece: bytes) -> None:
+        """Send a piece; it must not be empty, because an empty chunk ends a body."""
+
+    def send_piece_nowait(self, piece: bytes) -> bool:
+        """Send what the kernel accepts now, and return whether that is all.
+
+        If it is not, `send_piece` must be called soon, which sends the rest first.
+        """
 
 
 def keep_connection(scope: Mapping[str, Any]) -> None:
@@ -59,12 +77,11 @@ def keep_connection(scope: Mapping[str, Any]) -> None:
         keep()
 
 
-def piece_sender(scope: Mapping[str, Any]) -> SendPiece | None:
-    """Return a function that sends a piece of the body of the response that has begun.
+def piece_sender(scope: Mapping[str, Any]) -> PieceSender | None:
+    """Return what sends the body of the response that has begun, until the response's last message.
 
-    It does the same as sending a message of ASGI, with fewer calls between, and is valid until the
-    response's last message. Return `None` if the body must be sent by messages: if it is not in
-    chunks (HTTP/1.0, HEAD), or the server is another one than ours.
+    Return `None` if the body must be sent by messages of ASGI: if it is not in chunks (HTTP/1.0,
+    HEAD), or the server is another one than ours.
     """
     find = scope.get("state", {}).get(PIECES)
     return None if find is None else find()
@@ -187,8 +204,8 @@ class ClientConnection:
         """Note that the client has shown a token."""
         self._shared.strangers.pop(self, None)
 
-    def _piece_sender(self) -> SendPiece | None:
-        return self._protocol.send_piece if self._protocol.takes_pieces else None
+    def _piece_sender(self) -> PieceSender | None:
+        return self._protocol if self._protocol.takes_pieces else None
 
     async def _handle_incoming(self, event: Event) -> None:
         """Give the client's bytes, or its disconnect, to hypercorn's protocol."""

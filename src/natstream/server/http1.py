@@ -208,6 +208,10 @@ class MendedH11(H11Protocol):
         if self._socket.spend_budget(len(piece)):
             await trio.lowlevel.checkpoint()
 
+    def send_piece_nowait(self, piece: bytes) -> bool:
+        """Send a piece as far as possible without waiting (see `ClientSocket.send_nowait`)."""
+        return self._socket.send_nowait(self._chunks.frame(piece))
+
     async def _answer_for_the_application(self, event: Response) -> None:
         """Send an answer because the application sent none. hypercorn 0.18.0's has no headers."""
         scope: Any = {} if self.stream is None else self.stream.scope

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from natstream.hub.budget import ReaderBudget
 from natstream.hub.finding import find_line
 from natstream.hub.health import Health, SourceState, SourceStatus
 from natstream.hub.hub import Hub
+from natstream.server.connection import piece_sender
 from natstream.web.auth import authenticate, client_address, current_grant, current_reader
 from natstream.web.earlier import read_earlier
 from natstream.web.errors import answer_errors, refusal
@@ -151,6 +153,7 @@ def create_app(
                 counters=metrics.counters,
                 quota=quota.reserve(grant, address),
                 budget=budget(),
+                find_sender=partial(piece_sender, request.scope),
             )
         response = Response(body, content_type=wanted.format.content_type)
         response.headers.pop("Content-Length", None)  # HEAD must not have what GET has not.

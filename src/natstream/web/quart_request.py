@@ -69,12 +69,12 @@ class QuartRequest(TrioASGIHTTPConnection):
         await send(
             {"type": "http.response.start", "status": response.status_code, "headers": headers}
         )
-        send_piece = piece_sender(self.scope)
+        sender = piece_sender(self.scope)
         async with response.response as body:
             async for data in body:
                 piece = data.encode() if isinstance(data, str) else data
-                if send_piece is None:
+                if sender is None:
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
                 elif piece:
-                    await send_piece(piece)
+                    await sender.send_piece(piece)
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 
 import trio
@@ -23,6 +23,7 @@ from natstream.hub.budget import ReaderBudget
 from natstream.hub.hub import Hub
 from natstream.hub.subscription import Subscription
 from natstream.hub.window import FoundLine
+from natstream.server.connection import PieceSender
 from natstream.web.metrics import Counters
 from natstream.web.query import StreamRequest
 
@@ -48,6 +49,8 @@ class LogStreamBody(ResponseBody):
         counters: where sent lines and bytes are counted.
         quota: reserves one of the readers that a link or an address may have, while it streams.
         budget: the CPU time of the filter.
+        find_sender: returns what sends the body's pieces without waiting, once the headers are
+            sent, or `None` if there is nothing like it.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class LogStreamBody(ResponseBody):
         counters: Counters,
         quota: AbstractContextManager[None],
         budget: ReaderBudget,
+        find_sender: Callable[[], PieceSender | None],
     ) -> None:
         self._hub = hub
         self._request = request
@@ -70,6 +74,7 @@ class LogStreamBody(ResponseBody):
         self._counters = counters
         self._quota = quota
         self._budget = budget
+        self._find_sender = find_sender
         self._stack = ExitStack()
         self._events: AsyncGenerator[bytes] | None = None
 
@@ -110,9 +115,10 @@ class LogStreamBody(ResponseBody):
         format = self._request.format
         yield self._opening(subscription)
         told = subscription.resume_id
+        deliver = self._deliver_to(subscription)
         while True:
             try:
-                item = await subscription.step()
+                item = await subscription.step(deliver)
             except trio.EndOfChannel:
                 return
             except (ExpressionTooSlow, JournalClosed) as error:
@@ -132,6 +138,25 @@ class LogStreamBody(ResponseBody):
                 pieces = [b"".join(pieces)]
             for piece in pieces:
                 yield piece
+
+    def _deliver_to(self, subscription: Subscription) -> Callable[[Selection], bool] | None:
+        """Return a function that sends a selection at once, in the hub's task; see `step`."""
+        sender, format = self._find_sender(), self._request.format
+        if sender is None:
+            return None
+
+        def deliver(selection: Selection) -> bool:
+            pieces = selection.pieces(format)
+            if len(pieces) > 1:
+                return False  # The reader gives other tasks their turns between pieces.
+            self._count(selection.lines, pieces)
+            if not sender.send_piece_nowait(pieces[0]):
+                # The client's buffers are full, so the reader's task sends the rest, in front of a
+                # keep-alive, and takes nothing more until the client has accepted them.
+                subscription.wake()
+            return True
+
+        return deliver
 
     def _opening(self, subscription: Subscription) -> bytes:
         """Return the connection notice, with the gap of a resume and the state of the sources."""
@@ -169,6 +194,9 @@ class LogStreamBody(ResponseBody):
         if isinstance(item, Gap):
             return [format.notice(gap_notice(item), subscription.resume_id)]
         pieces = item.pieces(format)
-        self._counters.sent_lines += item.lines
-        self._counters.sent_bytes += sum(map(len, pieces))
+        self._count(item.lines, pieces)
         return pieces
+
+    def _count(self, lines: int, pieces: Sequence[bytes]) -> None:
+        self._counters.sent_lines += lines
+        self._counters.sent_bytes += sum(map(len, pieces))

@@ -1,0 +1,95 @@
+"""Live lines over HTTP: sent as soon as the hub has them, also to clients that read slowly."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+import trio
+from tests.support.event_stream import EventParser, EventStream
+from tests.support.numbered import lines
+from tests.support.service import open_service
+from tests.support.waiting import PATIENCE
+
+from natstream.entries.entry import LogEntry
+from natstream.server.http1 import MendedH11
+
+
+async def test_live_lines_take_no_step_of_the_readers_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each round of lines to a waiting reader is one send in the hub's own task, and is counted."""
+    sent: list[bytes] = []
+    send = MendedH11.send_piece_nowait
+
+    def send_piece_nowait(protocol: MendedH11, piece: bytes) -> bool:
+        sent.append(piece)
+        return send(protocol, piece)
+
+    monkeypatch.setattr(MendedH11, "send_piece_nowait", send_piece_nowait)
+    async with open_service() as service, service.stream() as stream:
+        hub, counters = service.service.core.hub, service.service.core.metrics.counters
+        before = counters.sent_lines, counters.sent_bytes
+        for first in range(0, 100, 10):
+            hub.publish_nowait(lines(first, 10))
+            assert [event.message for event in await stream.lines(10)] == [
+                str(number) for number in range(first, first + 10)
+            ]
+        assert counters.sent_lines - before[0] == 100
+        assert counters.sent_bytes - before[1] == sum(map(len, sent))
+    assert len(sent) == 10
+
+
+def line(number: int) -> LogEntry:
+    """Return an entry of 1 KB that says its number."""
+    return LogEntry("m1", f"{number} {'x' * 1_000}", "stdout")
+
+
+async def test_a_client_that_reads_slowly_gets_every_line_once() -> None:
+    """A client whose buffers are full again and again gets 8,000 lines whole and in order."""
+    # A keep-alive comes too late to send what the kernel has not accepted.
+    async with (
+        open_service(NATSTREAM_KEEPALIVE="300") as service,
+        trio.open_nursery() as nursery,
+    ):
+        hub = service.service.core.hub
+        bind = service.service.bind
+        sock = trio.socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        await sock.connect((bind.host, bind.port))
+
+        async def publish(*, task_status: trio.TaskStatus[None]) -> None:
+            for number in range(0, 8_000, 4):
+                hub.publish_nowait([line(number + i) for i in range(4)])
+                await trio.sleep(0.001)
+                if number == 6_000:  # These are 7 MB, more than the kernel holds.
+                    task_status.started()
+
+        got: list[str] = []
+        async with trio.SocketStream(sock) as connection:
+            stream = EventStream(connection)
+            await connection.send_all(stream.ask())
+            await service.readers(1)
+            await nursery.start(publish)
+            with trio.fail_after(PATIENCE):
+                while len(got) < 8_000:
+                    got += [event.message for event in await stream.receive() if event.is_line]
+        assert got == [line(number).message for number in range(8_000)]
+        await service.readers(0)
+
+
+async def test_a_client_of_http_1_0_gets_live_lines() -> None:
+    """Its body is not in chunks, so its lines are sent by messages."""
+    async with open_service() as service:
+        bind = service.service.bind
+        async with await trio.open_tcp_stream(bind.host, bind.port) as stream:
+            await stream.send_all(b"GET /api/logs HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            await service.readers(1)
+            service.service.core.hub.publish_nowait(lines(1, 10))
+            got = b""
+            with trio.fail_after(PATIENCE):
+                while got.count(b'"message":') < 11:
+                    got += await stream.receive_some()
+    head, _, body = got.partition(b"\r\n\r\n")
+    assert b"chunked" not in head
+    assert [event.message for event in EventParser().parse(body)][1:] == [
+        str(number) for number in range(1, 11)
+    ]
