@@ -36,7 +36,7 @@ class ChunkFramer:
     """Frames a body as a chunk of HTTP/1.1. Mends: h11 0.16.0 takes 10 µs for each chunk.
 
     All readers of a round are sent the same object, so the last chunk is kept, because making it
-    for each reader took a fifth of the time of a send of 64 KiB.
+    for each reader took a fifth of the time of a large send.
     """
 
     def __init__(self) -> None:
