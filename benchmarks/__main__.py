@@ -44,6 +44,12 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--peers", type=_words, default=",".join(PEERS), help="%(default)s")
     parser.add_argument("--seconds", type=float, default=10.0, help="timed seconds (%(default)s)")
     parser.add_argument(
+        "--rounds",
+        type=int,
+        default=3,
+        help="how often each of loads is measured; the median counts (%(default)s)",
+    )
+    parser.add_argument(
         "--stored",
         type=int,
         default=1_000_000,
@@ -57,7 +63,9 @@ async def _measure(options: argparse.Namespace) -> None:
     peers = [peer for name in options.peers if not (peer := PEERS[name]).missing()]
     versions = [peer.version() for peer in peers]
     async with NatsServer.open(user="bench") as nats:
-        bench = Bench(nats, peers, options.loads, options.seconds, options.stored, say)
+        bench = Bench(
+            nats, peers, options.loads, options.seconds, options.rounds, options.stored, say
+        )
         for name in options.measurements or MEASUREMENTS:
             table = await MEASUREMENTS[name](bench)
             text = f"{table}\n\n{conditions(sys.argv[1:], versions)}"

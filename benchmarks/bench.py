@@ -30,6 +30,8 @@ class Bench:
     loads: Sequence[tuple[int, int]]
     """Readers and lines a second of each load; without any, a measurement uses its own."""
     seconds: float
+    rounds: int
+    """How often each load is measured on each peer; the median counts."""
     stored: int
     """Number of lines that are stored before they are read back."""
     say: Callable[[str], None]

@@ -55,18 +55,40 @@ DEAF = 100
 
 
 async def loads(bench: Bench) -> Table:
-    """Measure each load on each peer; natstream is first, so that bare sockets send as often."""
-    rows, results = [], []
+    """Measure each load on each peer in turn; the result of each is the round with its median CPU.
+
+    natstream is first, so that bare sockets send as often.
+    """
+    rows: list[tuple[str, ...]] = []
+    results: list[Result] = []
     for readers, rate in bench.loads or LOADS:
         load = Load(readers, rate, bench.seconds)
-        flush_rate = FLUSH_RATE
+        rounds: list[dict[Peer, Result]] = []
+        for _ in range(bench.rounds):
+            flush_rate = FLUSH_RATE
+            measured: dict[Peer, Result] = {}
+            for peer in bench.peers:
+                measured[peer] = await bench.measure(peer, load, flush_rate=flush_rate)
+                if peer is NATSTREAM:
+                    flush_rate = measured[peer].sends
+            rounds.append(measured)
+            results += measured.values()
         for peer in bench.peers:
-            result = await bench.measure(peer, load, flush_rate=flush_rate)
-            if peer is NATSTREAM:
-                flush_rate = result.sends
-            rows.append((str(load), peer.title, *row_of(result)))
-            results.append(result)
-    return Table(("readers × lines/s", "server", *COLUMNS), rows, (harness(results),))
+            result = _median([measured[peer] for measured in rounds])
+            ratios = [
+                measured[NATSTREAM].cpu_per_event / measured[peer].cpu_per_event
+                for measured in rounds
+                if peer is not NATSTREAM and NATSTREAM in measured
+            ]
+            ratio = decimals(statistics.median(ratios)) if ratios else "–"
+            rows.append((str(load), peer.title, *row_of(result), ratio))
+    columns = ("readers × lines/s", "server", *COLUMNS, "natstream's CPU ÷ this")
+    return Table(columns, rows, (harness(results),))
+
+
+def _median(results: Sequence[Result]) -> Result:
+    """Return the result with the median CPU for an event."""
+    return sorted(results, key=lambda result: result.cpu_per_event)[len(results) // 2]
 
 
 async def path(bench: Bench) -> Table:
