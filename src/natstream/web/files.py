@@ -45,17 +45,23 @@ _IMPORT = re.compile(r"""^(?:import|export)\b[^'"]*?from '(\.[^']+)'""", re.MULT
 _MODULES = re.compile(r' *<!-- the modules of "static/([^"]+)" -->\n')
 
 
-@attrs.frozen
+@attrs.define
 class _File:
     body: bytes
-    compressed: bytes
     content_type: str
     etag: str
+    _compressed: bytes = b""
 
     @classmethod
     def of(cls, body: bytes, content_type: str) -> _File:
-        etag = hashlib.sha256(body).hexdigest()[:16]
-        return cls(body, gzip.compress(body, mtime=0), content_type, etag)
+        return cls(body, content_type, hashlib.sha256(body).hexdigest()[:16])
+
+    @property
+    def compressed(self) -> bytes:
+        """Its compressed body, made for the first client that wants it: all take 10 ms."""
+        if not self._compressed:
+            self._compressed = gzip.compress(self.body, mtime=0)
+        return self._compressed
 
 
 class Files:
