@@ -86,11 +86,12 @@ def serve() -> None:
     docs/settings.md has all of them. SIGTERM and Ctrl-C end it in order, with exit status 0.
     Exit status 2: a setting is wrong. 1: natstream cannot listen on an address.
     """
+    from natstream.config.lean_imports import import_less
+    from natstream.config.process import prepare_process
+
+    import_less()
     import trio
 
-    from natstream.config.process import leave_out_unused_libraries, prepare_process
-
-    leave_out_unused_libraries()
     from natstream.config.service_log import configure_logging
     from natstream.config.unused import unused_variables
 

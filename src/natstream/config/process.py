@@ -9,8 +9,6 @@ from __future__ import annotations
 import gc
 import resource
 import sys
-from types import ModuleType
-from typing import cast
 
 import attrs
 
@@ -19,7 +17,6 @@ from natstream.config.settings import Settings
 
 __all__ = [
     "Shares",
-    "leave_out_unused_libraries",
     "prepare_process",
     "settle_collector",
     "share_files",
@@ -43,17 +40,6 @@ GC_THRESHOLD = (50_000, 20, 50)
 # late with 5 ms and up to 56 ms with 1 ms; the answer took about as long. Without a second thread,
 # this changes nothing.
 SWITCH_INTERVAL = 0.001
-
-# Some libraries import these if they are installed: nats-py for addresses with `ws://`, and httpx
-# for its command line. natstream uses none of that, and aiohttp alone would take a tenth of the
-# start, and 7 MB.
-UNUSED_LIBRARIES = ("aiohttp", "pygments")
-
-
-def leave_out_unused_libraries() -> None:
-    """Let imports of `UNUSED_LIBRARIES` fail in this process, which no other program may use."""
-    for name in UNUSED_LIBRARIES:
-        sys.modules.setdefault(name, cast(ModuleType, None))
 
 
 def settle_collector() -> None:
