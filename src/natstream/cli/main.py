@@ -23,6 +23,10 @@ from natstream.errors import ConfigurationError, NatstreamError
 
 __all__ = ["main"]
 
+# Seconds after the start when the collector settles. This takes 40 ms, by which the service would
+# otherwise be ready later.
+SETTLE_AFTER = 1.0
+
 
 @contextmanager
 def _errors_as_one_sentence() -> Iterator[None]:
@@ -87,9 +91,10 @@ def serve() -> None:
     Exit status 2: a setting is wrong. 1: natstream cannot listen on an address.
     """
     from natstream.config.lean_imports import import_less
-    from natstream.config.process import prepare_process
+    from natstream.config.process import collect_seldom, prepare_process
 
     import_less()
+    collect_seldom()
     import trio
 
     from natstream.config.service_log import configure_logging
@@ -158,10 +163,16 @@ async def _serve(settings: Settings) -> None:
         from natstream.config.process import settle_collector
         from natstream.supervisor import run_service
 
+        asked = trio.Event()
+
         async def until_signal() -> None:
             await anext(signals)
+            asked.set()
 
         async with trio.open_nursery() as nursery:
             service = await nursery.start(partial(run_service, settings, until=until_signal))
-            settle_collector()
             click.echo(f"natstream listens on {service.bind}", err=True)
+            with trio.move_on_after(SETTLE_AFTER) as start:
+                await asked.wait()
+            if start.cancelled_caught:
+                settle_collector()

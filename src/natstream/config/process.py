@@ -17,6 +17,7 @@ from natstream.config.settings import Settings
 
 __all__ = [
     "Shares",
+    "collect_seldom",
     "prepare_process",
     "settle_collector",
     "share_files",
@@ -40,6 +41,15 @@ GC_THRESHOLD = (50_000, 20, 50)
 # late with 5 ms and up to 56 ms with 1 ms; the answer took about as long. Without a second thread,
 # this changes nothing.
 SWITCH_INTERVAL = 0.001
+
+
+def collect_seldom() -> None:
+    """Let the garbage collector run seldom.
+
+    The service calls it before it imports its libraries, because the collections during the imports
+    would take 20 ms and find little.
+    """
+    gc.set_threshold(*GC_THRESHOLD)
 
 
 def settle_collector() -> None:
@@ -99,7 +109,7 @@ def tune_process(max_readers: int) -> str | None:
     Returns:
         A warning for the operator, if the hard limit is too low for `max_readers`.
     """
-    gc.set_threshold(*GC_THRESHOLD)
+    collect_seldom()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = max_readers + SPARE_CONNECTIONS + OTHER_FILES
     if hard != resource.RLIM_INFINITY and hard < wanted:
