@@ -25,6 +25,7 @@ UNUSED_LIBRARIES = ("aiohttp", "pygments")
 # 25 ms of the start, and 4.5 MB.
 SELDOM_USED = {
     "asyncio.sslproto",  # NATS over TLS
+    "greenlet",  # trio-asyncio: an asyncio loop without trio.run
     "h2.connection",  # hypercorn: HTTP/2, which natstream does not offer
     "html",  # http.server: error pages
     "logging.handlers",  # logging.config: a configuration by socket
@@ -32,6 +33,7 @@ SELDOM_USED = {
     "nats.js",  # JetStream, for the journal
     "pdb",  # click.testing
     "re2",  # natstream itself: regular expressions of readers
+    "structlog.threadlocal",  # contexts of threads
 }
 
 
