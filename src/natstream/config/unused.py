@@ -6,7 +6,8 @@ misspelt one. They are warnings: such a variable never ends the service, whateve
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import NamedTuple
 
 import attrs
@@ -64,13 +65,6 @@ def unused_variables(environ: Mapping[str, str]) -> list[str]:
         elif name.startswith("NATSTREAM_"):
             sentences += [
                 f"{name} is not a setting and has no effect: did you mean {meant}?"
-                for meant in _close_matches(name, known)
+                for meant in get_close_matches(name, sorted(known), 1, cutoff=0.85)
             ]
     return sentences
-
-
-def _close_matches(name: str, known: Set[str]) -> list[str]:
-    # Imported here, because the service seldom needs it.
-    from difflib import get_close_matches
-
-    return get_close_matches(name, sorted(known), 1, cutoff=0.85)
