@@ -91,10 +91,10 @@ def serve() -> None:
     Exit status 2: a setting is wrong. 1: natstream cannot listen on an address.
     """
     from natstream.config.lean_imports import import_less
-    from natstream.config.process import collect_seldom, prepare_process
+    from natstream.config.process import hold_collector, prepare_process
 
     import_less()
-    collect_seldom()
+    hold_collector()
     import trio
 
     from natstream.config.service_log import configure_logging
