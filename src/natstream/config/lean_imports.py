@@ -28,6 +28,7 @@ SELDOM_USED = {
     "greenlet",  # trio-asyncio: an asyncio loop without trio.run
     "h2.connection",  # hypercorn: HTTP/2, which natstream does not offer
     "html",  # http.server: error pages
+    "idna",  # trio: names of hosts that are not ASCII
     "logging.handlers",  # logging.config: a configuration by socket
     "msgspec.inspect",  # a description of types
     "nats.js",  # JetStream, for the journal
