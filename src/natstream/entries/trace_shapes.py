@@ -10,6 +10,7 @@ import re
 from enum import Enum, auto
 
 from natstream.entries.level_names import LEVEL_WORDS
+from natstream.entries.uncompiled import Uncompiled
 
 __all__ = ["LOOKED_AT", "Head", "Shape", "head_of", "shape_of"]
 
@@ -62,22 +63,10 @@ _AT = r"at\ (?!\d)(?:async\ |new\ )?(?:[^\s.(/<:]*+[.(/<:]|[^\s.(/<:]++\ [(\[])"
 _RUBY = r"/?[\w@./-]{1,300}+(?<=\.rb|erb|aml|lim):\d{1,7}(?::in\ [`']|$)"
 _ELIXIR = r"[\w./-]{1,300}+(?<=[.erlx]{3}):\d{1,7}:\ "
 
-
-class _Uncompiled:
-    """Expressions that are compiled for the first line that begins with their character."""
-
-    def __init__(self, first: str, pattern: str) -> None:
-        self._first = first
-        self._pattern = pattern
-
-    def match(self, text: str) -> re.Match[str] | None:
-        compiled = _BY_FIRST[self._first] = re.compile(self._pattern, re.VERBOSE)
-        return compiled.match(text)
-
-
 # The first character of a line → its possible shapes, because most lines have none of them.
-_BY_FIRST: dict[str, re.Pattern[str] | _Uncompiled] = {
-    first: _Uncompiled(first, pattern)
+_BY_FIRST: dict[str, re.Pattern[str] | Uncompiled] = {}
+_BY_FIRST |= {
+    first: Uncompiled(_BY_FIRST, first, pattern)
     for first, pattern in {
         "a": rf"(?P<FRAME>{_AT}|{_RUBY}|{_ELIXIR})",  # Java, JavaScript, .NET
         "C": r"(?P<FRAME>Caused\ by:(?:\ |$))|(?P<DETAIL>CONTEXT:\ \ |Client\ \#PID<)",
