@@ -12,6 +12,7 @@ from pathlib import Path
 
 import attrs
 
+from benchmarks.calibration import slowness
 from natstream.demo.nats_server import find_nats_server
 
 __all__ = ["Table", "conditions", "decimals", "megabytes", "milliseconds", "write"]
@@ -54,7 +55,10 @@ def conditions(
     """Return the machine, the software and the command of a measurement, as a list."""
     nats = subprocess.run([find_nats_server(), "--version"], capture_output=True, text=True)
     software = (*versions, nats.stdout.strip(), f"Python {platform.python_version()}")
-    machine = f"{_processor()}, {os.cpu_count()} cores, Linux {platform.release()}"
+    machine = (
+        f"{_processor()}, {os.cpu_count()} cores, Linux {platform.release()}; "
+        f"takes {slowness():.2f} times as long as the reference machine"
+    )
     return "\n".join(
         (
             f"* {datetime.now(UTC):%Y-%m-%d}; {machine}",

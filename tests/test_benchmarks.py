@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import trio
+from benchmarks import calibration
+from benchmarks.report import conditions
 
 ROOT = Path(__file__).parent.parent
 # A service starts in half a second, but a measurement may start six in turn.
@@ -54,3 +56,14 @@ async def test_reading_a_little_that_is_stored_finds_all_of_it() -> None:
         assert int(row["readings"]) > 0
         assert row["lines of each"] == "10"
     assert [row["live: delivered"] for row in (nothing, *rows)] == ["all"] * 3
+
+
+def test_a_table_says_how_fast_its_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Absolute times can be compared, because the conditions say the factor of the machine."""
+    monkeypatch.setattr(calibration, "loop_time", lambda: 0.8 * calibration.REFERENCE)
+    assert "takes 0.80 times as long as the reference machine" in conditions([], [])
+
+
+def test_the_calibration_is_a_moment_of_work() -> None:
+    """The loop takes milliseconds, so that the cheapest of its repetitions is undisturbed."""
+    assert 1e-4 < calibration.loop_time() < 0.1

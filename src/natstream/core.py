@@ -17,7 +17,6 @@ from quart_trio import QuartTrio
 from natstream.config.listening import naming_setting
 from natstream.config.process import share_files
 from natstream.config.settings import Bind, Settings
-from natstream.drain.collector import LogCollector
 from natstream.entries.entry import LogEntry
 from natstream.hub.health import Health, SourceState, SourceStatus
 from natstream.hub.hub import Hub
@@ -267,6 +266,7 @@ def _make_drain(
     health: Health,
     metrics: Metrics,
 ) -> Source:
+    from natstream.drain.collector import LogCollector
     from natstream.drain.server import DrainLimits, LogDrainServer
 
     status = health.add_source("drain")

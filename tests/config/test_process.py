@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.support.loopback import free_port
 
-from natstream.config import process
+from natstream.config import lean_imports, process
 from natstream.config.environment import read_settings
 
 
@@ -43,23 +43,22 @@ trio.run(main)
 
 @pytest.fixture(scope="module")
 def started() -> dict[str, Any]:
-    """Return what is in a process when the service has started; it is then ended."""
+    """Return what is in a process when the service has started, and is settled; it then ends."""
     program = """
 import gc, json, os, signal, sys
-import click
 from natstream.cli.main import main
 
-say = click.echo
+freeze = gc.freeze
 
-def echo(message=None, **options):
-    say(message, **options)
-    if "listens" in str(message):
-        names = [name for name, module in sys.modules.items() if module is not None]
-        found = {"frozen": gc.get_freeze_count(), "others": len(gc.get_objects()), "names": names}
-        say(json.dumps(found))
-        os.kill(os.getpid(), signal.SIGTERM)
+def freeze_and_end():
+    freeze()
+    names = [name for name, module in sys.modules.items() if module is not None]
+    unused = [name for name in names if type(sys.modules[name]).__name__ == "_LazyModule"]
+    found = {"frozen": gc.get_freeze_count(), "others": len(gc.get_objects())}
+    print(json.dumps(found | {"names": names, "unused": unused}))
+    os.kill(os.getpid(), signal.SIGTERM)
 
-click.echo = echo
+gc.freeze = freeze_and_end
 main(["serve"])
 """
     variables = {
@@ -91,4 +90,11 @@ def test_the_collector_passes_over_what_the_start_has_made(started: dict[str, An
 def test_the_service_starts_without_libraries_that_it_does_not_use(started: dict[str, Any]) -> None:
     """Libraries that others import if they are installed cost neither time nor memory."""
     assert "nats" in started["names"]
-    assert not {*process.UNUSED_LIBRARIES} & {*started["names"]}
+    assert not {*lean_imports.UNUSED_LIBRARIES} & {*started["names"]}
+
+
+def test_the_service_starts_without_the_modules_that_it_seldom_uses(
+    started: dict[str, Any],
+) -> None:
+    """Modules that libraries always import, and seldom use, are not loaded before that."""
+    assert {*started["unused"]} == lean_imports.SELDOM_USED

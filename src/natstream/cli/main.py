@@ -23,6 +23,10 @@ from natstream.errors import ConfigurationError, NatstreamError
 
 __all__ = ["main"]
 
+# Seconds after the start when the collector settles. This takes 40 ms, by which the service would
+# otherwise be ready later.
+SETTLE_AFTER = 1.0
+
 
 @contextmanager
 def _errors_as_one_sentence() -> Iterator[None]:
@@ -86,11 +90,13 @@ def serve() -> None:
     docs/settings.md has all of them. SIGTERM and Ctrl-C end it in order, with exit status 0.
     Exit status 2: a setting is wrong. 1: natstream cannot listen on an address.
     """
+    from natstream.config.lean_imports import import_less
+    from natstream.config.process import hold_collector, prepare_process
+
+    import_less()
+    hold_collector()
     import trio
 
-    from natstream.config.process import leave_out_unused_libraries, prepare_process
-
-    leave_out_unused_libraries()
     from natstream.config.service_log import configure_logging
     from natstream.config.unused import unused_variables
 
@@ -157,10 +163,16 @@ async def _serve(settings: Settings) -> None:
         from natstream.config.process import settle_collector
         from natstream.supervisor import run_service
 
+        asked = trio.Event()
+
         async def until_signal() -> None:
             await anext(signals)
+            asked.set()
 
         async with trio.open_nursery() as nursery:
             service = await nursery.start(partial(run_service, settings, until=until_signal))
-            settle_collector()
             click.echo(f"natstream listens on {service.bind}", err=True)
+            with trio.move_on_after(SETTLE_AFTER) as start:
+                await asked.wait()
+            if start.cancelled_caught:
+                settle_collector()

@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 
 from natstream.entries.level_names import LEVEL_WORDS
+from natstream.entries.uncompiled import Uncompiled
 
 __all__ = ["skip_prefix"]
 
 # More brackets before the level are no prefix of a logging library.
 MAX_BRACKETS = 8
+
+Expression = re.Pattern[str] | Uncompiled
 
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
@@ -45,9 +48,11 @@ _PIECES = rf"""
   | \|(?:-(?=[A-Z])|\d{{1,9}}+(?=\|[A-Z]))
   | (?:-{{1,4}}+|\||>|»)(?=\s)
 """
-_FIRST = re.compile(rf"\ ?(?!\|)(?:{_PIECES})", re.VERBOSE)
+_FIRST: Expression = Uncompiled(globals(), "_FIRST", rf"\ ?(?!\|)(?:{_PIECES})")
 # Behind the first piece, numbers (processes, threads) and names (loggers, hosts) may stand, too.
-_MORE = re.compile(
+_MORE: Expression = Uncompiled(
+    globals(),
+    "_MORE",
     rf"""
     (?:\s{{0,8}}+(?![A-Z]{{3,9}}[\s:|/\[,]) # a level
       (?: {_PIECES}
@@ -61,7 +66,6 @@ _MORE = re.compile(
       )
     ){{1,16}}+
     """,
-    re.VERBOSE,
 )
 _BLANKS = re.compile(r"\s{0,8}")
 _BRACKETS = frozenset("[<|")

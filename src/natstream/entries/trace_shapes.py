@@ -10,6 +10,7 @@ import re
 from enum import Enum, auto
 
 from natstream.entries.level_names import LEVEL_WORDS
+from natstream.entries.uncompiled import Uncompiled
 
 __all__ = ["LOOKED_AT", "Head", "Shape", "head_of", "shape_of"]
 
@@ -61,9 +62,11 @@ class Shape(Enum):
 _AT = r"at\ (?!\d)(?:async\ |new\ )?(?:[^\s.(/<:]*+[.(/<:]|[^\s.(/<:]++\ [(\[])"
 _RUBY = r"/?[\w@./-]{1,300}+(?<=\.rb|erb|aml|lim):\d{1,7}(?::in\ [`']|$)"
 _ELIXIR = r"[\w./-]{1,300}+(?<=[.erlx]{3}):\d{1,7}:\ "
+
 # The first character of a line → its possible shapes, because most lines have none of them.
-_BY_FIRST = {
-    first: re.compile(pattern, re.VERBOSE)
+_BY_FIRST: dict[str, re.Pattern[str] | Uncompiled] = {}
+_BY_FIRST |= {
+    first: Uncompiled(_BY_FIRST, first, pattern)
     for first, pattern in {
         "a": rf"(?P<FRAME>{_AT}|{_RUBY}|{_ELIXIR})",  # Java, JavaScript, .NET
         "C": r"(?P<FRAME>Caused\ by:(?:\ |$))|(?P<DETAIL>CONTEXT:\ \ |Client\ \#PID<)",
