@@ -17,7 +17,7 @@ export class Service {
   status = null;
   #timer = 0;
   #asking = false;
-  /** The epoch of a service that has no watches. */
+  /** The epoch of a service that has no watches, or shows none to this page. */
   #unwatched = '';
   #stream;
   #on;
@@ -62,10 +62,10 @@ export class Service {
   }
 
   /** Ask which watches have fired. A link's holder may not, and a service without watches has none
-   * until it is started again. */
+   * until it is started again; neither is asked again before. */
   async #askWatches() {
     if (!this.status || this.status.scope !== undefined || this.status.epoch === this.#unwatched) return;
-    const answer = await getJson('api/watches');
+    const answer = await getJson('api/watches', { forbidden: { watches: [] } });
     if (!answer) return;
     if (!answer.watches.length) this.#unwatched = this.status?.epoch ?? '';
     this.#on.watches(answer.watches);
@@ -87,10 +87,14 @@ export class Service {
   }
 }
 
-/** @param {string} address */
-async function getJson(address) {
+/**
+ * @param {string} address
+ * @param {{forbidden?: any}} [options] `forbidden`: what stands for an answer that is forbidden
+ */
+async function getJson(address, { forbidden = null } = {}) {
   try {
     const response = await fetch(address, { signal: AbortSignal.timeout(PATIENCE_MS) });
+    if (response.status === 403) return forbidden;
     return response.ok ? await response.json() : null;
   } catch {
     return null;
