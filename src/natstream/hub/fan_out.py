@@ -25,9 +25,9 @@ BATCH_LINES = 1_000
 BATCH_BYTES = 1 << 20
 
 # A round of sends that costs c seconds is followed by a pause of PACE_LIGHT × c, so that sending
-# takes a twentieth of a core. The pause need not be longer than PACE_STEADY unless sending would
+# takes a twenty-fifth of a core. The pause need not be longer than PACE_STEADY unless sending would
 # take more than an eighth then. PACE_LIMIT bounds the latency that the pause adds.
-PACE_LIGHT = 20.0
+PACE_LIGHT = 25.0
 PACE_HEAVY = 8.0
 PACE_STEADY = 0.050
 PACE_LIMIT = 0.200
