@@ -37,6 +37,7 @@ from natstream.drain.parsed import NothingTaken, ParsedBody
 from natstream.entries.entry import LogEntry
 from natstream.entries.fly import Origin
 from natstream.errors import BadBody, JournalUnavailable
+from natstream.hub.batch import PIECE_BYTES
 from natstream.hub.health import SourceStatus
 from natstream.hub.sink import Receipt, Storage
 from natstream.server.request_checks import Refused
@@ -98,6 +99,7 @@ class Intake:
         self._max_body = max_body
         self._max_lines = max_lines
         self._one_large_body = trio.Lock()
+        self._publishing = trio.Lock()
         self._parsing = trio.CancelScope()
         self._is_over = False
         self.delivering: set[HttpConnection] = set()
@@ -237,8 +239,19 @@ class Intake:
             elif len(run) == 1 and len(body.sent) <= SMALL_BODY:
                 self._hub.publish_nowait(run)
             else:
-                await self._hub.publish(run)
+                await self._publish(self._hub, run, body.size * len(run) // len(entries))
         return receipt
+
+    async def _publish(self, hub: Hub, run: Sequence[LogEntry], size: int) -> None:
+        """Publish a run of about `size` bytes, and let the readers send it before the next run.
+
+        A reader sends one piece in each of its turns. If the senders' turns brought more than that,
+        the backlog would soon lack lines that even a fast reader has yet to see.
+        """
+        async with self._publishing:
+            await hub.publish(run)
+            for _ in range(size // PIECE_BYTES):
+                await trio.lowlevel.checkpoint()
 
     def _check_time(self) -> None:
         if self._is_over:
@@ -282,6 +295,8 @@ class _Body:
     needs_machine: bool = attrs.field(kw_only=True)
     announced: str = attrs.field(kw_only=True)
     """The value of `Logplex-Msg-Count`, or ""."""
+    size: int = attrs.field(default=0, init=False)
+    """Bytes, unpacked, once it is parsed."""
 
     def parse(self, max_size: int, max_lines: int) -> ParsedBody:
         """Unpack and parse the body.
@@ -295,6 +310,7 @@ class _Body:
             buffer = BodyBuffer(self.encoding, max_size)
             buffer.feed(body)
             body = buffer.finish()
+        self.size = len(body)
         common = _Common(origin=self.origin, needs_machine=self.needs_machine, max_lines=max_lines)
         match self.form:
             case Form.OTLP_PROTOBUF:
