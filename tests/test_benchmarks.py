@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 import trio
+from benchmarks.drain import measure, serve_natstream
+
+from natstream.demo.nats_server import NatsServer
 
 ROOT = Path(__file__).parent.parent
 # A service starts in half a second, but a measurement may start six in turn.
@@ -54,3 +57,11 @@ async def test_reading_a_little_that_is_stored_finds_all_of_it() -> None:
         assert int(row["readings"]) > 0
         assert row["lines of each"] == "10"
     assert [row["live: delivered"] for row in (nothing, *rows)] == ["all"] * 3
+
+
+async def test_a_short_load_on_the_drain_loses_nothing() -> None:
+    """Each line that the drain takes reaches its reader over HTTP, also from eight full senders."""
+    async with NatsServer.open(user="bench") as nats:
+        for lines in (1, 1_000):
+            with trio.fail_after(PATIENCE):
+                assert (await measure(serve_natstream, nats, lines, 0.5)).lines > 0
