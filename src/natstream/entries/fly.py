@@ -12,7 +12,7 @@ straight into it. `_tidied` brings any other object into the same shape, so that
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -21,6 +21,14 @@ from msgspec import UNSET
 
 from natstream.entries.batches import find_batch
 from natstream.entries.entry import LogEntry, decode_json, make_entry
+from natstream.entries.envelopes import (
+    MAX_KEPT,
+    MESSAGE,
+    Envelope,
+    decode_envelope,
+    entry_behind,
+    envelope_end,
+)
 from natstream.entries.level_keys import level_beside, sent_level
 from natstream.entries.level_names import fold_level
 from natstream.entries.levels import level_of
@@ -55,11 +63,10 @@ __all__ = [
     "parse_nats",
     "parse_ndjson",
     "parse_object",
+    "parse_objects",
     "parse_text",
 ]
 
-# A longer payload of a sender is not kept. It is as long as the payloads that NATS accepts.
-MAX_KEPT = 1 << 20
 # Characters of a name, such as the app's; the rest is dropped, because an entry counts as large as
 # its payload and its message. Names in a payload of at most `MAX_NAMES` bytes are short enough.
 LONGEST_NAME, MAX_NAMES = 256, 1_000
@@ -116,6 +123,11 @@ def parse_nats(subject: str, payload: bytes, source: str = "nats") -> LogEntry:
     The subject `logs.<app>.<region>.<machine>` names the app, the region and the machine. The
     payload names only those that the subject lacks. `source` is what the entry says of its source.
     """
+    start = envelope_end(payload)
+    if start > 0:
+        envelope = _published_envelope(payload[:start], subject, source)
+        if envelope is not None and (entry := entry_behind(envelope, payload, start)) is not None:
+            return entry
     named = app, region, machine = _named_by(subject)
     if app and region and machine:
         try:
@@ -150,6 +162,13 @@ def parse_object(
         default: the names of an entry that does not have its own.
         needs_machine: without it, an object that names no machine is an entry too.
     """
+    start = envelope_end(payload)
+    if start > 0:
+        envelope = _sent_envelope(payload[:start], default)
+        if envelope is not None and (envelope.machine or not needs_machine):
+            entry = entry_behind(envelope, payload, start)
+            if entry is not None:
+                return entry
     try:
         line = decode_sent(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -177,6 +196,24 @@ def parse_object(
     if needs_machine and not origin[2]:
         return None
     return _entry(line, origin, payload, "drain", arrival)
+
+
+def parse_objects(
+    payloads: Iterable[bytes], default: Origin = _NOWHERE, needs_machine: bool = True
+) -> list[LogEntry | None]:
+    """Return what `parse_object` returns for each of many texts, in less time."""
+    entries: list[LogEntry | None] = []
+    beginning, envelope, start = b"\n", None, 0  # no text of a line begins so
+    for payload in payloads:
+        entry = None
+        if not payload.startswith(beginning):
+            start = envelope_end(payload)
+            envelope = _sent_envelope(payload[:start], default) if start > 0 else None
+            beginning = payload[: start + len(MESSAGE)] if envelope is not None else b"\n"
+        if envelope is not None and (envelope.machine or not needs_machine):
+            entry = entry_behind(envelope, payload, start)
+        entries.append(entry or parse_object(payload, default, needs_machine))
+    return entries
 
 
 def parse_log_entry(
@@ -347,6 +384,45 @@ def _entry(
         unix_ns=unix_ns,
         source=source,
     )
+
+
+# --- envelopes -----------------------------------------------------------------------------------
+
+
+# A fleet has about as many machines, with two levels each; an envelope takes about 1 KB.
+_KEPT_ENVELOPES = 4_096
+
+
+@lru_cache(maxsize=_KEPT_ENVELOPES)
+def _published_envelope(envelope: bytes, subject: str, source: str) -> Envelope | None:
+    """Return the envelope of a payload from NATS; None if its line is to be read as a whole."""
+    named = _named_by(subject)
+    if not all(named):
+        return None
+    line = decode_envelope(envelope, decode_line)
+    return None if line is None else _envelope(line, named, source)
+
+
+@lru_cache(maxsize=_KEPT_ENVELOPES)
+def _sent_envelope(envelope: bytes, default: Origin) -> Envelope | None:
+    """Return the envelope of a sender's payload; None if its line is to be read as a whole."""
+    line = decode_envelope(envelope, decode_sent)
+    # A level or a batch of lines may stand in another member.
+    if type(line) is not WholeLine or line.meta is not UNSET:
+        return None
+    return _envelope(line, _origin(line, _UNNAMED, default), "drain")
+
+
+def _envelope(line: FlyLine, origin: _Origin, source: str) -> Envelope | None:
+    platform, provider, host = line.log.level, line.event.provider, line.host
+    stream = _stream(line.stream, provider, line.source)
+    # How a level of the sender counts depends on the whole payload.
+    says_level = line.severity != "" or line.level not in ("", platform)
+    names = (*origin, stream, provider, host, platform)
+    if says_level or max(map(len, names)) > LONGEST_NAME:
+        return None
+    is_of_app = stream != "system" and provider in _APP_PROVIDERS
+    return Envelope(*origin, stream, provider, host, fold_level(platform), is_of_app, source)
 
 
 def _stream(stream: str, provider: str, source: str) -> str:

@@ -70,8 +70,12 @@ def level_of(message: str, *, may_have_name: bool = True) -> str:
     if first in _LETTERS:
         blank = text.find(" ", 0, SHORT)
         word = text[:blank] if blank > 0 else text
-        level = _level_of_words(text, word)
-        return level or (_level_behind_name(message, text) if may_have_name else "")
+        is_plain = word.isalpha() and word not in _FIRST_WORDS and word[-5:] != "Error"
+        # Most lines are such sentences.
+        level = "" if is_plain and "=" not in text else _level_of_words(text, word, is_plain)
+        if level or not may_have_name or "|" not in text:
+            return level
+        return _level_behind_name(message, text)
     if first in _STARTS and not text.startswith("  "):
         if "=" in text and (level := _level_in_pairs(text)):
             return level
@@ -80,9 +84,8 @@ def level_of(message: str, *, may_have_name: bool = True) -> str:
     return _level_of_indented(message, text) if first.isascii() else _level_behind_symbol(text)
 
 
-def _level_of_words(text: str, word: str) -> str:
-    """Return the level of a line that begins with a letter, as most lines do."""
-    is_plain = word.isalpha() and word not in _FIRST_WORDS and word[-5:] != "Error"
+def _level_of_words(text: str, word: str, is_plain: bool) -> str:
+    """Return the level of a line that begins with a letter; `is_plain` if `word` says none."""
     if not is_plain and "=" not in word and (level := level_at_start(text)):
         return level
     if "=" in text and (level := _level_in_pairs(text)):
