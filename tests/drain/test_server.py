@@ -659,6 +659,23 @@ async def test_requests_may_be_pipelined() -> None:
             assert waiting(lines) == ["0", "1", "2", "3", "4"]
 
 
+@pytest.mark.parametrize("size", [1, 7, 100, 10_000])
+async def test_ordinary_and_other_requests_may_take_turns(size: int) -> None:
+    """A connection may change between requests that h11 reads and those that it does not see."""
+    other = post(line("b"), b"X-Name:value")
+    requests = [post(line("a")), other, b"\r\n" + post(line("c")), chunked(line("d")), other]
+    requests += [post(line("e")), b"GET / HTTP/1.1\r\nHost: drain\r\n\r\n", post(line("f"))]
+    collector = LogCollector()
+    async with LogDrainServer(collector) as server, connect(server) as sender:
+        with collector.subscribe("m1") as lines:
+            data = b"".join(requests)
+            for start in range(0, len(data), size):
+                await sender.send(data[start : start + size])
+            for _ in requests:
+                assert (await sender.reply()).status == 200
+            assert waiting(lines) == ["a", "b", "c", "d", "b", "e", "f"]
+
+
 async def test_expect_100_continue_is_answered() -> None:
     """A sender that waits for permission gets it."""
     async with LogDrainServer(LogCollector()) as server, connect(server) as sender:

@@ -58,7 +58,7 @@ OTLP_SHARE = 4
 RUN_LINES = 1_000
 
 # Bytes. The one line of so small a body is published at once, because letting other tasks run
-# would cost much for one line, and sending the answer lets them run anyway.
+# would cost much for one line, and waiting for the next request lets them run anyway.
 SMALL_BODY = 4_096
 # The first bytes of a gzip file; its time stands in bytes 4 to 7.
 _GZIP = b"\x1f\x8b"
