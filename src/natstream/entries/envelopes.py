@@ -11,7 +11,7 @@ JSON with nothing but a message, a time and a bracket behind it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -22,7 +22,15 @@ from natstream.entries.message import SHORT_MESSAGE
 from natstream.entries.payloads import FlyLine
 from natstream.entries.times import line_time
 
-__all__ = ["MAX_KEPT", "MESSAGE", "Envelope", "decode_envelope", "entry_behind", "envelope_end"]
+__all__ = [
+    "MAX_KEPT",
+    "MESSAGE",
+    "Envelope",
+    "decode_envelope",
+    "entries_behind",
+    "entry_behind",
+    "envelope_end",
+]
 
 # A longer payload of a sender is not kept. It is as long as the payloads that NATS accepts.
 MAX_KEPT = 1 << 20
@@ -60,6 +68,7 @@ class _Rest(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
 
 
 _decode_rest = msgspec.json.Decoder(_Rest).decode
+_decode_rests = msgspec.json.Decoder(list[_Rest]).decode
 
 
 def envelope_end(payload: bytes) -> int:
@@ -81,6 +90,31 @@ def entry_behind(envelope: Envelope, payload: bytes, start: int) -> LogEntry | N
         rest = _decode_rest(b"{" + payload[start:])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+    return _entry(envelope, payload, rest)
+
+
+def entries_behind(
+    envelopes: Sequence[Envelope], payloads: Sequence[bytes], rests: Sequence[bytes]
+) -> list[LogEntry | None] | None:
+    """Return the entries of lines behind envelopes, or None if one of them is no such line.
+
+    Args:
+        envelopes: that of each line.
+        payloads: the lines.
+        rests: what stands behind the envelope in each of them.
+    """
+    # No line can end in another one, since no string of JSON holds a line feed, and the message is
+    # a member of an object. If one line has two objects, then there are more of them than lines.
+    try:
+        decoded = _decode_rests(b"[{%b]" % b",\n{".join(rests))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if len(decoded) != len(payloads):
+        return None
+    return [*map(_entry, envelopes, payloads, decoded)]
+
+
+def _entry(envelope: Envelope, payload: bytes, rest: _Rest) -> LogEntry | None:
     message, timestamp = rest.message, rest.timestamp
     if len(message) > SHORT_MESSAGE or len(payload) > MAX_KEPT or len(timestamp) > LONGEST_TIME:
         return None

@@ -12,7 +12,7 @@ straight into it. `_tidied` brings any other object into the same shape, so that
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ from natstream.entries.envelopes import (
     MESSAGE,
     Envelope,
     decode_envelope,
+    entries_behind,
     entry_behind,
     envelope_end,
 )
@@ -199,20 +200,14 @@ def parse_object(
 
 
 def parse_objects(
-    payloads: Iterable[bytes], default: Origin = _NOWHERE, needs_machine: bool = True
+    payloads: Sequence[bytes], default: Origin = _NOWHERE, needs_machine: bool = True
 ) -> list[LogEntry | None]:
     """Return what `parse_object` returns for each of many texts, in less time."""
-    entries: list[LogEntry | None] = []
-    beginning, envelope, start = b"\n", None, 0  # no text of a line begins so
-    for payload in payloads:
-        entry = None
-        if not payload.startswith(beginning):
-            start = envelope_end(payload)
-            envelope = _sent_envelope(payload[:start], default) if start > 0 else None
-            beginning = payload[: start + len(MESSAGE)] if envelope is not None else b"\n"
-        if envelope is not None and (envelope.machine or not needs_machine):
-            entry = entry_behind(envelope, payload, start)
-        entries.append(entry or parse_object(payload, default, needs_machine))
+    entries = _behind_envelopes(payloads, default, needs_machine) or [None] * len(payloads)
+    if not all(entries):
+        for index, entry in enumerate(entries):
+            if entry is None:
+                entries[index] = parse_object(payloads[index], default, needs_machine)
     return entries
 
 
@@ -411,6 +406,26 @@ def _sent_envelope(envelope: bytes, default: Origin) -> Envelope | None:
     if type(line) is not WholeLine or line.meta is not UNSET:
         return None
     return _envelope(line, _origin(line, _UNNAMED, default), "drain")
+
+
+def _behind_envelopes(
+    payloads: Sequence[bytes], default: Origin, needs_machine: bool
+) -> list[LogEntry | None] | None:
+    """Return the entries of a sender's payloads, or None if not all of them have envelopes."""
+    envelopes: list[Envelope] = []
+    rests: list[bytes] = []
+    envelope: Envelope | None = None
+    beginning, start = b"\n", 0  # no object begins so
+    for payload in payloads:
+        if not payload.startswith(beginning):
+            start = envelope_end(payload)
+            envelope = _sent_envelope(payload[:start], default) if start > 0 else None
+            beginning = payload[: start + len(MESSAGE)]
+        if envelope is None or (needs_machine and not envelope.machine):
+            return None
+        envelopes.append(envelope)
+        rests.append(payload[start:])
+    return entries_behind(envelopes, payloads, rests)
 
 
 def _envelope(line: FlyLine, origin: _Origin, source: str) -> Envelope | None:
