@@ -1191,7 +1191,7 @@ async def test_a_delivery_does_not_hold_the_closing_for_ever() -> None:
 
     hub = StuckHub()
     server = LogDrainServer(LogCollector(), hub=hub, grace=0.1)
-    reply = await closing(server, hub.began, line("x") + b"\n" + line("y"))
+    reply = await closing(server, hub.began, b"\n".join([line("x")] * 300))
     assert (reply.status, reply.headers["retry-after"]) == (503, "2")
     assert reply.headers["connection"] == "close"
     assert "a part of it was taken" in reply.json["error"]
