@@ -26,6 +26,7 @@ from natstream.entries.fly import (
     LONGEST_NAME,
     Origin,
     parse_log_entry,
+    parse_messages,
     parse_nats,
     parse_ndjson,
     parse_object,
@@ -698,10 +699,17 @@ def test_both_ways_of_reading_an_envelope_give_the_same(
     ]
     payload = f"{{{','.join(texts)}{more if texts else more[1:]}}}".encode()
     arguments = (Origin("web", "sjc"), needs_machine)
-    known = (parse_nats(SUBJECT, payload), *parse_objects([payload] * 2, *arguments))
+    several = [payload, b"no object", payload]
+    known = (
+        *parse_messages([(SUBJECT.encode(), each) for each in several]),
+        *parse_objects(several, *arguments),
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parsing, "envelope_end", lambda payload: -1)
-        whole = (parse_nats(SUBJECT, payload), *[parse_object(payload, *arguments)] * 2)
+        whole = (
+            *[parse_nats(SUBJECT, each) for each in several],
+            *[parse_object(each, *arguments) for each in several],
+        )
     for fast, slow in zip(known, whole, strict=True):
         if fast and slow and parse_time(fast.timestamp) is None:
             slow = attrs.evolve(slow, unix_ns=fast.unix_ns)  # the arrival
@@ -724,6 +732,24 @@ def test_what_is_no_envelope_is_read_as_a_whole(envelope: bytes) -> None:
     for entry, other in zip(entries, whole, strict=True):
         assert (entry and entry.message) == (other and other.message)
         assert (entry and entry.level) == (other and other.level)
+
+
+def test_no_line_reaches_into_the_next() -> None:
+    """Lines that are JSON only when they are joined, or hold two objects, are read one by one."""
+    envelope = b'{"event":{"provider":"app"},"fly":{"app":{"instance":"m2","name":"web"}},'
+    whole = envelope + b'"message":"ok","timestamp":"2022-09-27T20:34:37Z"}'
+    lines = [
+        envelope
+        + b'"message":"a","timestamp":"2022-09-27T20:34:37Z"},{"message":"b","timestamp":""}',
+        envelope + b'"message":"cut',
+        envelope + b'"message":"cut","timestamp":"x"',
+        whole,
+    ]
+    entries = parse_objects([whole, *lines])
+    assert [entry and entry.message for entry in entries] == ["ok", None, None, None, "ok"]
+    messages = [(SUBJECT.encode(), each) for each in (whole, *lines)]
+    parsed = [entry.message for entry in parse_messages(messages)]
+    assert parsed == ["ok", *map(bytes.decode, lines[:3]), "ok"]
 
 
 def test_an_envelope_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:

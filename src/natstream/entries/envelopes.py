@@ -94,24 +94,33 @@ def entry_behind(envelope: Envelope, payload: bytes, start: int) -> LogEntry | N
 
 
 def entries_behind(
-    envelopes: Sequence[Envelope], payloads: Sequence[bytes], rests: Sequence[bytes]
-) -> list[LogEntry | None] | None:
-    """Return the entries of lines behind envelopes, or None if one of them is no such line.
+    envelopes: Sequence[Envelope | None], payloads: Sequence[bytes], starts: Sequence[int]
+) -> list[LogEntry | None]:
+    """Return what `entry_behind` returns for each of many lines, in less time.
 
     Args:
-        envelopes: that of each line.
+        envelopes: that of each line; None for a line that is to be read as a whole.
         payloads: the lines.
-        rests: what stands behind the envelope in each of them.
+        starts: where the envelope of each line ends.
     """
+    if not all(envelopes):
+        entries: list[LogEntry | None] = [None] * len(payloads)
+        lines = [index for index, envelope in enumerate(envelopes) if envelope is not None]
+        found = [(envelopes[index], payloads[index], starts[index]) for index in lines]
+        if found:
+            for index, entry in zip(lines, entries_behind(*zip(*found, strict=True)), strict=True):
+                entries[index] = entry
+        return entries
     # No line can end in another one, since no string of JSON holds a line feed, and the message is
     # a member of an object. If one line has two objects, then there are more of them than lines.
+    rests = [payload[start:] for payload, start in zip(payloads, starts, strict=True)]
     try:
         decoded = _decode_rests(b"[{%b]" % b",\n{".join(rests))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+        decoded = []
     if len(decoded) != len(payloads):
-        return None
-    return [*map(_entry, envelopes, payloads, decoded)]
+        return [*map(entry_behind, envelopes, payloads, starts)]  # type: ignore[arg-type]  # no None
+    return [*map(_entry, envelopes, payloads, decoded)]  # type: ignore[arg-type]  # no None
 
 
 def _entry(envelope: Envelope, payload: bytes, rest: _Rest) -> LogEntry | None:

@@ -61,6 +61,7 @@ __all__ = [
     "Origin",
     "origin_of",
     "parse_log_entry",
+    "parse_messages",
     "parse_nats",
     "parse_ndjson",
     "parse_object",
@@ -149,6 +150,21 @@ def parse_nats(subject: str, payload: bytes, source: str = "nats") -> LogEntry:
     return _entry(sent, _origin(sent, named, _NOWHERE), payload, source, unix_ns)
 
 
+def parse_messages(messages: Sequence[tuple[bytes, bytes]]) -> list[LogEntry]:
+    """Return what `parse_nats` returns for each subject and payload, in less time."""
+    payloads = [payload for _, payload in messages]
+    starts = [*map(envelope_end, payloads)]
+    envelopes = [
+        _received_envelope(payload[:start], subject) if start > 0 else None
+        for (subject, payload), start in zip(messages, starts, strict=True)
+    ]
+    entries = entries_behind(envelopes, payloads, starts)
+    return [
+        entry or parse_nats(subject.decode(errors="replace"), payload)
+        for entry, (subject, payload) in zip(entries, messages, strict=True)
+    ]
+
+
 def parse_object(
     payload: bytes, default: Origin = _NOWHERE, needs_machine: bool = True
 ) -> LogEntry | None:
@@ -203,7 +219,20 @@ def parse_objects(
     payloads: Sequence[bytes], default: Origin = _NOWHERE, needs_machine: bool = True
 ) -> list[LogEntry | None]:
     """Return what `parse_object` returns for each of many texts, in less time."""
-    entries = _behind_envelopes(payloads, default, needs_machine) or [None] * len(payloads)
+    envelopes: list[Envelope | None] = []
+    starts: list[int] = []
+    envelope: Envelope | None = None
+    beginning, start = b"\n", 0  # no object begins so
+    for payload in payloads:
+        if not payload.startswith(beginning):
+            start = envelope_end(payload)
+            envelope = _sent_envelope(payload[:start], default) if start > 0 else None
+            if envelope is not None and needs_machine and not envelope.machine:
+                envelope = None
+            beginning = payload[: start + len(MESSAGE)] if start > 0 else b"\n"
+        envelopes.append(envelope)
+        starts.append(start)
+    entries = entries_behind(envelopes, payloads, starts)
     if not all(entries):
         for index, entry in enumerate(entries):
             if entry is None:
@@ -384,18 +413,29 @@ def _entry(
 # --- envelopes -----------------------------------------------------------------------------------
 
 
-# A fleet has about as many machines, with two levels each; an envelope takes about 1 KB.
-_KEPT_ENVELOPES = 4_096
+# Two levels of each of 5,000 machines; an envelope takes about 1 KB. The lines of an even larger
+# fleet, all of whose machines take turns, take 2 µs longer each than without envelopes.
+_KEPT_ENVELOPES = 10_000
 
 
 @lru_cache(maxsize=_KEPT_ENVELOPES)
 def _published_envelope(envelope: bytes, subject: str, source: str) -> Envelope | None:
     """Return the envelope of a payload from NATS; None if its line is to be read as a whole."""
+    return _make_published(envelope, subject, source)
+
+
+def _make_published(envelope: bytes, subject: str, source: str) -> Envelope | None:
     named = _named_by(subject)
     if not all(named):
         return None
     line = decode_envelope(envelope, decode_line)
     return None if line is None else _envelope(line, named, source)
+
+
+@lru_cache(maxsize=_KEPT_ENVELOPES)
+def _received_envelope(envelope: bytes, subject: bytes) -> Envelope | None:
+    """Do the same for a subject as it was received."""
+    return _make_published(envelope, subject.decode(errors="replace"), "nats")
 
 
 @lru_cache(maxsize=_KEPT_ENVELOPES)
@@ -406,26 +446,6 @@ def _sent_envelope(envelope: bytes, default: Origin) -> Envelope | None:
     if type(line) is not WholeLine or line.meta is not UNSET:
         return None
     return _envelope(line, _origin(line, _UNNAMED, default), "drain")
-
-
-def _behind_envelopes(
-    payloads: Sequence[bytes], default: Origin, needs_machine: bool
-) -> list[LogEntry | None] | None:
-    """Return the entries of a sender's payloads, or None if not all of them have envelopes."""
-    envelopes: list[Envelope] = []
-    rests: list[bytes] = []
-    envelope: Envelope | None = None
-    beginning, start = b"\n", 0  # no object begins so
-    for payload in payloads:
-        if not payload.startswith(beginning):
-            start = envelope_end(payload)
-            envelope = _sent_envelope(payload[:start], default) if start > 0 else None
-            beginning = payload[: start + len(MESSAGE)]
-        if envelope is None or (needs_machine and not envelope.machine):
-            return None
-        envelopes.append(envelope)
-        rests.append(payload[start:])
-    return entries_behind(envelopes, payloads, rests)
 
 
 def _envelope(line: FlyLine, origin: _Origin, source: str) -> Envelope | None:
