@@ -5,7 +5,7 @@ line raises an exception: a field of the wrong type counts as absent, and a payl
 JSON object becomes a line of raw text.
 
 Two decoders lead to one entry. `FlyLine` is the shape of nearly every payload, and msgspec decodes
-straight into it. `_tidied` brings any other object into the same shape, so that `_origin` and
+straight into it. `tidied` brings any other object into the same shape, so that `_origin` and
 `_entry` are the only places that choose between fields.
 """
 
@@ -36,25 +36,17 @@ from natstream.entries.levels import level_of
 from natstream.entries.members import known_members
 from natstream.entries.message import (
     SHORT_MESSAGE,
-    cut,
     cut_text,
-    shown_message,
-    text_message,
-    text_of,
 )
 from natstream.entries.payloads import (
-    FlyApp,
-    FlyEvent,
     FlyLine,
-    FlyLog,
-    FlyOrigin,
-    MachineId,
     SentLine,
     WholeLine,
     decode_line,
     decode_sent,
 )
-from natstream.entries.times import first_time, line_time
+from natstream.entries.tidied import tidied
+from natstream.entries.times import line_time
 
 __all__ = [
     "NdjsonLines",
@@ -146,7 +138,7 @@ def parse_nats(subject: str, payload: bytes, source: str = "nats") -> LogEntry:
         raw = known_members(payload)
     except ValueError:
         return parse_text(payload, machine, app_name=app, region=region, source=source)
-    sent, unix_ns = _tidied(raw, payload)
+    sent, unix_ns = tidied(raw, payload)
     return _entry(sent, _origin(sent, named, _NOWHERE), payload, source, unix_ns)
 
 
@@ -208,7 +200,7 @@ def parse_object(
         raw = known_members(payload)
     except ValueError:
         return None
-    line, arrival = _tidied(raw, payload)
+    line, arrival = tidied(raw, payload)
     origin = _origin(line, _UNNAMED, default)
     if needs_machine and not origin[2]:
         return None
@@ -251,7 +243,7 @@ def parse_log_entry(
             because they take an eighth of the memory.
         app_name: the app of an entry that names none.
     """
-    line, unix_ns = _tidied(raw)
+    line, unix_ns = tidied(raw)
     origin = _origin(line, _UNNAMED, Origin(app_name))
     if not origin[2]:
         return None
@@ -260,7 +252,7 @@ def parse_log_entry(
 
 def origin_of(raw: Mapping[str, Any], default: Origin = _NOWHERE) -> Origin:
     """Return the names that an object gives to all lines of its batch."""
-    return Origin(*_origin(_tidied(raw)[0], _UNNAMED, default))
+    return Origin(*_origin(tidied(raw)[0], _UNNAMED, default))
 
 
 def parse_text(
@@ -286,54 +278,6 @@ def parse_text(
         unix_ns=time.time_ns(),
         source=source,
     )
-
-
-# --- an object of another shape ------------------------------------------------------------------
-
-
-def _tidied(raw: Mapping[str, Any], payload: bytes | None = None) -> tuple[SentLine, int]:
-    """Return an object's fields as texts, and its time; a field of the wrong type is empty.
-
-    Args:
-        raw: the object.
-        payload: what it was decoded from, if its message is the `shown_message`.
-    """
-    texts = {name: text_of(value) for name, value in raw.items() if name in _TEXTS}
-    if payload is None:
-        texts["message"] = cut(text_message(raw) or "")
-    else:
-        texts["message"] = shown_message(raw, payload)
-    texts["timestamp"], unix_ns = first_time(raw)
-    event, log, fly = _object(raw.get("event")), _object(raw.get("log")), _object(raw.get("fly"))
-    provider = text_of(event.get("provider")) or _provider_in(_object(raw.get("meta")))
-    line = SentLine(
-        event=FlyEvent(provider),
-        log=FlyLog(text_of(log.get("level"))),
-        fly=_tidied_fly(fly) if fly else FlyOrigin(),
-        level=_number(raw.get("level")),
-        severity=_number(raw.get("severity")),
-        **texts,  # type: ignore[arg-type]  # names of texts alone
-    )
-    return line, unix_ns
-
-
-def _provider_in(meta: Mapping[str, Any]) -> str:
-    """Return the provider in `meta`, which Fly's interface calls event and its command Event."""
-    event, printed = _object(meta.get("event")), _object(meta.get("Event"))
-    return text_of(event.get("provider")) or text_of(printed.get("Provider"))
-
-
-def _tidied_fly(fly: Mapping[str, Any]) -> FlyOrigin:
-    app, machine = _object(fly.get("app")), _object(fly.get("machine"))
-    return FlyOrigin(
-        app=FlyApp(text_of(app.get("instance")), name=text_of(app.get("name"))),
-        machine=MachineId(text_of(machine.get("id"))),
-        region=text_of(fly.get("region")),
-    )
-
-
-# The fields of a payload that are texts at its top.
-_TEXTS = frozenset(field.name for field in msgspec.structs.fields(SentLine) if field.type is str)
 
 
 # --- the entry -----------------------------------------------------------------------------------
@@ -499,15 +443,3 @@ def _kept(payload: Mapping[str, Any] | bytes, message: str) -> Mapping[str, Any]
     }
     note = f"The object had {len(payload):,} bytes, so only its known members were kept."
     return msgspec.json.encode({**short, "message": message, "natstream": note})
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else _NO_FIELDS
-
-
-_NO_FIELDS: Mapping[str, Any] = {}
-
-
-def _number(value: Any) -> str | float:
-    """Return a number as it is, and everything else as `text_of` does."""
-    return value if type(value) in (int, float) else text_of(value)
