@@ -1,42 +1,60 @@
 """The log drain beside flaude's: lines a second and CPU for each line, with the same client.
 
-natstream parses, numbers and remembers each entry and gives it to one live reader of the hub.
-flaude 0.6.1 parses each entry and puts its message into the queue of one reader. Each server is a
-process of its own, on its own core if there are two. The client always has eight requests in
-progress, and keeps its connections open unless the server closes them, as flaude does after each
-request. The servers take turns. A result counts only if the reader has seen every line that was
-answered with 200.
+natstream is `natstream serve` with its drain on, and otherwise as the other measurements run it. It
+parses, numbers, remembers and counts each entry, and sends it over HTTP to one reader in another
+process. flaude 0.6.1 parses each entry and puts its message into the queue of one reader in its own
+process. This favours flaude, which has no other readers: it sends the lines to no one.
+
+Each server has the first core for itself. The client always has eight requests in progress, and
+keeps its connections open unless the server closes them, as flaude does after each request. The
+same process reads natstream's stream. If the reader were a process beside the
+client, then on a busy core it could fall so far behind that it misses lines. The servers take
+turns. A result counts only if the reader has got every line that was answered with 200.
 
 pip installs flaude into a virtual environment of its own, below `benchmarks/.cache`.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
+import selectors
 import socket
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import attrs
+import trio
+from tests.support.loopback import HOST, free_port
+from tests.support.processes import (
+    CPUS,
+    BenchmarkError,
+    Usage,
+    open_program,
+    others_idle,
+)
+
+from benchmarks.lines import MARK
+from benchmarks.peers import NATSTREAM
+from natstream.demo.nats_server import NatsServer
+
+__all__ = ["WANTED", "Comparison", "Result", "compare", "measure", "serve_natstream"]
+
+HERE = Path(__file__).parent
 FLAUDE = "flaude==0.6.1"
-CACHE = Path(__file__).parent / ".cache"
-PEERS = ("natstream", "flaude")
+CACHE = HERE / ".cache"
 # For each number of lines in a body: natstream has to be so many times as fast as flaude.
-WANTED = {1: 1.3, 100: 1.6, 1_000: 1.8}
+WANTED = {1: 1.4, 100: 2.0, 1_000: 2.2}
 
 MACHINE = "0e286551c30586"
 CONNECTIONS = 8
 WARM_UP = 0.3
-# Seconds in which the reader gets the last lines after the load has ended.
-PATIENCE = 5.0
-CPUS = sorted(os.sched_getaffinity(0))
-TICKS = os.sysconf("SC_CLK_TCK")
+# Seconds without a line, after which the missing lines will not come.
+PATIENCE = 3.0
 
 
 class Result(NamedTuple):
@@ -44,14 +62,18 @@ class Result(NamedTuple):
     """Lines a second."""
     cpu: float
     """CPU time of the server for each line, in µs."""
+    waited: float
+    """Share of time for which the server waited, because another process used its core."""
+    busy: float
+    """Share of time for which the other cores were busy; at 1, they are the limit."""
 
 
 def make_body(lines: int) -> bytes:
-    """Return an NDJSON body of lines as Fly ships them, of 230 bytes each."""
+    """Return an NDJSON body of lines as Fly ships them, of 230 bytes and one mark each."""
     return b"".join(
-        b'{"event":{"provider":"app"},"fly":{"app":{"instance":"%s","name":"web"},"region":"sjc"},'
-        b'"host":"0ad1","log":{"level":"info"},"message":"GET /api/orders/%06d 200 in 12 ms",'
-        b'"timestamp":"2022-09-27T20:34:37.%09dZ"}\n' % (MACHINE.encode(), n, n)
+        b'{"event":{"provider":"app"},"fly":{"app":{"instance":"%b","name":"web"},"region":"sjc"},'
+        b'"host":"0ad1","log":{"level":"info"},"message":"GET /api/orders/%06d 200 in 7 ms%c",'
+        b'"timestamp":"2022-09-27T20:34:37.%09dZ"}\n' % (MACHINE.encode(), n, MARK, n)
         for n in range(lines)
     )
 
@@ -59,79 +81,48 @@ def make_body(lines: int) -> bytes:
 # --- servers, each in a process of its own --------------------------------------------------
 
 
-def serve_natstream() -> None:
-    import trio
+class Serving(NamedTuple):
+    """A server that runs, and its reader."""
 
-    from natstream.config.process import settle_collector, tune_process
-    from natstream.drain.collector import LogCollector
-    from natstream.drain.server import LogDrainServer
-    from natstream.hub.batch import Selection
-    from natstream.hub.hub import open_hub
-
-    async def main() -> None:
-        async with open_hub() as hub, LogDrainServer(LogCollector(), hub=hub) as server:
-            seen = 0
-
-            async def read() -> None:
-                nonlocal seen
-                with hub.subscribe() as reader:
-                    async for item in reader:
-                        assert isinstance(item, Selection), f"the reader was too slow: {item}"
-                        seen += len(item.entries)
-
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(read)
-                print(server.actual_port, flush=True)
-                await trio.to_thread.run_sync(sys.stdin.readline)
-                with trio.move_on_after(PATIENCE):
-                    while seen < hub.statistics().published:  # noqa: ASYNC110 - only counting tells
-                        await trio.sleep(0.01)
-                print(seen, flush=True)
-                nursery.cancel_scope.cancel()
-
-    tune_process(0)
-    settle_collector()
-    trio.run(main)
+    pid: int
+    port: int
+    """The port of its drain."""
+    reader: Reader | None
+    """The reader that the client reads for."""
+    count_lines: Callable[[int], Awaitable[int]]
+    """Returns the number of lines that the reader has got, once it is as large or grows no more."""
 
 
-def serve_flaude() -> None:
-    import asyncio
-
-    from flaude.log_drain import (  # type: ignore[import-not-found]  # in its own environment
-        LogCollector,
-        LogDrainServer,
-        async_iter_queue,
-    )
-
-    async def main() -> None:
-        collector = LogCollector()
-        server = LogDrainServer(collector, host="127.0.0.1")
-        await server.start()
-        queue = await collector.subscribe(MACHINE)
-        seen = 0
-
-        async def read() -> None:
-            nonlocal seen
-            async for _ in async_iter_queue(queue):
-                seen += 1
-
-        reader = asyncio.create_task(read())
-        print(server.actual_port, flush=True)
-        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
-        for _ in range(int(PATIENCE / 0.01)):
-            if queue.empty():
-                break
-            await asyncio.sleep(0.01)
-        print(seen, flush=True)
-        reader.cancel()
-        await server.stop()
-
-    asyncio.run(main())
+@asynccontextmanager
+async def serve_natstream(nats: NatsServer) -> AsyncIterator[Serving]:
+    """Run natstream with a reader over HTTP until the end of the block."""
+    port = free_port()
+    drain = {"NATSTREAM_DRAIN_BIND": f"{HOST}:{port}"}
+    peer = attrs.evolve(NATSTREAM, environ=lambda launch: NATSTREAM.environ(launch) | drain)
+    async with peer.open(nats, 0.0) as server:
+        with socket.create_connection((HOST, server.port)) as connection:
+            reader = Reader(connection, peer.path)
+            yield Serving(server.pid, port, reader, reader.count_lines)
 
 
-def python_of(peer: str) -> str:
-    if peer == "natstream":
-        return sys.executable
+@asynccontextmanager
+async def serve_flaude(_: NatsServer) -> AsyncIterator[Serving]:
+    """Run flaude, whose reader is in its own process, until the end of the block."""
+    command = [_python_of_flaude(), str(HERE / "peers/flaude_drain.py"), MACHINE]
+    async with open_program(command, CPUS[:1]) as program:
+        port = (await program.hear())["port"]
+
+        async def count_lines(expected: int) -> int:
+            lines: int = (await program.ask(f"{expected} {PATIENCE}"))["lines"]
+            return lines
+
+        yield Serving(program.pid, port, None, count_lines)
+
+
+Serve = Callable[[NatsServer], AbstractAsyncContextManager[Serving]]
+
+
+def _python_of_flaude() -> str:
     python = CACHE / "flaude/bin/python"
     if not python.exists():
         CACHE.mkdir(exist_ok=True)
@@ -142,127 +133,165 @@ def python_of(peer: str) -> str:
     return str(python)
 
 
-@contextmanager
-def serving(peer: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a server on the first core; it prints its port, and later the number of lines it saw."""
-    os.sched_setaffinity(0, CPUS[:1])  # a child process inherits it
-    process = subprocess.Popen(
-        [python_of(peer), __file__, "--serve", peer],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    os.sched_setaffinity(0, CPUS[1:] or CPUS)
-    with process:
-        try:
-            yield process
-        finally:
-            process.terminate()
+# --- the reader and the client -----------------------------------------------------------------
 
 
-# --- the client -----------------------------------------------------------------------------
+class Reader:
+    """A reader over HTTP, which counts its lines."""
+
+    def __init__(self, connection: socket.socket, path: str) -> None:
+        self.socket: socket.socket = connection
+        self._buffer = bytearray(1 << 20)
+        self._lines = 0
+        accept = "Accept: text/event-stream"
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n{accept}\r\n\r\n".encode())
+        head = connection.recv(65_536)
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise BenchmarkError(f"a reader was refused: {head!r}")
+        connection.setblocking(False)
+
+    def read(self) -> None:
+        """Read all that has arrived."""
+        while True:
+            try:
+                size = self.socket.recv_into(self._buffer)
+            except BlockingIOError:
+                return
+            if not size:
+                raise BenchmarkError("natstream has closed the reader's connection")
+            self._lines += self._buffer.count(MARK, 0, size)
+
+    async def count_lines(self, expected: int) -> int:
+        """Read until there are so many lines, or no more come; return their number."""
+        lines, moved = self._lines, time.monotonic()
+        while self._lines < expected and time.monotonic() < moved + PATIENCE:
+            await trio.sleep(0.01)
+            self.read()
+            if self._lines > lines:
+                lines, moved = self._lines, time.monotonic()
+        return self._lines
 
 
 class Connection:
-    """One blocking connection, which reconnects after the server has closed it."""
+    """One connection of the client, which is made anew after the server has closed it."""
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._socket: socket.socket | None = None
+        self.socket: socket.socket = self._connect()
 
-    def send(self, request: bytes) -> None:
-        if self._socket is None:
-            self._socket = socket.create_connection(("127.0.0.1", self._port))
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.sendall(request)
+    def _connect(self) -> socket.socket:
+        connection = socket.create_connection((HOST, self._port))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
 
-    def receive(self) -> None:
-        """Read the answer, which must be a 200."""
-        assert self._socket
-        head, _, rest = self._socket.recv(65_536).lower().partition(b"\r\n\r\n")
+    def receive(self) -> bool:
+        """Read the answer, which must be a 200. Return whether the server has closed."""
+        head, _, rest = self.socket.recv(65_536).lower().partition(b"\r\n\r\n")
+        if not head.startswith(b"http/1.1 200"):
+            raise BenchmarkError(f"the drain answered {head!r}")
         length = int(head.partition(b"content-length:")[2].split()[0])
         while len(rest) < length:
-            rest += self._socket.recv(65_536)
-        if not head.startswith(b"http/1.1 200"):
-            raise RuntimeError(f"answered {head!r}")
-        if b"connection: close" in head:
-            self.close()
+            rest += self.socket.recv(65_536)
+        return b"connection: close" in head
+
+    def renew(self) -> None:
+        self.close()
+        self.socket = self._connect()
 
     def close(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        self.socket.close()
 
 
-def load(connections: list[Connection], request: bytes, seconds: float) -> int:
-    """Send requests and read the answers for so many seconds; return their number."""
+def load(port: int, request: bytes, seconds: float, reader: Reader | None) -> int:
+    """Send requests for so many seconds, and read the answers and the reader's lines.
+
+    Return the number of requests.
+    """
     requests = 0
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        for connection in connections:
-            connection.send(request)
-        for connection in connections:
-            connection.receive()
-        requests += len(connections)
+    with ExitStack() as stack:
+        ready = stack.enter_context(selectors.DefaultSelector())
+        if reader is not None:
+            ready.register(reader.socket, selectors.EVENT_READ, reader)
+        for _ in range(CONNECTIONS):
+            connection = Connection(port)
+            stack.callback(connection.close)
+            connection.socket.sendall(request)
+            ready.register(connection.socket, selectors.EVENT_READ, connection)
+        waiting = CONNECTIONS
+        while waiting:
+            for key, _ in ready.select():
+                if isinstance(key.data, Reader):
+                    key.data.read()
+                    continue
+                connection = key.data
+                if connection.receive():
+                    ready.unregister(connection.socket)
+                    connection.renew()
+                    ready.register(connection.socket, selectors.EVENT_READ, connection)
+                requests += 1
+                if time.monotonic() < end:
+                    connection.socket.sendall(request)
+                else:
+                    waiting -= 1
     return requests
 
 
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+async def measure(serve: Serve, nats: NatsServer, lines: int, seconds: float) -> Result:
+    """Start a server, its reader and a client, and measure bodies of so many lines.
 
-
-def measure(peer: str, lines: int, seconds: float) -> Result:
+    Raises:
+        BenchmarkError: a process did not start, an answer was not 200, or lines were lost.
+    """
     body = make_body(lines)
     request = b"POST / HTTP/1.1\r\nHost: drain\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-    with serving(peer) as server:
-        assert server.stdin
-        assert server.stdout
-        port = int(server.stdout.readline())
-        connections = [Connection(port) for _ in range(CONNECTIONS)]
-        requests = load(connections, request, WARM_UP)
-        cpu, start = cpu_seconds(server.pid), time.monotonic()
-        timed = load(connections, request, seconds)
-        took, cpu = time.monotonic() - start, cpu_seconds(server.pid) - cpu
-        for connection in connections:
-            connection.close()
-        server.stdin.write("\n")
-        server.stdin.flush()
-        seen, sent = int(server.stdout.readline()), (requests + timed) * lines
-        if seen != sent:
-            raise RuntimeError(f"{peer}'s reader has seen {seen} of {sent} lines")
-    return Result(timed * lines / took, cpu / (timed * lines) * 1e6)
+    async with serve(nats) as (pid, port, reader, count_lines):
+
+        async def send_for(seconds: float) -> int:
+            return await trio.to_thread.run_sync(
+                load, port, request, seconds, reader, abandon_on_cancel=True
+            )
+
+        requests = await send_for(WARM_UP)
+        before, idle, started = Usage.of(pid), others_idle(), time.monotonic()
+        timed = await send_for(seconds)
+        lasted, used = time.monotonic() - started, Usage.of(pid) - before
+        idle = others_idle() - idle
+        sent = (requests + timed) * lines
+        got = await count_lines(sent)
+    if got != sent:
+        raise BenchmarkError(f"a reader of the drain has got {got:,} of {sent:,} lines")
+    return Result(
+        lines=timed * lines / lasted,
+        cpu=used.cpu / (timed * lines) * 1e6,
+        waited=used.waited / lasted,
+        busy=1 - idle / lasted / max(1, len(CPUS) - 1),
+    )
 
 
 class Comparison(NamedTuple):
-    lines: int
-    """Lines in each body."""
     ours: Result
     theirs: Result
+    ratio: float
+    """How many times as many lines a second natstream takes."""
+    cpu_ratio: float
+    """How many times as much CPU flaude uses for a line."""
 
 
-def compare(sizes: Sequence[int], seconds: float, rounds: int) -> list[Comparison]:
-    """Measure both servers in turn, for each number of lines; return medians of the rounds."""
-    comparisons = []
-    for lines in sizes:
-        results: dict[str, list[Result]] = {peer: [] for peer in PEERS}
-        for _ in range(rounds):
-            for peer in PEERS:
-                results[peer].append(measure(peer, lines, seconds))
-        ours, theirs = (
-            Result(*map(statistics.median, zip(*results[peer], strict=True))) for peer in PEERS
-        )
-        comparisons.append(Comparison(lines, ours, theirs))
-    return comparisons
+async def compare(nats: NatsServer, lines: int, seconds: float, rounds: int) -> Comparison:
+    """Measure both servers in turn, with bodies of so many lines.
 
-
-def main() -> None:
-    """Serve as one of the peers, which `compare` starts as processes."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--serve", choices=PEERS, required=True)
-    options = parser.parse_args()
-    {"natstream": serve_natstream, "flaude": serve_flaude}[options.serve]()
-
-
-if __name__ == "__main__":
-    main()
+    All figures are medians of the rounds. The ratios are those of each round, because another
+    program that slows down a round slows down both servers.
+    """
+    ours, theirs = [], []
+    for _ in range(rounds):
+        ours.append(await measure(serve_natstream, nats, lines, seconds))
+        theirs.append(await measure(serve_flaude, nats, lines, seconds))
+    pairs = list(zip(ours, theirs, strict=True))
+    return Comparison(
+        Result(*map(statistics.median, zip(*ours, strict=True))),
+        Result(*map(statistics.median, zip(*theirs, strict=True))),
+        statistics.median(our.lines / their.lines for our, their in pairs),
+        statistics.median(their.cpu / our.cpu for our, their in pairs),
+    )

@@ -192,22 +192,31 @@ async def _slow(bench: Bench, peer: Peer, deaf: int) -> tuple[Result, Watch]:
 
 async def drain(bench: Bench) -> Table:
     """Measure the log drain beside flaude's: lines a second, and CPU for each line."""
-    # It runs in a thread, because it waits for processes.
-    comparisons = await trio.to_thread.run_sync(compare, [*WANTED], bench.seconds / 5, 3)
-    rows = [
-        (
+    rows, results = [], []
+    for lines, wanted in WANTED.items():
+        compared = await compare(bench.nats, lines, bench.seconds / 5, 3)
+        ours, theirs = compared.ours, compared.theirs
+        row = (
             f"{lines:,}",
             f"{ours.lines:,.0f}",
             f"{theirs.lines:,.0f}",
-            f"{ours.lines / theirs.lines:.2f}",
-            f"{WANTED[lines]}",
+            f"{compared.ratio:.2f}",
+            f"{wanted}",
             decimals(ours.cpu),
             decimals(theirs.cpu),
+            f"{compared.cpu_ratio:.2f}",
         )
-        for lines, ours, theirs in comparisons
-    ]
+        bench.say(", ".join(row))
+        rows.append(row)
+        results += [ours, theirs]
     columns = ("lines a body", "natstream lines/s", "flaude lines/s", "ratio", "wanted at least")
-    return Table((*columns, "natstream CPU µs/line", "flaude CPU µs/line"), rows)
+    cpu = ("natstream CPU µs/line", "flaude CPU µs/line", "ratio of CPU")
+    busy, waited = max(each.busy for each in results), max(each.waited for each in results)
+    note = (
+        f"At most, client and reader took {busy:.0%} of the other cores, and a server waited "
+        f"{waited:.0%} of the time for its own."
+    )
+    return Table((*columns, *cpu), rows, (note,))
 
 
 MEASUREMENTS: dict[str, Callable[[Bench], Awaitable[Table]]] = {

@@ -23,7 +23,7 @@ from natstream.background import running_beside
 from natstream.entries.entry import LogEntry
 from natstream.entries.fields import FieldCache
 from natstream.entries.filters import Filter
-from natstream.entries.fly import parse_nats
+from natstream.entries.fly import parse_messages
 from natstream.formats.events import FORMATS
 from natstream.hub.batch import Selection
 from natstream.hub.hub import Hub
@@ -74,23 +74,22 @@ async def _cheapest(work: Callable[[], Awaitable[None]], per: int) -> float:
     return min(costs) / per
 
 
-def messages() -> list[tuple[str, bytes]]:
+def messages() -> list[tuple[bytes, bytes]]:
     """Return a line of each kind: its subject and its payload."""
     wires = templates(lambda subject, _, payload: b"%b %b" % (subject.encode(), payload))
     lines = [stamp_all(wires, kind, kind + 1).partition(b" ") for kind in range(KINDS)]
-    return [(subject.decode(), payload) for subject, _, payload in lines]
+    return [(subject, payload) for subject, _, payload in lines]
 
 
 def _entries(count: int) -> list[LogEntry]:
-    return [parse_nats(subject, payload) for subject, payload in messages()[:count]]
+    return parse_messages(messages()[:count])
 
 
 async def _parse() -> Step:
     lines = messages()
 
     async def work() -> None:
-        for subject, payload in lines:
-            parse_nats(subject, payload)
+        parse_messages(lines)
 
     return "parse a payload", "line", await _cheapest(work, KINDS)
 
@@ -189,7 +188,7 @@ async def _send(size: int) -> Step:
 
 
 async def _select(name: str, filters: list[Filter]) -> Step:
-    lines = [parse_nats("logs.web.sjc.m", _json_line(n)) for n in range(250)]
+    lines = parse_messages([(b"logs.web.sjc.m", _json_line(n)) for n in range(250)])
 
     async def select() -> None:
         cache = FieldCache(lines)

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 import trio
 from benchmarks import calibration
+from benchmarks.drain import measure, serve_natstream
 from benchmarks.report import conditions
+
+from natstream.demo.nats_server import NatsServer
 
 ROOT = Path(__file__).parent.parent
 # A service starts in half a second, but a measurement may start six in turn.
@@ -67,3 +70,11 @@ def test_a_table_says_how_fast_its_machine_is(monkeypatch: pytest.MonkeyPatch) -
 def test_the_calibration_is_a_moment_of_work() -> None:
     """The loop takes milliseconds, so that the cheapest of its repetitions is undisturbed."""
     assert 1e-4 < calibration.loop_time() < 0.1
+
+
+async def test_a_short_load_on_the_drain_loses_nothing() -> None:
+    """Each line that the drain takes reaches its reader over HTTP, also from eight full senders."""
+    async with NatsServer.open(user="bench") as nats:
+        for lines in (1, 100, 1_000):
+            with trio.fail_after(PATIENCE):
+                assert (await measure(serve_natstream, nats, lines, 0.5)).lines > 0

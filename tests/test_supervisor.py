@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
 
 import pytest
@@ -14,7 +14,7 @@ from tests.support.service import open_service
 from trio.testing import MockClock
 
 from natstream.entries.entry import LogEntry
-from natstream.entries.fly import parse_nats
+from natstream.entries.fly import parse_messages
 from natstream.errors import ListenError, SourceDenied, SourceUnavailable
 from natstream.hub.health import Health, SourceState, SourceStatus
 from natstream.supervisor import FIRST_DELAY, LONGEST_DELAY, keep_running
@@ -147,11 +147,11 @@ async def test_lines_that_have_arrived_have_a_part_of_the_grace(
 ) -> None:
     """Readers get the number of lines that did not fit into the time, and the closing notice."""
 
-    def parse(subject: str, payload: bytes) -> LogEntry:
-        time.sleep(0.01)  # 6 seconds for all of them
-        return parse_nats(subject, payload)
+    def parse(messages: Sequence[tuple[bytes, bytes]]) -> list[LogEntry]:
+        time.sleep(0.01 * len(messages))  # 6 seconds for all of them
+        return parse_messages(messages)
 
-    monkeypatch.setattr("natstream.nats.source.parse_nats", parse)
+    monkeypatch.setattr("natstream.nats.source.parse_messages", parse)
     monkeypatch.setattr("natstream.nats.inbox.RUN_MESSAGES", 2)
     async with (
         open_service(nats_server, NATSTREAM_GRACE="1.5") as service,

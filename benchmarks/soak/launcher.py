@@ -91,7 +91,7 @@ def crash(every: float, seconds: float) -> None:
     """Replace functions of natstream by ones that crash."""
     targets: Sequence[tuple[Any, str, Change, str]] = (
         (FanOut, "_send", within, "hub"),
-        (nats, "parse_nats", within, "nats"),
+        (nats, "parse_messages", within, "nats"),
         (LogDrainServer, "serve", around, "drain"),
         (supervisor, "serve", around, "web"),
     )

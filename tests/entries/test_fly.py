@@ -8,6 +8,7 @@ import math
 import sys
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,11 @@ from natstream.entries.fly import (
     LONGEST_NAME,
     Origin,
     parse_log_entry,
+    parse_messages,
     parse_nats,
     parse_ndjson,
     parse_object,
+    parse_objects,
     parse_text,
 )
 from natstream.entries.message import text_message
@@ -674,6 +677,94 @@ def test_both_ways_of_reading_a_drain_line_give_the_same(raw: dict[str, Any], ap
         slow = attrs.evolve(slow, message=fast.message, level=fast.level)  # what readers see
     assert fast == slow
     assert fast is None or fast.raw == decode_json(payload)
+
+
+# Members in any order, perhaps twice, so that a message stands at any place.
+members = fly_lines.flatmap(
+    lambda line: st.lists(st.sampled_from([*line.items()]), max_size=12) if line else st.just([])
+)
+
+
+@given(
+    members | st.tuples(st.just(("timestamp", "1")), st.just(("message", "x"))),
+    st.sampled_from(["", ',"message":"a","timestamp":"1664310877"', ',"logs":[{"a":1}]']),
+    st.booleans(),
+)
+def test_both_ways_of_reading_an_envelope_give_the_same(
+    members: Sequence[tuple[str, Any]], more: str, needs_machine: bool
+) -> None:
+    """A line whose envelope is known gives the same entry as one that is read as a whole."""
+    texts = [
+        f"{json.dumps(key)}:{json.dumps(value, separators=(',', ':'))}" for key, value in members
+    ]
+    payload = f"{{{','.join(texts)}{more if texts else more[1:]}}}".encode()
+    arguments = (Origin("web", "sjc"), needs_machine)
+    several = [payload, b"no object", payload]
+    known = (
+        *parse_messages([(SUBJECT.encode(), each) for each in several]),
+        *parse_objects(several, *arguments),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parsing, "envelope_end", lambda payload: -1)
+        whole = (
+            *[parse_nats(SUBJECT, each) for each in several],
+            *[parse_object(each, *arguments) for each in several],
+        )
+    for fast, slow in zip(known, whole, strict=True):
+        if fast and slow and parse_time(fast.timestamp) is None:
+            slow = attrs.evolve(slow, unix_ns=fast.unix_ns)  # the arrival
+        assert fast == slow
+        assert (fast and fast.raw) == (slow and slow.raw)
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [b'{"event":{', b'{"message":5,', b'[{', b'{"a":1}{', b'{"\\', b'{"log":{"level":"x"', b"{]",
+     b'{"fly":{"app":{"instance":"m"}},"a":"', b'{"level":3,', b'{"meta":{},', b"{,", b'{"x":1,'],
+)  # fmt: skip
+def test_what_is_no_envelope_is_read_as_a_whole(envelope: bytes) -> None:
+    """A message that is not at the top of an object, or beside a level, is not split off."""
+    payload = envelope + b'"message":"hello","timestamp":"2022-09-27T20:34:37Z"}'
+    entries = (parse_nats(SUBJECT, payload), parse_object(payload, needs_machine=False))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parsing, "envelope_end", lambda payload: -1)
+        whole = (parse_nats(SUBJECT, payload), parse_object(payload, needs_machine=False))
+    for entry, other in zip(entries, whole, strict=True):
+        assert (entry and entry.message) == (other and other.message)
+        assert (entry and entry.level) == (other and other.level)
+
+
+def test_no_line_reaches_into_the_next() -> None:
+    """Lines that are JSON only when they are joined, or hold two objects, are read one by one."""
+    envelope = b'{"event":{"provider":"app"},"fly":{"app":{"instance":"m2","name":"web"}},'
+    whole = envelope + b'"message":"ok","timestamp":"2022-09-27T20:34:37Z"}'
+    lines = [
+        envelope
+        + b'"message":"a","timestamp":"2022-09-27T20:34:37Z"},{"message":"b","timestamp":""}',
+        envelope + b'"message":"cut',
+        envelope + b'"message":"cut","timestamp":"x"',
+        whole,
+    ]
+    entries = parse_objects([whole, *lines])
+    assert [entry and entry.message for entry in entries] == ["ok", None, None, None, "ok"]
+    messages = [(SUBJECT.encode(), each) for each in (whole, *lines)]
+    parsed = [entry.message for entry in parse_messages(messages)]
+    assert parsed == ["ok", *map(bytes.decode, lines[:3]), "ok"]
+
+
+def test_an_envelope_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the second line of a machine only the message and the time are decoded."""
+    start = (
+        b'{"event":{"provider":"app"},"fly":{"app":{"instance":"m1","name":"web"},"region":"sjc"},'
+    )
+    lines = [start + b'"message":"%d","timestamp":"2022-09-27T20:34:37.00000%dZ"}' % (n, n)
+             for n in range(3)]  # fmt: skip
+    parse_object(lines[0])
+    parse_nats(SUBJECT, lines[0])
+    monkeypatch.setattr(parsing, "decode_line", refuse)
+    monkeypatch.setattr(parsing, "decode_sent", refuse)
+    assert [entry and entry.message for entry in parse_objects(lines)] == ["0", "1", "2"]
+    assert parse_nats(SUBJECT, lines[1]).unix_ns == 1664310877000001000
 
 
 def test_what_fly_ships_takes_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from tests.support.bombs import BOMBS, bomb
 
-from natstream.entries import fly, members, payloads
+from natstream.entries import members, payloads
 from natstream.entries.batches import find_batch
+from natstream.entries.envelopes import MAX_KEPT
 from natstream.entries.fields import Fields
 from natstream.entries.fly import Origin, origin_of, parse_nats, parse_object, parse_text
 from natstream.entries.level_keys import level_in_json
@@ -130,7 +131,7 @@ def test_a_large_batch_keeps_the_names_around_it() -> None:
 
 def test_a_payload_that_is_too_large_is_not_kept() -> None:
     """Of a sender's object of more than a MiB, readers get the known members and a note."""
-    payload = with_padding(fly.MAX_KEPT, machine_id="m", message="hello", user=1)
+    payload = with_padding(MAX_KEPT, machine_id="m", message="hello", user=1)
     entry = parse_object(payload)
     assert entry is not None
     assert entry.raw == {

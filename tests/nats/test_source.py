@@ -28,7 +28,7 @@ from tests.support.payloads import SUBJECT, payload, payloads
 from tests.support.waiting import until
 
 from natstream.entries.entry import Gap, LogEntry
-from natstream.entries.fly import parse_nats
+from natstream.entries.fly import parse_messages
 from natstream.errors import SourceDenied, SourceUnavailable
 from natstream.hub.health import SourceState, SourceStatus
 from natstream.hub.hub import open_hub
@@ -611,15 +611,15 @@ async def test_a_bug_in_parsing_loses_one_run_and_is_announced_there(
 ) -> None:
     """Lines that waited behind the lost run are published, then those of the next connection."""
 
-    def parse(subject: str, payload: bytes) -> LogEntry:
-        entry = parse_nats(subject, payload)
-        if entry.message == "600":
+    def parse(messages: Sequence[tuple[bytes, bytes]]) -> list[LogEntry]:
+        entries = parse_messages(messages)
+        if any(entry.message == "600" for entry in entries):
             raise RuntimeError("a bug")
-        return entry
+        return entries
 
     inbox = CountedInbox()
     monkeypatch.setattr("natstream.nats.source.Inbox", lambda: inbox)
-    monkeypatch.setattr("natstream.nats.source.parse_nats", parse)
+    monkeypatch.setattr("natstream.nats.source.parse_messages", parse)
     hub = StuckHub()
     source, _ = make_source(nats_server, hub=hub)
     async with kept_running(source):

@@ -33,6 +33,7 @@ __all__ = [
     "Usage",
     "Worker",
     "isolate",
+    "open_program",
     "open_worker",
     "others_idle",
     "server_cores",
@@ -203,9 +204,16 @@ class Worker:
 
 @asynccontextmanager
 async def open_worker(module: str, *arguments: object) -> AsyncIterator[Worker]:
-    """Run `python -m benchmarks.<module>` until the end of the block."""
+    """Run `python -m benchmarks.<module>` until the end of the block, beside the server."""
     command = [sys.executable, "-m", f"benchmarks.{module}", *map(str, arguments)]
-    with _process(command, os.environ, None, CPUS[1:], subprocess.PIPE) as process:
+    async with open_program(command, CPUS[1:]) as worker:
+        yield worker
+
+
+@asynccontextmanager
+async def open_program(command: Sequence[str], cpus: Sequence[int]) -> AsyncIterator[Worker]:
+    """Run a program that answers in lines of JSON, on these cores, until the end of the block."""
+    with _process(command, os.environ, None, cpus, subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
         stdin = trio.lowlevel.FdStream(os.dup(process.stdin.fileno()))

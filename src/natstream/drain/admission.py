@@ -52,7 +52,7 @@ class Admission:
             return HELLO
         if request.method != b"POST":
             return refusal(405, "Send logs with POST.", (b"allow", b"POST, GET, HEAD"))
-        from_browser = request.headers.keys() & {b"origin", b"sec-fetch-site"}
+        from_browser = b"origin" in request.headers or b"sec-fetch-site" in request.headers
         if from_browser and (not self._tokens or _scheme(request) == b"basic"):
             # Any page that is open on this machine could send logs, if there is no token or the
             # browser adds a password that it remembers. Log senders have no origin.

@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import repeat
 
 import msgspec
 
@@ -25,7 +24,7 @@ from natstream.drain.parsed import MAX_LINES, NothingTaken, ParsedBody
 from natstream.drain.splitting import PIECE_BYTES, Scan, array_items, next_piece
 from natstream.entries.batches import find_batch
 from natstream.entries.entry import LogEntry, decode_json
-from natstream.entries.fly import Origin, origin_of, parse_object, parse_text
+from natstream.entries.fly import Origin, origin_of, parse_object, parse_objects, parse_text
 from natstream.errors import BadBody
 
 __all__ = ["parse_body"]
@@ -122,7 +121,12 @@ class _Parser:
             return end + 1, PIECE_BYTES
         lines = piece.removesuffix(b"\n").split(b"\n")
         if piece.startswith(b"{"):
-            entries = map(parse_object, lines, repeat(self._origin), repeat(self._needs_machine))
+            objects = parse_objects(lines, self._origin, self._needs_machine)
+            if all(objects):
+                self.entries += objects  # type: ignore[arg-type]  # none of them is None
+                self._count(len(lines))
+                return end + 1, min(2 * size, PIECE_BYTES)
+            entries = objects
         else:
             entries = map(self._lone_entry, lines)
         counted = 0
@@ -287,7 +291,7 @@ class _Parser:
     def _add_items(self, items: Sequence[bytes | msgspec.Raw], origin: Origin, depth: int) -> None:
         self._count(len(items))
         texts = [*map(bytes, items)]
-        entries = map(parse_object, texts, repeat(origin), repeat(self._needs_machine))
+        entries = parse_objects(texts, origin, self._needs_machine)
         for text, entry in zip(texts, entries, strict=True):
             if entry is not None:
                 self.entries.append(entry)

@@ -55,7 +55,9 @@ class ArrivingBody:
         """Bytes as sent."""
         self._memory = memory
         self._max_size = max_size
-        self._pieces = BytesIO()
+        self._first = b""
+        self._pieces: BytesIO | None = None
+        """All pieces, if there are several."""
 
     def __enter__(self) -> ArrivingBody:
         return self
@@ -87,8 +89,15 @@ class ArrivingBody:
         self.check(len(data))
         self.received += len(data)
         self._memory.taken += len(data)
+        if self.received == len(data):
+            self._first = bytes(data)  # h11 gives it as a bytearray
+            return
+        if self._pieces is None:
+            self._pieces = BytesIO()
+            self._pieces.write(self._first)
+            self._first = b""
         self._pieces.write(data)
 
     def finish(self) -> bytes:
         """Return the whole body, as sent."""
-        return self._pieces.getvalue()
+        return self._first if self._pieces is None else self._pieces.getvalue()

@@ -7,6 +7,7 @@ answer. OpenTelemetry's exporters send to `/v1/logs`; every other form may be se
 from __future__ import annotations
 
 from enum import Enum, auto
+from functools import lru_cache
 
 from natstream.drain.http1 import Request
 
@@ -39,10 +40,15 @@ class Form(Enum):
 
 def form_of(request: Request) -> Form:
     """Return the form of a request's body."""
-    media = media_type(request)
+    return _form(request.headers.get(b"content-type", b""), request.target)
+
+
+@lru_cache(maxsize=256)
+def _form(content_type: bytes, target: bytes) -> Form:
+    media = _media_type(content_type)
     if media in _LOGPLEX:
         return Form.LOGPLEX
-    if path_of(request) == OTLP_LOGS:
+    if _path(target) == OTLP_LOGS:
         if "protobuf" in media:
             return Form.OTLP_PROTOBUF
         if media in _OTLP_JSON:
@@ -52,10 +58,17 @@ def form_of(request: Request) -> Form:
 
 def media_type(request: Request) -> str:
     """Return the Content-Type of a request without its parameters, in lower case."""
-    content_type = request.headers.get(b"content-type", b"").decode("latin-1")
-    return content_type.partition(";")[0].strip().lower()
+    return _media_type(request.headers.get(b"content-type", b""))
 
 
 def path_of(request: Request) -> bytes:
     """Return the path of a request, without slashes at its end."""
-    return request.target.partition(b"?")[0].rstrip(b"/")
+    return _path(request.target)
+
+
+def _media_type(content_type: bytes) -> str:
+    return content_type.decode("latin-1").partition(";")[0].strip().lower()
+
+
+def _path(target: bytes) -> bytes:
+    return target.partition(b"?")[0].rstrip(b"/")

@@ -37,6 +37,7 @@ from natstream.drain.parsed import NothingTaken, ParsedBody
 from natstream.entries.entry import LogEntry
 from natstream.entries.fly import Origin
 from natstream.errors import BadBody, JournalUnavailable
+from natstream.hub.batch import PIECE_BYTES
 from natstream.hub.health import SourceStatus
 from natstream.hub.sink import Receipt, Storage
 from natstream.server.request_checks import Refused
@@ -56,9 +57,10 @@ OTLP_SHARE = 4
 # Entries that are handed on at once; the other tasks run between two of these runs.
 RUN_LINES = 1_000
 
-# Bytes. The one line of so small a body is published at once, because letting other tasks run
-# would cost much for one line, and sending the answer lets them run anyway.
-SMALL_BODY = 4_096
+# So few lines are published at once, because letting other tasks run would cost much for them, and
+# waiting for the next request lets them run anyway. With their bytes, they take less memory than
+# this.
+SMALL_LINES, SMALL_MEMORY = 250, 1 << 19
 # The first bytes of a gzip file; its time stands in bytes 4 to 7.
 _GZIP = b"\x1f\x8b"
 
@@ -98,6 +100,10 @@ class Intake:
         self._max_body = max_body
         self._max_lines = max_lines
         self._one_large_body = trio.Lock()
+        self._publishing = trio.Lock()
+        self._small_lines = 1 if hub is None else _small_lines(hub)
+        self._unsent = 0
+        """Bytes of entries that readers may have had no turn to send, at the most."""
         self._parsing = trio.CancelScope()
         self._is_over = False
         self.delivering: set[HttpConnection] = set()
@@ -234,11 +240,31 @@ class Intake:
                 await self._journal.publish(run, receipt)
             elif self._hub is None:
                 await trio.lowlevel.checkpoint()
-            elif len(run) == 1 and len(body.sent) <= SMALL_BODY:
-                self._hub.publish_nowait(run)
             else:
-                await self._hub.publish(run)
+                await self._publish(self._hub, run, body.size * len(run) // len(entries))
         return receipt
+
+    async def _publish(self, hub: Hub, run: Sequence[LogEntry], size: int) -> None:
+        """Publish a run of about `size` bytes, once the readers could send those before it.
+
+        A reader sends one piece in each of its turns. If the senders' turns brought more than that,
+        the backlog would soon lack lines that even a fast reader has yet to see.
+        """
+        if self._unsent < PIECE_BYTES:
+            await self._publish_next(hub, run, size)
+            return
+        async with self._publishing:
+            while self._unsent >= PIECE_BYTES:
+                await trio.lowlevel.checkpoint()
+                self._unsent -= PIECE_BYTES
+            await self._publish_next(hub, run, size)
+
+    async def _publish_next(self, hub: Hub, run: Sequence[LogEntry], size: int) -> None:
+        self._unsent += size
+        if len(run) <= self._small_lines and size <= PIECE_BYTES:
+            hub.publish_nowait(run)
+        else:
+            await hub.publish(run)
 
     def _check_time(self) -> None:
         if self._is_over:
@@ -263,11 +289,26 @@ class Intake:
             self.losses.add_lines(parsed.dropped)
 
 
+def _small_lines(hub: Hub) -> int:
+    """Return how many lines may be published at once, which is at most a quarter of the backlog."""
+    backlog = hub.backlog
+    if backlog.max_lines < 4 * SMALL_LINES or backlog.max_bytes < 4 * SMALL_MEMORY:
+        return 1
+    return SMALL_LINES
+
+
 def _receipt(parsed: ParsedBody) -> Answer:
+    if not parsed.dropped:
+        return _whole_receipt(len(parsed.entries))
     accepted, dropped = len(parsed.entries), sum(parsed.dropped.values())
     return json_answer(
         200, {"accepted": accepted, "dropped": dropped, "reasons": dict(parsed.dropped)}
     )
+
+
+@lru_cache(maxsize=256)
+def _whole_receipt(accepted: int) -> Answer:
+    return json_answer(200, {"accepted": accepted, "dropped": 0, "reasons": {}})
 
 
 @attrs.define
@@ -282,6 +323,8 @@ class _Body:
     needs_machine: bool = attrs.field(kw_only=True)
     announced: str = attrs.field(kw_only=True)
     """The value of `Logplex-Msg-Count`, or ""."""
+    size: int = attrs.field(default=0, init=False)
+    """Bytes, unpacked, once it is parsed."""
 
     def parse(self, max_size: int, max_lines: int) -> ParsedBody:
         """Unpack and parse the body.
@@ -295,6 +338,7 @@ class _Body:
             buffer = BodyBuffer(self.encoding, max_size)
             buffer.feed(body)
             body = buffer.finish()
+        self.size = len(body)
         common = _Common(origin=self.origin, needs_machine=self.needs_machine, max_lines=max_lines)
         match self.form:
             case Form.OTLP_PROTOBUF:

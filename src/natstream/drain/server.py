@@ -382,6 +382,6 @@ class LogDrainServer:
     async def _answer(self, http: HttpConnection, answer: Answer, *, close: bool = False) -> bool:
         self._intake.delivering.discard(http)
         self._answers[answer.status] += 1
-        if http.request is not None:
+        if answer.error and http.request is not None:
             answer = as_status(form_of(http.request), answer)
         return await http.answer(answer, close=close or self._closing)

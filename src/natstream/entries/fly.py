@@ -5,14 +5,14 @@ line raises an exception: a field of the wrong type counts as absent, and a payl
 JSON object becomes a line of raw text.
 
 Two decoders lead to one entry. `FlyLine` is the shape of nearly every payload, and msgspec decodes
-straight into it. `_tidied` brings any other object into the same shape, so that `_origin` and
+straight into it. `tidied` brings any other object into the same shape, so that `_origin` and
 `_entry` are the only places that choose between fields.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -21,45 +21,46 @@ from msgspec import UNSET
 
 from natstream.entries.batches import find_batch
 from natstream.entries.entry import LogEntry, decode_json, make_entry
+from natstream.entries.envelopes import (
+    MAX_KEPT,
+    MESSAGE,
+    Envelope,
+    decode_envelope,
+    entries_behind,
+    entry_behind,
+    envelope_end,
+)
 from natstream.entries.level_keys import level_beside, sent_level
 from natstream.entries.level_names import fold_level
 from natstream.entries.levels import level_of
 from natstream.entries.members import known_members
 from natstream.entries.message import (
     SHORT_MESSAGE,
-    cut,
     cut_text,
-    shown_message,
-    text_message,
-    text_of,
 )
 from natstream.entries.payloads import (
-    FlyApp,
-    FlyEvent,
     FlyLine,
-    FlyLog,
-    FlyOrigin,
-    MachineId,
     SentLine,
     WholeLine,
     decode_line,
     decode_sent,
 )
-from natstream.entries.times import first_time, line_time
+from natstream.entries.tidied import tidied
+from natstream.entries.times import line_time
 
 __all__ = [
     "NdjsonLines",
     "Origin",
     "origin_of",
     "parse_log_entry",
+    "parse_messages",
     "parse_nats",
     "parse_ndjson",
     "parse_object",
+    "parse_objects",
     "parse_text",
 ]
 
-# A longer payload of a sender is not kept. It is as long as the payloads that NATS accepts.
-MAX_KEPT = 1 << 20
 # Characters of a name, such as the app's; the rest is dropped, because an entry counts as large as
 # its payload and its message. Names in a payload of at most `MAX_NAMES` bytes are short enough.
 LONGEST_NAME, MAX_NAMES = 256, 1_000
@@ -116,6 +117,11 @@ def parse_nats(subject: str, payload: bytes, source: str = "nats") -> LogEntry:
     The subject `logs.<app>.<region>.<machine>` names the app, the region and the machine. The
     payload names only those that the subject lacks. `source` is what the entry says of its source.
     """
+    start = envelope_end(payload)
+    if start > 0:
+        envelope = _published_envelope(payload[:start], subject, source)
+        if envelope is not None and (entry := entry_behind(envelope, payload, start)) is not None:
+            return entry
     named = app, region, machine = _named_by(subject)
     if app and region and machine:
         try:
@@ -132,8 +138,23 @@ def parse_nats(subject: str, payload: bytes, source: str = "nats") -> LogEntry:
         raw = known_members(payload)
     except ValueError:
         return parse_text(payload, machine, app_name=app, region=region, source=source)
-    sent, unix_ns = _tidied(raw, payload)
+    sent, unix_ns = tidied(raw, payload)
     return _entry(sent, _origin(sent, named, _NOWHERE), payload, source, unix_ns)
+
+
+def parse_messages(messages: Sequence[tuple[bytes, bytes]]) -> list[LogEntry]:
+    """Return what `parse_nats` returns for each subject and payload, in less time."""
+    payloads = [payload for _, payload in messages]
+    starts = [*map(envelope_end, payloads)]
+    envelopes = [
+        _received_envelope(payload[:start], subject) if start > 0 else None
+        for (subject, payload), start in zip(messages, starts, strict=True)
+    ]
+    entries = entries_behind(envelopes, payloads, starts)
+    return [
+        entry or parse_nats(subject.decode(errors="replace"), payload)
+        for entry, (subject, payload) in zip(entries, messages, strict=True)
+    ]
 
 
 def parse_object(
@@ -150,6 +171,13 @@ def parse_object(
         default: the names of an entry that does not have its own.
         needs_machine: without it, an object that names no machine is an entry too.
     """
+    start = envelope_end(payload)
+    if start > 0:
+        envelope = _sent_envelope(payload[:start], default)
+        if envelope is not None and (envelope.machine or not needs_machine):
+            entry = entry_behind(envelope, payload, start)
+            if entry is not None:
+                return entry
     try:
         line = decode_sent(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -172,11 +200,36 @@ def parse_object(
         raw = known_members(payload)
     except ValueError:
         return None
-    line, arrival = _tidied(raw, payload)
+    line, arrival = tidied(raw, payload)
     origin = _origin(line, _UNNAMED, default)
     if needs_machine and not origin[2]:
         return None
     return _entry(line, origin, payload, "drain", arrival)
+
+
+def parse_objects(
+    payloads: Sequence[bytes], default: Origin = _NOWHERE, needs_machine: bool = True
+) -> list[LogEntry | None]:
+    """Return what `parse_object` returns for each of many texts, in less time."""
+    envelopes: list[Envelope | None] = []
+    starts: list[int] = []
+    envelope: Envelope | None = None
+    beginning, start = b"\n", 0  # no object begins so
+    for payload in payloads:
+        if not payload.startswith(beginning):
+            start = envelope_end(payload)
+            envelope = _sent_envelope(payload[:start], default) if start > 0 else None
+            if envelope is not None and needs_machine and not envelope.machine:
+                envelope = None
+            beginning = payload[: start + len(MESSAGE)] if start > 0 else b"\n"
+        envelopes.append(envelope)
+        starts.append(start)
+    entries = entries_behind(envelopes, payloads, starts)
+    if not all(entries):
+        for index, entry in enumerate(entries):
+            if entry is None:
+                entries[index] = parse_object(payloads[index], default, needs_machine)
+    return entries
 
 
 def parse_log_entry(
@@ -190,7 +243,7 @@ def parse_log_entry(
             because they take an eighth of the memory.
         app_name: the app of an entry that names none.
     """
-    line, unix_ns = _tidied(raw)
+    line, unix_ns = tidied(raw)
     origin = _origin(line, _UNNAMED, Origin(app_name))
     if not origin[2]:
         return None
@@ -199,7 +252,7 @@ def parse_log_entry(
 
 def origin_of(raw: Mapping[str, Any], default: Origin = _NOWHERE) -> Origin:
     """Return the names that an object gives to all lines of its batch."""
-    return Origin(*_origin(_tidied(raw)[0], _UNNAMED, default))
+    return Origin(*_origin(tidied(raw)[0], _UNNAMED, default))
 
 
 def parse_text(
@@ -225,54 +278,6 @@ def parse_text(
         unix_ns=time.time_ns(),
         source=source,
     )
-
-
-# --- an object of another shape ------------------------------------------------------------------
-
-
-def _tidied(raw: Mapping[str, Any], payload: bytes | None = None) -> tuple[SentLine, int]:
-    """Return an object's fields as texts, and its time; a field of the wrong type is empty.
-
-    Args:
-        raw: the object.
-        payload: what it was decoded from, if its message is the `shown_message`.
-    """
-    texts = {name: text_of(value) for name, value in raw.items() if name in _TEXTS}
-    if payload is None:
-        texts["message"] = cut(text_message(raw) or "")
-    else:
-        texts["message"] = shown_message(raw, payload)
-    texts["timestamp"], unix_ns = first_time(raw)
-    event, log, fly = _object(raw.get("event")), _object(raw.get("log")), _object(raw.get("fly"))
-    provider = text_of(event.get("provider")) or _provider_in(_object(raw.get("meta")))
-    line = SentLine(
-        event=FlyEvent(provider),
-        log=FlyLog(text_of(log.get("level"))),
-        fly=_tidied_fly(fly) if fly else FlyOrigin(),
-        level=_number(raw.get("level")),
-        severity=_number(raw.get("severity")),
-        **texts,  # type: ignore[arg-type]  # names of texts alone
-    )
-    return line, unix_ns
-
-
-def _provider_in(meta: Mapping[str, Any]) -> str:
-    """Return the provider in `meta`, which Fly's interface calls event and its command Event."""
-    event, printed = _object(meta.get("event")), _object(meta.get("Event"))
-    return text_of(event.get("provider")) or text_of(printed.get("Provider"))
-
-
-def _tidied_fly(fly: Mapping[str, Any]) -> FlyOrigin:
-    app, machine = _object(fly.get("app")), _object(fly.get("machine"))
-    return FlyOrigin(
-        app=FlyApp(text_of(app.get("instance")), name=text_of(app.get("name"))),
-        machine=MachineId(text_of(machine.get("id"))),
-        region=text_of(fly.get("region")),
-    )
-
-
-# The fields of a payload that are texts at its top.
-_TEXTS = frozenset(field.name for field in msgspec.structs.fields(SentLine) if field.type is str)
 
 
 # --- the entry -----------------------------------------------------------------------------------
@@ -349,6 +354,56 @@ def _entry(
     )
 
 
+# --- envelopes -----------------------------------------------------------------------------------
+
+
+# Two levels of each of 5,000 machines; an envelope takes about 1 KB. The lines of an even larger
+# fleet, all of whose machines take turns, take 2 µs longer each than without envelopes.
+_KEPT_ENVELOPES = 10_000
+
+
+@lru_cache(maxsize=_KEPT_ENVELOPES)
+def _published_envelope(envelope: bytes, subject: str, source: str) -> Envelope | None:
+    """Return the envelope of a payload from NATS; None if its line is to be read as a whole."""
+    return _make_published(envelope, subject, source)
+
+
+def _make_published(envelope: bytes, subject: str, source: str) -> Envelope | None:
+    named = _named_by(subject)
+    if not all(named):
+        return None
+    line = decode_envelope(envelope, decode_line)
+    return None if line is None else _envelope(line, named, source)
+
+
+@lru_cache(maxsize=_KEPT_ENVELOPES)
+def _received_envelope(envelope: bytes, subject: bytes) -> Envelope | None:
+    """Do the same for a subject as it was received."""
+    return _make_published(envelope, subject.decode(errors="replace"), "nats")
+
+
+@lru_cache(maxsize=_KEPT_ENVELOPES)
+def _sent_envelope(envelope: bytes, default: Origin) -> Envelope | None:
+    """Return the envelope of a sender's payload; None if its line is to be read as a whole."""
+    line = decode_envelope(envelope, decode_sent)
+    # A level or a batch of lines may stand in another member.
+    if type(line) is not WholeLine or line.meta is not UNSET:
+        return None
+    return _envelope(line, _origin(line, _UNNAMED, default), "drain")
+
+
+def _envelope(line: FlyLine, origin: _Origin, source: str) -> Envelope | None:
+    platform, provider, host = line.log.level, line.event.provider, line.host
+    stream = _stream(line.stream, provider, line.source)
+    # How a level of the sender counts depends on the whole payload.
+    says_level = line.severity != "" or line.level not in ("", platform)
+    names = (*origin, stream, provider, host, platform)
+    if says_level or max(map(len, names)) > LONGEST_NAME:
+        return None
+    is_of_app = stream != "system" and provider in _APP_PROVIDERS
+    return Envelope(*origin, stream, provider, host, fold_level(platform), is_of_app, source)
+
+
 def _stream(stream: str, provider: str, source: str) -> str:
     if stream:
         return stream.casefold()
@@ -388,15 +443,3 @@ def _kept(payload: Mapping[str, Any] | bytes, message: str) -> Mapping[str, Any]
     }
     note = f"The object had {len(payload):,} bytes, so only its known members were kept."
     return msgspec.json.encode({**short, "message": message, "natstream": note})
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else _NO_FIELDS
-
-
-_NO_FIELDS: Mapping[str, Any] = {}
-
-
-def _number(value: Any) -> str | float:
-    """Return a number as it is, and everything else as `text_of` does."""
-    return value if type(value) in (int, float) else text_of(value)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
+from functools import lru_cache
 
 from natstream.entries.level_crashes import (
     CRASH_WORDS,
@@ -58,6 +59,16 @@ def level_of(message: str, *, may_have_name: bool = True) -> str:
         may_have_name: whether a name and a bar may stand before the line. Only one name may, so
             that a row of names costs no more.
     """
+    # Most lines are sentences, whose first word came before.
+    blank = message.find(" ", 0, SHORT)
+    if (
+        blank > 0
+        and _begins_sentence(message[:blank])
+        and "=" not in message
+        and "|" not in message
+        and "\x1b" not in message
+    ):
+        return ""
     first = message[:1]
     if first == "{":
         return level_in_json(message)
@@ -80,9 +91,19 @@ def level_of(message: str, *, may_have_name: bool = True) -> str:
     return _level_of_indented(message, text) if first.isascii() else _level_behind_symbol(text)
 
 
+def _is_plain(word: str) -> bool:
+    """Return whether a line whose first word this is says no level, unless in pairs."""
+    return word.isalpha() and word not in _FIRST_WORDS and word[-5:] != "Error"
+
+
+@lru_cache(maxsize=4_096)
+def _begins_sentence(word: str) -> bool:
+    return word[0] in _LETTERS and _is_plain(word)
+
+
 def _level_of_words(text: str, word: str) -> str:
     """Return the level of a line that begins with a letter, as most lines do."""
-    is_plain = word.isalpha() and word not in _FIRST_WORDS and word[-5:] != "Error"
+    is_plain = _is_plain(word)
     if not is_plain and "=" not in word and (level := level_at_start(text)):
         return level
     if "=" in text and (level := _level_in_pairs(text)):

@@ -89,6 +89,10 @@ def _iso_ns(text: str) -> int | None:
 def line_time(text: str) -> int | None:
     """Return `parse_time` of a line's time. It is fast for the times that Fly writes."""
     # Fly writes "….252022967Z". The second is usually known from the line before.
+    if len(text) == 30 and text[29] == "Z" and text[19] == "." and text.isascii():
+        fraction = text[20:29]
+        if fraction.isdigit() and (second := _second_ns(text[:19])) is not None:
+            return second + int(fraction)
     if text[19:20] == "." and text.endswith("Z") and text.isascii():
         fraction = text[20:-1]
         if fraction.isdigit() and len(fraction) <= 9:

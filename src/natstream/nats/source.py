@@ -27,7 +27,7 @@ import attrs
 import trio
 
 from natstream.entries.entry import Gap
-from natstream.entries.fly import parse_nats
+from natstream.entries.fly import parse_messages, parse_nats
 from natstream.hub.health import SourceStatus
 from natstream.hub.sink import Sink
 from natstream.nats.canary import CANARY_MARK
@@ -323,9 +323,7 @@ class NatsSource:
 
     async def _publish(self, messages: Sequence[Message]) -> None:
         status = self.status
-        entries = [
-            parse_nats(subject.decode(errors="replace"), payload) for subject, payload in messages
-        ]
+        entries = parse_messages(messages)
         if own := self.silence.canaries_among(entries):
             entries = [entry for n, entry in enumerate(entries) if n not in own]
             messages = [message for n, message in enumerate(messages) if n not in own]

@@ -12,7 +12,7 @@ seldom are added up as "other"; when there are too many seconds, the older ones 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
 import attrs
@@ -149,7 +149,13 @@ class PatternCounts:
         entries, numbers, arrivals = published.entries, published.numbers, published.arrivals
         heads = self._heads
         grown: dict[int, _Head] = {}
-        for index in run:
+        indices: Iterable[int] = run
+        if skipped and not heads:
+            # No line waits for its trace, so that only the sampled lines count.
+            sampled = [index for index in run if not numbers[index] & skipped]
+            if not any(entries[index].level in _SEVERE for index in sampled):
+                indices = sampled
+        for index in indices:
             entry = entries[index]
             if entry.continues:
                 head = heads.get(origin_of(entry)) if heads else None
