@@ -397,7 +397,8 @@ class Client:
         try:
             for _ in range(items):
                 with trio.move_on_after(patience) as scope:
-                    self.check(await self.reader.receive())
+                    if (item := await self.reader.step(self.deliver)) is not None:
+                        self.check(item)
                 if scope.cancelled_caught:
                     return
         except trio.EndOfChannel:
@@ -422,8 +423,19 @@ class Client:
         except JournalClosed:
             self.cut()
 
-    def check(self, item: Selection | Gap) -> None:
-        """Check that an item is the one that has to come next."""
+    def deliver(self, selection: Selection) -> bool:
+        """Check a selection that the hub delivers while the reader waits, or refuse it."""
+        if selection.batch.first % 3 == 0:
+            return False
+        self.check(selection, reached=selection.batch.end.entry)
+        return True
+
+    def check(self, item: Selection | Gap, reached: int = 0) -> None:
+        """Check that an item is the one that has to come next.
+
+        Args:
+            reached: the number of the next entry, if the reader has not moved to it yet.
+        """
         assert self.reader is not None
         if isinstance(item, Gap) and item.missed is None:
             # The reader goes on by time, so from here on it may get lines again.
@@ -434,7 +446,7 @@ class Client:
             return
         event_id = EventId.parse(self.reader.resume_id)
         assert event_id is not None
-        reached = event_id.number + 1
+        reached = reached or event_id.number + 1
         if self.segment is None or self._has_lost_its_start():
             self._begin_at(self.reader.cursor.segment, item, reached)
             return

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 import trio
 from tests.support.waiting import PATIENCE
+from trio.testing import wait_all_tasks_blocked
 
 from natstream.server.client_socket import ClientSocket
 
@@ -74,6 +75,32 @@ async def test_it_says_whether_the_kernel_accepted_all() -> None:
                     got += await client.receive_some()
         assert bytes(got) == b"x" * 10 + b"y" * 1_000_000 + b"z!"
         assert sock.send_nowait(b"x")
+
+
+@pytest.mark.parametrize(
+    ("end", "is_waiting"),
+    [
+        (ClientSocket.close, True),
+        (ClientSocket.close, False),
+        (ClientSocket.reset, True),
+        (ClientSocket.reset, False),
+        (ClientSocket.finish, False),
+    ],
+)
+async def test_a_socket_that_ends_takes_everything(
+    end: Callable[[ClientSocket], None], is_waiting: bool
+) -> None:
+    """A send ends when its socket does, and leaves nothing behind for the sends of others."""
+    for _ in range(2):
+        async with connected() as (sock, _), trio.open_nursery() as nursery:
+            with trio.fail_after(PATIENCE):
+                assert not sock.send_nowait(b"x" * 1_000_000)
+                if is_waiting:
+                    nursery.start_soon(sock.send, b"y")
+                    await wait_all_tasks_blocked()
+                end(sock)
+                await sock.send(b"z")
+            assert sock.is_flushed
 
 
 async def test_a_client_that_has_gone_takes_everything() -> None:

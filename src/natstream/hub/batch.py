@@ -21,10 +21,9 @@ from natstream.hub.budget import ReaderBudget
 
 __all__ = ["PIECE_BYTES", "Batch", "Position", "Selection", "StoredBatch"]
 
-# One write to a socket costs the same up to about 16 KB, and little more up to this size, which is
-# what each of a thousand readers gets at a time at a thousand lines a second. A reader that has
-# stalled holds one piece in memory.
-PIECE_BYTES = 128 * 1024
+# One write to a socket costs the same up to about 16 KB, and little more up to this size. A reader
+# that has stalled holds one piece in memory.
+PIECE_BYTES = 64 * 1024
 
 
 @attrs.frozen
@@ -243,7 +242,7 @@ class Selection:
         return self.head(sum(self.batch.arrivals[index] < unix_ms for index in self.indices))
 
     def pieces(self, format: Format) -> Sequence[bytes]:
-        """Return the frames in a format, joined into pieces of at most 128 KiB or one frame."""
+        """Return the frames in a format, joined into pieces of at most 64 KiB or one frame."""
         pieces = self._pieces.get(format)
         if pieces is None:
             pieces = self._pieces[format] = _join(self._frames(format))

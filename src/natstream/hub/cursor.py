@@ -109,13 +109,10 @@ class Cursor:
 
     @property
     def takes_live_batches(self) -> bool:
-        """Whether the next batch needs only the filter, which is cheap."""
-        return (
-            self._window is None
-            and self._until is None
-            and not self._shown
-            and not self.filter.is_costly
-        )
+        """Whether the next batch needs only the filter and its scope, and these are cheap."""
+        filter, scope = self.filter, self.filter.within
+        is_costly = filter.is_costly or (scope is not None and scope.is_costly)
+        return not is_costly and not self._shown
 
     def begin(self, start: Start) -> None:
         """Go to the start that was found."""

@@ -76,8 +76,10 @@ class FanOut:
 
     def flush_now(self) -> None:
         """Hand out everything at once, because the segment ends or the hub closes."""
-        for batch in self._unflushed(self._timeline.current.backlog.end):
-            self._send(batch)
+        now, segment = trio.current_time(), self._timeline.current
+        for batch in self._unflushed(segment.backlog.end):
+            for subscription in self.subscriptions:
+                subscription.offer(segment, batch, now)
         self._flushed_bytes = self._published_bytes
         self._publishers.unpark_all()
 
@@ -180,7 +182,7 @@ class FanOut:
     def _send(self, batch: Batch) -> None:
         now, segment = trio.current_time(), self._timeline.current
         for subscription in self.subscriptions:
-            subscription.offer(segment, batch, now)
+            subscription.hand_over(segment, batch, now)
 
     def _is_urgent(self) -> bool:
         """Return whether a pause could make even a fast reader miss lines."""

@@ -26,17 +26,18 @@ from natstream.hub.start import Plan, Start, StartRequest, StartSearch, plan_sta
 from natstream.hub.timeline import Segment
 from natstream.hub.window import Window
 
-__all__ = ["CHANNEL_BATCHES", "Subscription"]
+__all__ = ["CHANNEL_BATCHES", "Deliver", "Subscription"]
 
 # A reader this many batches behind reads from the backlog. All readers' channels hold the same few
 # newest batches, so a longer channel would only keep more of them in memory.
 CHANNEL_BATCHES = 8
 
-# A line that arrives just before the end of a reader's time is handed out up to a quarter of a
+# A line that arrives just before the end of a reader's time is handed out up to a fifth of a
 # second later, and with a journal it is stored first. So the reader stays this many seconds more.
 LATE = 0.5
 
 Deliver = Callable[[Selection], bool]
+"""Takes what a filter lets through of a batch at once, or returns False and does nothing."""
 
 # The result of a step that moved the reader and has nothing to show.
 _NOTHING = Selection(
@@ -84,7 +85,9 @@ class Subscription:
         self._search: StartSearch | None = None
         self._archive = ArchiveReading(self.cursor)
         self._deliver: Deliver | None = None
-        """Where the next batch goes; `None` unless the reader waits for just that batch."""
+        """Takes the next batch; `None` unless the reader waits for just that batch."""
+        self._failure: Exception | None = None
+        """An exception of `_deliver`, which the reader's own task raises."""
         self._quiet_ticks = 0
         self._is_keep_alive_due = False
         self.wake_at: float = math.inf
@@ -162,11 +165,13 @@ class Subscription:
 
         While the reader waits at the newest line, the hub calls `deliver` with what the filter lets
         through of a new batch, and does not wake the reader. This costs half as much. If `deliver`
-        returns False, `step` returns these lines.
+        returns False, `step` returns these lines. What `deliver` raises, `step` raises.
         """
         rested = False  # Whether other tasks have had their turn since the last item.
         needs_turn = False  # Whether the filter needs another turn for the same entries.
         while True:
+            if self._failure is not None:
+                raise self._failure
             item = None
             if not self.is_current:
                 # A cancel comes before anything is consumed, so that it loses nothing.
@@ -228,10 +233,13 @@ class Subscription:
 
     # --- the hub's side ------------------------------------------------------------------
 
+    def hand_over(self, segment: Segment, batch: Batch, now: float) -> None:
+        """Deliver a batch, or put it on the channel."""
+        if self._deliver is None or not self._has_delivered(self._deliver, segment, batch, now):
+            self.offer(segment, batch, now)
+
     def offer(self, segment: Segment, batch: Batch, now: float) -> None:
-        """Deliver a batch, or put it on the channel, in place of the oldest if that is full."""
-        if self._deliver is not None and self._has_delivered(self._deliver, segment, batch, now):
-            return
+        """Put a batch on the channel, in place of the oldest one if the channel is full."""
         try:
             self._send.send_nowait((segment, batch))
         except trio.WouldBlock:
@@ -253,8 +261,10 @@ class Subscription:
             selection = batch.advance(cursor.filter, self._budget)
             if selection is None or (selection and not deliver(selection)):
                 return False
-        except Exception:  # noqa: BLE001 - it is raised again in the reader's own task
-            return False
+        except Exception as error:  # noqa: BLE001 - `step` raises it, in the reader's task
+            self._failure = error
+            self._wake()
+            return True
         if selection:
             self._quiet_ticks = 0
         cursor.move_past(batch, now)
@@ -267,7 +277,7 @@ class Subscription:
             self.wake()
 
     def wake(self) -> None:
-        """Let `step` return `None`, as for a keep-alive."""
+        """Let `step` return `None`, and deliver nothing until the reader waits again."""
         self._quiet_ticks, self._is_keep_alive_due = 0, True
         self._wake()
 

@@ -35,8 +35,8 @@ class ClientSocket:
         self._socket = sock
         self._is_finished = False
         self._sending = trio.Lock()
-        self._rest = b""
-        """Bytes that the kernel has not accepted yet."""
+        self._rest: list[bytes] = []
+        """What the kernel has not accepted yet, in order."""
         self._budget = SEND_BUDGET
         self._written = 0
         self._stall_clock = StallClock()
@@ -71,22 +71,42 @@ class ClientSocket:
 
         The kernel mostly accepts all bytes at once. Then this is short, and not a checkpoint.
         """
-        if self.send_nowait(data):
-            return
-        with trio.CancelScope(shield=True):
-            async with self._sending:
-                while self._rest:
-                    with suppress(trio.ClosedResourceError, OSError):
-                        await trio.lowlevel.wait_writable(self._socket)
-                    self._rest = self._write(self._rest)
+        if not self.send_nowait(data):
+            await self.flush()
 
     def send_nowait(self, data: bytes) -> bool:
         """Send what the kernel accepts now, and return whether that is all.
 
-        If it is not, `send` must be called soon: it waits until the rest is sent, too.
+        If it is not, `flush` or `send` must be called soon, which send the rest first.
         """
-        self._rest = self._rest + data if self._rest else self._write(data)
+        if self._rest:
+            self._rest.append(data)
+        elif rest := self._write(data):
+            self._rest.append(rest)
         return not self._rest
+
+    @property
+    def is_flushed(self) -> bool:
+        """Whether the kernel has accepted everything."""
+        return not self._rest
+
+    async def flush(self) -> None:
+        """Send what the kernel has not accepted yet, under the conditions of `send`."""
+        with trio.CancelScope(shield=True):
+            async with self._sending:
+                # A write finds out whether the socket was closed, which waiting for it must not.
+                while not self._write_rest():
+                    with suppress(trio.ClosedResourceError, OSError):
+                        await trio.lowlevel.wait_writable(self._socket)
+
+    def _write_rest(self) -> bool:
+        """Write what the kernel accepts of the rest, and return whether that is all."""
+        while self._rest:
+            if rest := self._write(self._rest[0]):
+                self._rest[0] = rest
+                return False
+            del self._rest[0]
+        return True
 
     def spend_budget(self, size: int) -> bool:
         """Count a piece of `size` bytes, and return whether its task must let other tasks run.
@@ -125,9 +145,10 @@ class ClientSocket:
         try:
             queue = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4))  # SIOCOUTQ
             owed = int(struct.unpack("i", queue)[0])
+            accepted = self._written - owed
         except OSError:  # not Linux: then what the kernel has not accepted is owed
-            owed = len(self._rest)
-        if self._stall_clock.seconds(accepted=self._written - owed, owed=owed) >= stall:
+            owed, accepted = sum(map(len, self._rest)), self._written
+        if self._stall_clock.seconds(accepted=accepted, owed=owed) >= stall:
             self.reset()
 
     def finish(self) -> None:

@@ -60,11 +60,18 @@ class PieceSender(Protocol):
     async def send_piece(self, piece: bytes) -> None:
         """Send a piece; it must not be empty, because an empty chunk ends a body."""
 
-    def send_piece_nowait(self, piece: bytes) -> bool:
-        """Send what the kernel accepts now, and return whether that is all.
+    def send_piece_nowait(self, piece: bytes) -> None:
+        """Send what the kernel accepts now.
 
-        If it is not, `send_piece` must be called soon, which sends the rest first.
+        If `is_flushed` is false then, `flush` or `send_piece` must be called soon.
         """
+
+    @property
+    def is_flushed(self) -> bool:
+        """Whether the kernel has accepted all pieces."""
+
+    async def flush(self) -> None:
+        """Wait until the kernel has accepted all pieces."""
 
 
 def keep_connection(scope: Mapping[str, Any]) -> None:

@@ -32,7 +32,7 @@ from natstream.watches.tally import COLLECT_MS, Burst, MatchedLine, Tally
 __all__ = ["Watcher"]
 
 # Seconds after the end of a burst in which its last lines reach this watch: the hub hands lines out
-# within a quarter of a second.
+# within a fifth of a second.
 HANDED_OUT = 0.3
 # Seconds between two looks at the clock, or a tenth of the absence if that is less.
 LOOK = 1.0

@@ -21,7 +21,7 @@ from natstream.formats.events import gap_notice
 from natstream.hub.batch import PIECE_BYTES, Selection
 from natstream.hub.budget import ReaderBudget
 from natstream.hub.hub import Hub
-from natstream.hub.subscription import Subscription
+from natstream.hub.subscription import Deliver, Subscription
 from natstream.hub.window import FoundLine
 from natstream.server.connection import PieceSender
 from natstream.web.metrics import Counters
@@ -32,6 +32,10 @@ __all__ = ["LogStreamBody"]
 # Seconds that reading without waiting may take, since a filter that rejects every line would
 # otherwise go through the whole backlog at once.
 READY_SECONDS = 0.005
+
+# Pieces that the hub's task sends to a reader at once. More would delay the other readers, so the
+# reader's own task sends them, and other tasks have turns between them.
+MOST_PIECES = 2
 
 # Each reader gets a random value between these, so that a thousand do not come back at once.
 RETRY_MS = (1_000, 3_000)
@@ -115,7 +119,8 @@ class LogStreamBody(ResponseBody):
         format = self._request.format
         yield self._opening(subscription)
         told = subscription.resume_id
-        deliver = self._deliver_to(subscription)
+        sender = self._find_sender()
+        deliver = None if sender is None else self._deliver_to(sender, subscription)
         while True:
             try:
                 item = await subscription.step(deliver)
@@ -127,6 +132,9 @@ class LogStreamBody(ResponseBody):
             if trio.current_time() >= self._until:
                 yield format.notice(Notice("The right to read this stream has expired", "error"))
                 return
+            if item is None and sender is not None and not sender.is_flushed:
+                await sender.flush()
+                continue
             if item is None:
                 resume_id = subscription.resume_id
                 yield format.keep_alive(resume_id if resume_id != told else "")
@@ -139,20 +147,20 @@ class LogStreamBody(ResponseBody):
             for piece in pieces:
                 yield piece
 
-    def _deliver_to(self, subscription: Subscription) -> Callable[[Selection], bool] | None:
+    def _deliver_to(self, sender: PieceSender, subscription: Subscription) -> Deliver:
         """Return a function that sends a selection at once, in the hub's task; see `step`."""
-        sender, format = self._find_sender(), self._request.format
-        if sender is None:
-            return None
+        format = self._request.format
 
         def deliver(selection: Selection) -> bool:
             pieces = selection.pieces(format)
-            if len(pieces) > 1:
-                return False  # The reader gives other tasks their turns between pieces.
+            if len(pieces) > MOST_PIECES:
+                return False
             self._count(selection.lines, pieces)
-            if not sender.send_piece_nowait(pieces[0]):
-                # The client's buffers are full, so the reader's task sends the rest, in front of a
-                # keep-alive, and takes nothing more until the client has accepted them.
+            for piece in pieces:
+                sender.send_piece_nowait(piece)
+            if not sender.is_flushed:
+                # The client's buffers are full. The reader's task waits until the client accepts
+                # the rest, and meanwhile nothing is delivered.
                 subscription.wake()
             return True
 
