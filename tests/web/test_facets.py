@@ -233,3 +233,10 @@ def test_overlong_names_are_not_kept(counts: Facets) -> None:
     answer = counts.read()
     assert answer["level"] == {}
     assert answer["other"]["level"]["lines"] == 1
+
+
+def test_lines_that_are_not_read_take_bounded_memory(counts: Facets) -> None:
+    """Combinations of an attacker do not gather until somebody asks for the counts."""
+    for number in range(3 * facets.MAX_FRESH):
+        counts.count([line(machine=str(number))])
+        assert len(counts._fresh) <= facets.MAX_FRESH

@@ -65,6 +65,9 @@ MAX_COMBINATIONS = 5_000
 # The name of an app has at most 63 characters, that of a machine 14. A longer name is not Fly's,
 # so it is not kept.
 MAX_NAME = 128
+# Combinations of new lines that wait until they are added to the tallies together, because adding a
+# few lines at a time took a third of the time of counting.
+MAX_FRESH = 2_000
 # An answer holds the most frequent values of each field, which takes about 10 KB.
 MAX_VALUES = 200
 
@@ -110,6 +113,8 @@ class Facets:
         self._slice = 0
         """The index of the current slice; the first slice has index 0."""
         self._tallies: dict[_Key, _Tally] = {}
+        self._fresh: Counter[_Key] = Counter()
+        """The lines of the current slice that are not in a tally yet."""
         self._other = _Tally(LogEntry(machine_id="", message="", stream=""))
         self._turns = FairTurns()
         self._answers: OrderedDict[tuple[Filter, Filter | None], tuple[float, dict[str, Any]]] = (
@@ -120,8 +125,9 @@ class Facets:
     def count(self, entries: Iterable[LogEntry]) -> None:
         """Count the entries of a batch. The cost per line is lower in a larger batch."""
         self._forget()
-        for key, lines in Counter(map(_key, entries)).items():
-            (self._tallies.get(key) or self._new_tally(key)).add(lines)
+        self._fresh.update(map(_key, entries))
+        if len(self._fresh) > MAX_FRESH:
+            self._count_fresh()
 
     def read(self, filter: Filter = EVERYTHING, scope: Filter | None = None) -> dict[str, Any]:
         """Return the answer of `GET /api/facets`.
@@ -181,6 +187,7 @@ class Facets:
     ) -> Generator[None, None, dict[str, Any]]:
         """Make the answer of `read`; each piece of work ends with a `yield`."""
         self._forget()
+        self._count_fresh()
         age = self._clock() - self._start
         # The current slice is incomplete. The time counts as one second at least, because
         # otherwise a single line in the first moment would give a very high rate.
@@ -222,6 +229,11 @@ class Facets:
             yield
         return {**answer, "since": int(since * 1000), "other": other}
 
+    def _count_fresh(self) -> None:
+        for key, lines in self._fresh.items():
+            (self._tallies.get(key) or self._new_tally(key)).add(lines)
+        self._fresh.clear()
+
     def _new_tally(self, key: _Key) -> _Tally:
         """Add a tally for this combination and return it, or return "other" if it has no room."""
         if len(self._tallies) >= MAX_COMBINATIONS or max(map(len, key)) > MAX_NAME:
@@ -248,6 +260,7 @@ class Facets:
         now = int((self._clock() - self._start) / SLICE)
         if now == self._slice:
             return
+        self._count_fresh()
         # After as many zeros as the deque holds, all of it is zeros, so more would change nothing.
         slices = min(now - self._slice, RATE_SLICES)
         chunks = min(now // SLICES_A_CHUNK - self._slice // SLICES_A_CHUNK, CHUNKS)
