@@ -253,12 +253,13 @@ async def measure(serve: Serve, nats: NatsServer, lines: int, seconds: float) ->
             )
 
         requests = await send_for(WARM_UP)
+        await count_lines(requests * lines)
         before, idle, started = Usage.of(pid), others_idle(), time.monotonic()
         timed = await send_for(seconds)
-        lasted, used = time.monotonic() - started, Usage.of(pid) - before
-        idle = others_idle() - idle
         sent = (requests + timed) * lines
         got = await count_lines(sent)
+        lasted, used = time.monotonic() - started, Usage.of(pid) - before
+        idle = others_idle() - idle
     if got != sent:
         raise BenchmarkError(f"a reader of the drain has got {got:,} of {sent:,} lines")
     return Result(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Awaitable, Callable, Sequence
 
+import attrs
 import trio
 
 from benchmarks.bench import COLUMNS, SUSTAINED, Bench, Watch, harness, row_of
@@ -87,8 +88,13 @@ async def loads(bench: Bench) -> Table:
 
 
 def _median(results: Sequence[Result]) -> Result:
-    """Return the result with the median CPU for an event."""
-    return sorted(results, key=lambda result: result.cpu_per_event)[len(results) // 2]
+    """Return the result with the median CPU for an event, and the medians of the delays."""
+    middle = sorted(results, key=lambda result: result.cpu_per_event)[len(results) // 2]
+    return attrs.evolve(
+        middle,
+        p50=statistics.median(result.p50 for result in results),
+        p99=statistics.median(result.p99 for result in results),
+    )
 
 
 async def path(bench: Bench) -> Table:

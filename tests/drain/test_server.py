@@ -27,14 +27,15 @@ import trio
 import trio.testing
 from tests.support.waiting import until
 
-from natstream.drain import intake
+from natstream.drain import forms, intake
 from natstream.drain import server as drain
 from natstream.drain.bodies import parse_body
 from natstream.drain.collector import LineReceiver, LogCollector, drain_channel
+from natstream.drain.http1 import Request
 from natstream.drain.losses import Losses
 from natstream.drain.parsed import MAX_LINES, ParsedBody
 from natstream.drain.server import DrainLimits, LogDrainServer
-from natstream.entries.entry import LogEntry
+from natstream.entries.entry import Gap, LogEntry
 from natstream.errors import ListenError
 from natstream.hub.health import SourceState, SourceStatus
 from natstream.hub.hub import Hub, open_hub
@@ -194,6 +195,83 @@ async def test_the_drains_url_can_name_the_machine(target: bytes, machine: str) 
         with collector.subscribe(machine) as lines:
             await exchange(server, post(b'{"message":"a"}\ntext', target=target))
             assert waiting(lines) == ["a", "text"]
+
+
+@pytest.mark.parametrize("target", [b"/?app=", b"/?machine=", b"/?region="])
+async def test_a_name_in_the_drains_url_is_cut(target: bytes) -> None:
+    """A name of a line has at most 256 characters, because the backlog does not count it."""
+    async with open_hub() as hub, LogDrainServer(LogCollector(), hub=hub) as server:
+        with hub.subscribe() as reader:
+            await exchange(server, post(b'{"message":"a"}', target=target + b"n" * 5_000))
+            with trio.fail_after(5):
+                [entry] = (await reader.receive()).entries  # type: ignore[union-attr] # no gaps
+    assert "n" * 256 in (entry.app_name, entry.machine_id, entry.region)
+
+
+def test_long_targets_are_not_kept() -> None:
+    """A client without a token cannot fill the memory with the addresses that it asks for."""
+    forms._known_form.cache_clear()
+    for number in range(20):
+        request = Request(b"POST", target=b"/%d%b" % (number, b"x" * 1_000), headers={})
+        assert forms.form_of(request) is forms.Form.LINES
+    assert forms._known_form.cache_info().currsize == 0
+
+
+RESOURCE = {"attributes": [{"key": "x", "value": {"stringValue": "y" * 9_000}}]}
+RECORDS = [{"timeUnixNano": "1700000000000000001", "body": {"stringValue": "l"}}] * 60
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "limits", "connections"),
+    [
+        (b"", b"line\n" * 250, {"backlog_lines": 1_000}, 8),
+        (b"", b"line\n" * 250, {"backlog_lines": 4_000}, 16),
+        (
+            b"Content-Type: application/json",
+            json.dumps(
+                {"resourceLogs": [{"resource": RESOURCE, "scopeLogs": [{"logRecords": RECORDS}]}]}
+            ).encode(),
+            {"backlog_bytes": 16 << 20},
+            32,
+        ),
+    ],
+    ids=["short lines", "more senders", "records that are larger than their messages"],
+)
+async def test_many_senders_at_once_cost_a_fast_reader_no_line(
+    head: bytes, body: bytes, limits: dict[str, Any], connections: int
+) -> None:
+    """Senders wait for the readers if their lines together would overrun the backlog."""
+    target = b"/v1/logs" if head else b"/"
+    request = post(body, *([head] if head else []), target=target)
+    async with open_hub(**limits) as hub, LogDrainServer(LogCollector(), hub=hub) as server:
+        got: list[int | Gap] = []
+
+        async def read() -> None:
+            with hub.subscribe() as reader:
+                async for item in reader:
+                    got.append(  # noqa: PERF401 - the iteration is cancelled in the end
+                        item if isinstance(item, Gap) else item.lines
+                    )
+
+        port = server.actual_port
+        assert port is not None
+
+        async def send() -> None:
+            async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+                for _ in range(8):
+                    await stream.send_all(request)
+                    assert (await stream.receive_some()).startswith(b"HTTP/1.1 200")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            await until(lambda: hub.statistics().readers == 1)
+            async with trio.open_nursery() as senders:
+                for _ in range(connections):
+                    senders.start_soon(send)
+            await until(lambda: hub.statistics().slowest == 0)
+            nursery.cancel_scope.cancel()
+    assert not [item for item in got if isinstance(item, Gap)]
+    assert sum(got) == 8 * connections * (60 if head else 250)  # type: ignore[arg-type]  # no gaps
 
 
 async def test_the_service_takes_objects_without_a_machine() -> None:

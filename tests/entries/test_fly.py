@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from tests.support.payloads import sent
 from tests.support.strategies import fly_lines, json_values, subjects
 
+from natstream.entries import envelopes
 from natstream.entries import fly as parsing
 from natstream.entries.entry import ENTRY_OVERHEAD, LogEntry, decode_json, make_entry
 from natstream.entries.fly import (
@@ -689,14 +690,17 @@ members = fly_lines.flatmap(
     members | st.tuples(st.just(("timestamp", "1")), st.just(("message", "x"))),
     st.sampled_from(["", ',"message":"a","timestamp":"1664310877"', ',"logs":[{"a":1}]']),
     st.booleans(),
+    st.booleans(),
 )
 def test_both_ways_of_reading_an_envelope_give_the_same(
-    members: Sequence[tuple[str, Any]], more: str, needs_machine: bool
+    members: Sequence[tuple[str, Any]], more: str, begins_as_flys: bool, needs_machine: bool
 ) -> None:
     """A line whose envelope is known gives the same entry as one that is read as a whole."""
     texts = [
         f"{json.dumps(key)}:{json.dumps(value, separators=(',', ':'))}" for key, value in members
     ]
+    if begins_as_flys:
+        texts.insert(0, '"event":{"provider":"app"}')
     payload = f"{{{','.join(texts)}{more if texts else more[1:]}}}".encode()
     arguments = (Origin("web", "sjc"), needs_machine)
     several = [payload, b"no object", payload]
@@ -720,10 +724,14 @@ def test_both_ways_of_reading_an_envelope_give_the_same(
 @pytest.mark.parametrize(
     "envelope",
     [b'{"event":{', b'{"message":5,', b'[{', b'{"a":1}{', b'{"\\', b'{"log":{"level":"x"', b"{]",
-     b'{"fly":{"app":{"instance":"m"}},"a":"', b'{"level":3,', b'{"meta":{},', b"{,", b'{"x":1,'],
+     b'{"fly":{"app":{"instance":"m"}},"a":"', b'{"level":3,', b'{"meta":{},', b"{,", b'{"x":1,',
+     b'{"message": "real","\\'],
 )  # fmt: skip
-def test_what_is_no_envelope_is_read_as_a_whole(envelope: bytes) -> None:
+@pytest.mark.parametrize("beginning", [b"", b'{"event":{"provider":"app"},'])
+def test_what_is_no_envelope_is_read_as_a_whole(envelope: bytes, beginning: bytes) -> None:
     """A message that is not at the top of an object, or beside a level, is not split off."""
+    if beginning:
+        envelope = beginning + envelope.lstrip(b"[{")
     payload = envelope + b'"message":"hello","timestamp":"2022-09-27T20:34:37Z"}'
     entries = (parse_nats(SUBJECT, payload), parse_object(payload, needs_machine=False))
     with pytest.MonkeyPatch.context() as patch:
@@ -822,3 +830,39 @@ def test_a_hostile_megabyte_costs_no_more_than_a_dull_one(payload: bytes) -> Non
     parse_nats("logs", payload)
     parse_ndjson(payload)
     assert time.process_time() - started < 2
+
+
+def test_a_large_body_is_decoded_in_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No call of the decoder gets more than 1,000 lines, because no thread runs beside it."""
+    envelope = b'{"event":{"provider":"app"},"fly":{"app":{"instance":"m2","name":"web"}},'
+    lines = [
+        b'%b"message":"%d","timestamp":"2022-09-27T20:34:37Z"}' % (envelope, n)
+        for n in range(2_500)
+    ]
+    calls: list[int] = []
+    decode = envelopes._decode_rests
+
+    def count(text: bytes) -> Any:
+        calls.append(text.count(b"message"))
+        return decode(text)
+
+    monkeypatch.setattr(envelopes, "_decode_rests", count)
+    entries = parse_objects(lines)
+    assert calls == [1_000, 1_000, 500]
+    assert [entry and entry.message for entry in entries] == [str(n) for n in range(2_500)]
+
+
+def test_lines_with_other_members_are_not_split_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line shows that a sender adds a member behind the message, and all are read at once."""
+    envelope = b'{"event":{"provider":"app"},"fly":{"app":{"instance":"m2","name":"web"}},'
+    line = envelope + b'"message":"a","timestamp":"2022-09-27T20:34:37Z","subject":"x"}'
+    calls: list[bytes] = []
+    decode = envelopes._decode_rest
+
+    def count(text: bytes) -> Any:
+        calls.append(text)
+        return decode(text)
+
+    monkeypatch.setattr(envelopes, "_decode_rest", count)
+    assert [entry and entry.message for entry in parse_objects([line] * 100)] == ["a"] * 100
+    assert len(calls) == 1

@@ -12,7 +12,10 @@ from tests.support.viewer import Viewer
 
 
 def hatched(viewer: Viewer) -> int:
-    """Return how many pixels at the bottom left of the histogram are drawn."""
+    """Return how many pixels at the bottom left of the histogram are drawn, in the next frame."""
+    viewer.page.evaluate(
+        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
     count: int = viewer.page.evaluate(
         "() => { const c = document.getElementById('strip-canvas');"
         " const pixels = c.getContext('2d').getImageData(0, 12, 200, c.height - 12).data;"

@@ -5,11 +5,14 @@ from __future__ import annotations
 import gzip
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trio
 from quart import Quart
 from quart_trio import QuartTrio
 
+from natstream.web import files
 from natstream.web.files import Files
 
 MODULES = {
@@ -34,9 +37,9 @@ def serve(folder: Path, texts: dict[str, str]) -> Quart:
     for name, text in texts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    files = Files(folder)
+    served = Files(folder)
     app = QuartTrio(__name__, static_folder=None)
-    app.add_url_rule("/static/<path:name>", view_func=files.send)
+    app.add_url_rule("/static/<path:name>", view_func=served.send)
     return app
 
 
@@ -105,3 +108,22 @@ async def test_files_are_compressed_for_browsers_that_ask(app: Quart) -> None:
     assert gzip.decompress(body) == await plain.get_data(as_text=False)
     assert plain.headers["ETag"] != small.headers["ETag"]
     assert plain.headers["Vary"] == small.headers["Vary"] == "Accept-Encoding"
+
+
+async def test_many_first_visitors_read_the_files_once(
+    app: Quart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages that come back together after a deployment do not each read and compress all files."""
+    made = 0
+    release = files._Release
+
+    def count(folder: Path) -> Any:
+        nonlocal made
+        made += 1
+        return release(folder)
+
+    monkeypatch.setattr(files, "_Release", count)
+    async with trio.open_nursery() as nursery:
+        for _ in range(20):
+            nursery.start_soon(read, app, "app.css")
+    assert made == 1

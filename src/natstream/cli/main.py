@@ -6,6 +6,7 @@ sentence on stderr. Each subcommand imports its modules when it runs, so that `-
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -176,3 +177,4 @@ async def _serve(settings: Settings) -> None:
                 await asked.wait()
             if start.cancelled_caught:
                 settle_collector()
+                gc.enable()

@@ -33,7 +33,6 @@ SELDOM_USED = {
     "msgspec.inspect",  # a description of types
     "nats.js",  # JetStream, for the journal
     "pdb",  # click.testing
-    "re2",  # natstream itself: regular expressions of readers
     "structlog.threadlocal",  # contexts of threads
 }
 

@@ -14,6 +14,8 @@ from natstream.drain.http1 import Request
 __all__ = ["OTLP_LOGS", "OTLP_OTHERS", "Form", "form_of", "media_type", "path_of"]
 
 OTLP_LOGS = b"/v1/logs"
+# Bytes of a Content-Type and a target that are known by heart; a client chooses them.
+MAX_KNOWN = 256
 OTLP_OTHERS = (b"/v1/traces", b"/v1/metrics")
 """Where exporters with one base address send traces and metrics."""
 
@@ -40,10 +42,12 @@ class Form(Enum):
 
 def form_of(request: Request) -> Form:
     """Return the form of a request's body."""
-    return _form(request.headers.get(b"content-type", b""), request.target)
+    content_type, target = request.headers.get(b"content-type", b""), request.target
+    if len(content_type) + len(target) > MAX_KNOWN:
+        return _form(content_type, target)
+    return _known_form(content_type, target)
 
 
-@lru_cache(maxsize=256)
 def _form(content_type: bytes, target: bytes) -> Form:
     media = _media_type(content_type)
     if media in _LOGPLEX:
@@ -54,6 +58,9 @@ def _form(content_type: bytes, target: bytes) -> Form:
         if media in _OTLP_JSON:
             return Form.OTLP_JSON
     return Form.LINES
+
+
+_known_form = lru_cache(maxsize=256)(_form)
 
 
 def media_type(request: Request) -> str:

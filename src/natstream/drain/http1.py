@@ -179,7 +179,7 @@ class HttpConnection:
             return
         self._wait_for_client(self._deadlines.body_within, "The body")
         while self._left:
-            self._ahead = await self._read(MOST_BYTES)
+            self._ahead = await self._read(min(self._left, MOST_BYTES))
             if not self._ahead:
                 read = buffer.received
                 raise Refused(
@@ -197,12 +197,12 @@ class HttpConnection:
             if isinstance(event, h11.Data):
                 buffer.feed(event.data)
             elif event is h11.NEED_DATA:
-                if not is_waiting:
-                    is_waiting = True
-                    self._wait_for_client(self._deadlines.body_within, "The body")
                 if self._http.they_are_waiting_for_100_continue:
                     informational = h11.InformationalResponse(status_code=100, headers=[])
                     await self._write(self._http.send(informational) or b"")
+                if not is_waiting:
+                    is_waiting = True
+                    self._wait_for_client(self._deadlines.body_within, "The body")
                 self._http.receive_data(await self._read())
             else:
                 return

@@ -10,6 +10,7 @@ since they share one interpreter lock, and the entries of a body may take eight 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from functools import lru_cache, partial
@@ -35,7 +36,7 @@ from natstream.drain.otlp_json import parse_otlp_json
 from natstream.drain.otlp_protobuf import check_extra, parse_otlp_protobuf
 from natstream.drain.parsed import NothingTaken, ParsedBody
 from natstream.entries.entry import LogEntry
-from natstream.entries.fly import Origin
+from natstream.entries.fly import LONGEST_NAME, Origin
 from natstream.errors import BadBody, JournalUnavailable
 from natstream.hub.batch import PIECE_BYTES
 from natstream.hub.health import SourceStatus
@@ -57,10 +58,13 @@ OTLP_SHARE = 4
 # Entries that are handed on at once; the other tasks run between two of these runs.
 RUN_LINES = 1_000
 
-# So few lines are published at once, because letting other tasks run would cost much for them, and
-# waiting for the next request lets them run anyway. With their bytes, they take less memory than
-# this.
-SMALL_LINES, SMALL_MEMORY = 250, 1 << 19
+# So few lines are published at once while the hub has room, because letting other tasks run would
+# cost much for them, and waiting for the next request lets them run anyway.
+SMALL_LINES = 250
+# Bytes that a reader gets for a line besides its text, at the least.
+LINE_BYTES = 250
+# After so many seconds without a body, all readers have had their turns.
+READERS_TURN = 1.0
 # The first bytes of a gzip file; its time stands in bytes 4 to 7.
 _GZIP = b"\x1f\x8b"
 
@@ -101,9 +105,10 @@ class Intake:
         self._max_lines = max_lines
         self._one_large_body = trio.Lock()
         self._publishing = trio.Lock()
-        self._small_lines = 1 if hub is None else _small_lines(hub)
+        self._small_lines = 1 if hub is None else min(SMALL_LINES, hub.backlog.max_lines // 4)
         self._unsent = 0
         """Bytes of entries that readers may have had no turn to send, at the most."""
+        self._published_at = -math.inf
         self._parsing = trio.CancelScope()
         self._is_over = False
         self.delivering: set[HttpConnection] = set()
@@ -250,6 +255,8 @@ class Intake:
         A reader sends one piece in each of its turns. If the senders' turns brought more than that,
         the backlog would soon lack lines that even a fast reader has yet to see.
         """
+        if trio.current_time() > self._published_at + READERS_TURN:
+            self._unsent = 0
         if self._unsent < PIECE_BYTES:
             await self._publish_next(hub, run, size)
             return
@@ -260,8 +267,9 @@ class Intake:
             await self._publish_next(hub, run, size)
 
     async def _publish_next(self, hub: Hub, run: Sequence[LogEntry], size: int) -> None:
-        self._unsent += size
-        if len(run) <= self._small_lines and size <= PIECE_BYTES:
+        self._unsent += max(size, LINE_BYTES * len(run))
+        self._published_at = trio.current_time()
+        if len(run) <= self._small_lines and size <= PIECE_BYTES and hub.has_room:
             hub.publish_nowait(run)
         else:
             await hub.publish(run)
@@ -287,14 +295,6 @@ class Intake:
         self._status.bytes += received
         if parsed.dropped:
             self.losses.add_lines(parsed.dropped)
-
-
-def _small_lines(hub: Hub) -> int:
-    """Return how many lines may be published at once, which is at most a quarter of the backlog."""
-    backlog = hub.backlog
-    if backlog.max_lines < 4 * SMALL_LINES or backlog.max_bytes < 4 * SMALL_MEMORY:
-        return 1
-    return SMALL_LINES
 
 
 def _receipt(parsed: ParsedBody) -> Answer:
@@ -394,4 +394,4 @@ def _origin(target: bytes) -> Origin:
     """Return the names in a request target's query; of several values for one name, the last."""
     _, _, query = target.partition(b"?")
     named = dict(parse_qsl(query.decode("ascii", "replace")))
-    return Origin(*[named.get(name, "") for name in Origin._fields])
+    return Origin(*[named.get(name, "")[:LONGEST_NAME] for name in Origin._fields])

@@ -49,6 +49,7 @@ from natstream.entries.tidied import tidied
 from natstream.entries.times import line_time
 
 __all__ = [
+    "LONGEST_NAME",
     "NdjsonLines",
     "Origin",
     "origin_of",
@@ -122,6 +123,11 @@ def parse_nats(subject: str, payload: bytes, source: str = "nats") -> LogEntry:
         envelope = _published_envelope(payload[:start], subject, source)
         if envelope is not None and (entry := entry_behind(envelope, payload, start)) is not None:
             return entry
+    return _parse_published(subject, payload, source)
+
+
+def _parse_published(subject: str, payload: bytes, source: str) -> LogEntry:
+    """Do the same as `parse_nats`, and read the payload as a whole."""
     named = app, region, machine = _named_by(subject)
     if app and region and machine:
         try:
@@ -152,7 +158,7 @@ def parse_messages(messages: Sequence[tuple[bytes, bytes]]) -> list[LogEntry]:
     ]
     entries = entries_behind(envelopes, payloads, starts)
     return [
-        entry or parse_nats(subject.decode(errors="replace"), payload)
+        entry or _parse_published(subject.decode(errors="replace"), payload, "nats")
         for entry, (subject, payload) in zip(entries, messages, strict=True)
     ]
 
@@ -178,6 +184,11 @@ def parse_object(
             entry = entry_behind(envelope, payload, start)
             if entry is not None:
                 return entry
+    return _parse_sent(payload, default, needs_machine)
+
+
+def _parse_sent(payload: bytes, default: Origin, needs_machine: bool) -> LogEntry | None:
+    """Do the same as `parse_object`, and read the text as a whole."""
     try:
         line = decode_sent(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -228,7 +239,7 @@ def parse_objects(
     if not all(entries):
         for index, entry in enumerate(entries):
             if entry is None:
-                entries[index] = parse_object(payloads[index], default, needs_machine)
+                entries[index] = _parse_sent(payloads[index], default, needs_machine)
     return entries
 
 
@@ -397,11 +408,12 @@ def _envelope(line: FlyLine, origin: _Origin, source: str) -> Envelope | None:
     stream = _stream(line.stream, provider, line.source)
     # How a level of the sender counts depends on the whole payload.
     says_level = line.severity != "" or line.level not in ("", platform)
-    names = (*origin, stream, provider, host, platform)
+    level = fold_level(platform)
+    names = (*origin, stream, provider, host, level)
     if says_level or max(map(len, names)) > LONGEST_NAME:
         return None
     is_of_app = stream != "system" and provider in _APP_PROVIDERS
-    return Envelope(*origin, stream, provider, host, fold_level(platform), is_of_app, source)
+    return Envelope(*origin, stream, provider, host, level, is_of_app, source)
 
 
 def _stream(stream: str, provider: str, source: str) -> str:

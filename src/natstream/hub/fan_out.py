@@ -66,12 +66,12 @@ class FanOut:
         """Note that entries of so many bytes, or a notice, were added to the segment."""
         self._published_bytes += size
         self._work.set()
-        if self._is_urgent():
+        if self.is_urgent:
             self._urgent.set()
 
     async def wait_for_room(self) -> None:
         """Wait while the task runs and more entries could make even a fast reader miss lines."""
-        while self._is_urgent() and self._is_running:
+        while self.is_urgent and self._is_running:
             await self._publishers.park()
 
     def flush_now(self) -> None:
@@ -169,7 +169,7 @@ class FanOut:
             self._publishers.unpark_all()
         self._flushed_bytes = max(self._flushed_bytes, until_bytes)
         self._publishers.unpark_all()
-        if not self._is_urgent():
+        if not self.is_urgent:
             self._urgent = trio.Event()
 
     def _unflushed(self, until: Position) -> Iterator[Batch]:
@@ -184,8 +184,9 @@ class FanOut:
         for subscription in self.subscriptions:
             subscription.hand_over(segment, batch, now)
 
-    def _is_urgent(self) -> bool:
-        """Return whether a pause could make even a fast reader miss lines."""
+    @property
+    def is_urgent(self) -> bool:
+        """Whether more entries could make even a fast reader miss lines before the next flush."""
         segment = self._timeline.current
         backlog = segment.backlog
         # A flush would not help entries that the backlog has evicted already.

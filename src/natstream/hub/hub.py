@@ -121,6 +121,11 @@ class Hub:
             costs = [entry.cost for entry in entries]
             self.count(self._publish(entries, costs, [now_ms] * len(entries)))
 
+    @property
+    def has_room(self) -> bool:
+        """Whether `publish` would publish a few entries without waiting for the readers."""
+        return not self._fan_out.is_urgent
+
     def _publish(
         self, entries: Sequence[LogEntry], costs: Sequence[int], arrivals: Sequence[int]
     ) -> Published:

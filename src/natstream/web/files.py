@@ -97,7 +97,8 @@ class Files:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._read: _Release | None = None
+        self._known: _Release | None = None
+        self._reading = trio.Lock()
 
     async def send(self, name: str) -> Response:
         """Return the answer with the file, or a 304 if the client has it already.
@@ -105,12 +106,9 @@ class Files:
         A name that is not in the folder gets a 404. A file of another release is answered with that
         of this one, because during a deployment the page may come from another process.
         """
-        if self._read is None:
-            # In a thread, so that readers get their lines meanwhile. If another visitor comes then,
-            # the files are read twice, which does no harm.
-            self._read = await trio.to_thread.run_sync(_Release, self._folder)
+        known = self._known or await self._read()
         release = _RELEASE.match(name)
-        file = self._read.files.get(name[release.end() :] if release else name)
+        file = known.files.get(name[release.end() :] if release else name)
         if file is None:
             abort(404)
         is_compressed = request.accept_encodings.quality("gzip") > 0
@@ -121,10 +119,17 @@ class Files:
         response.headers["Vary"] = "Accept-Encoding"
         if is_compressed:
             response.headers["Content-Encoding"] = "gzip"
-        is_this_release = release is not None and release[0] == self._read.name
+        is_this_release = release is not None and release[0] == known.name
         response.headers["Cache-Control"] = KEEP if is_this_release else ASK
         await response.make_conditional(request)
         return response
+
+    async def _read(self) -> _Release:
+        """Read the files, in a thread, so that readers get their lines meanwhile."""
+        async with self._reading:
+            if self._known is None:
+                self._known = await trio.to_thread.run_sync(_Release, self._folder)
+            return self._known
 
 
 def _imports(module: str, bodies: dict[str, bytes]) -> list[str]:

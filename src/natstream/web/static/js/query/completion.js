@@ -83,6 +83,8 @@ export class Completion {
   #answered = Promise.resolve();
   /** Changes when the reader types, or closes the list. */
   #turn = 0;
+  /** Whether the reader wants suggestions for an empty field, too, since the last change of it. */
+  #isAsked = false;
 
   /** @param {() => string} filter return the parameters of /api/fields */
   constructor(filter) {
@@ -141,17 +143,17 @@ export class Completion {
   async #suggestTwice() {
     const known = this.#known;
     const turn = ++this.#turn;
+    this.#isAsked = false;
     this.#suggest();
     await this.#ask();
     if (this.#known !== known && turn === this.#turn && this.#chosen < 0) this.#suggest();
   }
 
-  /** @param {{isAsked?: boolean}} [options] `isAsked`: the reader wants suggestions for an empty field */
-  #suggest({ isAsked = false } = {}) {
+  #suggest() {
     if (document.activeElement !== this.#field) return;
     const { word, end } = this.#word();
     const text = this.#field.value;
-    const recent = end === text.length && (isAsked || text.trim()) ? suggestedQueries(text, recentQueries()) : [];
+    const recent = end === text.length && (this.#isAsked || text.trim()) ? suggestedQueries(text, recentQueries()) : [];
     this.#show([...(word ? suggestions(word, this.#known) : []), ...recent]);
   }
 
@@ -183,7 +185,10 @@ export class Completion {
   /** @param {KeyboardEvent} event */
   #key(event) {
     const count = this.#shown.length;
-    if (!count && event.key === 'ArrowDown') this.#suggest({ isAsked: true });
+    if (!count && event.key === 'ArrowDown') {
+      this.#isAsked = true;
+      this.#suggest();
+    }
     if (!count || event.isComposing) return;
     const chosen = this.#shown[this.#chosen];
     if (event.key === 'ArrowDown') this.#choose((this.#chosen + 1) % count);
