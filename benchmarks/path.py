@@ -59,6 +59,7 @@ async def steps() -> list[Step]:
         found = [await _parse(), await _publish(), await _frame(), await _channel()]
         found += [await _select(name, filters) for name, filters in FILTERS]
         found += [await _wake(lines) for lines in BATCHES]
+        found += [await _deliver(lines) for lines in BATCHES]
         found += [await _send(size) for size in SIZES]
     finally:
         os.sched_setaffinity(0, ours)
@@ -136,7 +137,41 @@ async def _wake(lines: int) -> Step:
     entries = _entries(lines)
     async with broadcast(READERS) as send:
         cost = await _cheapest(lambda: send(entries), READERS)
-    return f"hand it {lines} lines, framed", "reader", cost
+    return f"wake a reader with {lines} lines, framed", "reader", cost
+
+
+async def _deliver(lines: int) -> Step:
+    """Measure readers that wait, and whose tasks need not run for what the hub delivers."""
+    hub, entries = Hub(), _entries(lines)
+    left, done = 0, trio.Event()
+
+    def deliver(selection: Selection) -> bool:
+        nonlocal left
+        selection.pieces(FORMATS["sse"])
+        left -= 1
+        if not left:
+            done.set()
+        return True
+
+    async def read(task_status: trio.TaskStatus[None]) -> None:
+        with hub.subscribe() as subscription:
+            task_status.started()
+            while True:
+                await subscription.step(deliver)
+
+    async def work() -> None:
+        nonlocal left, done
+        left, done = READERS, trio.Event()
+        hub.publish_nowait(entries)
+        await done.wait()
+
+    async with running_beside(hub.run, hub.close), trio.open_nursery() as nursery:
+        for _ in range(READERS):
+            await nursery.start(read)
+        await trio.testing.wait_all_tasks_blocked()
+        cost = await _cheapest(work, READERS)
+        nursery.cancel_scope.cancel()
+    return f"deliver {lines} lines, framed", "reader", cost
 
 
 @asynccontextmanager
