@@ -14,12 +14,15 @@ from tests.support.waiting import seconds_until
 
 from benchmarks.soak.findings import Findings, Soak
 from benchmarks.soak.lines import Lines, Seen, follow
+from natstream.nats.states import STEADY
 
 __all__ = ["outage"]
 
 ROUNDS = 20
-# Seconds to reconnect after the server's return, or after the credentials are right again.
-BACK = 2.5
+# Seconds to be up after the server's return, or after the credentials are right again. If the last
+# connection was short, the source is up only once the next one has lasted for STEADY; its lines are
+# published before.
+BACK = 2.5 + STEADY
 MENDED = 35.0
 # Seconds until refused credentials are tried again in a short run, instead of 30.
 SHORT_RETRY = 1.0
