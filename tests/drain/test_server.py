@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import gzip
 import hmac
 import http.client
@@ -215,6 +216,34 @@ def test_long_targets_are_not_kept() -> None:
         request = Request(b"POST", target=b"/%d%b" % (number, b"x" * 1_000), headers={})
         assert forms.form_of(request) is forms.Form.LINES
     assert forms._known_form.cache_info().currsize == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b'[{"message":"m","instance":"m1"},{"mess' + b"x" * (1 << 20), (), 400),
+        (gzip.compress(bytes(20 << 20), 1), (b"Content-Encoding: gzip",), 413),
+    ],
+    ids=["broken", "too large when unpacked"],
+)
+async def test_a_refused_body_leaves_the_memory_at_once(
+    body: bytes, headers: Sequence[bytes], status: int
+) -> None:
+    """It does not wait for the collector, which would come after thousands of such bodies."""
+    async with LogDrainServer(LogCollector()) as server:
+        request = post(body, *headers)
+        await exchange(server, request)
+        gc.collect()
+        gc.disable()
+        tracemalloc.start()
+        try:
+            for _ in range(5):
+                assert (await exchange(server, request)).status == status
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+    assert held < 1 << 20
 
 
 RESOURCE = {"attributes": [{"key": "x", "value": {"stringValue": "y" * 9_000}}]}

@@ -98,8 +98,6 @@ class BodyBuffer:
                 self._unpacker = zlib.decompressobj(self._wbits(data))
             unpacked = self._unpacker.decompress(data, self.limit + 1 - self._size)
             self._size += len(unpacked)
-            if self._size > self.limit:
-                unpacked = b""  # See `_check_size`.
             self._check_size(self._size)
             self._body.write(unpacked)
             data = self._unpacker.unused_data
@@ -114,8 +112,6 @@ class BodyBuffer:
 
     def _check_size(self, size: int) -> None:
         if size > self.limit:
-            # The exception refers to this buffer, and may wait for the garbage collector.
-            self._body, self._unpacker = BytesIO(), None
             raise BodyTooLarge(
                 f"The body is larger than {self.limit:,} bytes; send it in smaller batches."
             )

@@ -216,9 +216,14 @@ class Intake:
         """
         self._check_time()
         with trio.CancelScope() as self._parsing:
-            return await trio.to_thread.run_sync(
-                partial(body.parse, self._max_body, self._max_lines), abandon_on_cancel=True
-            )
+            try:
+                return await trio.to_thread.run_sync(
+                    partial(body.parse, self._max_body, self._max_lines), abandon_on_cancel=True
+                )
+            except (BadBody, BodyTooLarge) as error:
+                # The thread's frames hold the body, and are in a cycle with the exception, so that
+                # each refused body would stay in memory until the collector runs.
+                raise error.with_traceback(None) from None
         raise _OutOfTime
 
     async def _hand_on(
