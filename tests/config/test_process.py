@@ -59,7 +59,10 @@ def freeze_and_end():
     os.kill(os.getpid(), signal.SIGTERM)
 
 gc.freeze = freeze_and_end
-main(["serve"])
+try:
+    main(["serve"])
+finally:
+    print(json.dumps({"collects": gc.isenabled()}))
 """
     variables = {
         "NATSTREAM_SOURCES": "nats",
@@ -78,8 +81,15 @@ main(["serve"])
         timeout=60,
     )
     assert result.returncode == 0, result.stderr
-    found: dict[str, Any] = json.loads(result.stdout)
+    found: dict[str, Any] = {}
+    for line in result.stdout.splitlines():
+        found |= json.loads(line)
     return found
+
+
+def test_the_collector_is_on_after_the_start(started: dict[str, Any]) -> None:
+    """It is off only while the service starts; without it, memory would grow for ever."""
+    assert started["collects"]
 
 
 def test_the_collector_passes_over_what_the_start_has_made(started: dict[str, Any]) -> None:

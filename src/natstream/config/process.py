@@ -17,7 +17,6 @@ from natstream.config.settings import Settings
 
 __all__ = [
     "Shares",
-    "hold_collector",
     "prepare_process",
     "settle_collector",
     "share_files",
@@ -41,15 +40,6 @@ GC_THRESHOLD = (50_000, 20, 50)
 # late with 5 ms and up to 56 ms with 1 ms; the answer took about as long. Without a second thread,
 # this changes nothing.
 SWITCH_INTERVAL = 0.001
-
-
-def hold_collector() -> None:
-    """Let the garbage collector wait until `gc.enable`, which comes after `settle_collector`.
-
-    The service calls it before it imports its libraries, because the collections during the imports
-    would take 35 ms and find little: 2,800 objects.
-    """
-    gc.disable()
 
 
 def settle_collector() -> None:
