@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from natstream.journal.stream_config import StreamConfig
     from natstream.nats.connection import Login
     from natstream.nats.silence import Silence
+    from natstream.nats.source import NatsSource
     from natstream.watches.file import Watch
     from natstream.watches.running import Watches
 
@@ -120,7 +121,10 @@ def make_core(settings: Settings) -> Core:
             patterns.released_at = fly.machines.released_at
             sink = fly.history.nats_sink
             sources.append(Source(fly.run, fly.history.status))
-        sources.append(_make_nats(settings, sink, status, silence))
+        nats = _make_nats(settings, sink, status, silence)
+        if journal is None:
+            nats.quiet_until = lambda: hub.quiet_until
+        sources.append(Source(nats.run, status))
     if "drain" in settings.sources and settings.drain_bind is not None:
         sources.append(_make_drain(settings, settings.drain_bind, hub, journal, health, metrics))
     claims = _make_claims(settings, health) if watched and journal is not None else None
@@ -243,11 +247,13 @@ def _make_silence(settings: Settings, status: SourceStatus) -> Silence:
     return Silence(settings.silence, status, canaries, StandardOutput().write)
 
 
-def _make_nats(settings: Settings, sink: Sink, status: SourceStatus, silence: Silence) -> Source:
+def _make_nats(
+    settings: Settings, sink: Sink, status: SourceStatus, silence: Silence
+) -> NatsSource:
     from natstream.nats.connection import Login
     from natstream.nats.source import NatsSource
 
-    source = NatsSource(
+    return NatsSource(
         login=Login(settings.nats_servers, user=settings.org, password=settings.access_token),
         subjects=settings.subjects,
         sink=sink,
@@ -255,7 +261,6 @@ def _make_nats(settings: Settings, sink: Sink, status: SourceStatus, silence: Si
         grace=settings.grace * FOR_SOURCES,
         silence=silence,
     )
-    return Source(source.run, status)
 
 
 def _make_drain(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 
 import pytest
 import trio
 from tests.support.event_stream import EventParser, EventStream
+from tests.support.mistreated import MistreatedServer
 from tests.support.numbered import lines
 from tests.support.service import open_service
 from tests.support.waiting import PATIENCE
 
 from natstream.entries.entry import LogEntry
+from natstream.entries.fly import parse_messages
 from natstream.formats.events import SSE
 from natstream.server.http1 import MendedH11
 
@@ -37,6 +40,35 @@ async def test_live_lines_take_no_step_of_the_readers_task(monkeypatch: pytest.M
         assert counters.sent_lines - before[0] == 100
         assert counters.sent_bytes - before[1] == sum(map(len, sent))
     assert len(sent) == 10
+
+
+async def test_lines_of_nats_are_read_together_while_the_readers_pause(
+    nats_server: MistreatedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines that come one by one between two rounds of sends are parsed at once, just in time."""
+    runs: list[int] = []
+
+    def parse(messages: Sequence[tuple[bytes, bytes]]) -> list[LogEntry]:
+        runs.append(len(messages))
+        return parse_messages(messages)
+
+    monkeypatch.setattr("natstream.nats.source.parse_messages", parse)
+    monkeypatch.setattr("natstream.hub.fan_out.FanOut._pause", lambda fan_out: 0.1)
+    async with (
+        open_service(nats_server) as service,
+        service.stream() as stream,
+        nats_server.publisher() as publisher,
+    ):
+        started = trio.current_time()
+        for number in range(100):
+            await publisher.publish([("logs.web.sjc.m1", b'{"message":"%d"}' % number)])
+            await trio.sleep(0.003)
+        events = await stream.lines(100)
+        took = trio.current_time() - started
+    assert [event.message for event in events] == [str(number) for number in range(100)]
+    assert sum(runs) == 100
+    # One run for a round of sends, and a few lines between a run and its round.
+    assert len(runs) <= 4 * (took / 0.1 + 1)
 
 
 def line(number: int) -> LogEntry:

@@ -57,6 +57,9 @@ class FanOut:
         self._work, self._urgent = trio.Event(), trio.Event()
         self._publishers = trio.lowlevel.ParkingLot()
         self._round: list[Batch] = []
+        self.quiet_until: float = 0.0
+        """The moment (trio's clock) before which no reader gets what is published, since the last
+        round; in the past if readers get at once what is published."""
         self.round_seconds: float = 0.0
         """CPU seconds that handing a batch to all readers costs, as measured."""
 
@@ -128,19 +131,18 @@ class FanOut:
             subscription.tick(ticks, now)
 
     async def _hand_out(self) -> None:
-        next_flush = trio.current_time()
         while not self.is_closing:
             await self._work.wait()
             # The pause comes before a flush that would be early, not after each flush, so that a
             # light load has no pause.
-            if trio.current_time() < next_flush:
-                with trio.move_on_at(next_flush):
+            if trio.current_time() < self.quiet_until:
+                with trio.move_on_at(self.quiet_until):
                     await self._urgent.wait()
             if self.is_closing:
                 return  # Everything was handed out, and entries published since are too late.
             started = trio.current_time()
             await self._flush()
-            next_flush = started + self._pause()
+            self.quiet_until = started + self._pause()
 
     async def _flush(self) -> None:
         self._work = trio.Event()

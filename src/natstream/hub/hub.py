@@ -126,6 +126,11 @@ class Hub:
         """Whether `publish` would publish a few entries without waiting for the readers."""
         return not self._fan_out.is_urgent
 
+    @property
+    def quiet_until(self) -> float:
+        """The moment (trio's clock) before which no reader gets what is published."""
+        return self._fan_out.quiet_until
+
     def _publish(
         self, entries: Sequence[LogEntry], costs: Sequence[int], arrivals: Sequence[int]
     ) -> Published:

@@ -23,10 +23,13 @@ from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
 from natstream.entries.entry import decode_json
 from natstream.nats.parser import LONGEST_LINE, MessageParser
+from natstream.nats.rests import Rests
 
 __all__ = ["ClientAdapter", "NetworkAddress"]
 
 _CHUNK = 2**16
+# More than a stream of asyncio keeps before it stops reading, so each read takes all of it.
+_EVERYTHING = 2**19
 
 
 def _do_nothing() -> None:
@@ -48,10 +51,13 @@ class ClientAdapter:
 
     Args:
         parser: gets the data that the client reads.
+        rests: says when the client need not read.
         dispensable: subjects whose refusal does not end the connection.
     """
 
-    def __init__(self, parser: MessageParser, dispensable: Collection[str] = ()) -> None:
+    def __init__(
+        self, parser: MessageParser, rests: Rests, dispensable: Collection[str] = ()
+    ) -> None:
         self.end: Exception | None = None
         """The reason why the connection has ended; `None` while it lasts."""
         self.is_lame: bool = False
@@ -75,7 +81,7 @@ class ClientAdapter:
         self._connect_command = self.client._connect_command
         self.client._connect_command = self._connect_if_secure
         # `_transport`: the client makes one of its own only if there is none.
-        self._transport = _Transport()
+        self._transport = _Transport(rests)
         self.client._transport = self._transport
         self.flushed: asyncio.Future[None] | None = None
         """Done once the network has accepted everything that was written; `None` before that."""
@@ -228,8 +234,9 @@ class _Transport(TcpTransport):
     stays in its connecting state, and writes nothing any more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rests: Rests) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # nats-py has no types there
+        self._rests = rests
         self._unread = b""
         self._is_greeted = False
         self.is_encrypted: bool = False
@@ -331,8 +338,21 @@ class _Transport(TcpTransport):
         if self._unread:
             data, self._unread = self._unread, b""
             return data
-        chunk: bytes = await super().read(buffer_size)
+        await self._rest()
+        chunk: bytes = await super().read(_EVERYTHING)
+        self._rests.has_read(len(chunk))
         return chunk
+
+    async def _rest(self) -> None:
+        """Leave in the network what arrives, as long as nobody needs it."""
+        rest = self._rests.next(asyncio.get_running_loop().time())
+        if rest and self._bare_io_writer is not None:
+            transport = cast(asyncio.Transport, self._bare_io_writer.transport)
+            transport.pause_reading()
+            try:
+                await asyncio.sleep(rest)
+            finally:
+                transport.resume_reading()
 
     def at_eof(self) -> bool:
         """Return whether everything was read, and the server has closed the connection."""

@@ -28,6 +28,7 @@ from natstream.nats.dialing import network_addresses, try_side_by_side
 from natstream.nats.failures import LameDuckError, explain
 from natstream.nats.login import Failure, Login, host_and_port, rank, summarise
 from natstream.nats.parser import Handler, MessageParser
+from natstream.nats.rests import Rests
 
 with warnings.catch_warnings():
     # trio-asyncio 0.16 defines a child watcher, which Python 3.12 and 3.13 deprecate.
@@ -69,6 +70,8 @@ class NatsConnection:
         ping_interval: seconds between two PINGs.
         on_lame_duck: called once when the server says that it will shut down; until then it goes on
             delivering. Without it, the connection ends at that moment.
+        quiet_until: returns the moment (trio's clock) before which no message is needed, so that it
+            may stay in the network.
         instead_of: the connection that this one is to replace; its server's process is not used.
         dispensable: subjects that the server may refuse without ending the connection.
     """
@@ -80,6 +83,7 @@ class NatsConnection:
         *,
         ping_interval: float = PING_INTERVAL,
         on_lame_duck: Callable[[], None] | None = None,
+        quiet_until: Callable[[], float] = lambda: 0.0,
         instead_of: NatsConnection | None = None,
         dispensable: Collection[str] = (),
     ) -> None:
@@ -88,6 +92,7 @@ class NatsConnection:
         self._on_lame_duck = on_lame_duck
         self._avoided = () if instead_of is None else instead_of._process
         self._ping_interval = ping_interval
+        self._quiet_until = quiet_until
         self._dispensable = dispensable
         self._handlers: dict[bytes, Handler] = {}
         """By the number of the subscription, as the server spells it."""
@@ -264,7 +269,8 @@ class NatsConnection:
         ) is not None:
             self._note(server, refusal.failure, refusal.until)
             return
-        adapter = ClientAdapter(MessageParser(self._handlers), self._dispensable)
+        rests = Rests(self._quiet_until)
+        adapter = ClientAdapter(MessageParser(self._handlers), rests, self._dispensable)
         try:
             with trio.fail_after(CONNECT_DEADLINE):
                 await trio_asyncio.aio_as_trio(adapter.connect)(

@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 import trio
@@ -102,6 +102,8 @@ class NatsSource:
     """Seconds between two PINGs."""
     grace: float = 2.0
     """Seconds for publishing the messages that had arrived when the source was cancelled."""
+    quiet_until: Callable[[], float] = lambda: 0.0
+    """Returns the moment (trio's clock) before which no reader gets what is published."""
     silence: Silence = attrs.field(
         default=attrs.Factory(lambda self: Silence(None, self.status), takes_self=True)
     )
@@ -165,6 +167,7 @@ class NatsSource:
             on_end,
             ping_interval=self.ping_interval,
             on_lame_duck=inbox.wake,
+            quiet_until=self.quiet_until,
             instead_of=instead_of,
             dispensable=(self._canary_subject,) if self._canary_subject else (),
         )
