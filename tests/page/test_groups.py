@@ -65,6 +65,7 @@ def test_the_next_error_is_the_next_trace(viewer: Viewer) -> None:
     publish_trace(viewer)
     viewer.publish("warn: nothing", '{"level":50,"msg":"pino failed"}')
     viewer.open()
+    expect(viewer.row("pino failed")).to_be_visible()
     chosen = viewer.page.locator("#rows .chosen")
     viewer.press("g")
     for text in (FAILED, "pino failed"):
