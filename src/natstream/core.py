@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from natstream.journal.stream_config import StreamConfig
     from natstream.nats.connection import Login
     from natstream.nats.silence import Silence
-    from natstream.nats.source import NatsSource
     from natstream.watches.file import Watch
     from natstream.watches.running import Watches
 
@@ -121,10 +120,9 @@ def make_core(settings: Settings) -> Core:
             patterns.released_at = fly.machines.released_at
             sink = fly.history.nats_sink
             sources.append(Source(fly.run, fly.history.status))
-        nats = _make_nats(settings, sink, status, silence)
-        if journal is None:
-            nats.quiet_until = lambda: hub.quiet_until
-        sources.append(Source(nats.run, status))
+        # The journal stores a line at once, whatever the readers do.
+        quiet_until = hub.quiet_until if journal is None else lambda: 0.0
+        sources.append(_make_nats(settings, sink, status, silence, quiet_until))
     if "drain" in settings.sources and settings.drain_bind is not None:
         sources.append(_make_drain(settings, settings.drain_bind, hub, journal, health, metrics))
     claims = _make_claims(settings, health) if watched and journal is not None else None
@@ -248,19 +246,25 @@ def _make_silence(settings: Settings, status: SourceStatus) -> Silence:
 
 
 def _make_nats(
-    settings: Settings, sink: Sink, status: SourceStatus, silence: Silence
-) -> NatsSource:
+    settings: Settings,
+    sink: Sink,
+    status: SourceStatus,
+    silence: Silence,
+    quiet_until: Callable[[], float],
+) -> Source:
     from natstream.nats.connection import Login
     from natstream.nats.source import NatsSource
 
-    return NatsSource(
+    source = NatsSource(
         login=Login(settings.nats_servers, user=settings.org, password=settings.access_token),
         subjects=settings.subjects,
         sink=sink,
         status=status,
         grace=settings.grace * FOR_SOURCES,
         silence=silence,
+        quiet_until=quiet_until,
     )
+    return Source(source.run, status)
 
 
 def _make_drain(

@@ -26,7 +26,7 @@ from tests.support.mistreated import PUBLISHER, MistreatedServer
 
 from natstream.nats.client_adapter import ClientAdapter
 from natstream.nats.parser import MessageParser
-from natstream.nats.rests import Rests
+from natstream.nats.read_pauses import ReadPauses
 
 SECRET = "FlyV1-a-very-secret-token"
 
@@ -50,7 +50,7 @@ class Recorder:
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
         handlers = {b"1": lambda *message: self.calls.append(message)}
-        self.adapter = ClientAdapter(MessageParser(handlers), Rests(lambda: 0.0))
+        self.adapter = ClientAdapter(MessageParser(handlers), ReadPauses(lambda: 0.0))
         for name in ("ping", "pong", "info", "err"):
             setattr(self.adapter.client, f"_process_{name}", self._recording(name))
 
@@ -117,7 +117,7 @@ def test_malformed_data_is_an_error_of_the_protocol(words: bytes, before: bytes)
 
 def test_commands_before_the_connection_go_nowhere() -> None:
     """A client that has not connected keeps nothing for later."""
-    adapter = ClientAdapter(MessageParser({}), Rests(lambda: 0.0))
+    adapter = ClientAdapter(MessageParser({}), ReadPauses(lambda: 0.0))
     loop: Any = None
     adapter.write(b"PUB there 0\r\n\r\n", loop)
     assert adapter.client.pending_data_size == 0

@@ -14,7 +14,7 @@ import attrs
 import pytest
 import trio
 from tests.support.fake_nats import FakeNatsSession, open_fake_nats
-from tests.support.mistreated import MistreatedServer
+from tests.support.mistreated import PUBLISHER, MistreatedServer
 from tests.support.nats_source import (
     SECRET,
     Recorder,
@@ -32,7 +32,7 @@ from natstream.entries.fly import parse_messages
 from natstream.errors import SourceDenied, SourceUnavailable
 from natstream.hub.health import SourceState, SourceStatus
 from natstream.hub.hub import open_hub
-from natstream.nats.connection import Login
+from natstream.nats.connection import Login, NatsConnection
 from natstream.nats.inbox import RUN_MESSAGES, Inbox
 from natstream.nats.source import NatsSource
 
@@ -351,7 +351,7 @@ async def test_the_source_can_be_cancelled_at_every_await(stage: str) -> None:
             reached.set()
 
     async with open_fake_nats(talk) as url:
-        source, _ = make_source(url)
+        source, _ = make_source(url, quiet_until=0.0)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(source.run)
             await reached.wait()
@@ -472,8 +472,18 @@ async def test_tls_works_and_its_errors_are_explained(
     with pytest.raises(SourceUnavailable, match="certificate is not valid"):
         await source.run()
     monkeypatch.setenv("SSL_CERT_FILE", cert_file)
+    login = Login(source.login.servers, **PUBLISHER)
+    numbers = [str(number) for number in range(5_000)]
     async with kept_running(source):
         await is_up(source)
+        publisher = NatsConnection(login, lambda: None)
+        async with publisher.connected({}):
+            for number in numbers:
+                line = payload(number)
+                publisher.send(b"PUB %b %d\r\n%b\r\n" % (SUBJECT.encode(), len(line), line))
+            await publisher.wait_sent()
+        await until(lambda: len(hub.entries) >= 5_000)
+    assert hub.messages == numbers
     assert hub.errors == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Literal
@@ -64,7 +65,9 @@ def make_source(
     hub: Recorder | None = None,
     password: str | None = None,
     ping_interval: float = 5.0,
+    quiet_until: float = math.inf,
 ) -> tuple[NatsSource, Recorder]:
+    """Return a source and its sink. By default it pauses before each read as long as it may."""
     hub = hub or Recorder()
     url = server if isinstance(server, str) else server.url
     known = SECRET if isinstance(server, str) else server.password
@@ -74,6 +77,7 @@ def make_source(
         sink=hub,
         status=SourceStatus("nats", hub.announce),
         ping_interval=ping_interval,
+        quiet_until=lambda: quiet_until,
     )
     return source, hub
 

@@ -58,8 +58,8 @@ class FanOut:
         self._publishers = trio.lowlevel.ParkingLot()
         self._round: list[Batch] = []
         self.quiet_until: float = 0.0
-        """The moment (trio's clock) before which no reader gets what is published, since the last
-        round; in the past if readers get at once what is published."""
+        """The moment (trio's clock) of the next round, if it has not passed: until then the readers
+        pause, unless a flush is urgent."""
         self.round_seconds: float = 0.0
         """CPU seconds that handing a batch to all readers costs, as measured."""
 

@@ -126,9 +126,11 @@ class Hub:
         """Whether `publish` would publish a few entries without waiting for the readers."""
         return not self._fan_out.is_urgent
 
-    @property
     def quiet_until(self) -> float:
-        """The moment (trio's clock) before which no reader gets what is published."""
+        """Return the moment (trio's clock) before which the readers pause.
+
+        Only a burst that fills a quarter of the backlog reaches them earlier.
+        """
         return self._fan_out.quiet_until
 
     def _publish(

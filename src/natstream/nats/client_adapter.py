@@ -23,12 +23,12 @@ from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
 from natstream.entries.entry import decode_json
 from natstream.nats.parser import LONGEST_LINE, MessageParser
-from natstream.nats.rests import Rests
+from natstream.nats.read_pauses import ReadPauses
 
 __all__ = ["ClientAdapter", "NetworkAddress"]
 
 _CHUNK = 2**16
-# More than a stream of asyncio keeps before it stops reading, so each read takes all of it.
+# More than a stream of asyncio holds before it stops reading, so each read takes all of it.
 _EVERYTHING = 2**19
 
 
@@ -51,12 +51,12 @@ class ClientAdapter:
 
     Args:
         parser: gets the data that the client reads.
-        rests: says when the client need not read.
+        pauses: says when the client need not read.
         dispensable: subjects whose refusal does not end the connection.
     """
 
     def __init__(
-        self, parser: MessageParser, rests: Rests, dispensable: Collection[str] = ()
+        self, parser: MessageParser, pauses: ReadPauses, dispensable: Collection[str] = ()
     ) -> None:
         self.end: Exception | None = None
         """The reason why the connection has ended; `None` while it lasts."""
@@ -81,7 +81,7 @@ class ClientAdapter:
         self._connect_command = self.client._connect_command
         self.client._connect_command = self._connect_if_secure
         # `_transport`: the client makes one of its own only if there is none.
-        self._transport = _Transport(rests)
+        self._transport = _Transport(pauses)
         self.client._transport = self._transport
         self.flushed: asyncio.Future[None] | None = None
         """Done once the network has accepted everything that was written; `None` before that."""
@@ -234,9 +234,9 @@ class _Transport(TcpTransport):
     stays in its connecting state, and writes nothing any more.
     """
 
-    def __init__(self, rests: Rests) -> None:
+    def __init__(self, pauses: ReadPauses) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # nats-py has no types there
-        self._rests = rests
+        self._pauses = pauses
         self._unread = b""
         self._is_greeted = False
         self.is_encrypted: bool = False
@@ -334,23 +334,31 @@ class _Transport(TcpTransport):
         self._unread += chunk
 
     async def read(self, buffer_size: int) -> bytes:
-        """Return what has arrived; first what came in one piece with the PONG."""
+        """Return what has arrived; first what came in one piece with the PONG.
+
+        It may be more than `buffer_size`, because a read takes everything that the stream holds.
+        """
         if self._unread:
             data, self._unread = self._unread, b""
             return data
-        await self._rest()
+        await self._pause()
         chunk: bytes = await super().read(_EVERYTHING)
-        self._rests.has_read(len(chunk))
+        self._pauses.has_read(len(chunk))
         return chunk
 
-    async def _rest(self) -> None:
-        """Leave in the network what arrives, as long as nobody needs it."""
-        rest = self._rests.next(asyncio.get_running_loop().time())
-        if rest and self._bare_io_writer is not None:
-            transport = cast(asyncio.Transport, self._bare_io_writer.transport)
+    async def _pause(self) -> None:
+        """Leave arriving data in the socket until shortly before the readers' next round.
+
+        A stream that stopped reading by itself, because it is full, is left alone: our resuming
+        would undo that, and the stream would grow.
+        """
+        transport = cast(asyncio.Transport, self._bare_io_writer and self._bare_io_writer.transport)
+        if transport.is_reading() and (
+            seconds := self._pauses.begin(asyncio.get_running_loop().time())
+        ):
             transport.pause_reading()
             try:
-                await asyncio.sleep(rest)
+                await asyncio.sleep(seconds)
             finally:
                 transport.resume_reading()
 

@@ -28,7 +28,7 @@ from natstream.nats.dialing import network_addresses, try_side_by_side
 from natstream.nats.failures import LameDuckError, explain
 from natstream.nats.login import Failure, Login, host_and_port, rank, summarise
 from natstream.nats.parser import Handler, MessageParser
-from natstream.nats.rests import Rests
+from natstream.nats.read_pauses import ReadPauses
 
 with warnings.catch_warnings():
     # trio-asyncio 0.16 defines a child watcher, which Python 3.12 and 3.13 deprecate.
@@ -70,8 +70,8 @@ class NatsConnection:
         ping_interval: seconds between two PINGs.
         on_lame_duck: called once when the server says that it will shut down; until then it goes on
             delivering. Without it, the connection ends at that moment.
-        quiet_until: returns the moment (trio's clock) before which no message is needed, so that it
-            may stay in the network.
+        quiet_until: returns the moment (trio's clock) before which no message is needed. Until
+            then messages may stay in the socket.
         instead_of: the connection that this one is to replace; its server's process is not used.
         dispensable: subjects that the server may refuse without ending the connection.
     """
@@ -269,8 +269,9 @@ class NatsConnection:
         ) is not None:
             self._note(server, refusal.failure, refusal.until)
             return
-        rests = Rests(self._quiet_until)
-        adapter = ClientAdapter(MessageParser(self._handlers), rests, self._dispensable)
+        adapter = ClientAdapter(
+            MessageParser(self._handlers), ReadPauses(self._quiet_until), self._dispensable
+        )
         try:
             with trio.fail_after(CONNECT_DEADLINE):
                 await trio_asyncio.aio_as_trio(adapter.connect)(

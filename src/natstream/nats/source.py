@@ -35,6 +35,7 @@ from natstream.nats.connection import PING_INTERVAL, Login, NatsConnection
 from natstream.nats.handover import Handover
 from natstream.nats.inbox import Inbox, Message
 from natstream.nats.parser import Handler
+from natstream.nats.read_pauses import LONGEST_PAUSE
 from natstream.nats.silence import Silence
 from natstream.nats.states import SourceStates
 
@@ -103,7 +104,7 @@ class NatsSource:
     grace: float = 2.0
     """Seconds for publishing the messages that had arrived when the source was cancelled."""
     quiet_until: Callable[[], float] = lambda: 0.0
-    """Returns the moment (trio's clock) before which no reader gets what is published."""
+    """Returns the moment (trio's clock) before which the readers get no line."""
     silence: Silence = attrs.field(
         default=attrs.Factory(lambda self: Silence(None, self.status), takes_self=True)
     )
@@ -167,11 +168,12 @@ class NatsSource:
             on_end,
             ping_interval=self.ping_interval,
             on_lame_duck=inbox.wake,
-            quiet_until=self.quiet_until,
+            quiet_until=lambda: self.quiet_until() if feed.handover is None else 0.0,
             instead_of=instead_of,
             dispensable=(self._canary_subject,) if self._canary_subject else (),
         )
-        return _Feed(connection, inbox, ended)
+        feed = _Feed(connection, inbox, ended)
+        return feed
 
     async def _hold(
         self, feed: _Feed, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -219,6 +221,9 @@ class NatsSource:
         self, nursery: trio.Nursery, old: _Feed, instead_of: NatsConnection | None = None
     ) -> bool:
         """Connect, and let both connections deliver; return whether the new one takes over."""
+        # The old connection has begun its last pause before now. Once it is over, a message of it
+        # arrives when it was sent, so its time tells whether the new connection brings it, too.
+        await trio.sleep(LONGEST_PAUSE)
         feed = self._successor = self._open_feed(instead_of)
         self._is_time = False
         await nursery.start(self._hold, feed)
