@@ -115,7 +115,7 @@ def test_a_chip_excludes_its_value(viewer: Viewer) -> None:
     chip = viewer.page.locator("[data-chip='region:iad']")
     chip.click(modifiers=["Alt"])
     expect(viewer.rows).to_have_count(1)
-    expect(viewer.row("b")).to_be_visible()
+    expect(viewer.message("b")).to_be_visible()
     expect(viewer.page.locator("#query")).to_have_value(f"app:{viewer.app} -region:iad")
     expect(chip).to_have_accessible_name("no region iad")
     expect(chip).to_have_attribute("aria-pressed", "true")

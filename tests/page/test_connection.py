@@ -29,7 +29,7 @@ def test_a_killed_service_loses_and_doubles_nothing(
         expect(viewer.row("b499")).to_be_visible()
         expect(viewer.state).to_have_text("Live")
         viewer.publish("c")
-        expect(viewer.row("c")).to_be_visible()
+        expect(viewer.message("c")).to_be_visible()
         messages = [event["message"] for event in viewer.lines()]
         expected = [f"{part}{number}" for part in "ab" for number in range(500)]
         assert messages == [*expected, "c"]

@@ -85,11 +85,11 @@ class Viewer:
         return self.page.locator("#details")
 
     def row(self, text: str) -> Locator:
-        """Return the lines whose message has a text; apps, regions and times do not count."""
-        return self.rows.filter(has=self.message(text))
+        """Return the lines that show a text anywhere; `message` looks at the messages alone."""
+        return self.rows.filter(has_text=text)
 
     def message(self, text: str) -> Locator:
-        return self.page.locator(".m").filter(has_text=text)
+        return self.page.locator("#rows .m").filter(has_text=text)
 
     def messages(self) -> list[str]:
         return self.page.locator("#rows .m").all_inner_texts()
