@@ -19,7 +19,7 @@ def test_line_breaks_of_windows_are_line_breaks(viewer: Viewer) -> None:
     viewer.open()
     expect(viewer.row("20%").locator(".unseen")).to_have_text("␍")
     for text in ("one", "red", "a"):
-        viewer.row(text).first.click()
+        viewer.message(text).first.click()
         expect(viewer.drawer).to_be_visible()
     expect(viewer.page.locator("#rows .unseen")).to_have_count(1)
     assert viewer.messages()[:2] == ["one\ntwo", "red\ngreen"]
