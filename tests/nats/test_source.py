@@ -208,7 +208,7 @@ async def test_a_busy_server_is_not_silent() -> None:
         await trio.sleep_forever()
 
     async with open_fake_nats(talk) as url:
-        source, hub = make_source(url, ping_interval=0.05)
+        source, hub = make_source(url, ping_interval=0.05, quiet_until=0.0)
         async with kept_running(source):
             await until(lambda: len(hub.entries) == 100)
             assert source.status.connects == 1

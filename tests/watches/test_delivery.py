@@ -273,8 +273,14 @@ async def test_an_interrupted_message_is_logged(
     autojump_clock: MockClock, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A message that is under way when the time is up is said in the log, without its address."""
-    # Another test of this process may have cached where the module's logger writes.
-    monkeypatch.setattr(delivery, "log", structlog.wrap_logger(structlog.PrintLogger()))
+    # Another test of this process may have cached where the module's logger writes, or configured
+    # what all loggers do.
+    log = structlog.wrap_logger(
+        structlog.PrintLogger(),
+        processors=[structlog.processors.KeyValueRenderer()],
+        wrapper_class=structlog.BoundLogger,
+    )
+    monkeypatch.setattr(delivery, "log", log)
     one = process(takes=100)
     one.fire()
     await run_for(1, one)

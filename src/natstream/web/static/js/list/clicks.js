@@ -31,10 +31,12 @@ export function guardClicks() {
 /** Return a name for the control that an element is in, which stays when the control is built again.
  * @param {Element} element */
 function nameOf(element) {
-  const control = element.closest(CONTROLS);
+  const control = /** @type {HTMLElement | null} */ (element.closest(CONTROLS));
   if (!control) return '';
   const row = /** @type {HTMLElement | null} */ (element.closest('.row'));
-  const label = row ? row.dataset.seq : control.id || control.getAttribute('aria-label') || control.textContent;
+  // The label of a chip changes with its counts, and says whether the chip is pressed.
+  const label = row?.dataset.seq || control.id || control.dataset.chip
+    || control.getAttribute('aria-label') || control.textContent;
   return `${control.tagName} ${row ? control.className.replace(' chosen', '') : ''} ${label}`;
 }
 
