@@ -110,3 +110,11 @@ def test_any_text_is_a_time_or_none(text: str) -> None:
     """No text raises, and each time that is found can be shown by every client."""
     unix_ns = parse_time(text)
     assert unix_ns is None or -62_135_596_800 * 10**9 <= unix_ns < 253_402_300_800 * 10**9
+
+
+def test_a_longer_text_is_no_time() -> None:
+    """A hundred characters are enough for each spelling, and no expression reads more of them."""
+    long = "2022-09-27T20:34:37." + "9" * 79
+    assert parse_time(long + "Z") is not None
+    assert parse_time(long + "9Z") is None
+    assert parse_time(" " * 50 + "1664310877" + " " * 50) is None
