@@ -103,7 +103,7 @@ async def test_lines_of_nats_are_read_together_while_the_readers_pause(
     assert len(runs) <= 4 * len(rounds)
     late = 0
     for number, sent in enumerate(moments, 1):
-        # A line of the last moments before a round may miss it, and the last lines have no later one.
+        # A line shortly before a round may miss it, and the last lines have no later round.
         later = [end for started, end in rounds if started > sent + 0.03]
         late += bool(later) and later[0] <= number
     assert late < 40  # of 200, because the machine may stop
