@@ -23,13 +23,9 @@ def test_tabs_with_equal_queries_share_one_stream(
         assert service.status()["readers"] == 1
         first.tab.load("about:blank")
         first.publish("three o")
+        # In WebKit, the worker may die with the tab that has started it.
         others[-1].wait_for_messages(["one o", "two o", "three o"])
-        # On a slow machine hidden tabs may have given the stream up since. Then all of them say so.
-        given_up = "New lines wait in the service"
-        states = {
-            log.tab.call("() => document.getElementById('state-text').innerText") for log in others
-        }
-        assert service.status()["readers"] == (0 if states == {given_up} else 1)
+        eventually(lambda: service.status()["readers"] == 1, "one reader")
 
 
 def test_seven_tabs_load(open_log: Callable[[str], LogPage], nats: MistreatedServer) -> None:

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
-import { WorkerClient } from '../../../../src/natstream/web/static/js/stream/worker_client.js';
+import { WorkerClient, WorkerDied } from '../../../../src/natstream/web/static/js/stream/worker_client.js';
 
 const encoder = new TextEncoder();
 
@@ -92,12 +92,80 @@ test('a worker that does not answer is replaced, and asked again', async () => {
   assert.equal(workers.length, 2);
   await assert.rejects((await old.answer).body.getReader().read());
   assert.deepEqual(workers[1].heard.map(({ ask: number }) => number), [2]);
+  tell(workers[0], { of: 2, answer: { status: 503, after: null, text: '' } });
   tell(workers[1], { of: 2, answer: { status: 200, after: null, text: '' } });
   assert.equal((await fresh.answer).status, 200);
   for (let ping = 0; ping < 9; ping++) {
     client.check();
     tell(workers[1], { pong: true });
   }
+  assert.equal(workers.length, 2);
+});
+
+test('a worker whose lock is free is replaced at once, and its streams say so', async () => {
+  const waiting = [];
+  const locks = {
+    request: (name, { signal, mode }, granted) => new Promise((resolve, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason));
+      waiting.push({ name, mode, signal, free: () => resolve(granted()) });
+    }),
+  };
+  const client = new WorkerClient(start, locks);
+  const [old, fresh] = [ask(client), ask(client)];
+  tell(workers[0], { lock: 'life 1' });
+  tell(workers[0], { of: 1, answer: { status: 200, after: null, text: '' } });
+  tell(workers[0], { of: 1, piece: piece('one') });
+  const reader = (await old.answer).body.getReader();
+  waiting[0].free();
+  assert.deepEqual((await reader.read()).value, piece('one'));
+  await assert.rejects(reader.read(), WorkerDied);
+  assert.deepEqual(workers[1].heard.map(({ ask: number }) => number), [2]);
+  tell(workers[1], { lock: 'life 2' });
+  assert.deepEqual(waiting.map(({ name, mode }) => [name, mode]), [['life 1', 'shared'], ['life 2', 'shared']]);
+  client.leave();
+  assert.equal(waiting[1].signal.aborted, true);
+  await assert.rejects(fresh.answer);
+  await new Promise((resolve) => setTimeout(resolve));
+  assert.equal(workers.length, 2);
+});
+
+test('a dead worker that the browser gives out once more is replaced again', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  const frees = [];
+  const locks = {
+    request: (name, options, granted) => new Promise((resolve) => {
+      frees.push(() => resolve(granted()));
+    }),
+  };
+  const client = new WorkerClient(start, locks);
+  ask(client);
+  for (const dies of [0, 2]) {
+    tell(workers[dies], { lock: `life ${dies}` });
+    frees.shift()();
+    await new Promise(setImmediate);
+    assert.equal(workers.length, dies + 2);
+    if (dies === 2) tell(workers[3], { pong: true });
+    mock.timers.tick(1_000);
+  }
+  assert.equal(workers.length, 4);
+  assert.deepEqual(workers[1].heard.at(-1), { bye: true });
+  mock.timers.reset();
+});
+
+test('a worker that hangs is replaced once, although it frees its lock later', async () => {
+  const waiting = [];
+  const locks = {
+    request: (name, { signal }) => new Promise((resolve, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason));
+      waiting.push(signal);
+    }),
+  };
+  const client = new WorkerClient(start, locks);
+  ask(client);
+  tell(workers[0], { lock: 'life 1' });
+  for (let ping = 0; ping < 3; ping++) client.check();
+  assert.equal(waiting[0].aborted, true);
+  await new Promise((resolve) => setTimeout(resolve));
   assert.equal(workers.length, 2);
 });
 

@@ -14,6 +14,7 @@
 
 import { refusalOf, requestLogs } from './request.js';
 import { SseParser, decode } from './sse.js';
+import { WorkerDied } from './worker_client.js';
 
 /** @typedef {import('./request.js').LogRequest} LogRequest */
 /** @typedef {import('./request.js').End} End */
@@ -33,6 +34,8 @@ import { SseParser, decode } from './sse.js';
 const PATIENCE = 2.5;
 // The service draws 1 to 3 s for each reader and sends it as `retry:`. This holds until then.
 const RETRY_MS = 2_000;
+// The page asks at once after a worker has died, but only if none has died for so long.
+const BETWEEN_DEATHS_MS = 10_000;
 // The page asks an absent service less and less often, but it should notice a return soon.
 const LONGEST_WAIT_MS = 20_000;
 // After this long without an answer, the page says a possible reason.
@@ -130,6 +133,7 @@ export class LogStream {
    * @param {LogRequest} [request] the first request, if it is sent already */
   async #run(signal, request) {
     let failures = 0;
+    let diedAt = -Infinity;
     while (!signal.aborted) {
       this.#set('connecting');
       const end = await this.#connect(signal, request ?? requestLogs(this.#query(), this.lastId));
@@ -139,6 +143,11 @@ export class LogStream {
         this.#running = null;
         this.#set(end.final, end.detail);
         return;
+      }
+      if (end.atOnce) {
+        const since = performance.now() - diedAt;
+        diedAt = performance.now();
+        if (since > BETWEEN_DEATHS_MS) continue;
       }
       failures = end.live ? 1 : failures + 1;
       const backoff = Math.min(LONGEST_WAIT_MS, this.#retry * 2 ** (failures - 1));
@@ -198,12 +207,12 @@ export class LogStream {
           sliceEnd = performance.now() + SLICE_MS;
         }
       }
-    } catch {
+    } catch (error) {
       const silent = watch.signal.aborted && !signal.aborted;
       const detail = silent
         ? 'The connection went silent.'
         : live ? 'The connection was cut.' : 'The service cannot be reached.';
-      return { live, detail, after: 0 };
+      return { live, detail, after: 0, atOnce: error instanceof WorkerDied };
     } finally {
       clearInterval(watchdog);
       signal.removeEventListener('abort', stop);

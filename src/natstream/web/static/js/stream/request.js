@@ -6,9 +6,10 @@ import { openWorkerClient } from './worker_client.js';
  *   isWaiting: () => boolean}} LogRequest
  *   `watch` ends the request, or the stream that answers it; `isWaiting`: other tabs have all
  *   streams that a browser may open */
-/** @typedef {{final?: 'denied' | 'refused' | 'ended', live: boolean, detail: string, after: number}} End
+/** @typedef {{final?: 'denied' | 'refused' | 'ended', live: boolean, detail: string, after: number,
+ *   atOnce?: boolean}} End
  *   How a connection ended. `final`: the service wants no other try; `live`: the stream had begun;
- *   `after`: seconds that the service asks to wait */
+ *   `after`: seconds that the service asks to wait; `atOnce`: the next try need not wait */
 
 const client = openWorkerClient();
 

@@ -14,7 +14,7 @@
 // own. So sharing never costs a line. Tabs that read with different rights never share.
 //
 // Messages of a tab:  {ask, url, lastId} · {drop} · {taken, size} · {ping} · {bye}
-// Messages to a tab:  {of, answer} · {of, waits} · {of, piece} · {of, end} · {pong}
+// Messages to a tab:  {of, answer} · {of, waits} · {of, piece} · {of, end} · {pong} · {lock}
 
 import { after, lastId, reaches, withoutOpening } from './blocks.js';
 import { Connection, answerOf, askFor, decode, encode, piecesOf, readerOf } from './connection.js';

@@ -1,18 +1,27 @@
 // A tab's way to the streams that all tabs of the browser share (see shared_streams.js).
 //
 // In: requests for streams. Out: an answer for each, as `fetch` would give it. A worker that has died
-// is noticed, because it answers no `ping`: its streams end like a cut connection, and a new worker
-// gets the next requests. A browser without shared workers connects for each tab by itself.
+// is noticed, because its lock is free and it answers no `ping`: its streams end with `WorkerDied`, and
+// a new worker gets the next requests. A browser without shared workers connects for each tab by itself.
 
 // A worker answers at once. Yet the machine may be busy for some seconds.
 const PING_MS = 4_000;
 const MOST_UNANSWERED = 2;
+// After so many workers that have said nothing, the tab connects by itself.
+const MOST_SILENT = 2;
+// A browser that has not noticed the death of a worker gives it out again. So a new worker that has said
+// nothing for so long after a death is asked for once more.
+const AGAIN_MS = 1_000;
 
 /** @typedef {Uint8Array<ArrayBuffer>} Bytes */
 /** @typedef {{url: string, lastId: string, resolve: (answer: Response | Promise<Response>) => void,
  *   reject: (error: Error) => void, isAnswered: boolean, isWaiting: boolean, pieces: Bytes[],
  *   end: string, wake: () => void, signal: AbortSignal}} Request
- *   `isWaiting`: all streams of the browser are used; `end`: how the stream has ended, or empty */
+ *   `isWaiting`: all streams of the browser are used; `end`: how the stream has ended (`whole`, `cut` or
+ *   `died`), or empty */
+
+/** The end of a stream whose worker has died, while the service may be well. */
+export class WorkerDied extends TypeError {}
 
 export class WorkerClient {
   /** The requests that are not over, by their numbers. @type {Map<number, Request>} */
@@ -21,13 +30,19 @@ export class WorkerClient {
   /** @type {MessagePort | null} */
   #port = null;
   #unanswered = 0;
-  #isAlive = true;
+  /** Workers in a row that have said nothing, up to the current one. */
+  #silent = 0;
   #start;
+  #locks;
+  /** Ends the waiting for the worker's lock. */
+  #watch = new AbortController();
 
   /** @param {((failed: () => void) => MessagePort) | null} start makes a worker; null if the browser
-   *   has none. `failed` says that its script cannot run */
-  constructor(start) {
+   *   has none. `failed` says that its script cannot run
+   * @param {LockManager} [locks] where the lock of the worker is */
+  constructor(start, locks) {
     this.#start = start;
+    this.#locks = locks;
   }
 
   /**
@@ -61,6 +76,7 @@ export class WorkerClient {
   leave() {
     this.#port?.postMessage({ bye: true });
     this.#port = null;
+    this.#watch.abort();
     for (const number of this.#requests.keys()) this.#end(number, 'cut');
   }
 
@@ -68,8 +84,7 @@ export class WorkerClient {
   check() {
     if (!this.#port || !this.#requests.size) return;
     if (this.#unanswered >= MOST_UNANSWERED) {
-      if (!this.#isAlive) this.#start = null; // the second worker that has never answered
-      this.#isAlive = false;
+      if (this.#silent >= MOST_SILENT) this.#start = null;
       this.#replace();
     } else {
       this.#unanswered += 1;
@@ -85,8 +100,11 @@ export class WorkerClient {
         this.#start = null;
         this.#replace();
       });
-      port.onmessage = ({ data }) => this.#hear(data);
+      port.onmessage = ({ data }) => {
+        if (port === this.#port) this.#hear(data); // a worker that was given up may still send
+      };
       this.#port = port;
+      this.#silent += 1;
     } catch {
       this.#start = null;
     }
@@ -102,11 +120,13 @@ export class WorkerClient {
 
   /** Give up the worker, and ask again for what it has not answered. */
   #replace() {
+    this.#port?.postMessage({ bye: true }); // it may be alive after all
     this.#port = null;
+    this.#watch.abort();
     const port = this.#connect();
     for (const [number, request] of this.#requests) {
       const { url, lastId, signal, isAnswered } = request;
-      if (isAnswered) this.#end(number, 'cut');
+      if (isAnswered) this.#end(number, 'died');
       else if (port) this.#post(number, request);
       else {
         this.#requests.delete(number);
@@ -116,10 +136,28 @@ export class WorkerClient {
     }
   }
 
+  /** Replace the worker once its lock is free. @param {LockManager} locks @param {string} lock */
+  async #waitForDeath(locks, lock) {
+    this.#watch = new AbortController();
+    const { signal } = this.#watch;
+    try {
+      await locks.request(lock, { signal, mode: 'shared' }, () => {});
+    } catch {
+      // The page is going away, or the worker is replaced already.
+    }
+    if (signal.aborted) return;
+    this.#replace();
+    const port = this.#port;
+    setTimeout(() => {
+      if (this.#port === port && this.#silent) this.#replace();
+    }, AGAIN_MS);
+  }
+
   /** @param {any} message */
   #hear(message) {
     this.#unanswered = 0;
-    this.#isAlive = true;
+    this.#silent = 0;
+    if (message.lock && this.#locks) void this.#waitForDeath(this.#locks, message.lock);
     const request = this.#requests.get(message.of);
     if (!request) return;
     if (message.waits) request.isWaiting = true;
@@ -152,6 +190,7 @@ export class WorkerClient {
           controller.enqueue(piece);
           this.#port?.postMessage({ taken: number, size: piece.length });
         } else if (request.end === 'whole') controller.close();
+        else if (request.end === 'died') controller.error(new WorkerDied('The worker has died.'));
         else controller.error(new TypeError('The stream was cut.'));
       },
     }, { highWaterMark: 0 });
@@ -189,7 +228,7 @@ export function openWorkerClient() {
     const worker = new SharedWorker(address, { type: 'module', name: NAME });
     worker.onerror = failed;
     return worker.port;
-  });
+  }, navigator.locks);
   setInterval(() => client.check(), PING_MS);
   addEventListener('pagehide', () => client.leave());
   return client;
