@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -259,6 +260,10 @@ def runnable(block: Block) -> list[tuple[str, str]]:
     return [(command, output) for command, output in block.commands if RUN.match(command)]
 
 
+FOLLOWS = re.compile(r"natstream tail(?!.*--no-follow)|curl .*-N")
+# Seconds without output after which a command that follows has shown what it found.
+PAUSE = 2
+
 CONSOLE = [block for block in blocks("console") if runnable(block)]
 
 
@@ -276,14 +281,14 @@ class Shop:
         return command.replace("http://127.0.0.1:8081", self.drain)
 
     async def run(self, command: str, directory: Path) -> str:
-        """Return a command's output, up to a pause if the command does not end by itself."""
+        """Return a command's output, up to a pause if the command follows."""
         environ = {
             "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
             "NATSTREAM_URL": self.service.url,
             "NATSTREAM_TOKEN": self.token,
             "LANG": "C.UTF-8",
         }
-        quiet = 'curl() { command curl --silent --show-error --max-time 1 "$@"; }\n'
+        quiet = 'curl() { command curl --silent --show-error "$@"; }\n'
         process = await trio.lowlevel.open_process(
             ["bash", "-c", quiet + self.here(command)],
             env=environ,
@@ -294,18 +299,19 @@ class Shop:
         )
         assert process.stdout is not None
         output = b""
-        # A client that follows prints what it finds at once, and would never end.
-        follows = command.startswith("natstream tail") and "--no-follow" not in command
-        with trio.move_on_after(3 if follows else PATIENCE):
+        follows = bool(FOLLOWS.match(command))
+        with trio.move_on_after(PATIENCE) as pause:
             async for chunk in process.stdout:
                 output += chunk
-        if follows:
-            process.send_signal(signal.SIGINT)
+                if follows:
+                    pause.deadline = trio.current_time() + PAUSE
+        if pause.cancelled_caught:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
         with trio.fail_after(PATIENCE):
             status = await process.wait()
         await process.stdout.aclose()
-        timed_out = 28  # curl's exit status when a stream is cut
-        if status not in (0, timed_out) and not follows:
+        if status and not (follows and pause.cancelled_caught):
             output = b'{"error": "exit status %d"}\n%b' % (status, output)
         return output.decode().strip()
 
