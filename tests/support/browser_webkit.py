@@ -12,8 +12,8 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,8 @@ from tests.support.browser import eventually
 from tests.support.browser_actions import ActionTab
 from tests.support.browser_process import run_browser
 from tests.support.browser_tab import Look, PageLeft
-from tests.support.loopback import free_port
+from tests.support.loopback import HOST, free_port
+from urllib3.exceptions import ReadTimeoutError
 
 __all__ = ["WebKit", "open_webkit"]
 
@@ -58,11 +59,14 @@ class WebKit:
     @contextmanager
     def open_tab(self, look: Look) -> Iterator[WebKitTab]:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-            port = free_port()
-            command = ["WebKitWebDriver", f"--port={port}", "--host=127.0.0.1"]
-            with run_browser(command, self._environ(look, Path(home))):
-                eventually(partial(_listens, port), "WebKitWebDriver")
-                driver = self._start(f"http://127.0.0.1:{port}")
+            environ = self._environ(look, Path(home))
+            with ExitStack() as running:
+                try:
+                    driver = self._start(running, environ)
+                except ReadTimeoutError:
+                    # Seldom, a MiniBrowser hangs before it has a page, even on an idle machine.
+                    running.close()
+                    driver = self._start(running, environ)
                 try:
                     tab = WebKitTab(driver, driver.current_window_handle, look)
                     tab.resize(look.width, look.height)
@@ -89,11 +93,16 @@ class WebKit:
             "LANG": "C.UTF-8",
         }
 
-    def _start(self, address: str) -> Remote:
+    def _start(self, running: ExitStack, environ: Mapping[str, str]) -> Remote:
+        """Return a MiniBrowser that ends with `running`."""
+        port = free_port()
+        command = ["WebKitWebDriver", f"--port={port}", f"--host={HOST}"]
+        running.enter_context(run_browser(command, environ))
+        eventually(partial(_listens, port), "WebKitWebDriver")
         options = Options()
         options.binary_location = str(self.minibrowser)
         options.add_argument("--automation")
-        config = ClientConfig(remote_server_addr=address, timeout=COMMAND_SECONDS)
+        config = ClientConfig(remote_server_addr=f"http://{HOST}:{port}", timeout=COMMAND_SECONDS)
         return Remote(RemoteConnection(client_config=config), options=options)
 
 
@@ -163,7 +172,7 @@ class WebKitTab(ActionTab):
 
 def _listens(port: int) -> bool:
     with socket.socket() as one:
-        return one.connect_ex(("127.0.0.1", port)) == 0
+        return one.connect_ex((HOST, port)) == 0
 
 
 @contextmanager
