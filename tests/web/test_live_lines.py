@@ -124,7 +124,7 @@ async def test_lines_for_a_journal_are_not_left_for_later(
         await publish_one_by_one(nats_server, 100)
         await stream.lines(100)
     assert sum(runs) == 100
-    assert len(runs) > 50
+    assert len(runs) > 25  # With pauses there would be about a dozen.
 
 
 def line(number: int) -> LogEntry:
