@@ -760,6 +760,26 @@ def test_no_line_reaches_into_the_next() -> None:
     assert parsed == ["ok", *map(bytes.decode, lines[:3]), "ok"]
 
 
+def test_envelopes_that_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines of any machines and envelopes in any order have their own names, within the memory."""
+    monkeypatch.setattr(parsing, "_KEPT_ENVELOPES", 2)
+    parsing._last_beginnings.clear()
+    named = b'{"event":{"provider":"app"},"fly":{"app":{"instance":"m9","name":"own"}},'
+    bare = b'{"event":{"provider":"app"},"log":{"level":"warn"},'
+    messages = [
+        (b"logs.web.sjc.m%d" % machine, envelope + b'"message":"%d","timestamp":"1664310877"}' % n)
+        for n in range(6)
+        for machine in (1, 2, 3, 1)
+        for envelope in (named, bare, bare)
+    ]
+    whole = [parse_nats(subject.decode(), payload) for subject, payload in messages]
+    assert parse_messages(messages) == whole
+    assert {(entry.machine_id, entry.level) for entry in whole} == {
+        (f"m{machine}", level) for machine in (1, 2, 3) for level in ("", "warn")
+    }
+    assert 0 < len(parsing._last_beginnings) <= 2
+
+
 def test_an_envelope_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the second line of a machine only the message and the time are decoded."""
     start = (

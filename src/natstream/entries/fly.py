@@ -150,12 +150,15 @@ def _parse_published(subject: str, payload: bytes, source: str) -> LogEntry:
 
 def parse_messages(messages: Sequence[tuple[bytes, bytes]]) -> list[LogEntry]:
     """Return what `parse_nats` returns for each subject and payload, in less time."""
-    payloads = [payload for _, payload in messages]
-    starts = [*map(envelope_end, payloads)]
-    envelopes = [
-        _received_envelope(payload[:start], subject) if start > 0 else None
-        for (subject, payload), start in zip(messages, starts, strict=True)
-    ]
+    payloads, starts, envelopes = [], [], []
+    for subject, payload in messages:
+        last = _last_beginnings.get(subject)
+        # Most envelopes are those of the machine's line before.
+        if last is None or not payload.startswith(last.text):
+            last = _beginning(subject, payload)
+        payloads.append(payload)
+        starts.append(last.end)
+        envelopes.append(last.envelope)
     entries = entries_behind(envelopes, payloads, starts)
     return [
         entry or _parse_published(subject.decode(errors="replace"), payload, "nats")
@@ -385,6 +388,31 @@ def _make_published(envelope: bytes, subject: str, source: str) -> Envelope | No
         return None
     line = decode_envelope(envelope, decode_line)
     return None if line is None else _envelope(line, named, source)
+
+
+class _Beginning(NamedTuple):
+    """How a payload begins: its envelope, and the bytes in front of the message's text."""
+
+    text: bytes
+    end: int
+    """Where the envelope ends."""
+    envelope: Envelope | None
+
+
+# By the subject: the beginning of its newest line that began otherwise than the one before.
+_last_beginnings: dict[bytes, _Beginning] = {}
+
+
+def _beginning(subject: bytes, payload: bytes) -> _Beginning:
+    """Return how a payload begins; its next lines begin so, too, if there is an envelope."""
+    end = envelope_end(payload)
+    envelope = _received_envelope(payload[:end], subject) if end > 0 else None
+    beginning = _Beginning(payload[: end + len(MESSAGE)], end, envelope)
+    if envelope is not None:
+        if len(_last_beginnings) >= _KEPT_ENVELOPES:
+            _last_beginnings.clear()
+        _last_beginnings[subject] = beginning
+    return beginning
 
 
 @lru_cache(maxsize=_KEPT_ENVELOPES)

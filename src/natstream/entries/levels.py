@@ -59,20 +59,21 @@ def level_of(message: str, *, may_have_name: bool = True) -> str:
         may_have_name: whether a name and a bar may stand before the line. Only one name may, so
             that a row of names costs no more.
     """
-    # Most lines are sentences, whose first word came before.
-    blank = message.find(" ", 0, SHORT)
-    if (
-        blank > 0
-        and _begins_sentence(message[:blank])
-        and "=" not in message
-        and "|" not in message
-        and "\x1b" not in message
-    ):
-        return ""
     first = message[:1]
-    if first == "{":
+    if first in _LETTERS:
+        # Most lines are sentences, whose first word came before.
+        blank = message.find(" ", 0, SHORT)
+        if (
+            blank > 0
+            and _is_plain_word(message[:blank])
+            and "=" not in message
+            and "|" not in message
+            and "\x1b" not in message
+        ):
+            return ""
+    elif first == "{":
         return level_in_json(message)
-    if first == "\t":
+    elif first == "\t":
         return ""  # It is a line of a stack trace.
     text = message if len(message) <= LOOKED_AT else message[:LOOKED_AT]
     if "\x1b" in text:
@@ -96,9 +97,7 @@ def _is_plain(word: str) -> bool:
     return word.isalpha() and word not in _FIRST_WORDS and word[-5:] != "Error"
 
 
-@lru_cache(maxsize=4_096)
-def _begins_sentence(word: str) -> bool:
-    return word[0] in _LETTERS and _is_plain(word)
+_is_plain_word = lru_cache(maxsize=4_096)(_is_plain)
 
 
 def _level_of_words(text: str, word: str) -> str:
