@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import cycle, islice
+from statistics import median_low
 
 import attrs
 import trio
@@ -86,16 +87,19 @@ class _State:
         return cls(tasks, service.descriptors, readers)
 
     @classmethod
-    async def least(cls, service: ServiceProcess) -> _State:
-        """Return the least of several looks, because each look opens a connection itself."""
+    async def usual(cls, service: ServiceProcess) -> _State:
+        """Return the middle of several looks, because each look opens a connection itself.
+
+        At a lucky moment, a connection has not yet all of its tasks.
+        """
         states = []
         for _ in range(20):
             states.append(await cls.of(service))
             await trio.sleep(0.05)
         return cls(
-            min(state.tasks for state in states),
-            min(state.descriptors for state in states),
-            min(state.readers for state in states),
+            median_low(state.tasks for state in states),
+            median_low(state.descriptors for state in states),
+            median_low(state.readers for state in states),
         )
 
     def is_back_at(self, start: _State) -> bool:
@@ -123,7 +127,7 @@ async def vanish(soak: Soak) -> Findings:
         await _visit(service, islice(manners, GROUP))
         await _visit(service, islice(manners, GROUP))
         await service.readers(0)
-        start, memory = await _State.least(service), service.resident
+        start, memory = await _State.usual(service), service.resident
         count, hung = soak.times(READERS, GROUP), 0
         for _ in range(0, count, GROUP):
             hung += await _visit(service, islice(manners, GROUP))
