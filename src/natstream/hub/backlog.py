@@ -197,14 +197,15 @@ class Backlog:
         )
 
     def _evict(self) -> None:
-        start, end, size = self._start, len(self._entries), self.bytes
-        least = end - self.max_lines
-        while start < least or (size > self.max_bytes and start < end - 1):
+        first, end = self._start, len(self._entries)
+        start = max(first, end - self.max_lines)
+        size = self.bytes - sum(self._costs[first:start])
+        while size > self.max_bytes and start < end - 1:
             size -= self._costs[start]
-            self._entries[start] = None
             start += 1
-        self.has_evicted = self.has_evicted or start > self._start
-        self.first += start - self._start
+        self._entries[first:start] = [None] * (start - first)
+        self.has_evicted = self.has_evicted or start > first
+        self.first += start - first
         self._start, self.bytes = start, size
         if start > _COMPACT_AT and start > end - start:
             del self._entries[:start], self._arrivals[:start], self._costs[:start]
