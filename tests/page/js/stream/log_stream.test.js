@@ -6,7 +6,8 @@ const OPENING = 'data: {"type":"system","message":"Connected","timestamp":1}\n\n
 
 before(() => {
   globalThis.addEventListener = () => {};
-  globalThis.document = { hidden: false };
+  // A shown page lets the browser draw, by a channel that would keep this process running.
+  globalThis.document = { hidden: true, baseURI: 'http://x/' };
 });
 after(() => {
   delete globalThis.addEventListener;

@@ -7,10 +7,26 @@ const encoder = new TextEncoder();
 /** Workers that do what a test says. */
 let workers = [];
 let direct = [];
+/** The requests for locks. */
+let waiting = [];
+
+const locks = {
+  request: (name, { signal, mode }, granted) => new Promise((resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason));
+    waiting.push({ name, mode, signal, free: () => resolve(granted()) });
+  }),
+};
+
+/** Let the worker die whose lock was requested so many requests after the first. */
+async function die(number) {
+  waiting[number].free();
+  await new Promise(setImmediate);
+}
 
 beforeEach(() => {
   workers = [];
   direct = [];
+  waiting = [];
   globalThis.document = { baseURI: 'http://x/y/' };
   mock.method(globalThis, 'fetch', async (url) => {
     direct.push(url);
@@ -19,6 +35,7 @@ beforeEach(() => {
 });
 afterEach(() => {
   mock.restoreAll();
+  mock.timers.reset();
   delete globalThis.document;
 });
 
@@ -103,70 +120,88 @@ test('a worker that does not answer is replaced, and asked again', async () => {
 });
 
 test('a worker whose lock is free is replaced at once, and its streams say so', async () => {
-  const waiting = [];
-  const locks = {
-    request: (name, { signal, mode }, granted) => new Promise((resolve, reject) => {
-      signal.addEventListener('abort', () => reject(signal.reason));
-      waiting.push({ name, mode, signal, free: () => resolve(granted()) });
-    }),
-  };
   const client = new WorkerClient(start, locks);
   const [old, fresh] = [ask(client), ask(client)];
   tell(workers[0], { lock: 'life 1' });
   tell(workers[0], { of: 1, answer: { status: 200, after: null, text: '' } });
   tell(workers[0], { of: 1, piece: piece('one') });
   const reader = (await old.answer).body.getReader();
-  waiting[0].free();
+  await die(0);
   assert.deepEqual((await reader.read()).value, piece('one'));
   await assert.rejects(reader.read(), WorkerDied);
-  assert.deepEqual(workers[1].heard.map(({ ask: number }) => number), [2]);
-  tell(workers[1], { lock: 'life 2' });
-  assert.deepEqual(waiting.map(({ name, mode }) => [name, mode]), [['life 1', 'shared'], ['life 2', 'shared']]);
+  assert.equal(workers[1].heard[0].ask, 2);
+  tell(workers[1], { of: 2, answer: { status: 200, after: null, text: '' } });
+  assert.equal((await fresh.answer).status, 200);
+  assert.deepEqual([waiting[0].name, waiting[0].mode], ['life 1', 'shared']);
+});
+
+test('a page that goes away waits for no lock', async () => {
+  const client = new WorkerClient(start, locks);
+  const { answer } = ask(client);
+  tell(workers[0], { lock: 'life 1' });
   client.leave();
-  assert.equal(waiting[1].signal.aborted, true);
-  await assert.rejects(fresh.answer);
-  await new Promise((resolve) => setTimeout(resolve));
-  assert.equal(workers.length, 2);
+  assert.equal(waiting[0].signal.aborted, true);
+  await assert.rejects(answer);
+  await die(0);
+  assert.equal(workers.length, 1);
 });
 
 test('a dead worker that the browser gives out once more is replaced again', async () => {
   mock.timers.enable({ apis: ['setTimeout'] });
-  const frees = [];
-  const locks = {
-    request: (name, options, granted) => new Promise((resolve) => {
-      frees.push(() => resolve(granted()));
-    }),
-  };
   const client = new WorkerClient(start, locks);
   ask(client);
-  for (const dies of [0, 2]) {
-    tell(workers[dies], { lock: `life ${dies}` });
-    frees.shift()();
-    await new Promise(setImmediate);
-    assert.equal(workers.length, dies + 2);
-    if (dies === 2) tell(workers[3], { pong: true });
-    mock.timers.tick(1_000);
-  }
-  assert.equal(workers.length, 4);
+  tell(workers[0], { lock: 'life 1' });
+  await die(0);
+  assert.equal(workers.length, 2);
+  mock.timers.tick(1_000);
+  assert.equal(workers.length, 3);
   assert.deepEqual(workers[1].heard.at(-1), { bye: true });
-  mock.timers.reset();
+  tell(workers[2], { pong: true });
+  mock.timers.tick(1_000);
+  assert.equal(workers.length, 3);
+});
+
+test('locks that are always free replace a worker once in ten seconds', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  const client = new WorkerClient(start, locks);
+  ask(client);
+  tell(workers[0], { lock: 'life 1' });
+  await die(0);
+  tell(workers[1], { lock: 'life 2' });
+  mock.timers.tick(9_000);
+  await new Promise(setImmediate);
+  assert.equal(waiting.length, 1);
+  mock.timers.tick(1_000);
+  await new Promise(setImmediate);
+  await die(1);
+  assert.equal(workers.length, 3);
+});
+
+test('a lock that the browser refuses tells of no death', async () => {
+  ask(new WorkerClient(start, { request: async () => { throw new Error('SecurityError'); } }));
+  tell(workers[0], { lock: 'life 1' });
+  await new Promise(setImmediate);
+  assert.equal(workers.length, 1);
 });
 
 test('a worker that hangs is replaced once, although it frees its lock later', async () => {
-  const waiting = [];
-  const locks = {
-    request: (name, { signal }) => new Promise((resolve, reject) => {
-      signal.addEventListener('abort', () => reject(signal.reason));
-      waiting.push(signal);
-    }),
-  };
   const client = new WorkerClient(start, locks);
   ask(client);
   tell(workers[0], { lock: 'life 1' });
   for (let ping = 0; ping < 3; ping++) client.check();
-  assert.equal(waiting[0].aborted, true);
-  await new Promise((resolve) => setTimeout(resolve));
+  assert.equal(waiting[0].signal.aborted, true);
+  await die(0);
   assert.equal(workers.length, 2);
+});
+
+test('a worker that was given up cannot fail any more', async () => {
+  const client = new WorkerClient(start);
+  const { answer } = ask(client);
+  for (let ping = 0; ping < 3; ping++) client.check();
+  workers[0].failed();
+  tell(workers[1], { of: 1, answer: { status: 200, after: null, text: '' } });
+  assert.equal((await answer).status, 200);
+  assert.deepEqual(direct, []);
 });
 
 test('without workers, or with broken ones, a tab connects by itself', async () => {

@@ -144,12 +144,12 @@ export class LogStream {
         this.#set(end.final, end.detail);
         return;
       }
+      failures = end.live ? 1 : failures + 1;
       if (end.atOnce) {
         const since = performance.now() - diedAt;
         diedAt = performance.now();
         if (since > BETWEEN_DEATHS_MS) continue;
       }
-      failures = end.live ? 1 : failures + 1;
       const backoff = Math.min(LONGEST_WAIT_MS, this.#retry * 2 ** (failures - 1));
       const wait = Math.max(end.after * 1000, backoff * (0.8 + 0.4 * Math.random()));
       this.#set('waiting', end.detail, Date.now() + wait);

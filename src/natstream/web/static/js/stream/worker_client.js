@@ -1,7 +1,7 @@
 // A tab's way to the streams that all tabs of the browser share (see shared_streams.js).
 //
 // In: requests for streams. Out: an answer for each, as `fetch` would give it. A worker that has died
-// is noticed, because its lock is free and it answers no `ping`: its streams end with `WorkerDied`, and
+// is noticed, because its lock is free or it answers no `ping`: its streams end with `WorkerDied`, and
 // a new worker gets the next requests. A browser without shared workers connects for each tab by itself.
 
 // A worker answers at once. Yet the machine may be busy for some seconds.
@@ -12,6 +12,8 @@ const MOST_SILENT = 2;
 // A browser that has not noticed the death of a worker gives it out again. So a new worker that has said
 // nothing for so long after a death is asked for once more.
 const AGAIN_MS = 1_000;
+// Then only the pings tell of another death for so long, in case that the browser is wrong about locks.
+const BETWEEN_DEATHS_MS = 10_000;
 
 /** @typedef {Uint8Array<ArrayBuffer>} Bytes */
 /** @typedef {{url: string, lastId: string, resolve: (answer: Response | Promise<Response>) => void,
@@ -36,6 +38,8 @@ export class WorkerClient {
   #locks;
   /** Ends the waiting for the worker's lock. */
   #watch = new AbortController();
+  /** When a lock last told of a death. */
+  #diedAt = -Infinity;
 
   /** @param {((failed: () => void) => MessagePort) | null} start makes a worker; null if the browser
    *   has none. `failed` says that its script cannot run
@@ -96,7 +100,9 @@ export class WorkerClient {
   #connect() {
     if (this.#port || !this.#start) return this.#port;
     try {
+      /** @type {MessagePort} */
       const port = this.#start(() => {
+        if (port !== this.#port) return;
         this.#start = null;
         this.#replace();
       });
@@ -140,12 +146,16 @@ export class WorkerClient {
   async #waitForDeath(locks, lock) {
     this.#watch = new AbortController();
     const { signal } = this.#watch;
+    let isFree = false;
     try {
-      await locks.request(lock, { signal, mode: 'shared' }, () => {});
+      const early = this.#diedAt + BETWEEN_DEATHS_MS - performance.now();
+      if (early > 0) await new Promise((resolve) => setTimeout(resolve, early));
+      await locks.request(lock, { signal, mode: 'shared' }, () => { isFree = true; });
     } catch {
-      // The page is going away, or the worker is replaced already.
+      // The page is going away, the worker is replaced already, or the browser refuses.
     }
-    if (signal.aborted) return;
+    if (!isFree || signal.aborted) return;
+    this.#diedAt = performance.now();
     this.#replace();
     const port = this.#port;
     setTimeout(() => {
