@@ -34,8 +34,6 @@ import { WorkerDied } from './worker_client.js';
 const PATIENCE = 2.5;
 // The service draws 1 to 3 s for each reader and sends it as `retry:`. This holds until then.
 const RETRY_MS = 2_000;
-// The page asks at once after a worker has died, but only if none has died for so long.
-const BETWEEN_DEATHS_MS = 10_000;
 // The page asks an absent service less and less often, but it should notice a return soon.
 const LONGEST_WAIT_MS = 20_000;
 // After this long without an answer, the page says a possible reason.
@@ -133,7 +131,6 @@ export class LogStream {
    * @param {LogRequest} [request] the first request, if it is sent already */
   async #run(signal, request) {
     let failures = 0;
-    let diedAt = -Infinity;
     while (!signal.aborted) {
       this.#set('connecting');
       const end = await this.#connect(signal, request ?? requestLogs(this.#query(), this.lastId));
@@ -145,11 +142,7 @@ export class LogStream {
         return;
       }
       failures = end.live ? 1 : failures + 1;
-      if (end.atOnce) {
-        const since = performance.now() - diedAt;
-        diedAt = performance.now();
-        if (since > BETWEEN_DEATHS_MS) continue;
-      }
+      if (end.atOnce) continue;
       const backoff = Math.min(LONGEST_WAIT_MS, this.#retry * 2 ** (failures - 1));
       const wait = Math.max(end.after * 1000, backoff * (0.8 + 0.4 * Math.random()));
       this.#set('waiting', end.detail, Date.now() + wait);

@@ -22,7 +22,8 @@ const BETWEEN_DEATHS_MS = 10_000;
  *   `isWaiting`: all streams of the browser are used; `end`: how the stream has ended (`whole`, `cut` or
  *   `died`), or empty */
 
-/** The end of a stream whose worker has died, while the service may be well. */
+/** The end of a stream whose worker has died, while the service may be well, so that the next try need
+ * not wait. Such ends do not follow one another quickly, since `BETWEEN_DEATHS_MS` and the pings bound them. */
 export class WorkerDied extends TypeError {}
 
 export class WorkerClient {
